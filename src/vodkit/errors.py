@@ -1,0 +1,72 @@
+"""Every error a user can meet, in one tree.
+
+VodkitError                     exit 1   our own fault, unless a subclass says otherwise
+├── InputError                  exit 2   what the user gave cannot be used
+│   ├── SettingsError           exit 2   an option: unknown, of the wrong type, or contradictory
+│   ├── FormatError(path, line) exit 2   a label or prediction file breaks its format
+│   ├── VideoError(path, time_s)exit 2   a video cannot be opened or decoded (further)
+│   ├── WeightsError            exit 2   weights missing, corrupt, or of other classes
+│   └── OutputError(path)       exit 2   a result cannot be written (rights, disk full)
+└── PartialError                exit 3   the work ended, but not for every source or frame
+
+A message says what happened, where, what was seen and what is allowed, in one line.
+"""
+
+from pathlib import Path
+
+
+class VodkitError(Exception):
+    """Base of all errors vodkit raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(VodkitError):
+    """The user's input cannot be used; the message says which and what would be."""
+
+    exit_code = 2
+
+
+class SettingsError(InputError):
+    """An option is unknown, of the wrong type, out of range, or contradicts another."""
+
+
+class FormatError(InputError):
+    """A file of labels or predictions breaks its format at ``path``, ``line`` (1-based)."""
+
+    def __init__(self, message: str, *, path: str | Path, line: int | None = None) -> None:
+        """Prefix the message with the place, as compilers do: ``path:line: message``."""
+        self.path = str(path)
+        self.line = line
+        place = self.path if line is None else f"{self.path}:{line}"
+        super().__init__(f"{place}: {message}")
+
+
+class VideoError(InputError):
+    """A video cannot be opened, or not be decoded beyond ``time_s`` (None: nothing decoded)."""
+
+    def __init__(self, message: str, *, path: str | Path, time_s: float | None = None) -> None:
+        """Prefix the message with the path and, where known, the time in the video."""
+        self.path = str(path)
+        self.time_s = time_s
+        place = self.path if time_s is None else f"{self.path} at {time_s:.3f} s"
+        super().__init__(f"{place}: {message}")
+
+
+class WeightsError(InputError):
+    """Weights are missing, corrupt (sha256), or do not fit the model or its classes."""
+
+
+class OutputError(InputError):
+    """A result cannot be written: no rights, no space, or it is there already."""
+
+    def __init__(self, message: str, *, path: str | Path) -> None:
+        """Prefix the message with the path that could not be written."""
+        self.path = str(path)
+        super().__init__(f"{self.path}: {message}")
+
+
+class PartialError(VodkitError):
+    """The work ended with a part missing; the message counts what is there and what is not."""
+
+    exit_code = 3

@@ -1,0 +1,83 @@
+"""The run folder: what a command leaves behind, under the same names every time.
+
+settings.toml      the effective settings (what ran, not what was asked for)
+manifest.json      versions, seed, sha256 of inputs and weights, licences
+predictions.jsonl  one frame a line, append-only, resumable
+metrics.json       every number, with its definition's name
+report.html        the page for people
+"""
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from vodkit.errors import OutputError
+
+SETTINGS = "settings.toml"
+MANIFEST = "manifest.json"
+PREDICTIONS = "predictions.jsonl"
+METRICS = "metrics.json"
+REPORT = "report.html"
+
+_STACK = ("vodkit", "numpy", "scipy", "av", "torch", "torchvision", "timm", "openvino", "hotcoco")
+
+
+def make_folder(path: Path) -> Path:
+    """``path`` as an existing, writable folder; OutputError says why it cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder: {error.strerror}", path=path) from error
+    if not os.access(path, os.W_OK):
+        raise OutputError("the folder is not writable", path=path)
+    return path
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write so that ``path`` holds the old content or the new, never a part (even after kill -9).
+
+    The text goes to a neighbour file, is flushed to disk, and then takes the name in one step.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """``content`` as JSON, atomically; a NaN is a bug of ours and raises ValueError."""
+    write_atomic(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """The hexadecimal digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def stack() -> dict[str, str]:
+    """Versions of Python, the machine, and every installed library that can change a number."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in _STACK:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

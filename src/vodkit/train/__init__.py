@@ -1,0 +1,1 @@
+"""Placeholder docstring: say what is here."""
