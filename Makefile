@@ -1,0 +1,45 @@
+# vodkit: the developer's whole interface. `make` lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check ci bench docs clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+# One thread a process in tests: the numbers do not depend on it, and two cores are shared better.
+TEST_ENV := OMP_NUM_THREADS=2
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[dev]' -c constraints.txt
+	@touch $(READY)
+
+setup: $(READY) ## make .venv with vodkit and everything its tests need
+
+demo: $(READY) ## the whole life cycle on real video with the bundled detector; says where to look
+	@$(BIN)/vodkit demo
+
+check: $(READY) ## format, lint, types, architecture
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/codespell
+
+test: check ## check, then the fast tests
+	@$(TEST_ENV) $(BIN)/python -m pytest -q
+
+test-all: check ## check, then all tests, the slow ones too
+	@$(TEST_ENV) $(BIN)/python -m pytest -q -m ""
+
+ci: ## what .ci/run calls: the demo, and all tests
+	@$(MAKE) --no-print-directory demo
+	@$(MAKE) --no-print-directory test-all
+
+bench: $(READY) ## measure: ratios side by side in one run, as JSON lines
+	@for script in benchmarks/bench_*.py; do echo "# $$script"; $(BIN)/python $$script || exit 1; done
+
+clean: ## forget the environment and everything made
+	@rm -rf .venv runs .mypy_cache .ruff_cache .hypothesis
