@@ -1,5 +1,73 @@
-"""vodkit turns labelled video into an object detector and tracker that you can trust."""
+"""vodkit turns labelled video into an object detector and tracker that you can trust.
 
-from importlib.metadata import version
+The public names are loaded when they are first used, so that importing vodkit costs nothing
+and never imports torch::
 
-__version__ = version("vodkit")
+    import vodkit
+
+    detector = vodkit.load_detector("vodkit-street")
+    tracker = vodkit.make_tracker("vodkit")
+    for frame, detections, tracks in vodkit.track_video("plaza.mp4", detector, tracker):
+        print(frame.time_s, tracks.ids, tracks.boxes_xyxy)
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vodkit.detect.models import load_detector as load_detector
+    from vodkit.errors import VodkitError as VodkitError
+    from vodkit.formats.table import read_dataset as read_dataset
+    from vodkit.formats.table import write_dataset as write_dataset
+    from vodkit.metrics.evaluation import evaluate as evaluate
+    from vodkit.pipeline import detect_video as detect_video
+    from vodkit.pipeline import track_video as track_video
+    from vodkit.records import Dataset as Dataset
+    from vodkit.records import Detections as Detections
+    from vodkit.records import Frame as Frame
+    from vodkit.records import LabelledVideo as LabelledVideo
+    from vodkit.records import State as State
+    from vodkit.records import Tracks as Tracks
+    from vodkit.records import TrackTable as TrackTable
+    from vodkit.records import VideoInfo as VideoInfo
+    from vodkit.track.table import make_tracker as make_tracker
+    from vodkit.video.reader import open_video as open_video
+
+# One line a public name: where it lives.
+_HOMES = {
+    "load_detector": "vodkit.detect.models",
+    "VodkitError": "vodkit.errors",
+    "read_dataset": "vodkit.formats.table",
+    "write_dataset": "vodkit.formats.table",
+    "evaluate": "vodkit.metrics.evaluation",
+    "detect_video": "vodkit.pipeline",
+    "track_video": "vodkit.pipeline",
+    "Dataset": "vodkit.records",
+    "Detections": "vodkit.records",
+    "Frame": "vodkit.records",
+    "LabelledVideo": "vodkit.records",
+    "State": "vodkit.records",
+    "Tracks": "vodkit.records",
+    "TrackTable": "vodkit.records",
+    "VideoInfo": "vodkit.records",
+    "make_tracker": "vodkit.track.table",
+    "open_video": "vodkit.video.reader",
+}
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    """A public name, imported from its home at first use (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("vodkit")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vodkit' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion in a shell."""
+    return sorted([*_HOMES, "__version__"])
