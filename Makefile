@@ -11,10 +11,11 @@ TEST_ENV := OMP_NUM_THREADS=2
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt tests/oracles.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[dev]' -c constraints.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r tests/oracles.txt
 	@touch $(READY)
 
 setup: $(READY) ## make .venv with vodkit and everything its tests need

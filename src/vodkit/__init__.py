@@ -52,7 +52,7 @@ _HOMES = {
     "make_tracker": "vodkit.track.table",
     "open_video": "vodkit.video.reader",
 }
-__all__ = [*_HOMES]
+__all__ = [*_HOMES]  # noqa: PLE0604 - the keys are strings
 
 
 def __getattr__(name: str) -> object:
