@@ -1,1 +1,10 @@
-"""Placeholder docstring: say what is here."""
+"""Finding objects in single frames: models, their weights, and what runs them.
+
+base            the Detector protocol, and the card that travels with every weight file
+models          MODELS, one line a model; load_detector and build_network
+preprocess      a frame as the network's input;  decode, postprocess: its outputs as Detections
+runtimes/       torch, OpenVINO, onnxruntime: the same network, the same numbers
+yolox, torchvision_family, hf_family      one file a family; families is their table
+checkpoint, weights, export               files: ours, the published ones, and those for elsewhere
+street/         the bundled detector
+"""

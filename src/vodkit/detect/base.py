@@ -1,0 +1,166 @@
+"""The Detector protocol, and the model card: what must travel with a weight file.
+
+A card is JSON beside our own checkpoints and TOML beside a foreign graph; both hold the same
+fields. Nothing here imports torch, so listing models is instant.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from vodkit import settings
+from vodkit.errors import FormatError, SettingsError, WeightsError
+from vodkit.records import Detections, Frame
+from vodkit.runs import write_json
+
+RESIZES = ("letterbox", "stretch", "fit")
+CHANNELS = ("rgb", "bgr")
+LAYOUTS = ("nchw", "nhwc")
+DTYPES = ("float32", "uint8")
+
+
+class Detector(Protocol):
+    """Finds objects in frames; frames of one call are independent of each other."""
+
+    @property
+    def card(self) -> "ModelCard":
+        """Where the weights come from and what may be expected of them."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the labels that ``detect`` gives, by position."""
+        ...
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """One Detections a frame, in SOURCE pixels, best score first; empty is legal."""
+        ...
+
+
+def _choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise SettingsError(f"{name} is {value!r}; allowed: {', '.join(allowed)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How a picture becomes the network's input."""
+
+    width_px: int
+    """of the input; with ``fit`` the most the longer side may have"""
+    height_px: int
+    """of the input; with ``fit`` the length of the shorter side"""
+    resize: str = "letterbox"
+    """letterbox: keep the aspect, put at the top left, fill the rest; stretch: both sides freely;
+    fit: keep the aspect, no more filling than up to the next multiple of 32"""
+    fill: tuple[int, ...] = (114, 114, 114)
+    """RGB of what lies beyond the picture"""
+    channels: str = "rgb"
+    """order in which the network wants them: rgb or bgr"""
+    scale: float = 1.0
+    """input = (value * scale - mean) / std, value in 0..255; mean and std in the order
+    of ``channels``"""
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    layout: str = "nchw"
+    """of the network's own input: nchw or nhwc"""
+    dtype: str = "float32"
+    """of the network's own input: float32 or uint8"""
+
+    def __post_init__(self) -> None:
+        """Check the words and the sizes."""
+        _choice("preprocessing.resize", self.resize, RESIZES)
+        _choice("preprocessing.channels", self.channels, CHANNELS)
+        _choice("preprocessing.layout", self.layout, LAYOUTS)
+        _choice("preprocessing.dtype", self.dtype, DTYPES)
+        if min(self.width_px, self.height_px) < 1:
+            seen = f"{self.width_px}x{self.height_px}"
+            raise SettingsError(f"preprocessing.width_px, height_px are {seen}; allowed: above 0")
+        lengths = (len(self.fill), len(self.mean), len(self.std))
+        if lengths != (3, 3, 3) or 0 in self.std:
+            raise SettingsError("preprocessing.fill, mean, std need three numbers each, std not 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """How a graph's outputs become boxes."""
+
+    decoding: str
+    """a name in ``decode.DECODINGS``"""
+    names: tuple[str, ...] = ()
+    """the graph's outputs in the order the decoding wants them; empty: the graph's own order"""
+    first_label: int = 0
+    """the number the graph gives to the first of ``classes``"""
+    nms_iou: float = 0.65
+    """boxes of one class that overlap a better one more than this are dropped; 1: the graph has
+    done it already"""
+
+    def __post_init__(self) -> None:
+        """Check the range of the overlap."""
+        if not 0 < self.nms_iou <= 1:
+            raise SettingsError(f"output.nms_iou is {self.nms_iou}; allowed: above 0, up to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A number that the weights reach, and on what."""
+
+    name: str
+    """AP (over IoU 0.50 to 0.95), AP50, ..."""
+    value: float
+    data: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """Everything that must be known of weights to use them rightly."""
+
+    name: str
+    family: str
+    """a name in ``families.FAMILIES``; ``graph`` for a foreign graph"""
+    classes: tuple[str, ...]
+    licence: str
+    """SPDX identifier of the weights"""
+    source: str
+    """who made them, from what"""
+    preprocessing: Preprocessing
+    output: Output
+    architecture: dict[str, Any] = field(default_factory=dict)
+    """arguments of the family's constructor"""
+    expected: tuple[Metric, ...] = ()
+    sha256: str = ""
+    """of the weight file; empty: its publisher gives none"""
+    size_bytes: int = 0
+    """of the weight file; 0: not known"""
+    url: str = ""
+    """where the weight file is published; empty: it comes with the package, or was made here"""
+    notes: str = ""
+    """recipe, limits, what else is worth knowing"""
+
+    def __post_init__(self) -> None:
+        """A card without classes, or with one twice, is useless."""
+        if not self.classes or len(set(self.classes)) < len(self.classes):
+            raise WeightsError(f"card of {self.name}: classes are {self.classes}; allowed: unique")
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card in a ``.json`` or ``.toml`` file; unknown fields and types are refused by name."""
+    if path.suffix == ".toml":
+        return settings.load(ModelCard, toml=path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"cannot read the card: {error}", path=path) from error
+    if not isinstance(content, dict):
+        raise FormatError("a card is a JSON object", path=path)
+    try:
+        return settings.build(ModelCard, content)
+    except SettingsError as error:
+        raise FormatError(str(error), path=path) from error
+
+
+def write_card(card: ModelCard, path: Path) -> None:
+    """Write the card as JSON, atomically; ``read_card`` gives an equal one back."""
+    write_json(path, asdict(card))

@@ -1,0 +1,87 @@
+"""A frame as the network's input, and the way back from its pixels to the source's.
+
+Normalisation (channel order, mean, scale) is not here: it is part of the graph that runs.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vodkit.arrays import ByteArray, FloatArray
+from vodkit.detect.base import Preprocessing
+from vodkit.records import Frame
+
+_FIT_MULTIPLE = 32  # torchvision pads batches to this (GeneralizedRCNNTransform.size_divisible)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the source picture lies in the network's input: at the top left, scaled."""
+
+    width_px: int
+    """of the source"""
+    height_px: int
+    scale_x: float
+    """source pixels for each input pixel"""
+    scale_y: float
+
+    def to_source(self, boxes_xyxy: FloatArray) -> FloatArray:
+        """Boxes (N, 4) of the input as fresh float32 boxes of the source, clipped to it."""
+        scale = np.array([self.scale_x, self.scale_y, self.scale_x, self.scale_y], np.float32)
+        limit = np.array([self.width_px, self.height_px] * 2, np.float32)
+        return np.clip(boxes_xyxy * scale, 0, limit)
+
+
+def resized_px(width_px: int, height_px: int, wanted: Preprocessing) -> tuple[int, int]:
+    """Width and height that a picture of this size has in the network's input, without filling.
+
+    A reader that decodes to this size saves the resizing.
+
+    >>> resized_px(768, 576, Preprocessing(width_px=416, height_px=416))
+    (416, 312)
+    """
+    if wanted.resize == "stretch":
+        return wanted.width_px, wanted.height_px
+    if wanted.resize == "letterbox":
+        ratio = min(wanted.width_px / width_px, wanted.height_px / height_px)
+    else:
+        short, long = sorted((width_px, height_px))
+        ratio = min(wanted.height_px / short, wanted.width_px / long)
+    return max(int(width_px * ratio + 1e-6), 1), max(int(height_px * ratio + 1e-6), 1)
+
+
+def input_px(width_px: int, height_px: int, wanted: Preprocessing) -> tuple[int, int]:
+    """Width and height of the network's input for a picture of this size, filling included.
+
+    >>> input_px(768, 576, Preprocessing(width_px=1333, height_px=800, resize="fit"))
+    (1088, 800)
+    """
+    if wanted.resize != "fit":
+        return wanted.width_px, wanted.height_px
+    width, height = resized_px(width_px, height_px, wanted)
+    return -(-width // _FIT_MULTIPLE) * _FIT_MULTIPLE, -(-height // _FIT_MULTIPLE) * _FIT_MULTIPLE
+
+
+def place(frame: Frame, wanted: Preprocessing) -> tuple[ByteArray, Placement]:
+    """The network's input (H, W, 3) uint8 RGB, and where the source picture lies in it."""
+    height, width = frame.image.shape[:2]
+    new_width, new_height = resized_px(frame.width_px, frame.height_px, wanted)
+    full_width, full_height = input_px(frame.width_px, frame.height_px, wanted)
+    placement = Placement(
+        frame.width_px, frame.height_px, frame.width_px / new_width, frame.height_px / new_height
+    )
+    as_it_is = (width, height) == (new_width, new_height)
+    if (new_width, new_height) == (full_width, full_height):
+        if as_it_is:
+            return frame.image, placement
+        return cv2.resize(frame.image, (new_width, new_height)), placement
+    canvas = np.empty((full_height, full_width, 3), np.uint8)
+    canvas[new_height:] = wanted.fill
+    canvas[:new_height, new_width:] = wanted.fill
+    if as_it_is:
+        canvas[:new_height, :new_width] = frame.image
+    else:
+        size = (new_width, new_height)
+        canvas[:new_height, :new_width] = cv2.resize(frame.image, size)
+    return canvas, placement
