@@ -1,0 +1,217 @@
+"""The table of network families, and what can be done with a network of any family.
+
+A network is a plain ``nn.Module`` and a card; the card's ``family`` says which functions serve
+it. Training calls ``losses``, inference runs what ``deployed`` gives.
+
+Legend: B pictures, H W of the network's input.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vodkit.detect import torchvision_family, yolox_family
+from vodkit.detect.base import ModelCard
+from vodkit.detect.targets import Target
+from vodkit.errors import WeightsError
+from vodkit.lookup import pick
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """What a family of networks must be able to do."""
+
+    build: Callable[[ModelCard], nn.Module]
+    """a fresh network of the card's architecture and number of classes"""
+    losses: Callable[[nn.Module, ModelCard, Tensor, Sequence[Target]], dict[str, Tensor]]
+    """weighted losses of normalised pictures (B, 3, H, W); their sum is what to minimise"""
+    deployed: Callable[[nn.Module, ModelCard], nn.Module]
+    """normalised pictures in, the outputs of the card's ``output.decoding`` out"""
+    stages: Callable[[nn.Module], dict[str, list[nn.Module]]]
+    """modules by depth: stem, stage1 to stage4, neck, head"""
+    outputs: Callable[[ModelCard], tuple[str, ...]]
+    """what each class output stands for, by name"""
+    class_tensors: Mapping[str, str]
+    """pattern of the names of state tensors with a row for each class output, and where that
+    axis is: ``inner`` (rows are anchors x outputs) or ``outer`` (outputs x numbers)"""
+
+
+FAMILIES: dict[str, Family] = {
+    "yolox": Family(
+        build=yolox_family.build,
+        losses=yolox_family.losses,
+        deployed=yolox_family.Deployed,
+        stages=yolox_family.stages,
+        outputs=yolox_family.outputs,
+        class_tensors={r"head\.cls_preds\.\d\.(weight|bias)": "inner"},
+    ),
+    "torchvision": Family(
+        build=torchvision_family.build,
+        losses=torchvision_family.losses,
+        deployed=torchvision_family.deployed,
+        stages=torchvision_family.stages,
+        outputs=torchvision_family.outputs,
+        class_tensors=torchvision_family.CLASS_TENSORS,
+    ),
+}
+
+
+def build(card: ModelCard) -> nn.Module:
+    """A network of the card's architecture with fresh weights, in training mode."""
+    return _family(card).build(card)
+
+
+def load_state(module: nn.Module, state: Mapping[str, Tensor], *, where: str) -> None:
+    """Put the weights in; WeightsError shows what is missing, left over, or of another shape."""
+    own = module.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    extra = sorted(state.keys() - own.keys())
+    both = own.keys() & state.keys()
+    other = [name for name in sorted(both) if own[name].shape != state[name].shape]
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    extra = [name for name in extra if not name.endswith("num_batches_tracked")]
+    if missing or extra or other:
+        raise WeightsError(
+            f"{where} does not fit: {_difference(own, state, missing, extra, other)}"
+        )
+    module.load_state_dict(dict(state), strict=False)
+
+
+def losses(
+    module: nn.Module, card: ModelCard, images_B3HW: Tensor, targets: Sequence[Target]
+) -> dict[str, Tensor]:
+    """Weighted losses; their sum is what to minimise. The module must be in training mode.
+
+    ``images_B3HW`` are RGB 0-255 (any dtype) of the network's input size, and the boxes of
+    ``targets`` are in their pixels.
+    """
+    return _family(card).losses(module, card, normalise(images_B3HW, card), targets)
+
+
+def normalise(images_B3HW: Tensor, card: ModelCard) -> Tensor:
+    """RGB 0-255 pictures (B, 3, H, W) of any dtype as the network wants them, float32."""
+    wanted = card.preprocessing
+    x_B3HW = images_B3HW.float()
+    if wanted.channels == "bgr":
+        x_B3HW = x_B3HW.flip(1)
+    if wanted.scale != 1:
+        x_B3HW = x_B3HW * wanted.scale
+    if any(wanted.mean) or set(wanted.std) != {1.0}:
+        mean, std = (x_B3HW.new_tensor(numbers)[:, None, None] for numbers in _moments(card))
+        x_B3HW = (x_B3HW - mean) / std
+    return x_B3HW
+
+
+def stages(module: nn.Module, card: ModelCard) -> dict[str, list[nn.Module]]:
+    """Modules by depth, each once: stem, stage1 to stage4, neck, head (for freezing)."""
+    return _family(card).stages(module)
+
+
+def deployed(module: nn.Module, card: ModelCard) -> nn.Module:
+    """The graph that is run and exported, in evaluation mode, sharing the module's weights.
+
+    Takes (B, H, W, 3) uint8 RGB, resized and filled; gives what ``card.output.decoding`` says.
+    """
+    return Graph(_family(card).deployed(module, card), card).eval()
+
+
+def for_classes(
+    module: nn.Module, card: ModelCard, classes: Sequence[str]
+) -> tuple[nn.Module, ModelCard]:
+    """A new network and card for other classes; all weights are taken over that can be.
+
+    The rows of the class layers follow the *name* of the class, so ``car`` stays ``car`` wherever
+    it stands in the list; classes that are new start fresh.
+    """
+    family = _family(card)
+    architecture = {key: value for key, value in card.architecture.items() if key != "outputs"}
+    made = f"{card.name}, classes changed to {', '.join(classes)}; {card.source}"
+    changed = replace(
+        card,
+        classes=tuple(classes),
+        architecture=architecture,
+        source=made,
+        expected=(),
+        sha256="",
+        size_bytes=0,
+        url="",
+    )
+    fresh = family.build(changed)
+    old, new = family.outputs(card), family.outputs(changed)
+    state = fresh.state_dict()
+    for name, value in module.state_dict().items():
+        axis = next((a for p, a in family.class_tensors.items() if re.fullmatch(p, name)), None)
+        state[name] = value if axis is None else _by_name(value, state[name], old, new, axis)
+    fresh.load_state_dict(state)
+    return fresh, changed
+
+
+class Graph(nn.Module):
+    """Normalisation and network as one graph on (B, H, W, 3) uint8 RGB."""
+
+    factor: Tensor
+    shift: Tensor
+
+    def __init__(self, inner: nn.Module, card: ModelCard) -> None:
+        """``inner`` takes normalised (B, 3, H, W)."""
+        super().__init__()
+        self.inner = inner
+        self.flip = card.preprocessing.channels == "bgr"
+        mean, std = (torch.tensor(numbers)[:, None, None] for numbers in _moments(card))
+        # (x * scale - mean) / std as one multiplication and one addition
+        self.register_buffer("factor", card.preprocessing.scale / std, persistent=False)
+        self.register_buffer("shift", -mean / std, persistent=False)
+        self.plain = not bool(mean.any()) and bool(torch.all(self.factor == 1))
+
+    def forward(self, pictures_BHW3: Tensor) -> Any:
+        """Outputs of ``inner``: a tensor or a tuple of tensors."""
+        x_B3HW = pictures_BHW3.permute(0, 3, 1, 2).float()
+        if self.flip:
+            x_B3HW = x_B3HW.flip(1)
+        if not self.plain:
+            x_B3HW = x_B3HW * self.factor + self.shift
+        return self.inner(x_B3HW)
+
+
+def _family(card: ModelCard) -> Family:
+    return pick(FAMILIES, card.family, "family of networks")
+
+
+def _moments(card: ModelCard) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return card.preprocessing.mean, card.preprocessing.std
+
+
+def _by_name(
+    old: Tensor, fresh: Tensor, old_names: Sequence[str], new_names: Sequence[str], axis: str
+) -> Tensor:
+    """``fresh`` with the rows of classes that ``old`` knows taken from there."""
+
+    def rows(tensor: Tensor, count: int) -> Tensor:
+        shape = (-1, count) if axis == "inner" else (count, -1)
+        folded = tensor.reshape(*shape, *tensor.shape[1:])
+        return folded if axis == "outer" else folded.transpose(0, 1)
+
+    source, out = rows(old, len(old_names)), rows(fresh.clone(), len(new_names)).clone()
+    for row, name in enumerate(new_names):
+        if name in old_names:
+            out[row] = source[old_names.index(name)]
+    return (out if axis == "outer" else out.transpose(0, 1)).reshape(fresh.shape)
+
+
+def _difference(
+    own: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    missing: Sequence[str],
+    extra: Sequence[str],
+    other: Sequence[str],
+) -> str:
+    """Like ``diff``: - the network wants, + the file has; the first few of each."""
+    shown = [f"- {name}" for name in missing[:4]]
+    shown += [f"+ {name}" for name in extra[:4]]
+    shown += [f"{n}: - {tuple(own[n].shape)} + {tuple(state[n].shape)}" for n in other[:4]]
+    counts = f"{len(missing)} missing (-), {len(extra)} left over (+), {len(other)} of other shape"
+    return f"{counts}; {'; '.join(shown)}"

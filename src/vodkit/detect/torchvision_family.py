@@ -1,0 +1,271 @@
+"""torchvision's detectors: Faster R-CNN, SSD, SSDLite, RetinaNet, FCOS, official weights and all.
+
+torchvision counts classes in COCO's own 91 numbers, of which 0 is the background and ten are not
+used. Here an output is known by its *name* (``architecture.outputs``, from torchvision's weight
+cards) and a class takes the output of its name, so that nothing can be off by one.
+
+Resizing and normalisation are taken out of the modules, since vodkit does both for all families
+alike; what is left is fed with pictures of the network's input size.
+
+Legend: B pictures, A anchors, C classes, O outputs (background and unused ones included).
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import detection
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import FrozenBatchNorm2d
+
+from vodkit.detect.base import ModelCard
+from vodkit.detect.targets import Target
+from vodkit.errors import WeightsError
+from vodkit.lookup import pick
+
+BACKGROUND = "__background__"
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "fasterrcnn_resnet50_fpn": detection.fasterrcnn_resnet50_fpn,
+    "fasterrcnn_resnet50_fpn_v2": detection.fasterrcnn_resnet50_fpn_v2,
+    "fasterrcnn_mobilenet_v3_large_fpn": detection.fasterrcnn_mobilenet_v3_large_fpn,
+    "fasterrcnn_mobilenet_v3_large_320_fpn": detection.fasterrcnn_mobilenet_v3_large_320_fpn,
+    "ssd300_vgg16": detection.ssd300_vgg16,
+    "ssdlite320_mobilenet_v3_large": detection.ssdlite320_mobilenet_v3_large,
+    "retinanet_resnet50_fpn": detection.retinanet_resnet50_fpn,
+    "retinanet_resnet50_fpn_v2": detection.retinanet_resnet50_fpn_v2,
+    "fcos_resnet50_fpn": detection.fcos_resnet50_fpn,
+}
+CLASS_TENSORS = {
+    r"roi_heads\.box_predictor\.(cls_score|bbox_pred)\.(weight|bias)": "outer",
+    r"head\.classification_head\.cls_logits\.(weight|bias)": "inner",
+    r"head\.classification_head\.module_list\.\d+\.(1\.)?(weight|bias)": "inner",
+}
+_MOBILENET_ENDS = (2, 4, 7, 13)  # torchvision's MobileNetV3-large: first block at strides 4 to 32
+
+
+class _AsItIs(nn.Module):
+    """In place of torchvision's resizing and normalising transform."""
+
+    def forward(
+        self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None
+    ) -> tuple[ImageList, list[dict[str, Tensor]] | None]:
+        """The pictures, all of one size, as a batch."""
+        return _image_list(torch.stack(images)), targets
+
+    def postprocess(
+        self, result: list[dict[str, Tensor]], _sizes: Any, _original_sizes: Any
+    ) -> list[dict[str, Tensor]]:
+        """Boxes stay in pixels of the input."""
+        return result
+
+
+def build(card: ModelCard) -> nn.Module:
+    """From ``architecture``: ``builder``, ``outputs``, ``frozen_norm`` and ``norm_eps``."""
+    name = str(card.architecture.get("builder"))
+    maker = pick(BUILDERS, name, "torchvision model")
+    module = maker(weights=None, weights_backbone=None, num_classes=len(outputs(card)))
+    module.transform = _AsItIs()
+    if card.architecture.get("frozen_norm", False):
+        _freeze_norms(module, card.architecture.get("norm_eps"))
+    return module
+
+
+def outputs(card: ModelCard) -> tuple[str, ...]:
+    """Names of the class outputs; without official weights: the background and the classes."""
+    names = tuple(card.architecture.get("outputs", (BACKGROUND, *card.classes)))
+    lost = [name for name in card.classes if name not in names]
+    if lost:
+        raise WeightsError(f"card of {card.name}: architecture.outputs lacks the classes {lost}")
+    return names
+
+
+def losses(
+    module: nn.Module, card: ModelCard, images_B3HW: Tensor, targets: Sequence[Target]
+) -> dict[str, Tensor]:
+    """The losses torchvision computes, by its names; ignored regions are left out of the truth."""
+    columns = _columns(card).to(images_B3HW.device)
+    wanted = []
+    for target in targets:
+        boxes, labels = target.kept()
+        real = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)  # torchvision refuses empty boxes
+        wanted.append({"boxes": boxes[real].float(), "labels": columns[labels[real]]})
+    found: dict[str, Tensor] = module(list(images_B3HW), wanted)
+    return found
+
+
+def deployed(module: nn.Module, card: ModelCard) -> nn.Module:
+    """The graph for inference that goes with the network's kind."""
+    if isinstance(module, detection.ssd.SSD):
+        return _Scored(module, card)
+    if isinstance(module, detection.RetinaNet | detection.FCOS):
+        return _TopScored(module, card)
+    return _TwoStage(module, card)
+
+
+class _Scored(nn.Module):
+    """SSD and SSDLite: boxes (B, A, 4) in input pixels and scores (B, A, C)."""
+
+    columns: Tensor
+
+    def __init__(self, module: Any, card: ModelCard) -> None:
+        super().__init__()
+        self.module = module
+        self.register_buffer("columns", _columns(card), persistent=False)
+
+    def forward(self, x_B3HW: Tensor) -> tuple[Tensor, Tensor]:
+        """After SSD.postprocess_detections, up to where scores are cut."""
+        found, anchors = _heads(self.module, x_B3HW)
+        scores = found["cls_logits"].softmax(dim=2)[:, :, self.columns]
+        boxes = _decode(self.module, found["bbox_regression"], anchors, x_B3HW)
+        return boxes, scores
+
+
+class _TopScored(nn.Module):
+    """RetinaNet and FCOS: the best 1000 of every level (B, A, 6), as torchvision keeps."""
+
+    columns: Tensor
+
+    def __init__(self, module: Any, card: ModelCard) -> None:
+        super().__init__()
+        self.module = module
+        self.register_buffer("columns", _columns(card), persistent=False)
+
+    def forward(self, x_B3HW: Tensor) -> Tensor:
+        """x1, y1, x2, y2, score, label; after RetinaNet.postprocess_detections."""
+        features = _features(self.module, x_B3HW)
+        found = self.module.head(features)
+        anchors = self.module.anchor_generator(_image_list(x_B3HW), features)[0]
+        scores = found["cls_logits"].sigmoid()[:, :, self.columns]
+        if "bbox_ctrness" in found:
+            scores = (scores * found["bbox_ctrness"].sigmoid()).sqrt()
+        boxes = _decode(self.module, found["bbox_regression"], anchors, x_B3HW)
+        cells = [f.shape[2] * f.shape[3] for f in features]
+        per_cell = boxes.shape[1] // sum(cells)
+        levels = [n * per_cell for n in cells]
+        pairs = zip(torch.split(boxes, levels, 1), torch.split(scores, levels, 1), strict=True)
+        return torch.cat([self._best(*pair) for pair in pairs], dim=1)
+
+    def _best(self, boxes_BA4: Tensor, scores_BAC: Tensor) -> Tensor:
+        num_classes = scores_BAC.shape[2]
+        flat = scores_BAC.flatten(1)
+        best, where = flat.topk(min(self.module.topk_candidates, flat.shape[1]), dim=1)
+        label = where % num_classes
+        row = torch.div(where, num_classes, rounding_mode="floor")[..., None].expand(-1, -1, 4)
+        numbers = [best[..., None], label[..., None].to(best.dtype)]
+        return torch.cat([boxes_BA4.gather(1, row), *numbers], dim=2)
+
+
+class _TwoStage(nn.Module):
+    """Faster R-CNN, one picture at a time: boxes (N, 4) in input pixels, scores (N,), labels (N,).
+
+    Suppression is inside; torchvision gives at most 100 boxes of at least 0.05.
+    """
+
+    known: Tensor
+
+    def __init__(self, module: Any, card: ModelCard) -> None:
+        super().__init__()
+        self.module = module
+        known = torch.full((len(outputs(card)),), -1)
+        known[_columns(card)] = torch.arange(len(card.classes))
+        self.register_buffer("known", known, persistent=False)
+
+    def forward(self, x_1x3HW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Boxes of outputs that are no class of ours are left out."""
+        images = _image_list(x_1x3HW)
+        features = self.module.backbone(x_1x3HW)
+        proposals, _ = self.module.rpn(images, features, None)
+        found, _ = self.module.roi_heads(features, proposals, images.image_sizes, None)
+        labels = self.known[found[0]["labels"]]
+        keep = labels >= 0
+        return found[0]["boxes"][keep], found[0]["scores"][keep], labels[keep]
+
+
+def _columns(card: ModelCard) -> Tensor:
+    """For each class the number of its output (C,)."""
+    names = outputs(card)
+    return torch.tensor([names.index(name) for name in card.classes])
+
+
+def _image_list(x_B3HW: Tensor) -> ImageList:
+    height, width = x_B3HW.shape[2:]
+    return ImageList(x_B3HW, [(int(height), int(width))] * x_B3HW.shape[0])
+
+
+def _features(module: Any, x_B3HW: Tensor) -> list[Tensor]:
+    features = module.backbone(x_B3HW)
+    assert isinstance(features, OrderedDict)
+    return list(features.values())
+
+
+def _heads(module: Any, x_B3HW: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """What the head says of each anchor, and the anchors (A, 4), alike in all pictures."""
+    features = _features(module, x_B3HW)
+    anchors: Tensor = module.anchor_generator(_image_list(x_B3HW), features)[0]
+    return module.head(features), anchors
+
+
+def _decode(module: Any, codes_BA4: Tensor, anchors_A4: Tensor, x_B3HW: Tensor) -> Tensor:
+    """Boxes (B, A, 4), clipped to the input."""
+    pictures, count = codes_BA4.shape[:2]
+    repeated = anchors_A4.repeat(pictures, 1)
+    coder = module.box_coder
+    decode = coder.decode if isinstance(module, detection.FCOS) else coder.decode_single
+    boxes = decode(codes_BA4.reshape(-1, 4), repeated).reshape(pictures, count, 4)
+    height, width = x_B3HW.shape[2:]
+    x, y = boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)
+    return torch.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], dim=2)
+
+
+def _freeze_norms(module: nn.Module, eps: float | None) -> None:
+    """Fixed statistics in place of every batch norm, as torchvision's trained v1 models have."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            frozen = FrozenBatchNorm2d(child.num_features, child.eps if eps is None else eps)
+            setattr(module, name, frozen)
+        else:
+            _freeze_norms(child, eps)
+
+
+def stages(module: nn.Module) -> dict[str, list[nn.Module]]:
+    """Modules by depth; for VGG, which has no stem, every stage is at half its usual stride."""
+    whole: Any = module
+    backbone = whole.backbone
+    if hasattr(backbone, "fpn"):
+        trunk, neck = _trunk(backbone.body), [backbone.fpn]
+        rcnn = hasattr(whole, "roi_heads")
+        head = [whole.rpn, whole.roi_heads] if rcnn else [whole.head]
+    else:
+        features = backbone.features
+        vgg = not isinstance(backbone, detection.ssdlite.SSDLiteFeatureExtractorMobileNet)
+        trunk = _vgg_trunk(features) if vgg else _cut([*features[0], *features[1]])
+        neck, head = [backbone.extra], [whole.head]
+    names = ("stem", "stage1", "stage2", "stage3", "stage4")
+    return {**dict(zip(names, trunk, strict=True)), "neck": neck, "head": head}
+
+
+def _trunk(body: nn.Module) -> list[list[nn.Module]]:
+    children = dict(body.named_children())
+    if "layer1" not in children:
+        return _cut(list(children.values()))
+    layers = [f"layer{i}" for i in (1, 2, 3, 4)]
+    stem = [child for name, child in children.items() if name not in layers]
+    return [stem, *([children[name]] for name in layers)]
+
+
+def _cut(blocks: list[nn.Module]) -> list[list[nn.Module]]:
+    """MobileNetV3-large's blocks by the stride they work at: 2, 4, 8, 16, 32."""
+    ends = (0, *_MOBILENET_ENDS, len(blocks))
+    return [blocks[a:b] for a, b in pairwise(ends)]
+
+
+def _vgg_trunk(features: nn.Module) -> list[list[nn.Module]]:
+    groups: list[list[nn.Module]] = [[]]
+    for layer in features.children():
+        if isinstance(layer, nn.MaxPool2d):
+            groups.append([])
+        groups[-1].append(layer)
+    return [*groups, *([[]] * (5 - len(groups)))]
