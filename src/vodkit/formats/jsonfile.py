@@ -1,0 +1,193 @@
+"""JSON files read so that every fault names its line: a value knows where it stands.
+
+The line of a value is worked out only when a fault needs it, by walking the text again.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from json.decoder import scanstring  # type: ignore[attr-defined]
+from pathlib import Path
+from typing import Any
+
+from vodkit.errors import FormatError
+
+Key = str | int
+
+
+@dataclass(frozen=True)
+class Node:
+    """One value of a JSON file, with the way to it from the top."""
+
+    value: Any
+    path: Path
+    text: str
+    keys: tuple[Key, ...] = ()
+    known_line: int | None = None
+    """the line of a value that stands on one line whose number is known (JSON Lines)"""
+
+    def fault(self, message: str) -> FormatError:
+        """The error that something is wrong with this value."""
+        where = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in self.keys)
+        told = f"{where.lstrip('.')}: {message}" if where else message
+        return FormatError(told, path=self.path, line=self.line())
+
+    def line(self) -> int | None:
+        """The line (1-based) on which the value stands; None where it cannot be found."""
+        if self.known_line is not None:
+            return self.known_line
+        try:
+            position = _find(self.text, self.keys)
+        except (ValueError, IndexError, KeyError, StopIteration, RecursionError):
+            return None
+        return self.text.count("\n", 0, position) + 1
+
+    def __contains__(self, key: str) -> bool:
+        """Whether an object has ``key`` with a value that is not null."""
+        return isinstance(self.value, dict) and self.value.get(key) is not None
+
+    def at(self, key: Key) -> "Node":
+        """The value under ``key``; a missing one is a fault."""
+        if isinstance(key, str):
+            if key not in self:
+                raise self.fault(f"{key!r} is missing; there is: {_summary(self.value)}")
+        elif not isinstance(self.value, list) or key >= len(self.value):
+            raise self.fault(f"entry {key} is missing; there is: {_summary(self.value)}")
+        return self._inner(self.value[key], (*self.keys, key))
+
+    def _inner(self, value: object, keys: tuple[Key, ...]) -> "Node":
+        return Node(value, self.path, self.text, keys, self.known_line)
+
+    def items(self, key: str | None = None) -> Iterator["Node"]:
+        """The entries of a list (the one under ``key``)."""
+        node = self if key is None else self.at(key)
+        if not isinstance(node.value, list):
+            raise node.fault(f"is {_summary(node.value)}; allowed: a list")
+        for index, value in enumerate(node.value):
+            yield self._inner(value, (*node.keys, index))
+
+    def number(self, key: Key, default: float | None = None) -> float:
+        """The number under ``key``; it may be NaN or infinite."""
+        if default is not None and isinstance(key, str) and key not in self:
+            return default
+        node = self.at(key)
+        if isinstance(node.value, bool) or not isinstance(node.value, int | float):
+            raise node.fault(f"is {_summary(node.value)}; allowed: a number")
+        try:
+            return float(node.value)
+        except OverflowError:
+            return math.inf
+
+    def integer(self, key: Key, default: int | None = None) -> int:
+        """The whole number under ``key``; ``3.0`` is one."""
+        number = self.number(key, default)
+        if not math.isfinite(number) or number != int(number):
+            raise self.at(key).fault(f"is {number}; allowed: a whole number")
+        return int(number)
+
+    def words(self, key: Key, default: str | None = None) -> str:
+        """The text under ``key``."""
+        if default is not None and isinstance(key, str) and key not in self:
+            return default
+        node = self.at(key)
+        if not isinstance(node.value, str):
+            raise node.fault(f"is {_summary(node.value)}; allowed: text")
+        return node.value
+
+    def truth(self, key: str) -> bool:
+        """The yes or no under ``key``: true, false, 0 or 1; missing is no."""
+        if key not in self:
+            return False
+        if self.value[key] not in (0, 1, 0.0, 1.0):
+            raise self.at(key).fault(f"is {_summary(self.value[key])}; allowed: true or false")
+        return bool(self.value[key])
+
+    def numbers(self, key: str, count: int) -> list[float]:
+        """The list of ``count`` numbers under ``key``."""
+        node = self.at(key)
+        if not isinstance(node.value, list) or len(node.value) != count:
+            raise node.fault(f"is {_summary(node.value)}; allowed: {count} numbers")
+        return [node.number(index) for index in range(count)]
+
+
+def read_json(path: Path) -> Node:
+    """The whole content of a JSON file; FormatError names the line where it breaks."""
+    text = read_text(path)
+    try:
+        return Node(json.loads(text), path, text)
+    except json.JSONDecodeError as error:
+        message = f"not JSON: {error.msg} (column {error.colno})"
+        raise FormatError(message, path=path, line=error.lineno) from error
+    except (RecursionError, ValueError) as error:
+        raise FormatError(f"not JSON that can be read: {error}", path=path) from error
+
+
+def read_text(path: Path) -> str:
+    """The UTF-8 text of a file; FormatError where it is missing or of another encoding."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        seen = content[error.start]
+        message = f"not UTF-8 text: byte 0x{seen:02x} at {error.start}"
+        raise FormatError(message, path=path, line=line) from error
+
+
+def head_of(path: Path, size: int = 65536) -> str:
+    """The beginning of a file as text, empty where there is none: for sniffing."""
+    try:
+        with path.open("rb") as file:
+            return file.read(size).decode("utf-8-sig", errors="ignore")
+    except OSError:
+        return ""
+
+
+def _summary(value: object) -> str:
+    if isinstance(value, dict):
+        return f"an object with {', '.join(map(repr, list(value)[:6])) or 'nothing'}"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    return repr(value)[:60]
+
+
+def _find(text: str, keys: tuple[Key, ...]) -> int:
+    """Position of the value that ``keys`` lead to in valid JSON ``text``."""
+    position = _skip(text, 0)
+    for key in keys:
+        position = (
+            _entry(text, position, key) if isinstance(key, int) else _member(text, position, key)
+        )
+    return position
+
+
+def _skip(text: str, position: int, extra: str = "") -> int:
+    while text[position] in " \t\r\n" + extra:
+        position += 1
+    return position
+
+
+def _member(text: str, position: int, key: str) -> int:
+    decoder = json.JSONDecoder()
+    position = _skip(text, position + 1)
+    while text[position] != "}":
+        name, position = scanstring(text, position + 1)
+        position = _skip(text, position, ":")
+        if name == key:
+            return position
+        _, position = decoder.raw_decode(text, position)
+        position = _skip(text, position, ",")
+    raise KeyError(key)
+
+
+def _entry(text: str, position: int, index: int) -> int:
+    decoder = json.JSONDecoder()
+    position = _skip(text, position + 1)
+    for _ in range(index):
+        _, position = decoder.raw_decode(text, position)
+        position = _skip(text, position, ",")
+    return position

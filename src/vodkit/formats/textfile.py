@@ -1,0 +1,57 @@
+"""Text files of one box a line: fields with their line numbers, and numbers out of them."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vodkit.errors import FormatError
+from vodkit.formats.jsonfile import read_text
+
+
+@dataclass(frozen=True)
+class Line:
+    """The fields of one line, and where it stands."""
+
+    fields: list[str]
+    number: int
+    path: Path
+
+    def fault(self, message: str) -> FormatError:
+        """The error that something is wrong in this line."""
+        return FormatError(message, path=self.path, line=self.number)
+
+    def real(self, column: int, default: float | None = None) -> float:
+        """The number in ``column`` (0-based); ``default`` where the line ends before it."""
+        if default is not None and column >= len(self.fields):
+            return default
+        text = self.fields[column]
+        try:
+            return float(text)
+        except ValueError as error:
+            raise self.fault(f"column {column + 1} is {text!r}; allowed: a number") from error
+
+    def whole(self, column: int, default: int | None = None) -> int:
+        """The whole number in ``column``; ``3.0`` is one."""
+        number = self.real(column, default)
+        if not math.isfinite(number) or number != int(number):
+            raise self.fault(f"column {column + 1} is {number}; allowed: a whole number")
+        return int(number)
+
+
+def read_lines(
+    path: Path, *, separator: str | None, least: int, most: int = 10**6
+) -> Iterator[Line]:
+    """The lines that are not empty, cut at ``separator`` (None: white space).
+
+    A line of fewer than ``least`` or more than ``most`` fields is a FormatError.
+    """
+    for number, text in enumerate(read_text(path).splitlines(), 1):
+        if not text.strip():
+            continue
+        fields = [field.strip() for field in text.strip().split(separator)]
+        if not least <= len(fields) <= most:
+            allowed = f"{least}" if least == most else f"{least} to {most}"
+            message = f"{len(fields)} columns in {text[:60]!r}; allowed: {allowed}"
+            raise FormatError(message, path=path, line=number)
+        yield Line(fields, number, path)

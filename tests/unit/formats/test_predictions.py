@@ -1,0 +1,132 @@
+"""Predictions: what was written comes back, a killed writer goes on, faults are named."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vodkit.errors import FormatError, InputError, OutputError
+from vodkit.formats.predictions import (
+    Header,
+    PredictionWriter,
+    last_complete_frame,
+    read_frames,
+    read_header,
+    read_predictions,
+    write_table,
+)
+from vodkit.records import Detections, Tracks, VideoInfo
+
+INFO = VideoInfo(path="a.mp4", width_px=64, height_px=48, rate=Fraction(30000, 1001))
+HEADER = Header(source="a.mp4", classes=("fly", "bee"), info=INFO, detector="d", tracker="t")
+
+
+def tracks(frame: int) -> Tracks:
+    rng = np.random.default_rng(frame)
+    corners = rng.uniform(0, 30, (3, 2)).astype(np.float32)
+    size = rng.uniform(1, 9, (3, 2)).astype(np.float32)
+    return Tracks(
+        np.hstack([corners, corners + size]),
+        rng.uniform(size=3),
+        [0, 1, 0],
+        [1, 2, 7],
+        [0, 1, 2],
+        hidden_s=[0, 0.4, 0],
+        sigma_px=[0, 3.3, 0],
+        tentative=[False, False, True],
+    )
+
+
+def write_frames(path: Path, frames: range, *, resume: bool = False) -> None:
+    with PredictionWriter(path, HEADER, resume=resume) as writer:
+        for frame in frames:
+            writer.write(frame, frame * 1001 / 30000, tracks(frame))
+
+
+def test_frames_come_back_bit_for_bit(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    write_frames(path, range(5))
+    assert read_header(path) == HEADER
+    assert [frame.found for frame in read_frames(path)] == [tracks(frame) for frame in range(5)]
+    _, table = read_predictions(path)
+    assert len(table) == 15
+    assert len(read_predictions(path, include_tentative=False)[1]) == 10
+
+
+def test_detections_have_no_ids(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    found = Detections([[1, 2, 3, 4.1]], [0.9], [1])
+    with PredictionWriter(path, HEADER) as writer:
+        writer.write(0, 0.0, found)
+        writer.write(4, 0.4, Detections.empty())
+    assert [frame.found for frame in read_frames(path)] == [found, Detections.empty()]
+    assert '"id"' not in path.read_text()
+
+
+@pytest.mark.parametrize("cut", [1, 7, 60, 250, 400])
+def test_a_killed_writer_goes_on_and_ends_equal(tmp_path: Path, cut: int) -> None:
+    whole, torn = tmp_path / "whole.jsonl", tmp_path / "torn.jsonl"
+    write_frames(whole, range(6))
+    write_frames(torn, range(3))
+    torn.write_bytes(torn.read_bytes()[:-cut])
+    last = last_complete_frame(torn)
+    write_frames(torn, range(0 if last is None else last + 1, 6), resume=True)
+    assert torn.read_bytes() == whole.read_bytes()
+
+
+def test_torn_at_every_byte(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    write_frames(path, range(2))
+    content = path.read_bytes()
+    for size in range(len(content)):
+        path.write_bytes(content[:size])
+        last = last_complete_frame(path)
+        kept = path.read_bytes()
+        assert content.startswith(kept)
+        assert kept == b"" or kept.endswith(b"\n")
+        assert last == (None if kept.count(b"\n") < 2 else kept.count(b"\n") - 2)
+
+
+def test_going_on_in_the_file_of_another_run_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    write_frames(path, range(2))
+    other = Header(source="a.mp4", classes=("fly",), info=INFO, detector="d", tracker="t")
+    with pytest.raises(OutputError, match="classes is"):
+        PredictionWriter(path, other, resume=True)
+
+
+def test_frames_must_come_in_order(tmp_path: Path) -> None:
+    with PredictionWriter(tmp_path / "p.jsonl", HEADER) as writer:
+        writer.write(3, 0.1, tracks(3))
+        with pytest.raises(InputError, match="frame 3 after frame 3"):
+            writer.write(3, 0.1, tracks(3))
+
+
+def test_a_table_can_be_written_at_once(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
+    write_frames(one, range(4))
+    header, table = read_predictions(one)
+    write_table(two, header, table, range(6))
+    assert read_predictions(two)[1] == table
+    assert [frame.index for frame in read_frames(two)] == list(range(6))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"frame":1', '"frame":0', ":3: frame 0 after frame 0"),
+        ('"label":1', '"label":2', ":2: label 2; there are 2 classes"),
+        ('"state":"filled"', '"state":"guessed"', ":2: state 'guessed'"),
+        ('"id":2', '"id":1', ":2: not a frame"),
+        ('"score":', '"scroe":', ":2: not a frame"),
+        ('{"frame":0', '{"frame":0,', ":2: not JSON"),
+        ('"vodkit":"predictions",', "", ":1: not a predictions file"),
+    ],
+)
+def test_a_fault_is_named_with_its_line(tmp_path: Path, old: str, new: str, says: str) -> None:
+    path = tmp_path / "p.jsonl"
+    write_frames(path, range(2))
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(FormatError, match=says):
+        read_predictions(path)
