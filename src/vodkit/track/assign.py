@@ -1,0 +1,135 @@
+"""Which detection is which track: candidate pairs, what speaks for each, the best matching.
+
+Everything works on lists of pairs (``rows`` of tracks, ``cols`` of detections), not on full
+matrices: in a picture with 300 objects there are some hundred plausible pairs, not 90,000.
+
+Legend: N tracks, M detections, P pairs.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from vodkit.arrays import BoolArray, FloatArray, IntArray
+from vodkit.boxes import area, iou_pairs
+
+NONE = np.empty(0, np.int64)
+
+
+class Pairs(NamedTuple):
+    """Candidate pairs: positions in the arrays of tracks and of detections."""
+
+    rows: IntArray
+    """(P,)"""
+    cols: IntArray
+    """(P,)"""
+
+    def where(self, mask: BoolArray) -> "Pairs":
+        """The pairs for which ``mask`` (P,) is true."""
+        return Pairs(self.rows[mask], self.cols[mask])
+
+
+def near(a_xyxy: FloatArray, b_xyxy: FloatArray, *, buffer: float = 0.0) -> Pairs:
+    """Pairs of boxes that overlap once both are larger by ``buffer`` of their size on each side.
+
+    >>> near(np.array([[0., 0, 2, 2]]), np.array([[3., 0, 5, 2]]), buffer=0.5).rows
+    array([0])
+    """
+    if buffer:
+        a_xyxy, b_xyxy = buffered(a_xyxy, buffer), buffered(b_xyxy, buffer)
+    a, b = a_xyxy.T[:, :, None], b_xyxy.T[:, None, :]
+    meet = a[0] < b[2]
+    meet &= b[0] < a[2]
+    meet &= a[1] < b[3]
+    meet &= b[1] < a[3]
+    return Pairs(*np.nonzero(meet))
+
+
+def buffered(boxes_xyxy: FloatArray, buffer: float) -> FloatArray:
+    """Boxes larger by ``buffer`` of width and height on each side (C-BIoU, arXiv 2211.14317)."""
+    grow = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]) * buffer
+    return np.concatenate([boxes_xyxy[:, :2] - grow, boxes_xyxy[:, 2:] + grow], axis=1)
+
+
+def giou_pairs(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
+    """Generalised IoU (P,) in [-1, 1] of aligned boxes (Rezatofighi et al. 2019).
+
+    >>> giou_pairs(np.array([[0., 0, 1, 1]]), np.array([[0., 0, 1, 1]]))
+    array([1.])
+    """
+    hull = np.concatenate(
+        [np.minimum(a_xyxy[:, :2], b_xyxy[:, :2]), np.maximum(a_xyxy[:, 2:], b_xyxy[:, 2:])], axis=1
+    )
+    overlap = iou_pairs(a_xyxy, b_xyxy)
+    total = area(a_xyxy) + area(b_xyxy)
+    union = total / (1 + overlap)  # overlap = shared / union and total = union + shared
+    hull_area = area(hull)
+    return overlap - np.divide(
+        hull_area - union, hull_area, out=np.zeros_like(overlap), where=hull_area > 0
+    )
+
+
+def height_iou(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
+    """IoU (P,) of the vertical extents of aligned boxes: whether they stand on the same ground.
+
+    Used as Hybrid-SORT's height modulation (Yang et al. 2024, arXiv 2308.00783).
+    """
+    shared = np.minimum(a_xyxy[:, 3], b_xyxy[:, 3]) - np.maximum(a_xyxy[:, 1], b_xyxy[:, 1])
+    union = np.maximum(a_xyxy[:, 3], b_xyxy[:, 3]) - np.minimum(a_xyxy[:, 1], b_xyxy[:, 1])
+    shared = np.clip(shared, 0, None)
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def direction_agreement(was_xy: FloatArray, seen_xy: FloatArray, new_xy: FloatArray) -> FloatArray:
+    """How well the way to a detection continues the way so far, (P,) in [-0.5, 0.5].
+
+    Paths lead from ``was`` over ``seen`` (both observed) to ``new``; 0.5 is straight on, -0.5 is
+    back. The observation-centric momentum of OC-SORT (arXiv 2203.14360, section 4.2); 0 where
+    there is no direction.
+    """
+    before, after = seen_xy - was_xy, new_xy - seen_xy
+    length = np.hypot(before[:, 0], before[:, 1]) * np.hypot(after[:, 0], after[:, 1])
+    cosine = np.divide(
+        (before * after).sum(axis=1), length, out=np.zeros(len(length)), where=length > 0
+    )
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    return np.where(length > 0, 0.5 - angle / np.pi, 0.0)
+
+
+def likeness(looks: FloatArray, others: FloatArray) -> FloatArray:
+    """Cosine (P,) of aligned embeddings (P, D); 0 where either is unknown (all 0)."""
+    length = np.linalg.norm(looks, axis=1) * np.linalg.norm(others, axis=1)
+    return np.divide(
+        (looks * others).sum(axis=1), length, out=np.zeros(len(length)), where=length > 0
+    )
+
+
+def match(pairs: Pairs, gain: FloatArray) -> Pairs:
+    """The one-to-one matching of largest total ``gain`` (P,); pairs of gain <= 0 never match.
+
+    Pairs whose two ends have no other candidate are taken at once; only the rest goes through
+    the Hungarian method. The result is exact, and sorted by row.
+
+    >>> match(Pairs(np.array([0, 0, 1]), np.array([0, 1, 1])), np.array([0.9, 0.8, 0.1])).cols
+    array([0, 1])
+    """
+    worth = gain > 0
+    if not worth.all():
+        pairs, gain = pairs.where(worth), gain[worth]
+    if len(pairs.rows) == 0:
+        return Pairs(NONE, NONE)
+    rivals = np.bincount(pairs.rows)[pairs.rows] + np.bincount(pairs.cols)[pairs.cols] > 2
+    if not rivals.any():
+        return pairs
+    rows, cols = pairs.rows[rivals], pairs.cols[rivals]
+    row_names, row_at = np.unique(rows, return_inverse=True)
+    col_names, col_at = np.unique(cols, return_inverse=True)
+    table = np.zeros((len(row_names), len(col_names)))
+    table[row_at, col_at] = gain[rivals]
+    r, c = linear_sum_assignment(table, maximize=True)
+    right = table[r, c] > 0
+    all_rows = np.concatenate([pairs.rows[~rivals], row_names[r[right]]])
+    all_cols = np.concatenate([pairs.cols[~rivals], col_names[c[right]]])
+    order = np.argsort(all_rows)
+    return Pairs(all_rows[order], all_cols[order])

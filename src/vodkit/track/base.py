@@ -1,0 +1,77 @@
+"""What a tracker is, and the detections of one frame in the form that all trackers work on."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from vodkit.arrays import BoolArray, FloatArray, IntArray
+from vodkit.errors import InputError
+from vodkit.records import Detections, Frame, Tracks
+
+
+class Tracker(Protocol):
+    """Gives the objects of one video their ids. One instance is one video: there is no reset."""
+
+    def step(
+        self, frame: Frame, detections: Detections, *, embeddings: FloatArray | None = None
+    ) -> Tracks:
+        """Who is in ``frame``, given what was detected in it; sorted by id.
+
+        ``embeddings`` (N, D) say what each detection looks like (cosine is their measure); they
+        are optional, and a tracker may not use them. A frame without detections is a step too.
+        Time may not go backwards: that raises InputError.
+        """
+        ...
+
+    def notice_cut(self) -> None:
+        """Tell, before its first ``step``, that a new shot begins: nothing stays where it was."""
+        ...
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """All that the tracker knows, as plain arrays (``numpy.savez`` takes them)."""
+        ...
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on exactly where another instance with equal settings was at ``state_dict``."""
+        ...
+
+
+class Found(NamedTuple):
+    """Detections in an order that does not depend on the order they came in."""
+
+    boxes_xyxy: FloatArray
+    """(N, 4) float64"""
+    scores: FloatArray
+    labels: IntArray
+    looks: FloatArray
+    """(N, D) unit vectors; D is 0 where nothing is known"""
+
+    def at(self, cols: IntArray | BoolArray) -> "Found":
+        """The chosen ones."""
+        return Found(*(column[cols] for column in self))
+
+
+def arrange(detections: Detections, embeddings: FloatArray | None, *, min_score: float) -> Found:
+    """Detections with a score of at least ``min_score``, best first."""
+    boxes = detections.boxes_xyxy.astype(np.float64)
+    scores = detections.scores.astype(np.float64)
+    x1, y1, x2, y2 = boxes.T
+    order = np.lexsort((y2, x2, y1, x1, detections.labels, -scores))
+    order = order[: int(np.count_nonzero(scores >= min_score))]
+    looks = unit_rows(embeddings, len(detections))
+    return Found(boxes[order], scores[order], detections.labels[order], looks[order])
+
+
+def unit_rows(embeddings: FloatArray | None, count: int) -> FloatArray:
+    """Embeddings (N, D) scaled to length 1 (rows of zeros stay); (N, 0) where there are none."""
+    if embeddings is None:
+        return np.zeros((count, 0))
+    if embeddings.ndim != 2 or len(embeddings) != count:
+        raise InputError(f"embeddings are {embeddings.shape}; allowed: ({count}, D)")
+    if not np.isfinite(embeddings).all():
+        row = int(np.flatnonzero(~np.isfinite(embeddings).all(axis=1))[0])
+        raise InputError(f"embedding {row} is not finite")
+    looks = embeddings.astype(np.float64)
+    length = np.linalg.norm(looks, axis=1, keepdims=True)
+    return np.divide(looks, length, out=np.zeros_like(looks), where=length > 0)

@@ -1,0 +1,212 @@
+"""What a tracker knows of its tracks: one numpy column for each fact, one row for each track.
+
+There is no object per track: predicting, ageing and giving out work on whole columns.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from vodkit.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from vodkit.errors import InputError
+from vodkit.records import Frame
+from vodkit.track import kalman
+from vodkit.track.assign import Pairs
+from vodkit.track.base import Found
+from vodkit.track.kalman import Motion
+
+PAST = 5
+"""observations remembered for directions of movement"""
+
+_COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {
+    "ids": ((), np.int64),
+    "status": ((), np.uint8),
+    "labels": ((), np.int64),
+    "scores": ((), np.float64),
+    "mean": ((8,), np.float64),
+    "cov": ((3, 4), np.float64),
+    "born_s": ((), np.float64),
+    "seen_s": ((), np.float64),
+    "hits": ((), np.int64),
+    "missed": ((), np.int64),
+    "hider": ((), np.int64),
+    "seen_xyxy": ((4,), np.float64),
+    "seen_mean": ((8,), np.float64),
+    "seen_cov": ((3, 4), np.float64),
+    "past_xyxy": ((PAST, 4), np.float64),
+    "past_s": ((PAST,), np.float64),
+    "votes": ((0,), np.float64),
+    "looks": ((0,), np.float64),
+}
+
+
+class Book:
+    """The columns, the clock and the counter of ids of one tracker."""
+
+    ids: IntArray
+    status: ByteArray
+    """see life.Status"""
+    labels: IntArray
+    """the class that most recent observations voted for"""
+    scores: FloatArray
+    """of the last observation"""
+    mean: FloatArray
+    cov: FloatArray
+    born_s: FloatArray
+    seen_s: FloatArray
+    """time of the last observation"""
+    hits: IntArray
+    """number of observations"""
+    missed: IntArray
+    """steps since the last observation"""
+    hider: IntArray
+    """id of the track that it is hidden behind; 0: of none"""
+    seen_xyxy: FloatArray
+    """the box that was observed last"""
+    seen_mean: FloatArray
+    """the filter just after the last observation"""
+    seen_cov: FloatArray
+    past_xyxy: FloatArray
+    """(N, PAST, 4) the last observations, newest first"""
+    past_s: FloatArray
+    """(N, PAST) and their times; -inf where there are fewer"""
+    votes: FloatArray
+    """(N, C) what each class has collected, faded"""
+    looks: FloatArray
+    """(N, D) running mean of the embeddings"""
+
+    def __init__(self, *, vote_memory_s: float, look_memory: float = 0.9) -> None:
+        """An empty book before the first frame."""
+        for name, (shape, dtype) in _COLUMNS.items():
+            setattr(self, name, np.zeros((0, *shape), dtype))
+        self.vote_memory_s = vote_memory_s
+        self.look_memory = look_memory
+        self.now_s = -np.inf
+        self.next_id = 1
+
+    def __len__(self) -> int:
+        """Number of tracks."""
+        return len(self.ids)
+
+    def advance(self, frame: Frame, motion: Motion) -> float:
+        """Move the clock and all filters to ``frame``; gives the seconds that have passed."""
+        dt_s = frame.time_s - self.now_s
+        if dt_s < 0:
+            raise InputError(
+                f"frame {frame.index} is at {frame.time_s:.6f} s, but the one before it was at "
+                f"{self.now_s:.6f} s; allowed: time that does not go backwards"
+            )
+        self.now_s = frame.time_s
+        if len(self):
+            self.mean, self.cov = kalman.predict(self.mean, self.cov, dt_s, motion)
+            self.missed = self.missed + 1
+        return dt_s
+
+    def observe(self, pairs: Pairs, found: Found, motion: Motion, *, reupdate: bool) -> None:
+        """Tell the tracks ``pairs.rows`` that they are the detections ``pairs.cols``."""
+        rows = pairs.rows
+        if len(rows) == 0:
+            return
+        seen = found.at(pairs.cols)
+        mean, cov = kalman.update(self.mean[rows], self.cov[rows], seen.boxes_xyxy, motion)
+        if reupdate:
+            self._walk_again(rows, seen, mean, cov, motion)
+        self._vote(rows, seen.labels, seen.scores)
+        if seen.looks.shape[1]:
+            self._widen("looks", seen.looks.shape[1])
+            keep = np.where(self.looks[rows].any(axis=1), self.look_memory, 0.0)[:, None]
+            self.looks[rows] = keep * self.looks[rows] + (1 - keep) * seen.looks
+        self._note(rows, seen, mean, cov)
+        self.hits[rows] += 1
+
+    def _walk_again(
+        self, rows: IntArray, seen: Found, mean: FloatArray, cov: FloatArray, motion: Motion
+    ) -> None:
+        """Overwrite the update of those that were missed with an observation-centric one."""
+        late = np.flatnonzero(self.missed[rows] > 1)
+        if len(late):
+            at = rows[late]
+            mean[late], cov[late] = kalman.reupdate(
+                self.seen_mean[at],
+                self.seen_cov[at],
+                seen.boxes_xyxy[late],
+                motion,
+                gap_s=self.now_s - self.seen_s[at],
+                missed=self.missed[at] - 1,
+            )
+
+    def _note(self, rows: IntArray, seen: Found, mean: FloatArray, cov: FloatArray) -> None:
+        self.mean[rows] = self.seen_mean[rows] = mean
+        self.cov[rows] = self.seen_cov[rows] = cov
+        self.seen_xyxy[rows] = seen.boxes_xyxy
+        self.scores[rows] = seen.scores
+        self.past_xyxy[rows, 1:] = self.past_xyxy[rows, :-1]
+        self.past_xyxy[rows, 0] = seen.boxes_xyxy
+        self.past_s[rows, 1:] = self.past_s[rows, :-1]
+        self.past_s[rows, 0] = self.now_s
+        self.seen_s[rows] = self.now_s
+        self.missed[rows] = 0
+        self.hider[rows] = 0
+
+    def _vote(self, rows: IntArray, labels: IntArray, scores: FloatArray) -> None:
+        """Old votes fade with time, the new one counts its score."""
+        top = int(labels.max(initial=0)) + 1
+        self._widen("votes", top)
+        if self.votes.shape[1] == 1:
+            return
+        age_s = self.now_s - self.seen_s[rows]
+        self.votes[rows] *= np.exp(-age_s / self.vote_memory_s)[:, None]
+        self.votes[rows, labels] += scores
+        self.labels[rows] = self.votes[rows].argmax(axis=1)
+
+    def open(self, cols: IntArray, found: Found, motion: Motion) -> IntArray:
+        """New tracks from the detections ``cols``; gives their rows."""
+        count = len(cols)
+        if count == 0:
+            return np.empty(0, np.int64)
+        seen, old = found.at(cols), len(self)
+        for name, (shape, dtype) in _COLUMNS.items():
+            column = getattr(self, name)
+            more = np.zeros((count, *(column.shape[1:] or shape)), dtype)
+            setattr(self, name, np.concatenate([column, more]))
+        rows = np.arange(old, old + count)
+        self.ids[rows] = np.arange(self.next_id, self.next_id + count)
+        self.next_id += count
+        self.born_s[rows] = self.seen_s[rows] = self.now_s
+        self.past_s[rows] = -np.inf
+        self.hits[rows] = 1
+        self._widen("votes", int(seen.labels.max()) + 1)
+        self.votes[rows, seen.labels] = seen.scores
+        self.labels[rows] = seen.labels
+        if seen.looks.shape[1]:
+            self._widen("looks", seen.looks.shape[1])
+            self.looks[rows] = seen.looks
+        self._note(rows, seen, *kalman.start(seen.boxes_xyxy, motion))
+        return rows
+
+    def keep(self, mask: BoolArray) -> None:
+        """Forget the tracks where ``mask`` (N,) is false."""
+        if not mask.all():
+            for name in _COLUMNS:
+                setattr(self, name, getattr(self, name)[mask])
+
+    def _widen(self, name: str, width: int) -> None:
+        column = getattr(self, name)
+        if column.shape[1] < width:
+            more = np.zeros((len(column), width - column.shape[1]))
+            setattr(self, name, np.concatenate([column, more], axis=1))
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """All columns, the clock and the counter."""
+        state = {name: getattr(self, name).copy() for name in _COLUMNS}
+        return state | {"now_s": np.array(self.now_s), "next_id": np.array(self.next_id)}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take over what ``state_dict`` gave; InputError names what is missing."""
+        missing = sorted({*_COLUMNS, "now_s", "next_id"} - {*state})
+        if missing:
+            raise InputError(f"tracker state lacks {', '.join(missing)}; saved by another version?")
+        for name, (_, dtype) in _COLUMNS.items():
+            setattr(self, name, np.array(state[name], dtype))
+        self.now_s = float(state["now_s"])
+        self.next_id = int(state["next_id"])

@@ -1,0 +1,112 @@
+"""ByteTrack: strong detections first, then weak ones for the tracks that are left.
+
+Weak boxes are mostly people half hidden, not noise, when a track expects somebody there (Zhang et
+al. 2022, arXiv 2110.06864). Here it is class-aware, in seconds, and gives out predicted boxes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vodkit.arrays import FloatArray, IntArray
+from vodkit.boxes import iou_pairs
+from vodkit.errors import SettingsError
+from vodkit.records import Detections, Frame, Tracks
+from vodkit.track.assign import Pairs, match, near
+from vodkit.track.base import Found, arrange
+from vodkit.track.book import Book
+from vodkit.track.kalman import Motion, boxes_of
+from vodkit.track.life import Life, Status, expire, give_out, promote
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByteTrackSettings:
+    """Settings of ByteTrack; the defaults are the paper's, with frames at 30 per second."""
+
+    high: float = 0.6
+    """detections of this score take part in the first round"""
+    low: float = 0.1
+    """detections below this score are not looked at"""
+    new: float = 0.7
+    """a new track begins with at least this score"""
+    match_iou: float = 0.2
+    """least IoU times score in the first round"""
+    weak_iou: float = 0.5
+    """least IoU in the second round"""
+    tentative_iou: float = 0.3
+    """least IoU times score for tracks that are not confirmed"""
+    class_aware: bool = True
+    """an object of one class is never taken for one of another"""
+    vote_memory_s: float = 2.0
+    """how long an observed class counts"""
+    motion: Motion = field(default_factory=Motion)
+    life: Life = field(default_factory=Life)
+
+    def __post_init__(self) -> None:
+        """Check ranges and order."""
+        for name in ("high", "low", "new", "match_iou", "weak_iou", "tentative_iou"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
+        if self.low > self.high:
+            raise SettingsError(f"low is {self.low}; allowed: up to high ({self.high})")
+
+
+class ByteTrack:
+    """See the module; satisfies base.Tracker."""
+
+    def __init__(self, settings: ByteTrackSettings | None = None) -> None:
+        """A tracker for one video."""
+        self.settings = settings or ByteTrackSettings()
+        self.book = Book(vote_memory_s=self.settings.vote_memory_s)
+
+    def step(
+        self, frame: Frame, detections: Detections, *, embeddings: FloatArray | None = None
+    ) -> Tracks:
+        """Who is in ``frame``; embeddings are not used."""
+        del embeddings
+        book, s = self.book, self.settings
+        found = arrange(detections, None, min_score=s.low)
+        book.advance(frame, s.motion)
+        expire(book, s.life, frame)
+        strong = np.flatnonzero(found.scores >= s.high)
+        weak = np.flatnonzero(found.scores < s.high)
+        known = np.flatnonzero(book.status != Status.TENTATIVE)
+        first = self._match(found, known, strong, s.match_iou, fuse=True)
+        left = np.setdiff1d(known, first.rows)
+        left = left[book.status[left] == Status.CONFIRMED]
+        second = self._match(found, left, weak, s.weak_iou, fuse=False)
+        strong = np.setdiff1d(strong, first.cols)
+        young = np.flatnonzero(book.status == Status.TENTATIVE)
+        third = self._match(found, young, strong, s.tentative_iou, fuse=True)
+        for pairs in (first, second, third):
+            book.observe(pairs, found, s.motion, reupdate=False)
+        strong = np.setdiff1d(strong, third.cols)
+        book.open(strong[found.scores[strong] >= s.new], found, s.motion)
+        promote(book, s.life)
+        return give_out(book, s.life)
+
+    def _match(
+        self, found: Found, rows: IntArray, cols: IntArray, least: float, *, fuse: bool
+    ) -> Pairs:
+        boxes = boxes_of(self.book.mean[rows])
+        pairs = near(boxes, found.boxes_xyxy[cols])
+        overlap = iou_pairs(boxes[pairs.rows], found.boxes_xyxy[cols[pairs.cols]])
+        pairs = Pairs(rows[pairs.rows], cols[pairs.cols])
+        gain = overlap * found.scores[pairs.cols] if fuse else overlap
+        good = gain >= least
+        if self.settings.class_aware:
+            good &= self.book.labels[pairs.rows] == found.labels[pairs.cols]
+        return match(pairs.where(good), gain[good])
+
+    def notice_cut(self) -> None:
+        """A new shot begins: all tracks end."""
+        self.book.keep(np.zeros(len(self.book), bool))
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """All that the tracker knows."""
+        return self.book.state_dict()
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where ``state_dict`` was taken."""
+        self.book.load_state(state)

@@ -1,0 +1,150 @@
+"""One constant-velocity Kalman filter for boxes, over all tracks at once, in seconds.
+
+Each of centre x, centre y, width and height has its own filter of position and velocity, because
+the noise of every published box tracker is diagonal: the big matrices fall apart into 2 x 2
+blocks, which have closed forms and need no inversion. All noise is in units of the object's own
+size, so that a picture twice as large gives the same tracks.
+
+Legend: N tracks. ``mean`` (N, 8) is cx, cy, w, h in px and their velocities in px/s;
+``cov`` (N, 3, 4) holds var(position), cov(position, velocity), var(velocity) of each of the four.
+After Kalman 1960; the form for boxes follows SORT (Bewley et al. 2016, arXiv 1602.00763).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vodkit.arrays import FloatArray, IntArray
+from vodkit.boxes import from_cxcywh, to_cxcywh
+from vodkit.errors import SettingsError
+
+SMALLEST_PX = 1e-3
+"""boxes of no extent still get noise of this size, so that nothing is divided by 0"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """How objects move and how exactly detectors see them; "sizes" are sqrt(width * height)."""
+
+    acceleration: float = 1.0
+    """unforeseen change of the centre's velocity, in sizes/s per sqrt(s)"""
+    size_acceleration: float = 0.3
+    """the same for width and height"""
+    centre_noise: float = 0.06
+    """standard deviation of a detection's centre, in sizes"""
+    size_noise: float = 0.1
+    """standard deviation of a detection's width and height, in sizes"""
+    start_speed: float = 1.0
+    """standard deviation of the unknown velocity of a new track, in sizes/s"""
+    centre_memory_s: float = 4.0
+    """an unseen object's velocity fades with this time constant"""
+    size_memory_s: float = 0.5
+    """the same for the growth of width and height, which is known less well"""
+
+    def __post_init__(self) -> None:
+        """All must be above 0."""
+        for name in self.__dataclass_fields__:
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"motion.{name} is {getattr(self, name)}; allowed: above 0")
+
+
+def sizes_px(mean: FloatArray) -> FloatArray:
+    """The extent sqrt(w * h) (N, 1) of each track in px, never 0."""
+    size = np.maximum(mean[:, 2:4], SMALLEST_PX)
+    return np.sqrt(size[:, :1] * size[:, 1:])
+
+
+def start(boxes_xyxy: FloatArray, motion: Motion) -> tuple[FloatArray, FloatArray]:
+    """Filters (mean, cov) that know one box each (N, 4) and nothing of its velocity."""
+    mean = np.zeros((len(boxes_xyxy), 8))
+    mean[:, :4] = to_cxcywh(boxes_xyxy)
+    size = sizes_px(mean)
+    cov = np.zeros((len(boxes_xyxy), 3, 4))
+    cov[:, 0] = (size * _seen_std(motion)) ** 2
+    growth = motion.start_speed * 0.3
+    cov[:, 2] = (size * np.array([motion.start_speed, motion.start_speed, growth, growth])) ** 2
+    return mean, cov
+
+
+def predict(
+    mean: FloatArray, cov: FloatArray, dt_s: float, motion: Motion
+) -> tuple[FloatArray, FloatArray]:
+    """The filters ``dt_s`` seconds later, with nothing seen in between."""
+    tau = np.array([motion.centre_memory_s] * 2 + [motion.size_memory_s] * 2)
+    fade = np.exp(-dt_s / tau)
+    reach = tau * (1 - fade)  # the way at unit velocity; dt_s where nothing fades
+    noise = np.array([motion.acceleration] * 2 + [motion.size_acceleration] * 2)
+    q = (sizes_px(mean) * noise) ** 2
+    later = np.empty_like(mean)
+    later[:, :4] = mean[:, :4] + mean[:, 4:] * reach
+    later[:, 4:] = mean[:, 4:] * fade
+    np.maximum(later[:, 2:4], 0, out=later[:, 2:4])
+    position, both, velocity = cov[:, 0], cov[:, 1], cov[:, 2]
+    wider = np.empty_like(cov)
+    wider[:, 0] = position + reach * (2 * both + reach * velocity) + q * (dt_s**3 / 3)
+    wider[:, 1] = fade * (both + reach * velocity) + q * (dt_s**2 / 2)
+    wider[:, 2] = fade**2 * velocity + q * dt_s
+    return later, wider
+
+
+def update(
+    mean: FloatArray, cov: FloatArray, boxes_xyxy: FloatArray, motion: Motion
+) -> tuple[FloatArray, FloatArray]:
+    """The filters after seeing one box (N, 4) each."""
+    surprise = to_cxcywh(boxes_xyxy) - mean[:, :4]
+    position, both = cov[:, 0], cov[:, 1]
+    seen = position + (sizes_px(mean) * _seen_std(motion)) ** 2
+    gain, velocity_gain = position / seen, both / seen
+    after = np.empty_like(mean)
+    after[:, :4] = mean[:, :4] + gain * surprise
+    after[:, 4:] = mean[:, 4:] + velocity_gain * surprise
+    np.maximum(after[:, 2:4], 0, out=after[:, 2:4])
+    narrower = np.empty_like(cov)
+    narrower[:, 0] = position * (1 - gain)
+    narrower[:, 1] = both * (1 - gain)
+    narrower[:, 2] = cov[:, 2] - velocity_gain * both
+    return after, narrower
+
+
+def reupdate(
+    mean: FloatArray,
+    cov: FloatArray,
+    boxes_xyxy: FloatArray,
+    motion: Motion,
+    *,
+    gap_s: FloatArray,
+    missed: IntArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Filters as of their last observation, walked to a new one along a straight line.
+
+    Errors that piled up while nothing was seen are thrown away: the filter is fed with virtual
+    boxes, evenly between the last and the new one, one for each of the ``missed`` (N,) steps of
+    the ``gap_s`` (N,) seconds, then the new one. This is the observation-centric re-update of
+    OC-SORT (Cao et al. 2023, arXiv 2203.14360, section 4.1).
+    """
+    old, new = from_cxcywh(mean[:, :4]), boxes_xyxy
+    mean, cov = mean.copy(), cov.copy()
+    for step in range(1, int(missed.max(initial=0)) + 2):
+        rows = np.flatnonzero(missed + 1 >= step)
+        share = (step / (missed[rows] + 1))[:, None]
+        virtual = old[rows] * (1 - share) + new[rows] * share
+        for dt_s in np.unique(gap_s[rows] / (missed[rows] + 1)):
+            same = gap_s[rows] / (missed[rows] + 1) == dt_s
+            at = rows[same]
+            moved = predict(mean[at], cov[at], float(dt_s), motion)
+            mean[at], cov[at] = update(*moved, virtual[same], motion)
+    return mean, cov
+
+
+def boxes_of(mean: FloatArray) -> FloatArray:
+    """The boxes (N, 4) as x1, y1, x2, y2 that the filters believe in."""
+    return from_cxcywh(mean[:, :4])
+
+
+def sigma_px(cov: FloatArray) -> FloatArray:
+    """Standard deviation (N,) of the centre: the root mean square over x and y."""
+    return np.sqrt((cov[:, 0, 0] + cov[:, 0, 1]) / 2)
+
+
+def _seen_std(motion: Motion) -> FloatArray:
+    return np.array([motion.centre_noise] * 2 + [motion.size_noise] * 2)

@@ -1,0 +1,158 @@
+"""The life of a track, in seconds: tentative, confirmed, occluded or lost, and the end.
+
+    first seen -> TENTATIVE --seen for confirm_s--> CONFIRMED <--> OCCLUDED, LOST -> forgotten
+
+A track is OCCLUDED while something explains why it is not seen (another object stands in front),
+LOST while nothing does. What is given out for a track that is not seen is its predicted box.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from enum import IntEnum
+
+import numpy as np
+
+from vodkit.arrays import BoolArray, FloatArray
+from vodkit.errors import SettingsError
+from vodkit.records import Detections, Frame, State, Tracks
+from vodkit.track.book import Book
+from vodkit.track.kalman import boxes_of, sigma_px
+
+
+class Status(IntEnum):
+    """Where in its life a track is."""
+
+    TENTATIVE = 0
+    CONFIRMED = 1
+    OCCLUDED = 2
+    LOST = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Life:
+    """How long things last. A track seen in the frame before is never forgotten unasked."""
+
+    confirm_s: float = 0.06
+    """an object is believed once it was seen twice, this far apart or more"""
+    tentative_s: float = 0.1
+    """a track that is not confirmed is forgotten when unseen for longer"""
+    lost_s: float = 1.0
+    """a confirmed track is forgotten when unseen for longer, with nothing to explain it"""
+    occluded_s: float = 3.0
+    """the same while something stands in front of it"""
+    left_s: float = 0.2
+    """the same when it has left the picture"""
+    coast_s: float = 0.5
+    """predicted boxes of lost tracks are given out for this long; 0: never"""
+    coast_occluded_s: float = 2.0
+    """the same of occluded tracks"""
+
+    def __post_init__(self) -> None:
+        """Check ranges, and that nobody is given out after being forgotten."""
+        for spec in fields(self):
+            if not getattr(self, spec.name) >= 0:
+                seen = getattr(self, spec.name)
+                raise SettingsError(f"life.{spec.name} is {seen}; allowed: 0 or more")
+        for shorter, longer in (("coast_s", "lost_s"), ("coast_occluded_s", "occluded_s")):
+            a, b = getattr(self, shorter), getattr(self, longer)
+            if a > b:
+                raise SettingsError(f"life.{shorter} is {a}; allowed: up to life.{longer} ({b})")
+
+
+def inside(boxes_xyxy: FloatArray, frame: Frame) -> FloatArray:
+    """The share (N,) of each box that lies inside the picture."""
+    limit = np.array([frame.width_px, frame.height_px])
+    shown = np.minimum(boxes_xyxy[:, 2:], limit) - np.maximum(boxes_xyxy[:, :2], 0)
+    full = np.maximum(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 1e-9)
+    return np.asarray((np.clip(shown, 0, None) / full).prod(axis=1))
+
+
+def expire(book: Book, life: Life, frame: Frame) -> None:
+    """Forget the tracks whose time is over; call it after the clock moved, before matching."""
+    if len(book) == 0 or not (book.missed > 1).any():
+        return
+    unseen_s = book.now_s - book.seen_s
+    limit_s = np.array([life.tentative_s, life.lost_s, life.occluded_s, life.lost_s])[book.status]
+    left = inside(boxes_of(book.mean), frame) < 0.5
+    limit_s = np.where(left, np.minimum(limit_s, life.left_s), limit_s)
+    book.keep((book.missed <= 1) | (unseen_s <= limit_s))
+
+
+def promote(book: Book, life: Life) -> None:
+    """Give every track the status that follows from this frame's observations."""
+    seen = book.missed == 0
+    known = book.status != Status.TENTATIVE
+    known |= (book.hits >= 2) & (book.seen_s - book.born_s >= life.confirm_s)
+    book.status = np.where(
+        known, np.where(seen, Status.CONFIRMED, Status.LOST), Status.TENTATIVE
+    ).astype(np.uint8)
+
+
+def give_out(book: Book, life: Life, *, shown: BoolArray | None = None) -> Tracks:
+    """What is known now: seen tracks with their detection's box, hidden ones with the predicted.
+
+    ``shown`` (N,): those of the unseen that may be given out at all.
+    """
+    seen = book.missed == 0
+    unseen_s = np.where(seen, 0, book.now_s - book.seen_s)
+    limit_s = np.array([-1, life.coast_s, life.coast_occluded_s, life.coast_s])[book.status]
+    coasting = ~seen & (unseen_s <= limit_s)
+    if shown is not None:
+        coasting &= shown
+    rows = np.flatnonzero(seen | coasting)
+    unseen = ~seen[rows]
+    boxes = np.where(unseen[:, None], boxes_of(book.mean[rows]), book.seen_xyxy[rows])
+    return Tracks(
+        boxes,
+        book.scores[rows] * 0.5 ** unseen_s[rows],
+        book.labels[rows],
+        book.ids[rows],
+        np.where(unseen, State.PREDICTED, State.OBSERVED),
+        unseen_s[rows],
+        sigma_px(book.cov[rows]),
+        book.status[rows] == Status.TENTATIVE,
+    )
+
+
+def backfill(
+    steps: Iterable[tuple[Frame, Detections, Tracks]], *, hold_s: float = 0.5
+) -> Iterator[tuple[Frame, Detections, Tracks]]:
+    """The same steps, a little later, with every tentative row decided.
+
+    Rows of a track that is confirmed later are kept from its first detection on; rows of one that
+    is not seen again within ``hold_s`` of them are taken out. Frames wait only while that is open.
+    """
+    waiting: list[tuple[Frame, Detections, Tracks]] = []
+    confirmed: set[int] = set()
+    for step in steps:
+        frame, _, tracks = step
+        assert tracks.tentative is not None
+        confirmed.update(tracks.ids[~tracks.tentative].tolist())
+        waiting.append(step)
+        while waiting and _decided(waiting[0], confirmed, frame.time_s - hold_s):
+            yield _settled(waiting.pop(0), confirmed)
+        if not waiting:
+            confirmed.clear()
+    yield from (_settled(step, confirmed) for step in waiting)
+
+
+def _decided(step: tuple[Frame, Detections, Tracks], confirmed: set[int], before_s: float) -> bool:
+    tracks = step[2]
+    assert tracks.tentative is not None
+    if step[0].time_s < before_s or not tracks.tentative.any():
+        return True
+    return confirmed.issuperset(tracks.ids[tracks.tentative].tolist())
+
+
+def _settled(
+    step: tuple[Frame, Detections, Tracks], confirmed: set[int]
+) -> tuple[Frame, Detections, Tracks]:
+    frame, detections, tracks = step
+    assert tracks.tentative is not None
+    real = np.array([int(i) in confirmed for i in tracks.ids], bool) | ~tracks.tentative
+    kept = tracks[real]
+    sure = np.zeros(len(kept), bool)
+    return frame, detections, Tracks(
+        kept.boxes_xyxy, kept.scores, kept.labels, kept.ids, kept.states, kept.hidden_s,
+        kept.sigma_px, sure,
+    )  # fmt: skip
