@@ -127,19 +127,7 @@ def for_classes(
     The rows of the class layers follow the *name* of the class, so ``car`` stays ``car`` wherever
     it stands in the list; classes that are new start fresh.
     """
-    family = _family(card)
-    architecture = {key: value for key, value in card.architecture.items() if key != "outputs"}
-    made = f"{card.name}, classes changed to {', '.join(classes)}; {card.source}"
-    changed = replace(
-        card,
-        classes=tuple(classes),
-        architecture=architecture,
-        source=made,
-        expected=(),
-        sha256="",
-        size_bytes=0,
-        url="",
-    )
+    family, changed = _family(card), card_for_classes(card, classes)
     fresh = family.build(changed)
     old, new = family.outputs(card), family.outputs(changed)
     state = fresh.state_dict()
@@ -148,6 +136,21 @@ def for_classes(
         state[name] = value if axis is None else _by_name(value, state[name], old, new, axis)
     fresh.load_state_dict(state)
     return fresh, changed
+
+
+def card_for_classes(card: ModelCard, classes: Sequence[str]) -> ModelCard:
+    """The card of the same architecture with other classes and no weights yet."""
+    architecture = {key: value for key, value in card.architecture.items() if key != "outputs"}
+    return replace(
+        card,
+        classes=tuple(classes),
+        architecture=architecture,
+        source=f"{card.name} with other classes; {card.source}",
+        expected=(),
+        sha256="",
+        size_bytes=0,
+        url="",
+    )
 
 
 class Graph(nn.Module):

@@ -1,0 +1,87 @@
+"""The detector that all families and runtimes share: place, run, decode, finish."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from vodkit.arrays import ByteArray, FloatArray
+from vodkit.detect.base import ModelCard
+from vodkit.detect.decode import DECODINGS
+from vodkit.detect.postprocess import Candidates, finish
+from vodkit.detect.preprocess import Placement, place
+from vodkit.detect.runtimes.base import Runtime
+from vodkit.errors import SettingsError, WeightsError
+from vodkit.lookup import pick, unknown
+from vodkit.records import Detections, Frame
+
+
+class GraphDetector:
+    """A network in a runtime, from frames to Detections in source pixels."""
+
+    def __init__(
+        self,
+        card: ModelCard,
+        runtime: Runtime,
+        *,
+        score_threshold: float,
+        max_detections: int | None,
+        classes: Sequence[str] | None,
+    ) -> None:
+        """``classes`` keeps only these, numbered in this order; None keeps all of the card's."""
+        if not 0 <= score_threshold <= 1:
+            raise SettingsError(f"score_threshold is {score_threshold}; allowed: 0 to 1")
+        if max_detections is not None and max_detections < 1:
+            raise SettingsError(f"max_detections is {max_detections}; allowed: above 0, or none")
+        self.card = card
+        self.classes = _known(card, classes)
+        self.runtime = runtime.name
+        self._runtime = runtime
+        self._decode = pick(DECODINGS, card.output.decoding, "output.decoding")
+        self._score_threshold = score_threshold
+        self._max_detections = max_detections
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """See Detector."""
+        placed = [place(frame, self.card.preprocessing) for frame in frames]
+        found: list[Detections] = []
+        for _, group in groupby(placed, key=lambda pair: pair[0].shape):
+            pairs = list(group)
+            outputs = self._runtime.run([picture for picture, _ in pairs])
+            found += [self._finish(*pair, out) for pair, out in zip(pairs, outputs, strict=True)]
+        return found
+
+    def _finish(
+        self, picture: ByteArray, placement: Placement, outputs: Sequence[FloatArray]
+    ) -> Detections:
+        height, width = picture.shape[:2]
+        candidates = self._decode(outputs, self._score_threshold, (width, height))
+        return finish(
+            self._renumbered(candidates),
+            placement,
+            nms_iou=self.card.output.nms_iou,
+            max_detections=self._max_detections,
+        )
+
+    def _renumbered(self, found: Candidates) -> Candidates:
+        """Labels as positions in ``classes``, without boxes of classes that are not wanted."""
+        labels = found.labels - self.card.output.first_label
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.card.classes):
+            seen = f"labels {found.labels.min()} to {found.labels.max()}"
+            allowed = f"{len(self.card.classes)} from {self.card.output.first_label}"
+            raise WeightsError(f"{self.card.name}: the graph gives {seen}; the card has {allowed}")
+        if self.classes == self.card.classes:
+            return Candidates(found.boxes_xyxy, found.scores, labels)
+        place_of = {self.card.classes.index(name): i for i, name in enumerate(self.classes)}
+        keep = [row for row, label in enumerate(labels) if int(label) in place_of]
+        new = [place_of[int(labels[row])] for row in keep]
+        return Candidates(found.boxes_xyxy[keep], found.scores[keep], labels[keep] * 0 + new)
+
+
+def _known(card: ModelCard, classes: Sequence[str] | None) -> tuple[str, ...]:
+    if classes is None:
+        return card.classes
+    for name in classes:
+        if name not in card.classes:
+            raise unknown(name, card.classes, f"class of {card.name}")
+    if not classes or len(set(classes)) < len(classes):
+        raise SettingsError(f"classes is {list(classes)}; allowed: one or more, each once")
+    return tuple(classes)

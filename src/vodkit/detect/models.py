@@ -1,0 +1,392 @@
+"""MODELS, one line a model; from a name or a file to a detector, or to a network to train."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vodkit.detect import coco
+from vodkit.detect.base import Metric, ModelCard, Output, Preprocessing, read_card
+from vodkit.detect.detector import GraphDetector
+from vodkit.detect.runtimes.base import Runtime
+from vodkit.detect.weights import cache_folder, check, fetch, read_state, weights_path
+from vodkit.errors import SettingsError, WeightsError
+from vodkit.lookup import unknown
+from vodkit.runs import sha256
+
+if TYPE_CHECKING:
+    from torch import nn
+
+RUNTIMES = ("auto", "torch", "openvino", "onnx")
+GRAPH_SUFFIXES = (".onnx", ".xml", ".pb")
+WEIGHT_SUFFIXES = (".pth", ".pt")
+CHECKPOINT_SUFFIX = ".safetensors"
+DEFAULT_SCORE = 0.1  # trackers make use of uncertain boxes
+DEFAULT_MOST = 300
+
+_YOLOX = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0"
+_TORCHVISION = "https://download.pytorch.org/models"
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_VGG_MEAN, _VGG_STD = (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)
+_HALF = (0.5, 0.5, 0.5)
+
+
+def _packaged(name: str) -> ModelCard:
+    """The card beside the weights that come with vodkit."""
+    return read_card(Path(__file__).parent / "street" / f"{name}.card.json")
+
+
+def _coco_ap(value: float) -> tuple[Metric, ...]:
+    return (Metric(name="AP", value=value / 100, data="COCO val2017, as published"),)
+
+
+def _yolox(size: str, side_px: int, ap: float) -> ModelCard:
+    return ModelCard(
+        name=f"yolox_{size}",
+        family="yolox",
+        classes=coco.CLASSES,
+        licence="Apache-2.0",
+        source="Megvii YOLOX 0.1.1rc0, trained on COCO train2017",
+        preprocessing=Preprocessing(width_px=side_px, height_px=side_px, channels="bgr"),
+        output=Output(decoding="scored_boxes", nms_iou=0.65),
+        architecture={"size": size},
+        expected=_coco_ap(ap),
+        url=f"{_YOLOX}/yolox_{size}.pth",
+        notes="The publisher gives no sha256.",
+    )
+
+
+def _torchvision(
+    builder: str,
+    file: str,
+    ap: float,
+    preprocessing: Preprocessing,
+    output: Output,
+    *,
+    norm: dict[str, bool | float] | None = None,
+) -> ModelCard:
+    digest = file.removesuffix(".pth").rpartition("-")[2]
+    return ModelCard(
+        name=builder,
+        family="torchvision",
+        classes=coco.CLASSES,
+        licence="BSD-3-Clause",
+        source="torchvision, trained on COCO train2017",
+        preprocessing=preprocessing,
+        output=output,
+        architecture={"builder": builder, "outputs": list(coco.outputs_91()), **(norm or {})},
+        expected=_coco_ap(ap),
+        sha256=digest,
+        url=f"{_TORCHVISION}/{file}",
+    )
+
+
+def _fit(height_px: int, width_px: int) -> Preprocessing:
+    """Shorter side to ``height_px``, longer at most ``width_px``; filled with the mean colour."""
+    return Preprocessing(
+        width_px=width_px,
+        height_px=height_px,
+        resize="fit",
+        fill=(124, 116, 104),
+        scale=1 / 255,
+        mean=_IMAGENET_MEAN,
+        std=_IMAGENET_STD,
+    )
+
+
+def _stretch(side_px: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Preprocessing:
+    return Preprocessing(
+        width_px=side_px, height_px=side_px, resize="stretch", scale=1 / 255, mean=mean, std=std
+    )
+
+
+_TWO_STAGE = Output(decoding="boxes", nms_iou=1.0)
+_SSD = Output(decoding="class_scores", nms_iou=0.45)
+_SSDLITE = Output(decoding="class_scores", nms_iou=0.55)
+_RETINA = Output(decoding="scored_boxes", nms_iou=0.5)
+_FCOS = Output(decoding="scored_boxes", nms_iou=0.6)
+_FROZEN: dict[str, bool | float] = {"frozen_norm": True}
+_FROZEN_V1: dict[str, bool | float] = {"frozen_norm": True, "norm_eps": 0.0}
+
+# name: what makes its card. File names and numbers are torchvision's own (a test compares).
+MODELS: dict[str, Callable[[], ModelCard]] = {
+    "vodkit-street": partial(_packaged, "vodkit-street"),
+    "yolox_nano": partial(_yolox, "nano", 416, 25.8),
+    "yolox_tiny": partial(_yolox, "tiny", 416, 32.8),
+    "yolox_s": partial(_yolox, "s", 640, 40.5),
+    "yolox_m": partial(_yolox, "m", 640, 46.9),
+    "yolox_l": partial(_yolox, "l", 640, 49.7),
+    "yolox_x": partial(_yolox, "x", 640, 51.1),
+    "ssdlite320_mobilenet_v3_large": partial(
+        _torchvision,
+        "ssdlite320_mobilenet_v3_large",
+        "ssdlite320_mobilenet_v3_large_coco-a79551df.pth",
+        21.3,
+        _stretch(320, _HALF, _HALF),
+        _SSDLITE,
+    ),
+    "ssd300_vgg16": partial(
+        _torchvision,
+        "ssd300_vgg16",
+        "ssd300_vgg16_coco-b556d3b4.pth",
+        25.1,
+        _stretch(300, _VGG_MEAN, _VGG_STD),
+        _SSD,
+    ),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": partial(
+        _torchvision,
+        "fasterrcnn_mobilenet_v3_large_320_fpn",
+        "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth",
+        22.8,
+        _fit(320, 640),
+        _TWO_STAGE,
+        norm=_FROZEN,
+    ),
+    "fasterrcnn_mobilenet_v3_large_fpn": partial(
+        _torchvision,
+        "fasterrcnn_mobilenet_v3_large_fpn",
+        "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth",
+        32.8,
+        _fit(800, 1333),
+        _TWO_STAGE,
+        norm=_FROZEN,
+    ),
+    "fasterrcnn_resnet50_fpn": partial(
+        _torchvision,
+        "fasterrcnn_resnet50_fpn",
+        "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+        37.0,
+        _fit(800, 1333),
+        _TWO_STAGE,
+        norm=_FROZEN_V1,
+    ),
+    "fasterrcnn_resnet50_fpn_v2": partial(
+        _torchvision,
+        "fasterrcnn_resnet50_fpn_v2",
+        "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth",
+        46.7,
+        _fit(800, 1333),
+        _TWO_STAGE,
+    ),
+    "retinanet_resnet50_fpn": partial(
+        _torchvision,
+        "retinanet_resnet50_fpn",
+        "retinanet_resnet50_fpn_coco-eeacb38b.pth",
+        36.4,
+        _fit(800, 1333),
+        _RETINA,
+        norm=_FROZEN_V1,
+    ),
+    "retinanet_resnet50_fpn_v2": partial(
+        _torchvision,
+        "retinanet_resnet50_fpn_v2",
+        "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth",
+        41.5,
+        _fit(800, 1333),
+        _RETINA,
+    ),
+    "fcos_resnet50_fpn": partial(
+        _torchvision,
+        "fcos_resnet50_fpn",
+        "fcos_resnet50_fpn_coco-99b0c9b7.pth",
+        39.2,
+        _fit(800, 1333),
+        _FCOS,
+        norm=_FROZEN,
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A line of ``vodkit models``."""
+
+    card: ModelCard
+    path: Path
+    """where its weights lie or would lie"""
+    here: bool
+
+
+def listed() -> list[Listed]:
+    """Every model of the table, and whether its weights are on this machine."""
+    cards = [make() for make in MODELS.values()]
+    paths = [weights_path(card) for card in cards]
+    return [
+        Listed(card=card, path=path, here=path.is_file())
+        for card, path in zip(cards, paths, strict=True)
+    ]
+
+
+def find_card(name_or_path: str | Path) -> tuple[ModelCard, Path | None]:
+    """The card of a model name, checkpoint, weight file or foreign graph; and the file, if one.
+
+    A weight file (``.pth``) is known by its name, e.g. ``yolox_s.pth``; a checkpoint
+    (``.safetensors``) and a graph (``.onnx``, ``.xml``, ``.pb``) by the card beside it:
+    ``name.card.json`` or ``name.card.toml``.
+    """
+    path = Path(name_or_path)
+    if str(name_or_path) in MODELS:
+        return MODELS[str(name_or_path)](), None
+    if path.suffix not in (CHECKPOINT_SUFFIX, *GRAPH_SUFFIXES, *WEIGHT_SUFFIXES):
+        raise unknown(str(name_or_path), MODELS, "model")
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing")
+    if path.suffix in WEIGHT_SUFFIXES:
+        return replace(_by_file_name(path), sha256="", url=""), path
+    stem = path.name.removesuffix(path.suffix)
+    for beside in (path.with_name(f"{stem}.card.json"), path.with_name(f"{stem}.card.toml")):
+        if beside.is_file():
+            return read_card(beside), path
+    raise WeightsError(f"{path} has no card; put {stem}.card.toml beside it (docs/detectors.md)")
+
+
+def _by_file_name(path: Path) -> ModelCard:
+    for name, make in MODELS.items():
+        if name != "vodkit-street" and Path(make().url).name == path.name:
+            return make()
+    raise unknown(path.name, [Path(m().url).name for m in MODELS.values() if m().url], "weights")
+
+
+def build_network(
+    name_or_path: str | Path,
+    *,
+    classes: Sequence[str] | None = None,
+    weights: str | Path = "default",
+) -> "tuple[nn.Module, ModelCard]":
+    """A network to train or to look into, and its card.
+
+    Args:
+        name_or_path: a name in MODELS, or a checkpoint or weight file.
+        classes: other classes than the card's; heads are taken over by class name.
+        weights: ``default`` (published, or in the file), ``random``, or a weight file.
+    """
+    from vodkit.detect import networks
+
+    card, path = find_card(name_or_path)
+    if card.family == "graph":
+        raise WeightsError(f"{name_or_path}: a foreign graph can be run, not trained")
+    if weights == "random" and classes is not None:
+        card = networks.card_for_classes(card, classes)
+        return networks.build(card), card
+    module = networks.build(card)
+    if weights != "random":
+        source = _weight_file(card, path, weights)
+        networks.load_state(module, read_state(source), where=str(source))
+    if classes is not None and tuple(classes) != card.classes:
+        module, card = networks.for_classes(module, card, classes)
+    return module, card
+
+
+def _weight_file(card: ModelCard, path: Path | None, weights: str | Path) -> Path:
+    if weights != "default":
+        return Path(weights)
+    if path is None:
+        return fetch(card)
+    check(path, card)
+    return path
+
+
+def load_detector(
+    name_or_path: str | Path,
+    *,
+    runtime: str = "auto",
+    score_threshold: float = DEFAULT_SCORE,
+    device: str = "auto",
+    classes: Sequence[str] | None = None,
+    weights: str | Path = "default",
+    max_detections: int | None = DEFAULT_MOST,
+) -> GraphDetector:
+    """A detector, ready to run.
+
+    Args:
+        name_or_path: a name in MODELS, a checkpoint (``.safetensors``), a published weight file
+            (``.pth``), or a graph (``.onnx``, ``.xml``, ``.pb``) with its card beside it.
+        runtime: ``auto`` (torch on a GPU, else OpenVINO where installed), ``torch``,
+            ``openvino`` or ``onnx``.
+        score_threshold: boxes below are not given.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
+        classes: keep only these, numbered in this order.
+        weights: ``default``, ``random`` (to measure speed), or a weight file.
+        max_detections: keep so many of a frame, the best; None keeps all.
+
+    Raises:
+        WeightsError: missing, corrupt, or not fitting weights.
+        SettingsError: an unknown name or a runtime that cannot run this.
+    """
+    if runtime not in RUNTIMES:
+        raise unknown(runtime, RUNTIMES, "runtime")
+    card, path = find_card(name_or_path)
+    if card.family == "graph":
+        assert path is not None
+        chosen = _graph_runtime(card, path, runtime)
+    else:
+        chosen, card = _network_runtime(card, path, runtime, device, weights)
+    return GraphDetector(
+        card,
+        chosen,
+        score_threshold=score_threshold,
+        max_detections=max_detections,
+        classes=classes,
+    )
+
+
+def _graph_runtime(card: ModelCard, path: Path, runtime: str) -> Runtime:
+    """Foreign graphs: OpenVINO reads all of them, onnxruntime only its own."""
+    if card.sha256:
+        check(path, card)
+    has_openvino = find_spec("openvino") is not None
+    if runtime == "onnx" or (runtime == "auto" and not has_openvino and path.suffix == ".onnx"):
+        if path.suffix != ".onnx":
+            raise SettingsError(f"runtime onnx cannot run {path.name}; allowed: openvino")
+        from vodkit.detect.runtimes.onnx_graph import OnnxRuntime
+
+        return OnnxRuntime(path, card.preprocessing, outputs=card.output.names)
+    if runtime == "torch":
+        raise SettingsError(f"runtime torch cannot run {path.name}; allowed: openvino, onnx")
+    from vodkit.detect.runtimes.openvino_graph import OpenVINORuntime, foreign
+
+    return OpenVINORuntime(foreign(path, card.preprocessing), outputs=card.output.names)
+
+
+def _network_runtime(
+    card: ModelCard, path: Path | None, runtime: str, device: str, weights: str | Path
+) -> tuple[Runtime, ModelCard]:
+    """Our own networks. The torch graph is only built where it is needed."""
+    source = None if weights == "random" else _weight_file(card, path, weights)
+
+    def graph() -> "nn.Module":
+        from vodkit.detect import networks
+
+        module = networks.build(card)
+        if source is not None:
+            networks.load_state(module, read_state(source), where=str(source))
+        return networks.deployed(module, card)
+
+    if _prefers_torch(runtime, device):
+        from vodkit.detect.runtimes.torch_module import TorchRuntime, device_of
+
+        single = card.output.decoding == "boxes"
+        return TorchRuntime(graph(), device=device_of(device), one_at_a_time=single), card
+    if device not in {"auto", "cpu"}:
+        raise SettingsError(f"runtime {runtime} runs on the cpu; device {device!r} needs torch")
+    from vodkit.detect.runtimes.openvino_graph import KeptModels, OpenVINORuntime, converted
+
+    if source is None:
+        return OpenVINORuntime(converted(graph, card, None), outputs=()), card
+    kept = KeptModels(cache_folder() / "openvino", sha256(source))
+    return OpenVINORuntime(converted(graph, card, kept), outputs=()), card
+
+
+def _prefers_torch(runtime: str, device: str) -> bool:
+    """Whether torch runs it: asked for, on a GPU, or because there is no OpenVINO."""
+    if runtime != "auto":
+        return runtime == "torch"
+    if device not in {"auto", "cpu"} or find_spec("openvino") is None:
+        return True
+    if device == "cpu" or not Path("/dev/nvidiactl").exists():
+        return False
+    import torch
+
+    return torch.cuda.is_available()

@@ -1,0 +1,178 @@
+"""OpenVINO: the fastest on CPUs. Numbers stay float32 whatever the CPU could do below that."""
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+
+from vodkit.arrays import ByteArray, FloatArray
+from vodkit.detect.base import ModelCard, Preprocessing
+from vodkit.errors import WeightsError
+
+# bf16 is faster on some CPUs, but its scores are off by up to 0.01: not the same numbers.
+_PRECISE = {"INFERENCE_PRECISION_HINT": "f32"}
+
+
+class OpenVINORuntime:
+    """Runs a model per input size: one picture with all cores, several with a core each."""
+
+    def __init__(self, make: Callable[[int, int], ov.Model], *, outputs: Sequence[str]) -> None:
+        """``make(height_px, width_px)`` gives a model that takes (1, H, W, 3) uint8 RGB.
+
+        ``outputs`` names its outputs in the order wanted; empty: its own order.
+        """
+        self.name = "openvino on cpu"
+        self._make = make
+        self._outputs = tuple(outputs)
+        self._models: dict[tuple[int, int], ov.Model] = {}
+        self._single: dict[tuple[int, int], Any] = {}
+        self._queues: dict[tuple[int, int], Any] = {}
+
+    def run(self, pictures: Sequence[ByteArray]) -> list[tuple[FloatArray, ...]]:
+        """See Runtime."""
+        size = pictures[0].shape[:2]
+        if len(pictures) == 1:
+            request = self._request(size)
+            request.infer([pictures[0][None]], share_inputs=True)
+            return [self._take(request)]
+        found: list[tuple[FloatArray, ...]] = [()] * len(pictures)
+        queue = self._queue(size)
+        for place, picture in enumerate(pictures):
+            queue.start_async([picture[None]], (found, place), share_inputs=True)
+        queue.wait_all()
+        return found
+
+    def _request(self, size: tuple[int, int]) -> Any:
+        if size not in self._single:
+            self._single[size] = self._compile(size, "LATENCY").create_infer_request()
+        return self._single[size]
+
+    def _queue(self, size: tuple[int, int]) -> Any:
+        if size not in self._queues:
+            queue = ov.AsyncInferQueue(self._compile(size, "THROUGHPUT"))
+            queue.set_callback(self._put)
+            self._queues[size] = queue
+        return self._queues[size]
+
+    def _put(self, request: Any, where: tuple[list[tuple[FloatArray, ...]], int]) -> None:
+        found, place = where
+        found[place] = self._take(request)
+
+    def _compile(self, size: tuple[int, int], hint: str) -> Any:
+        if size not in self._models:
+            self._models[size] = self._make(*size)
+        return ov.Core().compile_model(
+            self._models[size], "CPU", {"PERFORMANCE_HINT": hint, **_PRECISE}
+        )
+
+    def _take(self, request: Any) -> tuple[FloatArray, ...]:
+        if self._outputs:
+            tensors = [request.get_tensor(name) for name in self._outputs]
+        else:
+            tensors = list(request.output_tensors)
+        return tuple(_without_batch(np.array(tensor.data)) for tensor in tensors)
+
+
+def _without_batch(array: FloatArray) -> FloatArray:
+    return array[0] if array.ndim and array.shape[0] == 1 else array
+
+
+@dataclass(frozen=True)
+class KeptModels:
+    """A folder of converted models, since converting takes seconds."""
+
+    folder: Path
+    weights_sha256: str
+
+    def path(self, card: ModelCard, height_px: int, width_px: int) -> Path:
+        """A file name that changes with anything that could change a number."""
+        made_of = {
+            **asdict(card),
+            "weights": self.weights_sha256,
+            "versions": [ov.__version__, version("vodkit")],
+            "input": [height_px, width_px],
+        }
+        digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+        return self.folder / f"{card.name}-{height_px}x{width_px}-{digest[:16]}.xml"
+
+
+def converted(
+    graph: Callable[[], Any], card: ModelCard, kept: KeptModels | None
+) -> Callable[[int, int], ov.Model]:
+    """Models of an input size, made from the torch graph that ``graph()`` gives, or kept before."""
+
+    def make(height_px: int, width_px: int) -> ov.Model:
+        path = None if kept is None else kept.path(card, height_px, width_px)
+        if path is not None and path.is_file():
+            return read_model(path)
+        model = convert(graph(), height_px, width_px)
+        if path is not None:
+            save_model(model, path)
+        return model
+
+    return make
+
+
+def convert(graph: Any, height_px: int, width_px: int) -> ov.Model:
+    """The torch graph (in evaluation mode, on the CPU) as an OpenVINO model of this input size."""
+    import torch
+
+    example = torch.zeros(1, height_px, width_px, 3, dtype=torch.uint8)
+    with warnings.catch_warnings():
+        # torch.jit.trace is announced to go; OpenVINO uses it inside.
+        warnings.simplefilter("ignore")
+        return ov.convert_model(graph, example_input=example, input=[1, height_px, width_px, 3])
+
+
+def read_model(path: Path) -> ov.Model:
+    """The model in an ``.xml``, ``.onnx`` or ``.pb`` file."""
+    try:
+        return ov.Core().read_model(path)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise WeightsError(f"{path}: OpenVINO cannot read the graph: {reason}") from error
+
+
+def foreign(path: Path, wanted: Preprocessing) -> Callable[[int, int], ov.Model]:
+    """Models of a foreign file, with its card's normalisation put into the graph."""
+
+    def make(height_px: int, width_px: int) -> ov.Model:
+        model = read_model(path)
+        steps = ov.preprocess.PrePostProcessor(model)
+        entry = steps.input()
+        entry.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+        entry.tensor().set_color_format(ov.preprocess.ColorFormat.RGB)
+        entry.model().set_layout(ov.Layout(wanted.layout.upper()))
+        entry.tensor().set_shape([1, height_px, width_px, 3])
+        chain = entry.preprocess()
+        if wanted.channels == "bgr":
+            chain.convert_color(ov.preprocess.ColorFormat.BGR)
+        if wanted.dtype == "float32":
+            chain.convert_element_type(ov.Type.f32)
+            chain.scale(1 / wanted.scale).mean(list(wanted.mean)).scale(list(wanted.std))
+        try:
+            return steps.build()
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise WeightsError(
+                f"{path}: the card's preprocessing does not fit: {reason}"
+            ) from error
+
+    return make
+
+
+def save_model(model: ov.Model, path: Path) -> None:
+    """Write ``.xml`` and ``.bin``; under passing names first, so that nobody reads half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    passing = path.with_name(f".{path.stem}.{os.getpid()}.xml")
+    ov.save_model(model, passing, compress_to_fp16=False)
+    passing.with_suffix(".bin").replace(path.with_suffix(".bin"))
+    passing.replace(path)

@@ -1,0 +1,181 @@
+"""Weight files: where they lie, fetching those that are published, reading them without risk.
+
+Fetched files lie in the cache folder (``VODKIT_CACHE``, else the user's own). A file takes its
+name there only when it is whole and its sha256 is right; a broken transfer is taken up again
+where it stopped.
+"""
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vodkit.detect.base import ModelCard
+from vodkit.errors import WeightsError
+from vodkit.runs import make_folder, sha256, write_atomic
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_TRIES = 3
+_TIMEOUT_S = 30.0
+_CHUNK = 1 << 20
+Progress = Callable[[int, int], None]  # bytes here, bytes in all (0: not known)
+
+
+def cache_folder() -> Path:
+    """Where fetched and converted files are kept: ``VODKIT_CACHE``, else the user's cache."""
+    if os.environ.get("VODKIT_CACHE"):
+        return Path(os.environ["VODKIT_CACHE"])
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "vodkit"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", str(Path.home()))) / "vodkit"
+    return Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "vodkit"
+
+
+def weights_path(card: ModelCard) -> Path:
+    """Where the weight file of a model lies, or would lie: in the package, or in the cache."""
+    if not card.url:
+        return Path(__file__).parent / "street" / f"{card.name}.safetensors"
+    return cache_folder() / "weights" / card.url.rpartition("/")[2]
+
+
+def fetch(card: ModelCard, *, progress: Progress | None = None) -> Path:
+    """The weight file of the card, fetched if it is not here yet; checked either way.
+
+    Raises WeightsError that names the file and where to put it when it cannot be fetched, and
+    when its sha256 is not the card's.
+    """
+    path = weights_path(card)
+    if not path.is_file():
+        if not card.url:
+            raise WeightsError(f"{path} is missing: the package is damaged, install it again")
+        make_folder(path.parent)
+        _download(card, path, progress)
+    check(path, card)
+    return path
+
+
+def check(path: Path, card: ModelCard) -> None:
+    """WeightsError unless the file's sha256 begins as the card says.
+
+    Some publishers give no digest; then what was fetched first is what is expected later.
+    """
+    expected = card.sha256
+    noted = path.with_name(path.name + ".sha256")
+    if not expected and noted.is_file():
+        expected = noted.read_text(encoding="utf-8").strip()
+    seen = sha256(path)
+    if not seen.startswith(expected):
+        hint = "delete it to fetch it again" if card.url else "install the package again"
+        wanted = f"sha256 begins {seen[:12]}, allowed: {expected[:12]}"
+        raise WeightsError(f"{path}: corrupt, or other weights: {wanted}; {hint}")
+
+
+def read_state(path: Path) -> dict[str, "Tensor"]:
+    """The tensors in a ``.safetensors``, ``.pth`` or ``.pt`` file, on the CPU. No code is run.
+
+    Official checkpoints that hold the weights under ``model`` or ``state_dict`` are understood.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing")
+    state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    for name in ("model", "state_dict"):
+        if isinstance(state.get(name), Mapping):
+            state = dict(state[name])
+    strange = [name for name, value in state.items() if not hasattr(value, "shape")]
+    if strange or not state:
+        raise WeightsError(f"{path}: no state dict; {strange[:3]} are no tensors")
+    return state
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: cannot read the weights: {error}") from error
+
+
+def _read_torch(path: Path) -> dict[str, Any]:
+    from pickle import UnpicklingError
+
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WeightsError(f"{path}: not a file of weights alone: {reason}") from error
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{path}: holds a {type(content).__name__}; allowed: a state dict")
+    return dict(content)
+
+
+def _download(card: ModelCard, path: Path, progress: Progress | None) -> None:
+    """Fetch to ``path``; what is missing after a broken transfer is asked for again."""
+    part = path.with_name(path.name + ".part")
+    reason = ""
+    for _ in range(_TRIES):
+        try:
+            if _transfer(card.url, part, progress):
+                break
+            reason = f"the connection ended after {part.stat().st_size} bytes"
+        except urllib.error.HTTPError as error:
+            reason = f"HTTP {error.code} {error.reason}"
+            error.close()
+            if error.code < 500:
+                raise _not_here(card, path, reason) from error
+        except (OSError, HTTPException) as error:
+            reason = str(getattr(error, "reason", error)) or type(error).__name__
+    else:
+        raise _not_here(card, path, reason)
+    seen = sha256(part)
+    if not seen.startswith(card.sha256):
+        part.unlink()
+        wanted = f"sha256 begins {seen[:12]}, allowed: {card.sha256[:12]}"
+        raise WeightsError(f"{card.url}: what came is not the file of the card: {wanted}")
+    write_atomic(path.with_name(path.name + ".sha256"), seen + "\n")
+    part.replace(path)
+
+
+def _transfer(url: str, part: Path, progress: Progress | None) -> bool:
+    """Add to ``part`` what is missing; whether it is whole now."""
+    if not url.startswith(("https://", "http://127.0.0.1:")):
+        raise WeightsError(f"{url}: allowed: https")
+    have = part.stat().st_size if part.is_file() else 0
+    headers = {"User-Agent": "vodkit", **({"Range": f"bytes={have}-"} if have else {})}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310
+    try:
+        response: HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT_S)  # noqa: S310
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # asked for bytes beyond the end: what is here is not of that file
+            raise
+        error.close()
+        part.unlink()
+        return False
+    with response:
+        goes_on = response.status == 206
+        have = have if goes_on else 0
+        total = have + int(response.headers.get("Content-Length") or 0)
+        with part.open("ab" if goes_on else "wb") as file:
+            while chunk := response.read(_CHUNK):
+                file.write(chunk)
+                have += len(chunk)
+                if progress is not None:
+                    progress(have, total)
+    return have >= total
+
+
+def _not_here(card: ModelCard, path: Path, reason: str) -> WeightsError:
+    return WeightsError(
+        f"the weights of {card.name} are not here and cannot be fetched ({reason}); "
+        f"get {card.url} and put it at {path}"
+    )
