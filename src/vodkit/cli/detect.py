@@ -1,0 +1,50 @@
+"""``vodkit detect``: videos in, boxes out, without identities."""
+
+from pathlib import Path
+
+from vodkit.cli import options
+from vodkit.cli.track import track
+
+
+def detect(
+    sources: list[str] = options.SOURCES,
+    model: str = options.MODEL,
+    out: Path = options.OUT,
+    score_threshold: float = options.SCORE,
+    every: int = options.EVERY,
+    batch_size: int = options.BATCH,
+    runtime: str = options.RUNTIME,
+    device: str = options.DEVICE,
+    video: bool = options.VIDEO,
+    csv: bool = options.CSV,
+    mot: bool = options.MOT,
+    coco: bool = options.COCO,
+    lenient: bool = options.LENIENT,
+    resume: bool = options.RESUME,
+    overwrite: bool = options.OVERWRITE,
+    as_json: bool = options.JSON,
+) -> None:
+    """Detect objects in videos; each source gets a run folder.
+
+    Example: vodkit detect plaza.mp4 --csv
+    """
+    track(
+        sources,
+        model=model,
+        tracker="none",
+        tracker_set=[],
+        out=out,
+        score_threshold=score_threshold,
+        every=every,
+        batch_size=batch_size,
+        runtime=runtime,
+        device=device,
+        video=video,
+        csv=csv,
+        mot=mot,
+        coco=coco,
+        lenient=lenient,
+        resume=resume,
+        overwrite=overwrite,
+        as_json=as_json,
+    )

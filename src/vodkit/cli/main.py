@@ -1,0 +1,80 @@
+"""``vodkit``: puts the commands together; turns every error into one line and an exit code.
+
+Exit codes: 0 fine, 1 our fault, 2 the user's input, 3 partial result, 130 stopped by Ctrl-C.
+"""
+
+import sys
+import traceback
+
+import typer
+
+from vodkit.cli.detect import detect
+from vodkit.cli.track import track
+from vodkit.errors import VodkitError
+
+EPILOG = "Start with: vodkit demo     Then: vodkit track my_video.mp4 --video"
+
+app = typer.Typer(
+    help="Labelled video in, a detector and tracker that you can trust out.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+# The commands, in the order of a project's life.
+COMMANDS = {
+    "detect": detect,
+    "track": track,
+}
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"vodkit {installed('vodkit')}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and leave with its exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    verbose = "-v" in words or "--verbose" in words
+    words = [word for word in words if word not in {"-v", "--verbose"}]
+    try:
+        code = app(args=words, prog_name="vodkit", standalone_mode=False)
+    except VodkitError as error:
+        code = _complain(str(error), error.exit_code, verbose=verbose)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _complain("stopped; what was done is kept, --resume goes on", 130, verbose=False)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away, as `head` does
+        code = 0
+    except Exception as error:  # noqa: BLE001
+        code = _unforeseen(error, verbose=verbose)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unforeseen(error: Exception, *, verbose: bool) -> int:
+    """A wrong command line (the parser's own exceptions), or a bug of ours."""
+    if hasattr(error, "format_message"):
+        text = " ".join(error.format_message().split())
+        return _complain(f"{text} (see vodkit --help)", 2, verbose=False)
+    what = f"unforeseen {type(error).__name__}: {error}"
+    hint = "" if verbose else " (a bug of vodkit; run again with -v for the traceback)"
+    return _complain(what + hint, 1, verbose=verbose)
+
+
+def _complain(message: str, code: int, *, verbose: bool) -> int:
+    if verbose:
+        traceback.print_exc()
+    line = " ".join(message.split())
+    print(f"vodkit: {line}", file=sys.stderr)
+    return code

@@ -1,0 +1,27 @@
+"""Options that several commands share, so that they are the same words everywhere."""
+
+from pathlib import Path
+
+import typer
+
+SOURCES = typer.Argument(
+    ...,
+    help="Video files, folders of images, 'glob*.jpg', camera numbers, rtsp:// or http:// URLs.",
+)
+MODEL = typer.Option(
+    "vodkit-street", "--model", "-m", help="A name (see `vodkit models`) or a path of weights."
+)
+OUT = typer.Option(Path("runs"), "--out", "-o", help="Folder; each source gets its own in it.")
+SCORE = typer.Option(0.05, "--score-threshold", help="Detections below are not kept.")
+EVERY = typer.Option(1, "--every", help="Look at every n-th frame.")
+BATCH = typer.Option(8, "--batch-size", help="Frames given to the detector at once.")
+RUNTIME = typer.Option("auto", "--runtime", help="auto, torch, openvino or onnx.")
+DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:1, ...")
+VIDEO = typer.Option(False, "--video", help="Also write annotated.mp4.")
+CSV = typer.Option(False, "--csv", help="Also write predictions.csv.")
+MOT = typer.Option(False, "--mot", help="Also write MOTChallenge lines.")
+COCO = typer.Option(False, "--coco", help="Also write COCO results.")
+LENIENT = typer.Option(False, "--lenient", help="Go on after frames that cannot be decoded.")
+RESUME = typer.Option(False, "--resume", help="Go on with a run that was stopped.")
+OVERWRITE = typer.Option(False, "--overwrite", help="Throw away an earlier run's results.")
+JSON = typer.Option(False, "--json", help="Print results for machines.")

@@ -1,0 +1,118 @@
+"""Runs jobs over many sources with a progress bar, and says what became of each."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vodkit.errors import InputError, PartialError, VideoError
+
+if TYPE_CHECKING:
+    from vodkit.detect.base import Detector
+    from vodkit.jobs import JobSettings, Step
+
+
+def run_all(
+    sources: list[str],
+    wanted: "JobSettings",
+    *,
+    out: Path,
+    outputs: list[str],
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Each source into its own run folder; a broken one does not stop the others."""
+    from vodkit.detect.models import load_detector
+    from vodkit.jobs import folder_names, is_complete, prepare_folder
+
+    folders = [out / name for name in folder_names(sources)]
+    for folder in folders:
+        prepare_folder(folder, wanted, resume=resume, overwrite=overwrite)
+    detector = load_detector(
+        wanted.model,
+        runtime=wanted.runtime,
+        score_threshold=wanted.score_threshold,
+        device=wanted.device,
+    )
+    failures: list[InputError | PartialError] = []
+    for source, folder in zip(sources, folders, strict=True):
+        try:
+            if not (resume and is_complete(folder)):
+                _run_one(source, folder, detector, wanted)
+        except (VideoError, PartialError) as error:
+            failures.append(error)
+        written = _write_outputs(folder, source, outputs)
+        _say(source, folder, written, as_json=as_json)
+    _raise(failures, len(sources))
+
+
+def _run_one(source: str, folder: Path, detector: "Detector", wanted: "JobSettings") -> None:
+    from vodkit.jobs import run_source
+
+    for _ in with_bar(run_source(source, folder, detector, wanted), Path(source).name):
+        pass
+
+
+def with_bar(steps: Iterable["Step"], title: str) -> Iterator["Step"]:
+    """Steps, with a bar on stderr: done, rate, time left. Silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total} frames  {task.speed:.1f}/s"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(title, total=None)
+        for step in steps:
+            bar.update(task, completed=step.num_done, total=step.num_total)
+            yield step
+
+
+def _write_outputs(folder: Path, source: str, outputs: list[str]) -> list[Path]:
+    from vodkit import runs
+    from vodkit.outputs import OUTPUTS
+    from vodkit.report.annotate import write_video
+
+    predictions = folder / runs.PREDICTIONS
+    if not predictions.exists():
+        return []
+    written = [predictions]
+    for name in outputs:
+        if name == "video":
+            path = folder / "annotated.mp4"
+            write_video(source, predictions, path)
+        else:
+            file_name, write = OUTPUTS[name]
+            path = folder / file_name
+            write(predictions, path)
+        written.append(path)
+    return written
+
+
+def _say(source: str, folder: Path, written: list[Path], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"source": source, "folder": str(folder), "files": [*map(str, written)]}))
+        return
+    print(f"{source} -> {folder}")
+    for path in written:
+        print(f"  {path}")
+
+
+def _raise(failures: list[InputError | PartialError], num_sources: int) -> None:
+    """One failure speaks for itself; of several, each gets a line and the last line counts."""
+    if not failures:
+        return
+    if num_sources == 1:
+        raise failures[0]
+    for failure in failures:
+        print(f"vodkit: {failure}", file=sys.stderr)
+    count = f"{len(failures)} of {num_sources} sources"
+    if len(failures) == num_sources and not any(isinstance(f, PartialError) for f in failures):
+        raise InputError(f"{count} could not be read")
+    raise PartialError(f"{count} could not be read to their end; the rest is done")

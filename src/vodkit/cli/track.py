@@ -1,0 +1,59 @@
+"""``vodkit track``: videos in, tracked objects out."""
+
+from pathlib import Path
+
+import typer
+
+from vodkit.cli import options
+
+
+def track(
+    sources: list[str] = options.SOURCES,
+    model: str = options.MODEL,
+    tracker: str = typer.Option("vodkit", "--tracker", "-t", help="Name of a tracker."),
+    tracker_set: list[str] = typer.Option(
+        [], "--set", help="A tracker setting, name=value (repeatable)."
+    ),
+    out: Path = options.OUT,
+    score_threshold: float = options.SCORE,
+    every: int = options.EVERY,
+    batch_size: int = options.BATCH,
+    runtime: str = options.RUNTIME,
+    device: str = options.DEVICE,
+    video: bool = options.VIDEO,
+    csv: bool = options.CSV,
+    mot: bool = options.MOT,
+    coco: bool = options.COCO,
+    lenient: bool = options.LENIENT,
+    resume: bool = options.RESUME,
+    overwrite: bool = options.OVERWRITE,
+    as_json: bool = options.JSON,
+) -> None:
+    """Detect and track objects in videos; each source gets a run folder.
+
+    Example: vodkit track plaza.mp4 --video --csv
+    """
+    from vodkit.cli.progress import run_all
+    from vodkit.jobs import JobSettings
+    from vodkit.pipeline import FlowSettings
+
+    flow = FlowSettings(every=every, batch_size=batch_size, strict=not lenient, full_size=False)
+    wanted = JobSettings(
+        model=model,
+        tracker=tracker,
+        tracker_settings=tuple(tracker_set),
+        score_threshold=score_threshold,
+        runtime=runtime,
+        device=device,
+        flow=flow,
+    )
+    chosen = {"video": video, "csv": csv, "mot": mot, "coco": coco}
+    run_all(
+        sources,
+        wanted,
+        out=out,
+        outputs=[name for name, on in chosen.items() if on],
+        resume=resume,
+        overwrite=overwrite,
+        as_json=as_json,
+    )
