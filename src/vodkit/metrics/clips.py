@@ -1,0 +1,120 @@
+"""One video of the evaluation: its labelled frames, what is true in them and what was found.
+
+Only frames that a labeller looked at are evaluated: elsewhere a detection is neither right nor
+wrong. Ignore regions stand apart from the truth.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from vodkit.arrays import IntArray
+from vodkit.errors import InputError
+from vodkit.lookup import nearest
+from vodkit.records import Dataset, LabelledVideo, TrackTable
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Clip:
+    """One video, cut down to its evaluated frames."""
+
+    name: str
+    """the video's source"""
+    frames: IntArray
+    """(F,) sorted 0-based frame indices that are evaluated"""
+    rate: Fraction
+    truth: TrackTable
+    """rows in ``frames`` that are to be found"""
+    regions: TrackTable
+    """rows in ``frames`` that are to be ignored; label -1: for every class"""
+    found: TrackTable
+    """predictions in ``frames``"""
+    num_outside: int = 0
+    """predictions left out because nobody looked at their frame"""
+
+    def of_class(self, label: int) -> "Clip":
+        """The same video as if there were only one class."""
+        regions = (self.regions.labels == label) | (self.regions.labels == -1)
+        return Clip(
+            name=self.name,
+            frames=self.frames,
+            rate=self.rate,
+            truth=self.truth[self.truth.labels == label],
+            regions=self.regions[regions],
+            found=self.found[self.found.labels == label],
+        )
+
+    def of_frames(self, frames: IntArray) -> "Clip":
+        """The part of the video in ``frames``."""
+        return Clip(
+            name=self.name,
+            frames=frames,
+            rate=self.rate,
+            truth=self.truth[np.isin(self.truth.frames, frames)],
+            regions=self.regions[np.isin(self.regions.frames, frames)],
+            found=self.found[np.isin(self.found.frames, frames)],
+        )
+
+
+def make_clips(dataset: Dataset, predictions: Mapping[str, TrackTable]) -> tuple[Clip, ...]:
+    """The labelled videos of ``dataset`` beside their predictions (empty where there are none).
+
+    Raises InputError for predictions of a video that the dataset has not, for labels that are
+    no class of it, and for frames beyond the end of a video.
+    """
+    there = [video.source for video in dataset.videos]
+    for name in predictions:
+        if name not in there:
+            hint = " or ".join(nearest(name, there) or sorted(there)[:3])
+            raise InputError(f"predictions of {name!r}: no such video in the truth; it has {hint}")
+    labelled = [video for video in dataset.videos if video.tracks is not None]
+    if not labelled:
+        raise InputError("the truth has no labelled video: there is nothing to evaluate against")
+    empty = TrackTable.empty()
+    return tuple(
+        _clip(video, predictions.get(video.source, empty), len(dataset.classes))
+        for video in labelled
+    )
+
+
+def evaluated_frames(video: LabelledVideo, found: TrackTable) -> IntArray:
+    """The frames (F,) to evaluate: the labelled ones, or all where every frame is labelled."""
+    assert video.tracks is not None
+    if video.labelled_frames is not None:
+        return video.labelled_frames
+    if video.info.num_frames is not None:
+        return np.arange(video.info.num_frames)
+    last = [int(table.frames[-1]) for table in (video.tracks, found) if len(table)]
+    return np.arange(max(last, default=-1) + 1)
+
+
+def _clip(video: LabelledVideo, found: TrackTable, num_classes: int) -> Clip:
+    _check_found(video, found, num_classes)
+    assert video.tracks is not None
+    frames = evaluated_frames(video, found)
+    truth = video.tracks[np.isin(video.tracks.frames, frames)]
+    inside = np.isin(found.frames, frames)
+    return Clip(
+        name=video.source,
+        frames=frames,
+        rate=video.info.rate,
+        truth=truth[~np.asarray(truth.ignore)],
+        regions=truth[np.asarray(truth.ignore)],
+        found=found[inside],
+        num_outside=int((~inside).sum()),
+    )
+
+
+def _check_found(video: LabelledVideo, found: TrackTable, num_classes: int) -> None:
+    if not len(found):
+        return
+    last, length = int(found.frames[-1]), video.info.num_frames
+    if length is not None and last >= length:
+        message = f"prediction in frame {last}; the video has {length} frames (0 to {length - 1})"
+        raise InputError(f"{video.source}: {message}")
+    if found.labels.max() >= num_classes or found.labels.min() < 0:
+        row = int(np.argmax((found.labels >= num_classes) | (found.labels < 0)))
+        where = f"frame {found.frames[row]}: label {found.labels[row]}"
+        raise InputError(f"{video.source}: {where}; allowed: 0 to {num_classes - 1}")
