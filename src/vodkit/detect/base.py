@@ -83,6 +83,18 @@ class Preprocessing:
             raise SettingsError("preprocessing.fill, mean, std need three numbers each, std not 0")
 
 
+def without_normalisation(wanted: Preprocessing) -> Preprocessing:
+    """The same picture for a graph that has the normalisation inside: (B, H, W, 3) uint8 RGB."""
+    return Preprocessing(
+        width_px=wanted.width_px,
+        height_px=wanted.height_px,
+        resize=wanted.resize,
+        fill=wanted.fill,
+        layout="nhwc",
+        dtype="uint8",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Output:
     """How a graph's outputs become boxes."""

@@ -107,6 +107,8 @@ def _yolox_grid(width_px: int, height_px: int) -> tuple[FloatArray, FloatArray]:
     return np.vstack(corners).astype(np.float32), np.vstack(strides).astype(np.float32)
 
 
+# Decodings whose outputs have no batch axis: the number of boxes differs between pictures.
+UNBATCHED = ("boxes",)
 DECODINGS: dict[str, Decoding] = {
     "scored_boxes": scored_boxes,
     "class_scores": class_scores,

@@ -8,9 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vodkit.detect import coco
-from vodkit.detect.base import Metric, ModelCard, Output, Preprocessing, read_card
+from vodkit.detect.base import (
+    Metric,
+    ModelCard,
+    Output,
+    Preprocessing,
+    read_card,
+    without_normalisation,
+)
+from vodkit.detect.decode import UNBATCHED
 from vodkit.detect.detector import GraphDetector
-from vodkit.detect.runtimes.base import Runtime
+from vodkit.detect.runtimes.base import KeptGraphs, Runtime
 from vodkit.detect.weights import cache_folder, check, fetch, read_state, weights_path
 from vodkit.errors import SettingsError, WeightsError
 from vodkit.lookup import unknown
@@ -334,6 +342,7 @@ def load_detector(
 
 def _graph_runtime(card: ModelCard, path: Path, runtime: str) -> Runtime:
     """Foreign graphs: OpenVINO reads all of them, onnxruntime only its own."""
+    batched = card.output.decoding not in UNBATCHED
     if card.sha256:
         check(path, card)
     has_openvino = find_spec("openvino") is not None
@@ -342,12 +351,14 @@ def _graph_runtime(card: ModelCard, path: Path, runtime: str) -> Runtime:
             raise SettingsError(f"runtime onnx cannot run {path.name}; allowed: openvino")
         from vodkit.detect.runtimes.onnx_graph import OnnxRuntime
 
-        return OnnxRuntime(path, card.preprocessing, outputs=card.output.names)
+        names = card.output.names
+        return OnnxRuntime(lambda *_: path, card.preprocessing, outputs=names, batched=batched)
     if runtime == "torch":
         raise SettingsError(f"runtime torch cannot run {path.name}; allowed: openvino, onnx")
     from vodkit.detect.runtimes.openvino_graph import OpenVINORuntime, foreign
 
-    return OpenVINORuntime(foreign(path, card.preprocessing), outputs=card.output.names)
+    made = foreign(path, card.preprocessing)
+    return OpenVINORuntime(made, outputs=card.output.names, batched=batched)
 
 
 def _network_runtime(
@@ -355,6 +366,7 @@ def _network_runtime(
 ) -> tuple[Runtime, ModelCard]:
     """Our own networks. The torch graph is only built where it is needed."""
     source = None if weights == "random" else _weight_file(card, path, weights)
+    batched = card.output.decoding not in UNBATCHED
 
     def graph() -> "nn.Module":
         from vodkit.detect import networks
@@ -367,16 +379,38 @@ def _network_runtime(
     if _prefers_torch(runtime, device):
         from vodkit.detect.runtimes.torch_module import TorchRuntime, device_of
 
-        single = card.output.decoding == "boxes"
-        return TorchRuntime(graph(), device=device_of(device), one_at_a_time=single), card
+        device_found = device_of(device)
+        return TorchRuntime(graph(), device=device_found, batched=batched), card
     if device not in {"auto", "cpu"}:
         raise SettingsError(f"runtime {runtime} runs on the cpu; device {device!r} needs torch")
-    from vodkit.detect.runtimes.openvino_graph import KeptModels, OpenVINORuntime, converted
+    if runtime == "onnx":
+        return _onnx_of(graph, card, source, batched=batched), card
+    from vodkit.detect.runtimes.openvino_graph import OpenVINORuntime, converted
 
     if source is None:
-        return OpenVINORuntime(converted(graph, card, None), outputs=()), card
-    kept = KeptModels(cache_folder() / "openvino", sha256(source))
-    return OpenVINORuntime(converted(graph, card, kept), outputs=()), card
+        return OpenVINORuntime(converted(graph, card, None), outputs=(), batched=batched), card
+    kept = KeptGraphs(cache_folder() / "openvino", sha256(source), "openvino")
+    return OpenVINORuntime(converted(graph, card, kept), outputs=(), batched=batched), card
+
+
+def _onnx_of(
+    graph: "Callable[[], nn.Module]", card: ModelCard, source: Path | None, *, batched: bool
+) -> Runtime:
+    """A network of ours in onnxruntime: written to the cache, read from there."""
+    from vodkit.detect.runtimes.onnx_graph import OnnxRuntime, write_onnx
+
+    if source is None:
+        raise SettingsError("runtime onnx needs weights; with random ones use torch or openvino")
+    kept = KeptGraphs(cache_folder() / "onnx", sha256(source), "torch")
+
+    def make(height_px: int, width_px: int) -> Path:
+        path = kept.path(card, height_px, width_px, ".onnx")
+        if not path.is_file():
+            write_onnx(graph(), path, height_px, width_px)
+        return path
+
+    inside = without_normalisation(card.preprocessing)
+    return OnnxRuntime(make, inside, outputs=(), batched=batched)
 
 
 def _prefers_torch(runtime: str, device: str) -> bool:

@@ -5,6 +5,7 @@ name there only when it is whole and its sha256 is right; a broken transfer is t
 where it stopped.
 """
 
+import hashlib
 import os
 import sys
 import urllib.error
@@ -70,11 +71,25 @@ def check(path: Path, card: ModelCard) -> None:
     noted = path.with_name(path.name + ".sha256")
     if not expected and noted.is_file():
         expected = noted.read_text(encoding="utf-8").strip()
-    seen = sha256(path)
+    seen = digest(path)
     if not seen.startswith(expected):
         hint = "delete it to fetch it again" if card.url else "install the package again"
         wanted = f"sha256 begins {seen[:12]}, allowed: {expected[:12]}"
         raise WeightsError(f"{path}: corrupt, or other weights: {wanted}; {hint}")
+
+
+def parts(path: Path) -> list[Path]:
+    """The files that a weight file or graph consists of: OpenVINO's ``.xml`` has a ``.bin``."""
+    beside = path.with_suffix(".bin")
+    return [path, beside] if path.suffix == ".xml" and beside.is_file() else [path]
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a weight file; of a graph in two files, that of both digests together."""
+    digests = [sha256(part) for part in parts(path)]
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
 
 
 def read_state(path: Path) -> dict[str, "Tensor"]:

@@ -1,9 +1,15 @@
-"""The one thing a runtime does."""
+"""The one thing a runtime does, and the folder where converted networks are kept."""
 
+import hashlib
+import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
 from typing import Protocol
 
 from vodkit.arrays import ByteArray, FloatArray
+from vodkit.detect.base import ModelCard
 
 
 class Runtime(Protocol):
@@ -18,3 +24,24 @@ class Runtime(Protocol):
         All pictures of a call have one size. Outputs are the caller's to keep.
         """
         ...
+
+
+@dataclass(frozen=True)
+class KeptGraphs:
+    """A folder of converted networks, since converting takes seconds."""
+
+    folder: Path
+    weights_sha256: str
+    converter: str
+    """the package that converts; a new version converts anew"""
+
+    def path(self, card: ModelCard, height_px: int, width_px: int, suffix: str) -> Path:
+        """A file name that changes with anything that could change a number."""
+        made_of = {
+            **asdict(card),
+            "weights": self.weights_sha256,
+            "versions": [version(self.converter), version("vodkit")],
+            "input": [height_px, width_px],
+        }
+        digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+        return self.folder / f"{card.name}-{height_px}x{width_px}-{digest[:16]}{suffix}"

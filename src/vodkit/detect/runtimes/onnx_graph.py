@@ -1,7 +1,10 @@
-"""ONNX files with onnxruntime: the second opinion, and for places without OpenVINO."""
+"""ONNX with onnxruntime: the second opinion, and for places without OpenVINO."""
 
-from collections.abc import Sequence
+import os
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,44 +12,90 @@ from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import Preprocessing
 from vodkit.errors import SettingsError, WeightsError
 
+_OPSET = 17
+
 
 class OnnxRuntime:
-    """Runs a foreign ONNX file, one picture at a time, on the CPU."""
+    """Runs ONNX files, one picture at a time, on the CPU; one file for each input size."""
 
-    def __init__(self, path: Path, wanted: Preprocessing, *, outputs: Sequence[str]) -> None:
-        """``outputs`` names the graph's outputs in the order wanted; empty: its own order."""
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise SettingsError("runtime onnx needs: pip install 'vodkit[onnx]'") from error
+    def __init__(
+        self,
+        make: Callable[[int, int], Path],
+        wanted: Preprocessing,
+        *,
+        outputs: Sequence[str],
+        batched: bool,
+    ) -> None:
+        """``make(height_px, width_px)`` gives a file, ``wanted`` says what its input is.
+
+        ``outputs`` names the graph's outputs in the order wanted; empty: its own order.
+        ``batched``: they have a batch axis, which is then taken off.
+        """
+        _onnxruntime()
         self.name = "onnx on cpu"
+        self._make = make
         self._wanted = wanted
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
-        except (RuntimeError, ValueError) as error:
-            raise WeightsError(f"{path}: onnxruntime cannot read the graph: {error}") from error
-        self._input = self._session.get_inputs()[0].name
+        self._batched = batched
         self._outputs = list(outputs) or None
+        self._sessions: dict[tuple[int, int], Any] = {}
 
     def run(self, pictures: Sequence[ByteArray]) -> list[tuple[FloatArray, ...]]:
         """See Runtime."""
-        return [self._one(picture) for picture in pictures]
+        size = pictures[0].shape[:2]
+        if size not in self._sessions:
+            self._sessions[size] = _session(self._make(*size))
+        session = self._sessions[size]
+        name = session.get_inputs()[0].name
+        found = [
+            session.run(self._outputs, {name: normalised(picture, self._wanted)})
+            for picture in pictures
+        ]
+        return [tuple(x[0] if self._batched else x for x in outputs) for outputs in found]
 
-    def _one(self, picture: ByteArray) -> tuple[FloatArray, ...]:
-        outputs = self._session.run(self._outputs, {self._input: normalised(picture, self._wanted)})
-        return tuple(x[0] if x.ndim and x.shape[0] == 1 else x for x in outputs)
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise SettingsError("runtime onnx needs: pip install 'vodkit[onnx]'") from error
+    return onnxruntime
+
+
+def _session(path: Path) -> Any:
+    onnxruntime = _onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except (RuntimeError, ValueError) as error:
+        raise WeightsError(f"{path}: onnxruntime cannot read the graph: {error}") from error
 
 
 def normalised(picture: ByteArray, wanted: Preprocessing) -> FloatArray:
     """A picture (H, W, 3) uint8 RGB as the graph's own input with a batch axis."""
     x = picture[None] if wanted.channels == "rgb" else picture[None, ..., ::-1]
     if wanted.dtype == "float32":
-        x = x.astype(np.float32)
-        x = (x * np.float32(wanted.scale) - np.array(wanted.mean, np.float32)) / np.array(
-            wanted.std, np.float32
-        )
+        mean, std = np.array(wanted.mean, np.float32), np.array(wanted.std, np.float32)
+        x = (x.astype(np.float32) * np.float32(wanted.scale) - mean) / std
     return np.ascontiguousarray(x if wanted.layout == "nhwc" else x.transpose(0, 3, 1, 2))
+
+
+def write_onnx(graph: Any, path: Path, height_px: int, width_px: int) -> None:
+    """The torch graph (evaluation mode, CPU) as a file that takes (1, H, W, 3) uint8 RGB."""
+    import torch
+
+    example = torch.zeros(1, height_px, width_px, 3, dtype=torch.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    passing = path.with_name(f".{path.stem}.{os.getpid()}.onnx")
+    with warnings.catch_warnings():
+        # The exporter by tracing is announced to go, but is the one that knows torchvision's ops.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            graph,
+            (example,),
+            str(passing),
+            input_names=["pictures"],
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+    passing.replace(path)

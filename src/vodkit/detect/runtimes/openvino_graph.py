@@ -1,12 +1,8 @@
 """OpenVINO: the fastest on CPUs. Numbers stay float32 whatever the CPU could do below that."""
 
-import hashlib
-import json
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +11,7 @@ import openvino as ov
 
 from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import ModelCard, Preprocessing
+from vodkit.detect.runtimes.base import KeptGraphs
 from vodkit.errors import WeightsError
 
 # bf16 is faster on some CPUs, but its scores are off by up to 0.01: not the same numbers.
@@ -24,14 +21,18 @@ _PRECISE = {"INFERENCE_PRECISION_HINT": "f32"}
 class OpenVINORuntime:
     """Runs a model per input size: one picture with all cores, several with a core each."""
 
-    def __init__(self, make: Callable[[int, int], ov.Model], *, outputs: Sequence[str]) -> None:
+    def __init__(
+        self, make: Callable[[int, int], ov.Model], *, outputs: Sequence[str], batched: bool
+    ) -> None:
         """``make(height_px, width_px)`` gives a model that takes (1, H, W, 3) uint8 RGB.
 
-        ``outputs`` names its outputs in the order wanted; empty: its own order.
+        ``outputs`` names its outputs in the order wanted; empty: its own order. ``batched``:
+        they have a batch axis, which is then taken off.
         """
         self.name = "openvino on cpu"
         self._make = make
         self._outputs = tuple(outputs)
+        self._batched = batched
         self._models: dict[tuple[int, int], ov.Model] = {}
         self._single: dict[tuple[int, int], Any] = {}
         self._queues: dict[tuple[int, int], Any] = {}
@@ -78,39 +79,17 @@ class OpenVINORuntime:
             tensors = [request.get_tensor(name) for name in self._outputs]
         else:
             tensors = list(request.output_tensors)
-        return tuple(_without_batch(np.array(tensor.data)) for tensor in tensors)
-
-
-def _without_batch(array: FloatArray) -> FloatArray:
-    return array[0] if array.ndim and array.shape[0] == 1 else array
-
-
-@dataclass(frozen=True)
-class KeptModels:
-    """A folder of converted models, since converting takes seconds."""
-
-    folder: Path
-    weights_sha256: str
-
-    def path(self, card: ModelCard, height_px: int, width_px: int) -> Path:
-        """A file name that changes with anything that could change a number."""
-        made_of = {
-            **asdict(card),
-            "weights": self.weights_sha256,
-            "versions": [ov.__version__, version("vodkit")],
-            "input": [height_px, width_px],
-        }
-        digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
-        return self.folder / f"{card.name}-{height_px}x{width_px}-{digest[:16]}.xml"
+        arrays = (np.array(tensor.data) for tensor in tensors)
+        return tuple(array[0] if self._batched else array for array in arrays)
 
 
 def converted(
-    graph: Callable[[], Any], card: ModelCard, kept: KeptModels | None
+    graph: Callable[[], Any], card: ModelCard, kept: KeptGraphs | None
 ) -> Callable[[int, int], ov.Model]:
     """Models of an input size, made from the torch graph that ``graph()`` gives, or kept before."""
 
     def make(height_px: int, width_px: int) -> ov.Model:
-        path = None if kept is None else kept.path(card, height_px, width_px)
+        path = None if kept is None else kept.path(card, height_px, width_px, ".xml")
         if path is not None and path.is_file():
             return read_model(path)
         model = convert(graph(), height_px, width_px)

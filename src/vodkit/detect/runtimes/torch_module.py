@@ -26,25 +26,33 @@ def device_of(name: str) -> torch.device:
 class TorchRuntime:
     """Runs a graph from ``networks.deployed``."""
 
-    def __init__(self, graph: nn.Module, *, device: torch.device, one_at_a_time: bool) -> None:
-        """``one_at_a_time``: the number of boxes differs from picture to picture."""
+    def __init__(
+        self, graph: nn.Module, *, device: torch.device, batched: bool, max_batch: int = 64
+    ) -> None:
+        """``batched``: outputs have a batch axis; without, pictures go one at a time."""
         self.name = f"torch on {device}"
         self._graph = graph.to(device).to(memory_format=torch.channels_last)
         self._device = device
-        self._one_at_a_time = one_at_a_time
+        self._batched = batched
+        self._max_batch = max_batch if batched else 1
 
     @torch.inference_mode()
     def run(self, pictures: Sequence[ByteArray]) -> list[tuple[FloatArray, ...]]:
         """See Runtime."""
-        if self._one_at_a_time:
-            return [_arrays(self._graph(self._batch([picture]))) for picture in pictures]
-        outputs = _arrays(self._graph(self._batch(pictures)))
-        return [tuple(output[i] for output in outputs) for i in range(len(pictures))]
+        found: list[tuple[FloatArray, ...]] = []
+        for start in range(0, len(pictures), self._max_batch):
+            some = pictures[start : start + self._max_batch]
+            outputs = _arrays(self._graph(self._batch(some)))
+            if self._batched:
+                found += [tuple(output[i] for output in outputs) for i in range(len(some))]
+            else:
+                found.append(outputs)
+        return found
 
     def _batch(self, pictures: Sequence[ByteArray]) -> Tensor:
         return torch.from_numpy(np.stack(pictures)).to(self._device)
 
 
 def _arrays(outputs: Tensor | tuple[Tensor, ...]) -> tuple[FloatArray, ...]:
-    parts = outputs if isinstance(outputs, tuple) else (outputs,)
+    parts = tuple(outputs) if isinstance(outputs, tuple | list) else (outputs,)
     return tuple(part.cpu().numpy() for part in parts)
