@@ -5,7 +5,7 @@ wrong. Ignore regions stand apart from the truth.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -45,6 +45,10 @@ class Clip:
             regions=self.regions[regions],
             found=self.found[self.found.labels == label],
         )
+
+    def with_found(self, found: TrackTable) -> "Clip":
+        """The same video with other predictions."""
+        return replace(self, found=found)
 
     def of_frames(self, frames: IntArray) -> "Clip":
         """The part of the video in ``frames``."""

@@ -90,7 +90,7 @@ def coco_verdicts(
     crowd = np.asarray(truth.ignore)[truth_order]
     taken = np.zeros((len(thresholds), len(truth)), bool)
     limits = np.minimum(thresholds, 1 - 1e-10)[:, None]
-    for rows, columns, overlap in _rounds(pairs, rank, max_found):
+    for rows, columns, overlap in rounds(pairs, rank, max_found):
         starts = np.flatnonzero(np.diff(rows, prepend=-1))
         who = rows[starts]
         good = overlap[None, :] >= limits
@@ -131,19 +131,104 @@ def _candidates(
     truth_key = truth.images * num_classes + truth.labels
     found_key = found.images * num_classes + found.labels
     truth_order = np.lexsort((np.asarray(truth.ignore), truth_key))
-    by_score = np.lexsort((-np.asarray(found.scores), found_key))
-    rank = np.empty(len(found), np.int64)
-    sorted_key = found_key[by_score]
-    rank[by_score] = np.arange(len(found)) - np.searchsorted(sorted_key, sorted_key)
-    ordered_key = truth_key[truth_order]
-    first = np.searchsorted(ordered_key, found_key, side="left")
-    count = np.searchsorted(ordered_key, found_key, side="right") - first
-    rows = np.repeat(np.arange(len(found)), count)
-    columns = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count) + first[rows]
+    rows, columns = pairs_of_keys(found_key, truth_key[truth_order])
     crowd = np.asarray(truth.ignore)[truth_order[columns]]
     overlap = _coco_iou(found.boxes_xyxy[rows], truth.boxes_xyxy[truth_order[columns]], crowd)
     near = overlap >= least
+    rank = rank_in_group(found_key, np.asarray(found.scores))
     return truth_order, (rows[near], columns[near], overlap[near]), rank
+
+
+def rank_in_group(keys: IntArray, scores: FloatArray) -> IntArray:
+    """(R,): place of each row among those of its key, best score first, ties by row.
+
+    >>> rank_in_group(np.array([0, 0, 1]), np.array([0.1, 0.9, 0.5]))
+    array([1, 0, 0])
+    """
+    by_score = np.lexsort((-scores, keys))
+    rank = np.empty(len(keys), np.int64)
+    rank[by_score] = np.arange(len(keys)) - np.searchsorted(keys[by_score], keys[by_score])
+    return rank
+
+
+def pairs_of_keys(keys: IntArray, others: IntArray) -> tuple[IntArray, IntArray]:
+    """(P,), (P,): all pairs of a row of ``keys`` and a row of ``others`` (sorted) that are equal.
+
+    >>> pairs_of_keys(np.array([3, 1]), np.array([1, 1, 2]))
+    (array([1, 1]), array([0, 1]))
+    """
+    first = np.searchsorted(others, keys, side="left")
+    count = np.searchsorted(others, keys, side="right") - first
+    rows = np.repeat(np.arange(len(keys)), count)
+    columns = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count) + first[rows]
+    return rows, columns
+
+
+def inclusive_iou(a_xyxy: FloatArray, b_xyxy: FloatArray, *, extra_px: float) -> FloatArray:
+    """IoU (P,) of pairs of boxes that are ``extra_px`` wider and higher than x2 - x1, y2 - y1."""
+    low = np.maximum(a_xyxy[:, :2], b_xyxy[:, :2])
+    high = np.minimum(a_xyxy[:, 2:], b_xyxy[:, 2:])
+    shared = np.clip(high - low + extra_px, 0, None).prod(axis=1)
+    size_a = (a_xyxy[:, 2:] - a_xyxy[:, :2] + extra_px).prod(axis=1)
+    size_b = (b_xyxy[:, 2:] - b_xyxy[:, :2] + extra_px).prod(axis=1)
+    whole = size_a + size_b - shared
+    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+
+
+def best_partner(
+    rows: IntArray, columns: IntArray, overlap: FloatArray, num_found: int
+) -> tuple[IntArray, FloatArray]:
+    """(R,) column with the largest overlap (the first of equal ones), and that overlap.
+
+    ``rows`` is sorted; a row without a pair has column -1 and overlap -1.
+    """
+    column, value = np.full(num_found, UNMATCHED), np.full(num_found, -1.0)
+    if not len(rows):
+        return column, value
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    best = np.maximum.reduceat(overlap, starts)
+    is_best = overlap == np.repeat(best, np.diff(np.append(starts, len(rows))))
+    number = np.where(is_best, np.arange(len(rows)), len(rows))
+    column[rows[starts]] = columns[np.minimum.reduceat(number, starts)]
+    value[rows[starts]] = best
+    return column, value
+
+
+def greedy(
+    pairs: tuple[IntArray, IntArray, FloatArray],
+    rank: IntArray,
+    num_truth: int,
+    *,
+    second_choice: BoolArray | None = None,
+) -> IntArray:
+    """(R,) column of truth that each row takes, best ranks first; -1 for none.
+
+    Each takes the free column with the largest overlap; of equal ones the first, or, where
+    ``second_choice`` (num_truth,) is given, the first that is not a second choice, else the last.
+    """
+    matches, taken = np.full(len(rank), UNMATCHED), np.zeros(num_truth, bool)
+    for rows, columns, overlap in rounds(pairs, rank, len(rank)):
+        starts = np.flatnonzero(np.diff(rows, prepend=-1))
+        free = ~taken[columns]
+        value = np.where(free, overlap, -1.0)
+        best = np.repeat(np.maximum.reduceat(value, starts), np.diff(np.append(starts, len(rows))))
+        is_best = free & (value == best)
+        chosen = _first(is_best, starts)
+        if second_choice is not None:
+            preferred = _first(is_best & ~second_choice[columns], starts)
+            last = np.maximum.reduceat(np.where(is_best, np.arange(len(rows)), UNMATCHED), starts)
+            chosen = np.where(preferred != UNMATCHED, preferred, last)
+        hit = chosen != UNMATCHED
+        matches[rows[starts[hit]]] = columns[chosen[hit]]
+        taken[columns[chosen[hit]]] = True
+    return matches
+
+
+def _first(wanted: BoolArray, starts: IntArray) -> IntArray:
+    """The first wanted place in each segment; -1 where there is none."""
+    number = np.where(wanted, np.arange(len(wanted)), len(wanted))
+    first = np.minimum.reduceat(number, starts)
+    return np.where(first < len(wanted), first, UNMATCHED)
 
 
 def _coco_iou(found: FloatArray, truth: FloatArray, crowd: BoolArray) -> FloatArray:
@@ -157,7 +242,7 @@ def _coco_iou(found: FloatArray, truth: FloatArray, crowd: BoolArray) -> FloatAr
     return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
 
 
-def _rounds(
+def rounds(
     pairs: tuple[IntArray, IntArray, FloatArray], rank: IntArray, max_found: int
 ) -> list[tuple[IntArray, IntArray, FloatArray]]:
     """The pairs of the best box of each group, of the second best, and so on."""

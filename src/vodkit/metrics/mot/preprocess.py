@@ -5,17 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vodkit.arrays import BoolArray, IntArray
-from vodkit.boxes import covered, iou
+from vodkit.arrays import IntArray
+from vodkit.boxes import iou
 from vodkit.errors import InputError
 from vodkit.lookup import pick
 from vodkit.metrics.clips import Clip
-from vodkit.metrics.match import best_pairs
+from vodkit.metrics.frames import match_frames
 from vodkit.metrics.mot.sequence import EPS
 from vodkit.records import TrackTable
 
-COVERED = 0.5
-"""share of a box inside an ignore region from which on it is not a false alarm"""
 _VALID_CLASSES = range(1, 14)
 
 
@@ -87,30 +85,6 @@ def drop_ignored(clip: Clip) -> Clip:
 
     Predictions that match a truth box of their class (IoU >= 0.5, one to one) always stay.
     """
-    keep = np.ones(len(clip.found), bool)
-    for frame in np.unique(clip.regions.frames):
-        rows = _rows(clip.found, frame)
-        keep[rows] = _keep_in_frame(clip, frame)
-    return Clip(
-        name=clip.name,
-        frames=clip.frames,
-        rate=clip.rate,
-        truth=clip.truth,
-        regions=clip.regions,
-        found=clip.found[keep],
-        num_outside=clip.num_outside,
-    )
-
-
-def _keep_in_frame(clip: Clip, frame: int) -> BoolArray:
-    """Which predictions of one frame stay."""
-    there, found, regions = (
-        table[_rows(table, frame)] for table in (clip.truth, clip.found, clip.regions)
-    )
-    same = there.labels[:, None] == found.labels[None, :]
-    matched = best_pairs(iou(there.boxes_xyxy, found.boxes_xyxy), same)[1]
-    for_it = (regions.labels[None, :] == found.labels[:, None]) | (regions.labels == -1)[None, :]
-    inside = ((covered(found.boxes_xyxy, regions.boxes_xyxy) >= COVERED) & for_it).any(axis=1)
-    keep = ~inside
-    keep[matched] = True
-    return keep
+    if not len(clip.regions):
+        return clip
+    return match_frames(clip, min_score=0.0).clip
