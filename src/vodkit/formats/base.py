@@ -16,13 +16,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from vodkit.errors import FormatError, SettingsError
+from vodkit.formats.jsonfile import LARGEST
 from vodkit.records import NO_ID, Dataset, LabelledVideo, State, TrackTable, VideoInfo
 
 TIMES = "times"
 """tag of a video whose times are frame index / rate, because the label file has no others"""
 NOMINAL = "nominal"
-LARGEST = 2**53
-"""no index or id is larger: beyond it JSON readers of other languages lose digits"""
 
 
 def raise_fault(fault: FormatError) -> None:
@@ -72,6 +71,32 @@ class Writing:
             raise SettingsError(f"default_split is {self.default_split!r}; allowed: a plain word")
 
 
+def rate_from(text: str) -> Fraction:
+    """A rate as files give it: ``25``, ``29.97`` or ``30000/1001``; else ValueError.
+
+    >>> rate_from("30000/1001")
+    Fraction(30000, 1001)
+    """
+    if not re.fullmatch(r"\d{1,9}(/0*[1-9]\d{0,8}|\.\d{1,12})?", text.strip(), flags=re.ASCII):
+        raise ValueError(f"rate {text[:40]!r}; allowed: like 25, 29.97 or 30000/1001")
+    rate = Fraction(text.strip())
+    if rate <= 0:
+        raise ValueError(f"rate {text!r}; allowed: above 0")
+    return rate
+
+
+class Source(Protocol):
+    """Something that boxes can be read from: a module with these functions."""
+
+    def read(self, path: Path, reading: Reading) -> Dataset:
+        """The labels in ``path``; FormatError names the place of a fault."""
+        ...
+
+    def sniff(self, path: Path) -> bool:
+        """Whether ``path`` looks like this format; never raises."""
+        ...
+
+
 class Format(Protocol):
     """A label format: a module with these names (see ``docs/add-a-format.md``)."""
 
@@ -79,6 +104,9 @@ class Format(Protocol):
     """what comes back from a file besides boxes and classes: of ids, visibility, ignore, scores,
     states, times, split, labelled, tags, empty (frames without boxes), video (one source for all
     its frames)"""
+    PICTURES: str | None
+    """where the layout wants the picture of a frame, relative to the written path's folder, with
+    ``{split} {stem} {name} {frame} {frame1}``; None where the video itself is enough"""
 
     def read(self, path: Path, reading: Reading) -> Dataset:
         """The labels in ``path``; FormatError names the place of a fault."""

@@ -17,7 +17,6 @@ have no rate, and their pictures may be files.
 import json
 import math
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -33,6 +32,7 @@ from vodkit.formats.base import (
     info_for,
     is_still,
     labelled_frames,
+    rate_from,
     relative_source,
     table_rows,
 )
@@ -41,6 +41,7 @@ from vodkit.records import NO_ID, STATE_NAMES, Dataset, LabelledVideo, VideoInfo
 from vodkit.runs import write_atomic
 
 KEEPS = ALL_KEPT
+PICTURES: str | None = None
 VERSION = 1
 ANY_CLASS = 0
 """category of an ignore region that holds for every class"""
@@ -211,11 +212,11 @@ class _OpenVideo:
                 path=node.words("path", source),
                 width_px=size_px[0],
                 height_px=size_px[1],
-                rate=Fraction(str(node.at("rate").value)),
+                rate=rate_from(str(node.at("rate").value)),
                 num_frames=self.rows.num_frames,
                 duration_s=node.number("duration_s") if "duration_s" in node else None,
             )
-        except (ValueError, ZeroDivisionError, InputError) as error:
+        except (ValueError, InputError) as error:
             raise node.fault(f"not a video: {error}") from error
         return info, {}
 

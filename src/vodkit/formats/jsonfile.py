@@ -14,6 +14,8 @@ from typing import Any
 from vodkit.errors import FormatError
 
 Key = str | int
+LARGEST = 2**53
+"""no index or id is larger: beyond it JSON readers of other languages lose digits"""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Node:
     def integer(self, key: Key, default: int | None = None) -> int:
         """The whole number under ``key``; ``3.0`` is one."""
         number = self.number(key, default)
-        if not math.isfinite(number) or number != int(number):
+        if not abs(number) < LARGEST or number != int(number):
             raise self.at(key).fault(f"is {number}; allowed: a whole number")
         return int(number)
 
@@ -103,7 +105,7 @@ class Node:
             raise self.at(key).fault(f"is {_summary(self.value[key])}; allowed: true or false")
         return bool(self.value[key])
 
-    def numbers(self, key: str, count: int) -> list[float]:
+    def numbers(self, key: Key, count: int) -> list[float]:
         """The list of ``count`` numbers under ``key``."""
         node = self.at(key)
         if not isinstance(node.value, list) or len(node.value) != count:

@@ -11,7 +11,6 @@ coordinates are passed through unchanged, as TrackEval does (the files count pix
 import configparser
 import math
 import re
-from fractions import Fraction
 from pathlib import Path
 
 from vodkit.errors import FormatError
@@ -22,15 +21,17 @@ from vodkit.formats.base import (
     Rows,
     Writing,
     info_for,
+    rate_from,
     stems,
     table_rows,
 )
 from vodkit.formats.jsonfile import head_of, read_text
-from vodkit.formats.textfile import Line, read_lines
+from vodkit.formats.textfile import Line, plain, read_lines
 from vodkit.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.runs import make_folder, write_atomic
 
 KEEPS = frozenset({"ids", "visibility", "ignore", "scores", "video", "split"})
+PICTURES: str | None = "{split}/{stem}/img1/{frame1:06d}.jpg"
 SPLITS = ("train", "val", "test")
 MOT16_CLASSES = (
     "pedestrian", "person on vehicle", "car", "bicycle", "motorbike", "non-motorised vehicle",
@@ -116,7 +117,7 @@ class _Sequence:
         length = int(told.get("seqlength", 0)) or None
         source, files = self._source()
         size = (int(told["imwidth"]), int(told["imheight"])) if "imwidth" in told else None
-        rate = Fraction(told["framerate"]) if "framerate" in told else None
+        rate = rate_from(told["framerate"]) if "framerate" in told else None
         info, tags = info_for(
             source, self.root, self.reading, size_px=size, rate=rate, num_frames=length
         )
@@ -180,12 +181,13 @@ def _read_seqinfo(path: Path) -> dict[str, str]:
         parser.read_string(read_text(path))
         found = dict(parser["Sequence"])
         sizes = [int(found.get(key, "1")) for key in ("seqlength", "imwidth", "imheight")]
-        right = min(sizes) > 0 and Fraction(found.get("framerate", "1")) > 0
-    except (configparser.Error, KeyError, ValueError, ZeroDivisionError) as error:
+        right = min(sizes) > 0
+        rate_from(found.get("framerate", "1"))
+    except (configparser.Error, KeyError, ValueError) as error:
         line = getattr(error, "lineno", None)
         raise FormatError(f"not a seqinfo.ini: {error!r}", path=path, line=line) from error
     if not right:
-        raise FormatError("a length, size or rate is not above 0", path=path)
+        raise FormatError("a length or size is not above 0", path=path)
     return found
 
 
@@ -237,11 +239,7 @@ def _line(row: Row) -> str:
     conf = 0 if row.ignore else max(row.score, TINY)
     numbers = (row.frame + 1, row.track_id, x1, y1, x2 - x1, y2 - y1, conf)
     number = row.label + 1 if row.label >= 0 else -1
-    return ",".join(map(_plain, (*numbers, number, visibility))) + "\n"
-
-
-def _plain(number: float) -> str:
-    return str(int(number)) if number == int(number) else repr(float(number))
+    return ",".join(map(plain, (*numbers, number, visibility))) + "\n"
 
 
 def _seqinfo(video: LabelledVideo, name: str) -> str:

@@ -18,7 +18,6 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from io import BufferedRandom, BufferedWriter
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +27,7 @@ import numpy as np
 
 from vodkit.arrays import FloatArray
 from vodkit.errors import FormatError, InputError, OutputError, SettingsError
-from vodkit.formats.base import Reading, Writing, labelled_frames
+from vodkit.formats.base import Reading, Writing, labelled_frames, rate_from
 from vodkit.formats.jsonfile import Node
 from vodkit.records import (
     NO_ID,
@@ -287,7 +286,7 @@ def _header(node: Node) -> Header:
             path=video.words("path"),
             width_px=video.integer("width_px"),
             height_px=video.integer("height_px"),
-            rate=Fraction(video.words("rate")),
+            rate=rate_from(video.words("rate")),
             num_frames=video.integer("num_frames") if "num_frames" in video else None,
             duration_s=video.number("duration_s") if "duration_s" in video else None,
         )
@@ -302,7 +301,7 @@ def _header(node: Node) -> Header:
         )
     except FormatError:
         raise
-    except (InputError, ValueError, TypeError, ZeroDivisionError) as error:
+    except (InputError, ValueError, TypeError) as error:
         raise node.fault(f"not a header: {error}") from error
 
 
@@ -398,6 +397,7 @@ def predicted_frames(path: Path) -> list[int]:
 
 
 KEEPS = frozenset({"ids", "scores", "states", "times", "video", "labelled", "empty"})
+PICTURES: str | None = None
 
 
 def sniff(path: Path) -> bool:

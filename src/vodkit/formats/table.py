@@ -2,28 +2,65 @@
 
 from pathlib import Path
 
-from vodkit.errors import FormatError, InputError
-from vodkit.formats import cocovid, mot, predictions
-from vodkit.formats.base import Format, Reading, Writing
-from vodkit.lookup import pick
-from vodkit.records import Dataset
+import numpy as np
 
-# The order is that of the asking: the more particular first.
+from vodkit.arrays import FloatArray
+from vodkit.errors import FormatError, InputError
+from vodkit.formats import (
+    coco,
+    cocovid,
+    cvat,
+    datumaro,
+    imagenet_vid,
+    kitti,
+    label_studio,
+    mot,
+    predictions,
+    scalabel,
+    sleap,
+    tao,
+    ua_detrac,
+    visdrone,
+    voc,
+    yolo,
+    youtube_vis,
+)
+from vodkit.formats.base import TIMES, Format, Reading, Source, Writing, is_still
+from vodkit.lookup import pick
+from vodkit.records import NO_ID, Dataset
+
+# The order is that of the asking when the format is to be found out: the more particular first.
 FORMATS: dict[str, Format] = {
+    "tao": tao,
+    "youtube_vis": youtube_vis,
     "cocovid": cocovid,
+    "datumaro": datumaro,
+    "label_studio": label_studio,
+    "scalabel": scalabel,
+    "coco": coco,
     "predictions": predictions,
+    "cvat": cvat,
+    "ua_detrac": ua_detrac,
+    "imagenet_vid": imagenet_vid,
+    "visdrone": visdrone,
+    "kitti": kitti,
+    "yolo": yolo,
+    "voc": voc,
     "mot": mot,
 }
+# Formats of poses and other things that boxes can be taken from, but not put into.
+SOURCES: dict[str, Source] = {"sleap": sleap}
+READERS: dict[str, Source] = {**FORMATS, **SOURCES}
 
 
 def detect_format(path: Path) -> str:
     """The name of the first format that ``path`` looks like; FormatError if there is none."""
     if not path.exists():
         raise FormatError("there is no such file or folder", path=path)
-    for name, module in FORMATS.items():
+    for name, module in READERS.items():
         if module.sniff(path):
             return name
-    known = ", ".join(FORMATS)
+    known = ", ".join(READERS)
     raise FormatError(f"looks like no known label format; name one of: {known}", path=path)
 
 
@@ -33,13 +70,13 @@ def read_dataset(
     *,
     reading: Reading | None = None,
 ) -> Dataset:
-    """The labels in a file or folder, in the form ``format`` (a key of FORMATS, or found out).
+    """The labels in a file or folder, in the form ``format`` (a key of READERS, or found out).
 
     Raises FormatError with the place of the first fault, unless ``reading.fault`` takes faults.
     """
     place = Path(path)
     name = detect_format(place) if format == "auto" else format
-    module = pick(FORMATS, name, "label format")
+    module = pick(READERS, name, "label format")
     if not place.exists():
         raise FormatError("there is no such file or folder", path=place)
     try:
@@ -59,3 +96,37 @@ def write_dataset(
 ) -> None:
     """Put ``dataset`` at ``path`` in the form ``format`` (a key of FORMATS)."""
     pick(FORMATS, format, "label format").write(dataset, Path(path), writing or Writing())
+
+
+def what_is_lost(dataset: Dataset, format: str) -> list[str]:  # noqa: A002
+    """What of ``dataset`` does not come back from a file of ``format``, in words.
+
+    Box coordinates and classes always come back.
+    """
+    keeps = pick(FORMATS, format, "label format").KEEPS
+    tables = [video.tracks for video in dataset.videos if video.tracks is not None]
+    there = {
+        "track ids": ("ids", any((table.ids != NO_ID).any() for table in tables)),
+        "visibility": ("visibility", any(np.isfinite(_column(t.visibility)).any() for t in tables)),
+        "ignore regions": ("ignore", any(_column(table.ignore).any() for table in tables)),
+        "scores": ("scores", any((_column(table.scores) != 1).any() for table in tables)),
+        "states": ("states", any(_column(table.states).any() for table in tables)),
+        "container times": ("times", any(TIMES not in video.tags for video in dataset.videos)),
+        "splits": ("split", any(video.split for video in dataset.videos)),
+        "which frames were labelled": (
+            "labelled",
+            any(video.labelled_frames is not None for video in dataset.videos),
+        ),
+        "tags": ("tags", any(set(video.tags) - {TIMES, "rate"} for video in dataset.videos)),
+        "the video (its frames become single pictures)": (
+            "video",
+            any(not is_still(video) for video in dataset.videos),
+        ),
+    }
+    return [words for words, (key, used) in there.items() if used and key not in keeps]
+
+
+def _column(values: FloatArray | None) -> FloatArray:
+    """A column that a table filled in at its birth."""
+    assert values is not None
+    return values

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vodkit.errors import FormatError
-from vodkit.formats.jsonfile import read_text
+from vodkit.formats.jsonfile import LARGEST, read_text
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Line:
     def whole(self, column: int, default: int | None = None) -> int:
         """The whole number in ``column``; ``3.0`` is one."""
         number = self.real(column, default)
-        if not math.isfinite(number) or number != int(number):
+        if not abs(number) < LARGEST or number != int(number):
             raise self.fault(f"column {column + 1} is {number}; allowed: a whole number")
         return int(number)
 
@@ -55,3 +55,14 @@ def read_lines(
             message = f"{len(fields)} columns in {text[:60]!r}; allowed: {allowed}"
             raise FormatError(message, path=path, line=number)
         yield Line(fields, number, path)
+
+
+def plain(number: float) -> str:
+    """A number with the fewest digits that give it back; a whole one without a point.
+
+    >>> plain(3.0), plain(0.1)
+    ('3', '0.1')
+    """
+    if math.isfinite(number) and number == int(number):
+        return str(int(number))
+    return repr(float(number))

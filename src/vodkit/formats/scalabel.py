@@ -1,0 +1,200 @@
+"""BDD100K and Scalabel JSON: a list of frames with ``videoName``, ``frameIndex`` and labels.
+
+Either a bare list or ``{"frames": [...], "config": {...}}``; one file or a folder of them. Ids may
+be any text; numbers keep their value, other texts are numbered in the order they appear.
+``crowd`` becomes an ignore row, ``occluded`` visibility 0.5. Frame indices count from 0.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vodkit.errors import FormatError
+from vodkit.formats.base import (
+    Reading,
+    Row,
+    Rows,
+    Writing,
+    info_for,
+    relative_source,
+    rows_by_frame,
+    stems,
+)
+from vodkit.formats.jsonfile import Node, head_of, read_json
+from vodkit.formats.pictures import class_number, class_table
+from vodkit.records import NO_ID, Dataset, LabelledVideo
+from vodkit.runs import write_atomic
+
+KEEPS = frozenset({"ids", "ignore", "scores", "labelled", "video", "empty"})
+PICTURES: str | None = "{stem}/{stem}-{frame1:07d}.jpg"
+PARTLY_HIDDEN = 0.5
+
+
+def sniff(path: Path) -> bool:
+    """A JSON file with ``labels`` and ``frameIndex`` or ``videoName``, or a folder of them."""
+    files = _files(path)[:1]
+    head = head_of(files[0], 1 << 20) if files else ""
+    return '"labels"' in head and ('"frameIndex"' in head or '"videoName"' in head)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix.lower() == ".json" else []
+    return sorted(path.glob("*.json"))
+
+
+def read(path: Path, reading: Reading) -> Dataset:
+    """Frames grouped by ``videoName``; classes from the config, or the names found, sorted."""
+    files = _files(path)
+    if not files:
+        raise FormatError("no JSON files in here", path=path)
+    contents = [read_json(file) for file in files]
+    frames = [node for content in contents for node in _frames(content)]
+    names = [name for content in contents for name in _configured(content)]
+    if not names:
+        names = [label.words("category") for frame in frames for label in _labels(frame)]
+        names = list(class_table(names, reading))
+    classes = reading.classes or tuple(dict.fromkeys(names))
+    size = next((size for size in map(_size, contents) if size is not None), None)
+    groups: dict[str, list[Node]] = {}
+    for node in frames:
+        groups.setdefault(node.words("videoName", "") or node.words("name"), []).append(node)
+    videos = tuple(
+        _video(name, group, size=size, path=path, classes=classes, reading=reading)
+        for name, group in groups.items()
+    )
+    return Dataset(classes=classes, videos=videos)
+
+
+def _frames(content: Node) -> list[Node]:
+    return list(content.items() if isinstance(content.value, list) else content.items("frames"))
+
+
+def _labels(frame: Node) -> list[Node]:
+    if "labels" not in frame:
+        return []
+    return [label for label in frame.items("labels") if "box2d" in label]
+
+
+def _configured(content: Node) -> list[str]:
+    if "config" not in content or "categories" not in content.at("config"):
+        return []
+    return [node.words("name") for node in content.at("config").items("categories")]
+
+
+def _size(content: Node) -> tuple[int, int] | None:
+    if "config" not in content or "imageSize" not in content.at("config"):
+        return None
+    size = content.at("config").at("imageSize")
+    return size.integer("width"), size.integer("height")
+
+
+def _video(
+    name: str,
+    group: list[Node],
+    *,
+    size: tuple[int, int] | None,
+    path: Path,
+    classes: tuple[str, ...],
+    reading: Reading,
+) -> LabelledVideo:
+    first = group[0]
+    source = relative_source(name, first.path, line=first.line())
+    if "size" in first:
+        size = (first.at("size").integer("width"), first.at("size").integer("height"))
+    info, tags = info_for(source, path, reading, size_px=size)
+    rows = Rows(first.path, reading, num_classes=len(classes), num_frames=info.num_frames)
+    numbers: dict[str, int] = {}
+    frames = set()
+    for node in group:
+        frame = node.integer("frameIndex", 0)
+        if frame < 0 or frame in frames:
+            raise node.fault(f"frame {frame} is below 0 or stands twice")
+        frames.add(frame)
+        for label in _labels(node):
+            try:
+                _add(rows, label, frame, numbers, classes)
+            except FormatError as fault:
+                reading.fault(fault)
+    return LabelledVideo(
+        source=source,
+        info=info,
+        tracks=rows.table(info.rate),
+        labelled_frames=np.array(sorted(frames), np.int64),
+        tags=tags,
+    )
+
+
+def _track_id(node: Node, numbers: dict[str, int]) -> int:
+    if "id" not in node:
+        return NO_ID
+    text = str(node.at("id").value)
+    if text not in numbers:
+        short = text.isascii() and text.isdigit() and len(text) < 16
+        number = int(text) if short else max(numbers.values(), default=0) + 1
+        taken = number in numbers.values()
+        numbers[text] = max(numbers.values()) + 1 if taken else number
+    return numbers[text]
+
+
+def _add(
+    rows: Rows, node: Node, frame: int, numbers: dict[str, int], classes: tuple[str, ...]
+) -> None:
+    box = node.at("box2d")
+    extra = node.at("attributes") if "attributes" in node else node
+    name = node.words("category")
+    if name not in classes:
+        known = ", ".join(classes)
+        raise node.at("category").fault(f"class {name!r} is not among {known}")
+    rows.add(
+        frame,
+        (box.number("x1"), box.number("y1"), box.number("x2"), box.number("y2")),
+        line=node.line,
+        track_id=_track_id(node, numbers),
+        label=class_number(name, classes),
+        score=node.number("score", 1.0),
+        visibility=PARTLY_HIDDEN if extra.truth("occluded") else math.nan,
+        ignore=extra.truth("crowd"),
+    )
+
+
+def write(dataset: Dataset, path: Path, writing: Writing) -> None:
+    """One JSON file with frames and config; ignore regions of no class are left out."""
+    del writing
+    lines = []
+    sizes = []
+    for video, name in zip(dataset.videos, stems(dataset), strict=True):
+        size = {"width": video.info.width_px, "height": video.info.height_px}
+        sizes.append(size)
+        for frame, rows in rows_by_frame(video).items():
+            entry = {
+                "name": f"{name}-{frame + 1:07d}.jpg",
+                "videoName": name,
+                "frameIndex": frame,
+                "size": size,
+                "labels": [_entry(row, dataset.classes) for row in rows if row.label >= 0],
+            }
+            lines.append(json.dumps(entry, ensure_ascii=False))
+    config: dict[str, Any] = {"categories": [{"name": name} for name in dataset.classes]}
+    if sizes and all(size == sizes[0] for size in sizes):
+        config["imageSize"] = sizes[0]
+    frames = ",\n".join(lines)
+    text = f'{{"config": {json.dumps(config, ensure_ascii=False)},\n"frames": [\n{frames}\n]}}\n'
+    write_atomic(path, text)
+
+
+def _entry(row: Row, classes: tuple[str, ...]) -> dict[str, Any]:
+    x1, y1, x2, y2 = row.box_xyxy
+    entry: dict[str, Any] = {
+        "category": classes[row.label],
+        "attributes": {"occluded": row.visibility <= PARTLY_HIDDEN, "crowd": row.ignore},
+        "box2d": {"x1": x1, "y1": y1, "x2": x2, "y2": y2},
+    }
+    if row.track_id != NO_ID:
+        entry["id"] = str(row.track_id)
+    if row.score != 1:
+        entry["score"] = row.score
+    return entry

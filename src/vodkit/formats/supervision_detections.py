@@ -1,0 +1,63 @@
+"""To and from ``supervision.Detections``, the field's common currency of one frame's boxes.
+
+Our own columns that supervision has no field for travel in its ``data`` (state, hidden_s).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vodkit.errors import InputError
+from vodkit.records import STATE_NAMES, Detections, Tracks
+
+if TYPE_CHECKING:
+    import supervision
+
+
+def to_supervision(found: Detections | Tracks) -> "supervision.Detections":
+    """The same boxes as ``supervision.Detections``; ids go to ``tracker_id``."""
+    try:
+        import supervision
+    except ImportError as error:
+        message = "this needs supervision: pip install supervision"
+        raise InputError(message) from error
+    ids = None
+    data: dict[str, Any] = {}
+    if isinstance(found, Tracks):
+        ids = found.ids.astype(int)
+        data = {
+            "state": np.array([STATE_NAMES[state] for state in found.states], dtype=object),
+            "hidden_s": np.array(found.hidden_s),
+        }
+    return supervision.Detections(
+        xyxy=np.array(found.boxes_xyxy, np.float32),
+        confidence=np.array(found.scores, np.float32),
+        class_id=found.labels.astype(int),
+        tracker_id=ids,
+        data=data,
+    )
+
+
+def detections_from_supervision(found: "supervision.Detections") -> Detections:
+    """The boxes without ids; a missing confidence is 1, a missing class is an error."""
+    if found.class_id is None and len(found):
+        raise InputError("supervision.Detections has no class_id; set it before converting")
+    scores = np.ones(len(found)) if found.confidence is None else found.confidence
+    labels = np.zeros(0) if found.class_id is None else found.class_id
+    return Detections(found.xyxy, scores, labels)
+
+
+def tracks_from_supervision(found: "supervision.Detections") -> Tracks:
+    """The boxes with ids; without our own ``state`` every box counts as observed."""
+    if found.tracker_id is None and len(found):
+        raise InputError("supervision.Detections has no tracker_id; track before converting")
+    plain = detections_from_supervision(found)
+    names = found.data.get("state", ["observed"] * len(found))
+    return Tracks(
+        plain.boxes_xyxy,
+        plain.scores,
+        plain.labels,
+        np.zeros(0) if found.tracker_id is None else found.tracker_id,
+        np.array([STATE_NAMES.index(str(name)) for name in names]),
+        hidden_s=np.asarray(found.data.get("hidden_s", np.zeros(len(found)))),
+    )

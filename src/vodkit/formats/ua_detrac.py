@@ -1,0 +1,183 @@
+"""UA-DETRAC XML: one file a sequence, frames from 1, vehicle types as classes.
+
+``<ignored_region>`` holds for the whole sequence and becomes an ignore row for every class in every
+frame that the file lists. Where ``<occlusion>`` lists what covers a box, visibility is the share
+that is left. Pictures are 960x540 at 25 frames/s unless the file (ours) or the video says else.
+"""
+
+import math
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from vodkit.errors import FormatError
+from vodkit.formats.base import (
+    Reading,
+    Row,
+    Rows,
+    Writing,
+    info_for,
+    rate_from,
+    relative_source,
+    rows_by_frame,
+    stems,
+)
+from vodkit.formats.jsonfile import head_of
+from vodkit.formats.pictures import class_number, class_table, picture_files
+from vodkit.formats.textfile import plain
+from vodkit.formats.xmlfile import Element, read_xml, tag
+from vodkit.records import NO_ID, Dataset, LabelledVideo
+from vodkit.runs import make_folder, write_atomic
+
+KEEPS = frozenset({"ids", "labelled", "video"})
+PICTURES: str | None = "{stem}/img{frame1:05d}.jpg"
+SIZE_PX = (960, 540)
+RATE = Fraction(25)
+
+Corners = tuple[float, float, float, float]
+
+
+def sniff(path: Path) -> bool:
+    """An XML file that begins with ``<sequence``, or a folder of them."""
+    files = _files(path)[:1]
+    return bool(files) and "<sequence" in head_of(files[0], 4096)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix.lower() == ".xml" else []
+    return sorted(path.glob("*.xml"))
+
+
+def read(path: Path, reading: Reading) -> Dataset:
+    """One XML file a video."""
+    trees = [read_xml(file) for file in _files(path)]
+    if not trees:
+        raise FormatError("no XML files in here", path=path)
+    names = [
+        thing.need("attribute").words("vehicle_type")
+        for tree in trees
+        for frame in tree.all("frame")
+        for thing in _targets(frame)
+    ]
+    classes = class_table(names, reading)
+    return Dataset(classes=classes, videos=tuple(_video(t, path, classes, reading) for t in trees))
+
+
+def _targets(frame: Element) -> list[Element]:
+    found = frame.find("target_list")
+    return list(found.all("target")) if found is not None else []
+
+
+def _video(tree: Element, path: Path, classes: tuple[str, ...], reading: Reading) -> LabelledVideo:
+    source = relative_source(tree.words("name", tree.path.stem), tree.path, line=tree.line)
+    root = path if path.is_dir() else path.parent
+    files = picture_files(root / source)
+    size = (tree.whole("width", 0), tree.whole("height", 0))
+    rate = _rate(tree)
+    known = size if min(size) > 0 else reading.size_px or SIZE_PX
+    info, tags = info_for(source, path, reading, size_px=known, rate=reading.rate or rate)
+    rows = Rows(tree.path, reading, num_classes=len(classes), num_frames=len(files) or None)
+    regions = [_corners(box) for place in tree.all("ignored_region") for box in place.all("box")]
+    frames = []
+    for node in tree.all("frame"):
+        frame = node.whole("num") - 1
+        frames.append(frame)
+        for region in regions:
+            rows.add(frame, region, line=node.line, label=-1, ignore=True)
+        for thing in _targets(node):
+            try:
+                _add(rows, thing, frame, classes)
+            except FormatError as fault:
+                reading.fault(fault)
+    wrong = [frame for frame in frames if frame < 0]
+    if wrong or len(set(frames)) < len(frames):
+        raise tree.fault("a frame number is below 1 or stands twice")
+    return LabelledVideo(
+        source=source,
+        info=info,
+        tracks=rows.table(info.rate),
+        labelled_frames=np.array(sorted(frames), np.int64),
+        frame_files=tuple(files),
+        tags=tags,
+    )
+
+
+def _rate(tree: Element) -> Fraction:
+    try:
+        return rate_from(tree.words("rate", str(RATE)))
+    except ValueError as error:
+        raise tree.fault(str(error)) from error
+
+
+def _corners(box: Element) -> Corners:
+    left, top = box.real("left"), box.real("top")
+    return left, top, left + box.real("width"), top + box.real("height")
+
+
+def _add(rows: Rows, thing: Element, frame: int, classes: tuple[str, ...]) -> None:
+    name = thing.need("attribute").words("vehicle_type")
+    if name not in classes:
+        raise thing.fault(f"class {name!r} is not among {', '.join(classes)}")
+    corners = _corners(thing.need("box"))
+    rows.add(
+        frame,
+        corners,
+        line=thing.line,
+        track_id=thing.whole("id"),
+        label=class_number(name, classes),
+        visibility=_visibility(thing, corners),
+    )
+
+
+def _visibility(thing: Element, corners: Corners) -> float:
+    found = thing.find("occlusion")
+    area = (corners[2] - corners[0]) * (corners[3] - corners[1])
+    if found is None or not 0 < area < math.inf:
+        return math.nan
+    hidden = sum(
+        region.real("width") * region.real("height") for region in found.all("region_overlap")
+    )
+    return min(max(1 - hidden / area, 0.0), 1.0) if math.isfinite(hidden) else math.nan
+
+
+def write(dataset: Dataset, path: Path, writing: Writing) -> None:
+    """``<video>.xml`` each; ignore regions that stand in every frame are kept, others left out."""
+    del writing
+    folder = make_folder(path)
+    for video, name in zip(dataset.videos, stems(dataset), strict=True):
+        write_atomic(folder / f"{name}.xml", _xml(name, video, dataset.classes))
+
+
+def _xml(name: str, video: LabelledVideo, classes: tuple[str, ...]) -> str:
+    by_frame = rows_by_frame(video)
+    info = video.info
+    told = {"name": name, "width": info.width_px, "height": info.height_px, "rate": info.rate}
+    lines = [tag("sequence", **told).removesuffix("</sequence>"), "<ignored_region>"]
+    everywhere = [
+        {row.box_xyxy for row in rows if row.ignore and row.label < 0} for rows in by_frame.values()
+    ]
+    constant = set.intersection(*everywhere) if everywhere else set()
+    lines += [_box(corners) for corners in sorted(constant)]
+    lines.append("</ignored_region>")
+    fresh = max((row.track_id for rows in by_frame.values() for row in rows), default=0)
+    for frame, rows in by_frame.items():
+        things = [row for row in rows if not row.ignore]
+        lines.append(f'<frame density="{len(things)}" num="{frame + 1}"><target_list>')
+        for row in things:
+            fresh += row.track_id == NO_ID
+            lines.append(_target(row, fresh if row.track_id == NO_ID else row.track_id, classes))
+        lines.append("</target_list></frame>")
+    return "\n".join([*lines, "</sequence>\n"])
+
+
+def _target(row: Row, track_id: int, classes: tuple[str, ...]) -> str:
+    kind = tag("attribute", vehicle_type=classes[row.label], truncation_ratio=0)
+    return f'<target id="{track_id}">{_box(row.box_xyxy)}{kind}</target>'
+
+
+def _box(corners: Corners) -> str:
+    x1, y1, x2, y2 = corners
+    sizes = {"left": x1, "top": y1, "width": x2 - x1, "height": y2 - y1}
+    return tag("box", **{key: plain(value) for key, value in sizes.items()})

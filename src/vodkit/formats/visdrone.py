@@ -1,0 +1,111 @@
+"""VisDrone-VID and -MOT: ``annotations/<sequence>.txt``, frames from 1, ten columns.
+
+``frame, id, left, top, width, height, score, category, truncation, occlusion``. Category 0 is an
+ignored region for every class; score 0 marks boxes that are not to be counted; occlusion 0, 1, 2
+(none, up to half, more) become visibility 1, 0.75, 0.25, and -1 unknown. ``classes.txt`` with one
+name a line names the classes of own data.
+"""
+
+import math
+from pathlib import Path
+
+from vodkit.errors import FormatError
+from vodkit.formats.base import Reading, Row, Rows, Writing, info_for, stems, table_rows
+from vodkit.formats.jsonfile import head_of, read_text
+from vodkit.formats.pictures import picture_files, picture_size
+from vodkit.formats.textfile import Line, plain, read_lines
+from vodkit.records import NO_ID, Dataset, LabelledVideo, TrackTable
+from vodkit.runs import make_folder, write_atomic
+
+KEEPS = frozenset({"ids", "ignore", "video"})
+PICTURES: str | None = "sequences/{stem}/{frame1:07d}.jpg"
+CLASSES = (
+    "pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle",
+    "bus", "motor", "others",
+)  # fmt: skip
+VISIBILITY = (1.0, 0.75, 0.25)
+
+
+def sniff(path: Path) -> bool:
+    """A folder with ``annotations/*.txt`` of ten such columns, or one of those files."""
+    files = _files(path)[:1]
+    if not files or not (path.is_dir() or path.parent.name == "annotations"):
+        return False
+    fields = head_of(files[0], 4096).split("\n")[0].rstrip(",\r ").split(",")
+    return len(fields) == 10 and fields[-1] in ("-1", "0", "1", "2")
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix.lower() == ".txt" else []
+    return sorted((path / "annotations").glob("*.txt"))
+
+
+def read(path: Path, reading: Reading) -> Dataset:
+    """One text file a video; the size of the picture comes from ``sequences`` or the reader."""
+    files = _files(path)
+    if not files:
+        raise FormatError("no text files in annotations", path=path)
+    root = path if path.is_dir() else path.parent.parent
+    sheet = root / "classes.txt"
+    told = tuple(read_text(sheet).splitlines()) if sheet.is_file() else CLASSES
+    classes = reading.classes or told
+    videos = [_video(file, root, path, classes, reading) for file in files]
+    return Dataset(classes=classes, videos=tuple(videos))
+
+
+def _video(
+    file: Path, root: Path, path: Path, classes: tuple[str, ...], reading: Reading
+) -> LabelledVideo:
+    source = f"sequences/{file.stem}"
+    files = picture_files(root / source)
+    size = picture_size(root / source / files[0]) if files else None
+    info, tags = info_for(source, path, reading, size_px=size, num_frames=len(files) or None)
+    rows = Rows(file, reading, num_classes=len(classes), num_frames=info.num_frames)
+    for line in read_lines(file, separator=",", least=10, most=11):
+        try:
+            _add(rows, line)
+        except FormatError as fault:
+            reading.fault(fault)
+    return LabelledVideo(
+        source=source,
+        info=info,
+        tracks=rows.table(info.rate),
+        frame_files=tuple(files),
+        tags=tags,
+    )
+
+
+def _add(rows: Rows, line: Line) -> None:
+    left, top, width, height = (line.real(column) for column in range(2, 6))
+    track_id, number, occlusion = line.whole(1), line.whole(7), line.whole(9)
+    region = number == 0
+    rows.add(
+        line.whole(0) - 1,
+        (left, top, left + width, top + height),
+        line=line.number,
+        track_id=NO_ID if region or track_id < 0 else track_id,
+        label=number - 1,
+        visibility=VISIBILITY[occlusion] if 0 <= occlusion < 3 else math.nan,
+        ignore=region or line.real(6) == 0,
+    )
+
+
+def write(dataset: Dataset, path: Path, writing: Writing) -> None:
+    """``annotations/<video>.txt`` and ``classes.txt``."""
+    del writing
+    folder = make_folder(path / "annotations")
+    write_atomic(path / "classes.txt", "".join(f"{name}\n" for name in dataset.classes))
+    for video, name in zip(dataset.videos, stems(dataset), strict=True):
+        rows = table_rows(video.tracks or TrackTable.empty())
+        write_atomic(folder / f"{name}.txt", "".join(map(_line, rows)))
+
+
+def _line(row: Row) -> str:
+    x1, y1, x2, y2 = row.box_xyxy
+    occlusion = -1
+    if not math.isnan(row.visibility):
+        distances = [abs(row.visibility - level) for level in VISIBILITY]
+        occlusion = distances.index(min(distances))
+    numbers = [row.frame + 1, row.track_id, x1, y1, x2 - x1, y2 - y1, int(not row.ignore)]
+    return ",".join(map(plain, [*numbers, row.label + 1, 0, occlusion])) + "\n"

@@ -1,0 +1,163 @@
+"""YouTube-VIS JSON: one annotation a track, with a box or null for each frame of the video.
+
+Only boxes are read and written; masks (``segmentations``) are left aside. ``iscrowd`` becomes
+ignore rows. Frames are positions in ``file_names``; the rate is not in the file.
+"""
+
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vodkit.errors import FormatError
+from vodkit.formats.base import (
+    Reading,
+    Row,
+    Rows,
+    Writing,
+    info_for,
+    relative_source,
+    stems,
+    table_rows,
+)
+from vodkit.formats.cocovid import json_lines, label_of, read_categories
+from vodkit.formats.jsonfile import Node, read_json
+from vodkit.records import NO_ID, Dataset, LabelledVideo, TrackTable
+from vodkit.runs import write_atomic
+
+KEEPS = frozenset({"ids", "ignore", "video"})
+PICTURES: str | None = "{stem}/{frame:05d}.jpg"
+
+
+def sniff(path: Path) -> bool:
+    """A JSON file whose videos list ``file_names``."""
+    if path.suffix.lower() != ".json":
+        return False
+    try:
+        content = read_json(path)
+        return "videos" in content and any("file_names" in v for v in content.items("videos"))
+    except FormatError:
+        return False
+
+
+def read(path: Path, reading: Reading) -> Dataset:
+    """Every video with the boxes of its tracks."""
+    content = read_json(path)
+    labels, classes = read_categories(content)
+    found: dict[int, tuple[Node, Rows]] = {}
+    for node in content.items("videos"):
+        number = node.integer("id")
+        if number in found:
+            raise node.at("id").fault(f"video id {number} stands twice")
+        count = len(list(node.items("file_names")))
+        rows = Rows(path, reading, num_classes=len(classes), num_frames=count or None)
+        found[number] = (node, rows)
+    if "annotations" in content:
+        for node in content.items("annotations"):
+            try:
+                _add(node, found, labels)
+            except FormatError as fault:
+                reading.fault(fault)
+    videos = tuple(_video(node, rows, reading) for node, rows in found.values())
+    return Dataset(classes=classes, videos=videos)
+
+
+def _add(node: Node, found: dict[int, tuple[Node, Rows]], labels: dict[int, int]) -> None:
+    video = node.integer("video_id")
+    if video not in found:
+        raise node.at("video_id").fault(f"unknown video {video}")
+    rows = found[video][1]
+    ignore = node.truth("iscrowd")
+    label = label_of(node, labels, ignore=ignore)
+    boxes = list(node.items("bboxes"))
+    if len(boxes) != (rows.num_frames or 0):
+        raise node.at("bboxes").fault(f"{len(boxes)} boxes; the video has {rows.num_frames} frames")
+    for frame, box in enumerate(boxes):
+        if box.value is None:
+            continue
+        x, y, width, height = node.at("bboxes").numbers(frame, 4)
+        rows.add(
+            frame,
+            (x, y, x + width, y + height),
+            line=box.line,
+            track_id=node.integer("id"),
+            label=label,
+            ignore=ignore,
+        )
+
+
+def _video(node: Node, rows: Rows, reading: Reading) -> LabelledVideo:
+    names = [
+        relative_source(node.at("file_names").words(n), node.path, line=node.line())
+        for n in range(rows.num_frames or 0)
+    ]
+    folder = str(PurePosixPath(names[0]).parent) if names else f"video_{node.integer('id')}"
+    same = all(str(PurePosixPath(name).parent) == folder for name in names)
+    size = (node.integer("width"), node.integer("height"))
+    info, tags = info_for(folder, node.path, reading, size_px=size, num_frames=rows.num_frames)
+    return LabelledVideo(
+        source=folder,
+        info=info,
+        tracks=rows.table(info.rate),
+        frame_files=tuple(PurePosixPath(name).name for name in names) if same else (),
+        tags=tags,
+    )
+
+
+def write(dataset: Dataset, path: Path, writing: Writing) -> None:
+    """One JSON file; boxes without an id become tracks of one frame."""
+    del writing
+    videos: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    used = {
+        int(i) for video in dataset.videos if video.tracks is not None for i in video.tracks.ids
+    }
+    fresh = max(used, default=0)
+    taken: set[int] = set()
+    for number, (video, name) in enumerate(zip(dataset.videos, stems(dataset), strict=True), 1):
+        table = video.tracks or TrackTable.empty()
+        count = video.info.num_frames or (int(table.frames[-1]) + 1 if len(table) else 0)
+        files = [f"{name}/{file}" for file in video.frame_files]
+        files = files or [f"{name}/{frame:05d}.jpg" for frame in range(count)]
+        videos.append(
+            {
+                "id": number,
+                "width": video.info.width_px,
+                "height": video.info.height_px,
+                "length": len(files),
+                "file_names": files,
+            }
+        )
+        for key, rows in _tracks(table).items():
+            own = key[0]
+            if own == NO_ID or own in taken or own == 0:
+                fresh += 1
+                own = fresh
+            taken.add(own)
+            annotations.append({"id": own, "video_id": number, **_entry(rows, len(files))})
+    categories = [{"id": number, "name": name} for number, name in enumerate(dataset.classes, 1)]
+    content = {"videos": videos, "annotations": annotations, "categories": categories}
+    write_atomic(path, json_lines(content))
+
+
+def _tracks(table: TrackTable) -> dict[tuple[int, ...], list[Row]]:
+    """Rows by track, class and ignore flag; rows without an id each alone; no classless regions."""
+    found: dict[tuple[int, ...], list[Row]] = defaultdict(list)
+    for number, row in enumerate(table_rows(table)):
+        if row.label >= 0:
+            alone = number if row.track_id == NO_ID else -1
+            found[(row.track_id, row.label, int(row.ignore), alone)].append(row)
+    return found
+
+
+def _entry(rows: list[Row], count: int) -> dict[str, Any]:
+    boxes: list[list[float] | None] = [None] * count
+    for row in rows:
+        x1, y1, x2, y2 = row.box_xyxy
+        boxes[row.frame] = [x1, y1, x2 - x1, y2 - y1]
+    return {
+        "category_id": rows[0].label + 1,
+        "iscrowd": int(rows[0].ignore),
+        "bboxes": boxes,
+        "areas": [None if box is None else box[2] * box[3] for box in boxes],
+        "segmentations": [None] * count,
+    }
