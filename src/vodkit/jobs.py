@@ -85,14 +85,24 @@ def folder_names(sources: list[str]) -> list[str]:
     return names
 
 
+def check_sources(sources: list[str]) -> None:
+    """Refuse a path that is not there before any work begins (streams and patterns are tried)."""
+    for source in sources:
+        is_path = "://" not in source and not source.isdigit() and not set("*?[") & set(source)
+        if is_path and not Path(source).exists():
+            raise VideoError("no such file or folder", path=source)
+
+
 def prepare_folder(
     folder: Path, wanted: JobSettings, *, resume: bool = False, overwrite: bool = False
 ) -> None:
     """Make the run folder, or check that the run in it may go on.
 
     Raises OutputError when results are there and neither is asked for, and SettingsError when
-    the settings of the run there differ.
+    the tracker or its settings do not exist, or the settings of the run there differ.
     """
+    if wanted.tracker != NO_TRACKER:
+        make_tracker(wanted.tracker, wanted.tracker_settings)
     runs.make_folder(folder)
     text = settings.to_toml(wanted)
     there = folder / runs.SETTINGS

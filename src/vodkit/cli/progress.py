@@ -25,8 +25,9 @@ def run_all(
 ) -> None:
     """Each source into its own run folder; a broken one does not stop the others."""
     from vodkit.detect.models import load_detector
-    from vodkit.jobs import folder_names, is_complete, prepare_folder
+    from vodkit.jobs import check_sources, folder_names, is_complete, prepare_folder
 
+    check_sources(sources)
     folders = [out / name for name in folder_names(sources)]
     for folder in folders:
         prepare_folder(folder, wanted, resume=resume, overwrite=overwrite)
@@ -77,7 +78,6 @@ def with_bar(steps: Iterable["Step"], title: str) -> Iterator["Step"]:
 def _write_outputs(folder: Path, source: str, outputs: list[str]) -> list[Path]:
     from vodkit import runs
     from vodkit.outputs import OUTPUTS
-    from vodkit.report.annotate import write_video
 
     predictions = folder / runs.PREDICTIONS
     if not predictions.exists():
@@ -85,6 +85,8 @@ def _write_outputs(folder: Path, source: str, outputs: list[str]) -> list[Path]:
     written = [predictions]
     for name in outputs:
         if name == "video":
+            from vodkit.report.annotate import write_video
+
             path = folder / "annotated.mp4"
             write_video(source, predictions, path)
         else:

@@ -1,0 +1,93 @@
+"""Bad input: one line on stderr that says what, where and what is allowed; the right exit code."""
+
+from pathlib import Path
+
+import pytest
+
+from vodkit.cli.main import main
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as left:
+        main(list(words))
+    said = capsys.readouterr()
+    assert isinstance(left.value.code, int)
+    return left.value.code, said.out, said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trak", "a.mp4"], "Did you mean 'track'?"),
+        (["track", "a.mp4", "--modle", "x"], "--model"),
+        (["track"], "Missing argument"),
+        (["track", "a.mp4", "--every", "0"], "every is 0; allowed: 1 or more"),
+        (["track", "a.mp4", "--every", "x"], "'x' is not"),
+        (["track", "a.mp4", "--score-threshold", "2"], "score_threshold is 2.0; allowed: 0 up to"),
+        (["track", __file__, "--model", "vodkit-stret"], "did you mean vodkit-street"),
+        (["track", __file__, "--tracker", "bytetrak"], "did you mean bytetrack"),
+        (["track", __file__, "--set", "life.lost=2"], "unknown setting"),
+        (["track", "missing.mp4"], "missing.mp4: "),
+        (["detect", "missing.mp4"], "missing.mp4: "),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_2(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = ["--out", str(tmp_path / "runs")] if len(words) > 1 else []
+    code, _, error = run(capsys, *words, *out)
+    assert code == 2
+    assert message in error
+    assert error.count("\n") == 1
+    assert error.startswith("vodkit: ")
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no video", b"\x00" * 5000])
+def test_a_file_that_is_no_video_is_named(
+    content: bytes, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    code, _, error = run(capsys, "track", str(path), "--out", str(tmp_path / "runs"))
+    assert code == 2
+    assert "clip.mp4" in error
+    assert error.count("\n") == 1
+    assert not list((tmp_path / "runs").rglob("predictions.jsonl"))
+
+
+def test_a_folder_without_pictures_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    code, _, error = run(capsys, "track", str(tmp_path / "empty"), "--out", str(tmp_path / "runs"))
+    assert code == 2
+    assert "empty" in error
+
+
+def test_an_output_that_cannot_be_written_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x")
+    code, _, error = run(capsys, "track", __file__, "--out", str(tmp_path / "file" / "runs"))
+    assert code == 2
+    assert "cannot make the folder" in error
+
+
+def test_results_of_an_earlier_run_are_never_overwritten_unasked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "runs" / Path(__file__).stem
+    folder.mkdir(parents=True)
+    (folder / "predictions.jsonl").write_text("precious")
+    code, _, error = run(capsys, "track", __file__, "--out", str(tmp_path / "runs"))
+    assert code == 2
+    assert "--resume goes on with it, --overwrite starts anew" in error
+    assert (folder / "predictions.jsonl").read_text() == "precious"
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--version")
+    assert (code, out[:7]) == (0, "vodkit ")
+    code, out, _ = run(capsys, "track", "--help")
+    assert code == 0
+    assert "Example: vodkit track" in out
