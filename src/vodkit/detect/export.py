@@ -227,7 +227,7 @@ def _read_back(path: Path, card: ModelCard) -> GraphDetector:
 
 
 def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.name.removesuffix(path.suffix) + ending)
+    return path.with_name(path.name + ending)
 
 
 def _refusal(seen: Certificate) -> str:

@@ -232,7 +232,7 @@ def find_card(name_or_path: str | Path) -> tuple[ModelCard, Path | None]:
 
     A weight file (``.pth``) is known by its name, e.g. ``yolox_s.pth``; a checkpoint
     (``.safetensors``) and a graph (``.onnx``, ``.xml``, ``.pb``) by the card beside it:
-    ``name.card.json`` or ``name.card.toml``.
+    ``name.card.json`` or ``name.card.toml``, or with the ending, as in ``name.onnx.card.json``.
     """
     path = Path(name_or_path)
     if str(name_or_path) in MODELS:
@@ -243,11 +243,12 @@ def find_card(name_or_path: str | Path) -> tuple[ModelCard, Path | None]:
         raise WeightsError(f"{path} is missing")
     if path.suffix in WEIGHT_SUFFIXES:
         return replace(_by_file_name(path), sha256="", url=""), path
-    stem = path.name.removesuffix(path.suffix)
-    for beside in (path.with_name(f"{stem}.card.json"), path.with_name(f"{stem}.card.toml")):
-        if beside.is_file():
-            return read_card(beside), path
-    raise WeightsError(f"{path} has no card; put {stem}.card.toml beside it (docs/detectors.md)")
+    for stem in (path.name, path.name.removesuffix(path.suffix)):
+        for beside in (path.with_name(f"{stem}.card.json"), path.with_name(f"{stem}.card.toml")):
+            if beside.is_file():
+                return read_card(beside), path
+    wanted = f"{path.name.removesuffix(path.suffix)}.card.toml"
+    raise WeightsError(f"{path} has no card; put {wanted} beside it (docs/detectors.md)")
 
 
 def _by_file_name(path: Path) -> ModelCard:
