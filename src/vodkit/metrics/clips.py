@@ -12,7 +12,7 @@ import numpy as np
 
 from vodkit.arrays import IntArray
 from vodkit.errors import InputError
-from vodkit.lookup import nearest
+from vodkit.metrics.validate import require_valid
 from vodkit.records import Dataset, LabelledVideo, TrackTable
 
 
@@ -68,19 +68,12 @@ def make_clips(dataset: Dataset, predictions: Mapping[str, TrackTable]) -> tuple
     Raises InputError for predictions of a video that the dataset has not, for labels that are
     no class of it, and for frames beyond the end of a video.
     """
-    there = [video.source for video in dataset.videos]
-    for name in predictions:
-        if name not in there:
-            hint = " or ".join(nearest(name, there) or sorted(there)[:3])
-            raise InputError(f"predictions of {name!r}: no such video in the truth; it has {hint}")
+    require_valid(dataset, predictions)
     labelled = [video for video in dataset.videos if video.tracks is not None]
     if not labelled:
         raise InputError("the truth has no labelled video: there is nothing to evaluate against")
     empty = TrackTable.empty()
-    return tuple(
-        _clip(video, predictions.get(video.source, empty), len(dataset.classes))
-        for video in labelled
-    )
+    return tuple(_clip(video, predictions.get(video.source, empty)) for video in labelled)
 
 
 def evaluated_frames(video: LabelledVideo, found: TrackTable) -> IntArray:
@@ -94,8 +87,7 @@ def evaluated_frames(video: LabelledVideo, found: TrackTable) -> IntArray:
     return np.arange(max(last, default=-1) + 1)
 
 
-def _clip(video: LabelledVideo, found: TrackTable, num_classes: int) -> Clip:
-    _check_found(video, found, num_classes)
+def _clip(video: LabelledVideo, found: TrackTable) -> Clip:
     assert video.tracks is not None
     frames = evaluated_frames(video, found)
     truth = video.tracks[np.isin(video.tracks.frames, frames)]
@@ -109,16 +101,3 @@ def _clip(video: LabelledVideo, found: TrackTable, num_classes: int) -> Clip:
         found=found[inside],
         num_outside=int((~inside).sum()),
     )
-
-
-def _check_found(video: LabelledVideo, found: TrackTable, num_classes: int) -> None:
-    if not len(found):
-        return
-    last, length = int(found.frames[-1]), video.info.num_frames
-    if length is not None and last >= length:
-        message = f"prediction in frame {last}; the video has {length} frames (0 to {length - 1})"
-        raise InputError(f"{video.source}: {message}")
-    if found.labels.max() >= num_classes or found.labels.min() < 0:
-        row = int(np.argmax((found.labels >= num_classes) | (found.labels < 0)))
-        where = f"frame {found.frames[row]}: label {found.labels[row]}"
-        raise InputError(f"{video.source}: {where}; allowed: 0 to {num_classes - 1}")

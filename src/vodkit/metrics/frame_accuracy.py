@@ -1,4 +1,4 @@
-"""Frame-level accuracy and its family: how good are the frames, as a user sees them?
+"""Frame-level accuracy and its family: how good are the frames that a user sees.
 
 The primary number is ``frame_accuracy`` (at IoU 0.5 and a score threshold, default 0.5): the mean
 over frames of TP / (TP + FP + FN), 1 for a frame in which nothing is and nothing is found. Say
@@ -19,7 +19,7 @@ from vodkit.metrics.match import UNMATCHED
 from vodkit.metrics.ratio import mean, ratio
 
 SWEEP = tuple(round(0.05 * k, 2) for k in range(1, 20))
-DENSITIES = ((0, 0), (1, 3), (4, 9), (10, None))
+DENSITIES = {"0": (0, 0), "1-3": (1, 3), "4-9": (4, 9), "10+": (10, 2**31)}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -206,14 +206,7 @@ def _quick_accuracy(clip: Clip, min_score: float) -> FloatArray:
 
 def _by_density(counts: FrameCounts) -> dict[str, FrameScores]:
     truth = counts.tp + counts.fn
-    found = {}
-    for low, high in DENSITIES:
-        name = f"{low}+" if high is None else f"{low}-{high}" if high > low else f"{low}"
-        found[name] = frame_scores(
-            counts[
-                (truth >= low) & (truth <= (high or truth.max(initial=0)))
-                if high != 0
-                else truth == 0
-            ]
-        )
-    return found
+    return {
+        name: frame_scores(counts[(truth >= low) & (truth <= high)])
+        for name, (low, high) in DENSITIES.items()
+    }

@@ -155,13 +155,24 @@ def _scores(
     empty_weight: float,
 ) -> VidScores:
     pairs = _pair(truth, found, rules)
-    matches = _match(truth, found, pairs, rules, unwanted, len(classes))
+    limit = np.full(len(truth), 0.5)
+    if rules.lenient_small:
+        size = to_xywh(truth.boxes_xyxy)[:, 2:] + 1.0
+        limit = np.minimum(0.5, size.prod(axis=1) / (size + TOLERANCE_PX).prod(axis=1))
+    good = pairs.same & (pairs.overlap >= limit[pairs.columns])
+    matches = greedy(
+        (pairs.rows[good], pairs.columns[good], pairs.overlap[good]),
+        rank_in_group(found.images * len(classes) + found.labels, np.asarray(found.scores)),
+        len(truth),
+        second_choice=unwanted if rules.prefers_wanted else None,
+    )
     hit = matches != UNMATCHED
     right = hit.copy()
     right[hit] = ~unwanted[matches[hit]]
-    wrong = np.where(
-        hit, 0.0, _false_alarm_weight(pairs, unwanted, len(found), rules, empty_weight)
+    weight = _false_alarm_weight(
+        pairs, unwanted, len(found), same_class=rules.same_class, empty_weight=empty_weight
     )
+    wrong = np.where(hit, 0.0, weight)
     by_score = np.argsort(-np.asarray(found.scores), kind="stable")
     per_class: dict[str, float | None] = {}
     num_truth: dict[str, int] = {}
@@ -182,40 +193,18 @@ def _pair(truth: BoxColumns, found: BoxColumns, rules: Protocol) -> _Pairs:
     return _Pairs(rows=rows, columns=columns, overlap=overlap, same=same)
 
 
-def _match(
-    truth: BoxColumns,
-    found: BoxColumns,
-    pairs: _Pairs,
-    rules: Protocol,
-    unwanted: BoolArray,
-    num_classes: int,
-) -> IntArray:
-    limit = np.full(len(truth), 0.5)
-    if rules.lenient_small:
-        size = to_xywh(truth.boxes_xyxy)[:, 2:] + 1.0
-        limit = np.minimum(0.5, size.prod(axis=1) / (size + TOLERANCE_PX).prod(axis=1))
-    good = pairs.same & (pairs.overlap >= limit[pairs.columns])
-    rank = rank_in_group(found.images * num_classes + found.labels, np.asarray(found.scores))
-    return greedy(
-        (pairs.rows[good], pairs.columns[good], pairs.overlap[good]),
-        rank,
-        len(truth),
-        second_choice=unwanted if rules.prefers_wanted else None,
-    )
-
-
 def _false_alarm_weight(
-    pairs: _Pairs, unwanted: BoolArray, num_found: int, rules: Protocol, empty_weight: float
+    pairs: _Pairs, unwanted: BoolArray, num_found: int, *, same_class: bool, empty_weight: float
 ) -> FloatArray:
     """How much of a false alarm each unmatched detection is (R,), 0 to 1."""
-    looks = pairs.same if rules.same_class else np.ones(len(pairs.rows), bool)
+    looks = pairs.same if same_class else np.ones(len(pairs.rows), bool)
     rows, ignored = pairs.rows[looks], unwanted[pairs.columns[looks]]
     best = np.full((2, num_found), -1.0)
     np.maximum.at(best, (ignored.astype(np.int64), rows), pairs.overlap[looks])
     num = np.bincount(rows, minlength=num_found)
     share = np.bincount(rows, weights=ignored, minlength=num_found) / np.maximum(num, 1)
     weight = np.where(best[0] > best[1], 1.0, np.where(best[1] > best[0], 0.0, share))
-    if rules.same_class:  # MEGA: a weight of 0 or 1 from a share counts as 1
+    if same_class:  # MEGA: a weight of 0 or 1 from a share counts as 1
         weight = np.where((best[0] == best[1]) & ((share == 0) & (num > 0)), 1.0, weight)
         empty_weight = 1.0 if empty_weight in (0.0, 1.0) else empty_weight
     return np.where(num == 0, empty_weight, weight)

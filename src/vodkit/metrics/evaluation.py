@@ -1,0 +1,395 @@
+"""One run gives everything: detection, frames, tracking, stability, delay, occlusion.
+
+Only labelled frames are evaluated, ignore regions are neither right nor wrong, what is undefined
+is None (JSON null), and beside every number stands its definition. ``Evaluation.to_json`` is what
+``metrics.json`` holds; its schema is in ``docs/metrics-schema.md``.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from vodkit.errors import SettingsError
+from vodkit.lookup import pick
+from vodkit.metrics.ap import CocoResult, clip_columns, summarise
+from vodkit.metrics.bootstrap import BootstrapSettings, make_units
+from vodkit.metrics.clips import Clip, make_clips
+from vodkit.metrics.coco_engine import evaluate_grid
+from vodkit.metrics.columns import BoxColumns
+from vodkit.metrics.curves import (
+    Calibration,
+    Confusion,
+    Curve,
+    calibration,
+    confusion,
+    curves,
+)
+from vodkit.metrics.delay import DelayResult, evaluate_delay
+from vodkit.metrics.errors import ErrorResult, find_errors, summarise_errors
+from vodkit.metrics.frame_accuracy import FrameResult, evaluate_frames
+from vodkit.metrics.frames import FrameMatches, match_frames
+from vodkit.metrics.headline import Counted, Headline, Replicates, make_headline, make_replicates
+from vodkit.metrics.match import coco_verdicts
+from vodkit.metrics.mot.preprocess import BENCHMARKS, mot_challenge
+from vodkit.metrics.mot.summary import TrackCounts, TrackResult, combine, count_clip
+from vodkit.metrics.occlusion import OcclusionResult, evaluate_occlusion
+from vodkit.metrics.plain import as_json
+from vodkit.metrics.stability import StabilityScores, evaluate_stability
+from vodkit.metrics.vid import VidResult, VidScores, evaluate_vid
+from vodkit.metrics.voc import VocResult, voc_average_precision
+from vodkit.records import NO_ID, STATE_NAMES, Dataset, TrackTable
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalSettings:
+    """What an evaluation may choose; two runs can only be compared where these are equal."""
+
+    min_score: float = 0.5
+    """score threshold of frame accuracy, confusion, stability and occlusion"""
+    states: tuple[str, ...] = STATE_NAMES
+    """which boxes count: observed, predicted (while hidden), filled (afterwards)"""
+    benchmark: str = ""
+    """MOT15, MOT16, MOT17 or MOT20: that benchmark's preprocessing before tracks are counted"""
+    engine: str = "auto"
+    """COCO engine: hotcoco, faster-coco-eval, pycocotools, or the first that is installed"""
+    bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
+
+    def __post_init__(self) -> None:
+        """Check the threshold and the names."""
+        if not 0 <= self.min_score <= 1:
+            raise SettingsError(f"min_score is {self.min_score}; allowed: 0 to 1")
+        if self.benchmark:
+            pick(BENCHMARKS, self.benchmark, "benchmark")
+        for name in self.states:
+            pick({state: state for state in STATE_NAMES}, name, "state")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """What the numbers are about."""
+
+    fingerprint: str
+    """sha256 of classes, evaluated frames, truth and ignore regions"""
+    split: str
+    """empty: not told, or all videos"""
+    classes: tuple[str, ...]
+    num_videos: int
+    num_frames: int
+    """evaluated (labelled) frames"""
+    num_truth: int
+    """truth boxes, without ignore regions"""
+    num_tracks: int
+    """truth tracks"""
+    num_ignored: int
+    """ignore regions"""
+    num_found: int
+    """predicted boxes in evaluated frames"""
+    num_found_outside: int
+    """predicted boxes left out because nobody looked at their frame"""
+    tracked: bool
+    """whether truth and predictions carry ids"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionResult:
+    """Everything about boxes, whoever they belong to."""
+
+    coco: CocoResult
+    vid: VidResult
+    voc: VocResult
+    errors: ErrorResult
+    curves: Mapping[str, Curve]
+    """by class, at IoU 0.5; best thresholds are chosen on these data"""
+    confusion: Confusion
+    calibration: Calibration
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoScores:
+    """The main numbers of one video."""
+
+    num_frames: int
+    num_truth: int
+    num_found: int
+    ap: float | None
+    ap50: float | None
+    frame_accuracy: float | None
+    hota: float | None
+    mota: float | None
+    idf1: float | None
+    num_id_switches: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """All numbers of one set of predictions on one dataset."""
+
+    data: DataFacts
+    settings: EvalSettings
+    about: Mapping[str, str]
+    """what the caller knows: model, tracker, online or refined, split audit, ..."""
+    notes: tuple[str, ...]
+    """what a reader must know to judge the numbers"""
+    headline: tuple[Headline, ...]
+    detection: DetectionResult
+    frames: FrameResult
+    tracking: TrackResult | None
+    """None where truth or predictions carry no ids"""
+    stability: StabilityScores
+    delay: DelayResult
+    occlusion: OcclusionResult
+    per_video: Mapping[str, VideoScores]
+    replicates: Replicates
+    schema: int = SCHEMA
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers; undefined is None."""
+        plain = as_json(self)
+        assert isinstance(plain, dict)
+        return plain
+
+
+def evaluate(
+    truth: Dataset,
+    predictions: Mapping[str, TrackTable],
+    *,
+    settings: EvalSettings | None = None,
+    split: str = "",
+    about: Mapping[str, str] | None = None,
+) -> Evaluation:
+    """All metrics of ``predictions`` (by video source) on the labelled frames of ``truth``.
+
+    ``split`` and ``about`` are only written down. A labelled video without predictions counts as
+    one in which nothing was found. Raises InputError for predictions that do not fit the truth.
+    """
+    settings = settings or EvalSettings()
+    clips = make_clips(truth, _of_states(predictions, settings.states))
+    classes = truth.classes
+    columns = clip_columns(clips)
+    num_images = sum(len(clip.frames) for clip in clips)
+    matched = [match_frames(clip, min_score=settings.min_score) for clip in clips]
+    tracked = is_tracked(clips)
+    detection = _detection(clips, columns, num_images, classes, settings)
+    frames = evaluate_frames(clips, classes, min_score=settings.min_score)
+    tracking = _tracking(clips, classes, settings.benchmark) if tracked else None
+    stability, occlusion = evaluate_stability(matched), evaluate_occlusion(matched)
+    replicates = _replicates(clips, columns, matched, classes, settings, tracked=tracked)
+    values = _headline_values(detection.coco, frames, tracking, occlusion, stability)
+    return Evaluation(
+        data=_facts(clips, classes, split, tracked=tracked),
+        settings=settings,
+        about=dict(about or {}),
+        notes=_notes(clips, predictions, replicates, tracked=tracked),
+        headline=make_headline(values, replicates),
+        detection=detection,
+        frames=frames,
+        tracking=tracking,
+        stability=stability,
+        delay=evaluate_delay(clips, len(classes), min_score=settings.min_score),
+        occlusion=occlusion,
+        per_video=_per_video(clips, classes, frames, tracking, settings.engine),
+        replicates=replicates,
+    )
+
+
+def _of_states(
+    predictions: Mapping[str, TrackTable], states: Sequence[str]
+) -> dict[str, TrackTable]:
+    wanted = [STATE_NAMES.index(name) for name in states]
+    return {
+        name: table[np.isin(np.asarray(table.states), wanted)]
+        for name, table in predictions.items()
+    }
+
+
+def is_tracked(clips: Sequence[Clip]) -> bool:
+    """Whether every truth box and every prediction carries an id (and there is truth)."""
+    truth = any(len(clip.truth) for clip in clips)
+    tables = [table for clip in clips for table in (clip.truth, clip.found)]
+    return truth and not any((table.ids == NO_ID).any() for table in tables)
+
+
+def _detection(
+    clips: Sequence[Clip],
+    columns: tuple[BoxColumns, BoxColumns],
+    num_images: int,
+    classes: tuple[str, ...],
+    settings: EvalSettings,
+) -> DetectionResult:
+    truth, found = columns
+    grid = evaluate_grid(
+        truth, found, num_images=num_images, num_classes=len(classes), engine=settings.engine
+    )
+    coco = summarise(grid, classes)
+    verdicts = coco_verdicts(truth, found, num_classes=len(classes), thresholds=np.array([0.5]))
+    as_vid = VidScores(
+        ap50=coco.overall.ap50,
+        per_class={name: scores.ap50 for name, scores in coco.per_class.items()},
+        num_truth=_truth_by_class(truth, classes),
+    )
+    return DetectionResult(
+        coco=coco,
+        vid=evaluate_vid(clips, classes, coco_ap50=as_vid),
+        voc=voc_average_precision(truth, found, classes=classes),
+        errors=summarise_errors(find_errors(truth, found), found, num_classes=len(classes)),
+        curves=curves(verdicts, classes),
+        confusion=confusion(clips, classes, min_score=settings.min_score),
+        calibration=calibration(verdicts),
+    )
+
+
+def _truth_by_class(truth: BoxColumns, classes: tuple[str, ...]) -> dict[str, int]:
+    labels = truth.labels[~np.asarray(truth.ignore)]
+    return {name: int((labels == k).sum()) for k, name in enumerate(classes)}
+
+
+def benchmark_clip(clip: Clip, benchmark: str) -> Clip:
+    """The clip as a MOTChallenge benchmark counts it; unchanged where ``benchmark`` is empty."""
+    if not benchmark:
+        return clip
+    everything = TrackTable.concat([clip.truth, clip.regions])
+    truth, found = mot_challenge(everything, clip.found, clip.frames, benchmark=benchmark)
+    return replace(clip, truth=truth, found=found, regions=TrackTable.empty())
+
+
+def _tracking(clips: Sequence[Clip], classes: tuple[str, ...], benchmark: str) -> TrackResult:
+    ready = (benchmark_clip(clip, benchmark) for clip in clips)
+    return combine({clip.name: count_clip(clip, len(classes)) for clip in ready}, classes)
+
+
+def _replicates(
+    clips: Sequence[Clip],
+    columns: tuple[BoxColumns, BoxColumns],
+    matched: Sequence[FrameMatches],
+    classes: tuple[str, ...],
+    settings: EvalSettings,
+    *,
+    tracked: bool,
+) -> Replicates:
+    units = make_units(clips, settings.bootstrap)
+    if units.kind != "video":
+        matched = [match_frames(clip, min_score=settings.min_score) for clip in units.clips]
+    tracks = None
+    if tracked and settings.bootstrap.resamples:
+        ready = [benchmark_clip(clip, settings.benchmark) for clip in units.clips]
+        tracks = [sum(count_clip(one, len(classes)), TrackCounts.zero()) for one in ready]
+    counted = Counted(
+        units=units,
+        verdicts=coco_verdicts(*columns, num_classes=len(classes)),
+        num_classes=len(classes),
+        matched=matched,
+        tracks=tracks,
+    )
+    return make_replicates(counted, settings.bootstrap)
+
+
+def _headline_values(
+    coco: CocoResult,
+    frames: FrameResult,
+    tracking: TrackResult | None,
+    occlusion: OcclusionResult,
+    stability: StabilityScores,
+) -> dict[str, float | None]:
+    values = {
+        "ap": coco.overall.ap,
+        "ap50": coco.overall.ap50,
+        "frame_accuracy": frames.overall.frame_accuracy,
+        "exact_frame_accuracy": frames.overall.exact_frame_accuracy,
+    }
+    if tracking is not None:
+        values |= {
+            "hota": tracking.overall.hota.hota,
+            "det_a": tracking.overall.hota.det_a,
+            "ass_a": tracking.overall.hota.ass_a,
+            "mota": tracking.overall.clear.mota,
+            "idf1": tracking.overall.identity.idf1,
+            "identities_kept": occlusion.identities_kept.share,
+        }
+    return {**values, "stability": stability.stability}
+
+
+def _per_video(
+    clips: Sequence[Clip],
+    classes: tuple[str, ...],
+    frames: FrameResult,
+    tracking: TrackResult | None,
+    engine: str,
+) -> dict[str, VideoScores]:
+    found = {}
+    for clip in clips:
+        truth, boxes = clip_columns((clip,))
+        grid = evaluate_grid(
+            truth, boxes, num_images=len(clip.frames), num_classes=len(classes), engine=engine
+        )
+        coco = summarise(grid, classes).overall
+        tracks = None if tracking is None else tracking.per_video[clip.name]
+        counts = None if tracks is None else tracks.counts
+        found[clip.name] = VideoScores(
+            num_frames=len(clip.frames),
+            num_truth=len(clip.truth),
+            num_found=len(clip.found),
+            ap=coco.ap,
+            ap50=coco.ap50,
+            frame_accuracy=frames.per_video[clip.name].frame_accuracy,
+            hota=None if tracks is None else tracks.hota.hota,
+            mota=None if tracks is None else tracks.clear.mota,
+            idf1=None if tracks is None else tracks.identity.idf1,
+            num_id_switches=None if counts is None else counts.clear.idsw,
+        )
+    return found
+
+
+def _facts(
+    clips: Sequence[Clip], classes: tuple[str, ...], split: str, *, tracked: bool
+) -> DataFacts:
+    return DataFacts(
+        fingerprint=fingerprint(clips, classes),
+        split=split,
+        classes=classes,
+        num_videos=len(clips),
+        num_frames=sum(len(clip.frames) for clip in clips),
+        num_truth=sum(len(clip.truth) for clip in clips),
+        num_tracks=sum(len(np.setdiff1d(clip.truth.ids, NO_ID)) for clip in clips),
+        num_ignored=sum(len(clip.regions) for clip in clips),
+        num_found=sum(len(clip.found) for clip in clips),
+        num_found_outside=sum(clip.num_outside for clip in clips),
+        tracked=tracked,
+    )
+
+
+def fingerprint(clips: Sequence[Clip], classes: tuple[str, ...]) -> str:
+    """sha256 of what predictions are measured against, so that only equals are compared."""
+    digest = hashlib.sha256(repr(classes).encode())
+    for clip in clips:
+        digest.update(f"{clip.name}|{clip.rate}|".encode())
+        digest.update(np.ascontiguousarray(clip.frames).tobytes())
+        for table in (clip.truth, clip.regions):
+            for column in (table.frames, table.ids, table.labels, table.boxes_xyxy):
+                digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()
+
+
+def _notes(
+    clips: Sequence[Clip],
+    predictions: Mapping[str, TrackTable],
+    replicates: Replicates,
+    *,
+    tracked: bool,
+) -> tuple[str, ...]:
+    missing = [clip.name for clip in clips if clip.name not in predictions]
+    outside = sum(clip.num_outside for clip in clips)
+    notes = {
+        f"no predictions for {len(missing)} of {len(clips)} videos: counted as nothing found "
+        f"({', '.join(missing[:3])})": bool(missing),
+        f"{outside} predictions in frames that nobody labelled are left out": outside > 0,
+        "truth or predictions carry no ids: tracking is not measured": not tracked,
+        f"only {len(clips)} videos: intervals are over {replicates.num_units} blocks of frames "
+        "and do not say what other videos would give": replicates.unit == "block",
+        "best thresholds are chosen on the data they are shown for": True,
+    }
+    return tuple(text for text, applies in notes.items() if applies)

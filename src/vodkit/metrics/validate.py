@@ -1,0 +1,147 @@
+"""What is refused in front of every engine, with video, frame and row.
+
+Reference tools are silent here: pycocotools takes a detection with NaN or infinite coordinates
+for a true positive, TrackEval cuts frame 3.9 to 3, both drop what they do not know.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vodkit.arrays import FloatArray, IntArray
+from vodkit.errors import InputError
+from vodkit.lookup import nearest
+from vodkit.metrics.columns import whole_numbers
+from vodkit.records import NO_ID, Dataset, LabelledVideo, TrackTable, first_bad_box
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that makes predictions unusable."""
+
+    where: str
+    """the file, or the video"""
+    frame: int | None
+    """0-based; None where the whole file is meant"""
+    message: str
+
+    def __str__(self) -> str:
+        """``where, frame n: message``."""
+        place = self.where if self.frame is None else f"{self.where}, frame {self.frame}"
+        return f"{place}: {self.message}"
+
+
+def find_problems(
+    dataset: Dataset,
+    predictions: Mapping[str, TrackTable],
+    *,
+    files: Mapping[str, str] | None = None,
+) -> tuple[Problem, ...]:
+    """Everything that does not fit between predictions (by video source) and truth.
+
+    ``files`` says which file the predictions of a video come from, for the message.
+    """
+    videos = {video.source: video for video in dataset.videos}
+    files = files or {}
+    found: list[Problem] = []
+    for name, table in predictions.items():
+        where = files.get(name, name)
+        if name in videos:
+            found += _in_video(videos[name], table, where, dataset.classes)
+        else:
+            hint = " or ".join(nearest(name, videos) or sorted(videos)[:3])
+            message = f"no video {name!r} in the truth; it has {hint}"
+            found.append(Problem(where=where, frame=None, message=message))
+    return tuple(found)
+
+
+def require_valid(
+    dataset: Dataset,
+    predictions: Mapping[str, TrackTable],
+    *,
+    files: Mapping[str, str] | None = None,
+) -> None:
+    """InputError with the first problem and the number of the others, if there is one."""
+    problems = find_problems(dataset, predictions, files=files)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise InputError(f"{problems[0]}{more}")
+
+
+def _in_video(
+    video: LabelledVideo, table: TrackTable, where: str, classes: tuple[str, ...]
+) -> list[Problem]:
+    found = []
+    length = video.info.num_frames
+    if length is not None and len(table) and table.frames[-1] >= length:
+        message = f"beyond the end: the video has {length} frames, 0 to {length - 1}"
+        found.append(Problem(where=where, frame=int(table.frames[-1]), message=message))
+    wrong = np.flatnonzero((table.labels >= len(classes)) | (table.labels < 0))
+    if len(wrong):
+        message = f"label {table.labels[wrong[0]]}; the truth has {len(classes)} classes"
+        found.append(Problem(where=where, frame=int(table.frames[wrong[0]]), message=message))
+    return found
+
+
+def checked_table(
+    *,
+    frames: IntArray,
+    ids: IntArray | None = None,
+    boxes_xyxy: FloatArray,
+    labels: IntArray,
+    scores: FloatArray | None = None,
+    times_s: FloatArray | None = None,
+    where: str = "predictions",
+) -> TrackTable:
+    """A table from raw arrays; InputError names ``where``, the row and the frame of a fault.
+
+    Refused: NaN and infinite numbers, inverted boxes, scores not in 0 .. 1, fractional or negative
+    frames, ids and labels, an id twice in a frame. ``times_s`` defaults to the frame index.
+    """
+    whole = whole_numbers(frames, f"{where}: frames")
+    num = len(whole)
+    who = np.full(num, NO_ID) if ids is None else whole_numbers(ids, f"{where}: ids")
+    kinds = whole_numbers(labels, f"{where}: labels")
+    boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
+    marks = np.ones(num) if scores is None else np.asarray(scores, np.float64)
+    for name, values in (("ids", who), ("boxes", boxes), ("labels", kinds), ("scores", marks)):
+        if len(values) != num:
+            raise InputError(f"{where}: {len(values)} {name}, {num} frames")
+    problem = first_bad_box(boxes)
+    if problem is not None:
+        row = int(problem.split()[1])
+        raise InputError(f"{where}, row {row}, frame {whole[row]}: {problem}")
+    for name, values, low in (("frame", whole, 0), ("label", kinds, 0), ("id", who, NO_ID)):
+        _require_at_least(values, low, whole, f"{where}: {name}")
+    bad = np.flatnonzero(~((marks >= 0) & (marks <= 1)))
+    if len(bad):
+        row = int(bad[0])
+        raise InputError(
+            f"{where}, row {row}, frame {whole[row]}: score {marks[row]}; allowed: 0 to 1"
+        )
+    _require_unique(whole, who, where)
+    return TrackTable(
+        frames=whole,
+        times_s=whole.astype(np.float64) if times_s is None else times_s,
+        ids=who,
+        boxes_xyxy=boxes,
+        labels=kinds,
+        scores=marks,
+    )
+
+
+def _require_at_least(values: IntArray, low: int, frames: IntArray, what: str) -> None:
+    bad = np.flatnonzero(values < low)
+    if len(bad):
+        row = int(bad[0])
+        seen = f"{values[row]} in row {row}, frame {frames[row]}"
+        raise InputError(f"{what} {seen}; allowed: {low} or more")
+
+
+def _require_unique(frames: IntArray, ids: IntArray, where: str) -> None:
+    order = np.lexsort((ids, frames))
+    same = (np.diff(frames[order]) == 0) & (np.diff(ids[order]) == 0) & (ids[order][1:] != NO_ID)
+    if same.any():
+        row = int(order[1:][same][0])
+        raise InputError(f"{where}, row {row}, frame {frames[row]}: id {ids[row]} stands twice")
