@@ -1,0 +1,135 @@
+"""A teacher's dense answers, and how far a student is from them.
+
+Legend: B pictures, A cells, K = 5 + C columns, H W picture; see ``detect/yolox.py``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vodkit.arrays import ByteArray
+from vodkit.detect import networks, yolox
+from vodkit.detect.base import ModelCard
+from vodkit.detect.models import build_network
+from vodkit.detect.yolox_loss import iou_pairs
+from vodkit.errors import SettingsError
+
+_OTHER_OBJECTS = 0.2  # how much a cell counts that shows a thing of none of the classes
+_BOX_WEIGHT = 0.05  # cells that count less than this teach no box
+_IOU, _RAW = 3.0, 0.7  # weights of the two losses on boxes
+_LEAST_NORM = 4.0  # of a batch in which there is next to nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a network says to a batch: raw outputs, and what its neck gives to the head."""
+
+    raw: Tensor
+    """(B, A, K)"""
+    neck: list[Tensor]
+    """three maps, strides 8, 16, 32"""
+
+
+class Teacher:
+    """A YOLOX network that is asked and never changed."""
+
+    def __init__(self, module: yolox.YOLOX, card: ModelCard, classes: Sequence[str]) -> None:
+        """``classes`` must be among the card's."""
+        missing = [name for name in classes if name not in card.classes]
+        if missing:
+            raise SettingsError(f"classes: the teacher {card.name} knows no {', '.join(missing)}")
+        self.module = module.eval()
+        self.card = card
+        self.rows = [card.classes.index(name) for name in classes]
+
+    @torch.no_grad()
+    def features(self, pictures_BHW3: ByteArray) -> list[Tensor]:
+        """Backbone features of (B, H, W, 3) uint8 RGB."""
+        found: list[Tensor] = self.module.backbone.backbone(network_input(pictures_BHW3, self.card))
+        return found
+
+    @torch.no_grad()
+    def answer(self, pictures_BHW3: ByteArray) -> Answers:
+        """With the columns of the student's classes only."""
+        neck = self.module.backbone.neck(self.features(pictures_BHW3))
+        columns = [*range(5), *(5 + row for row in self.rows)]
+        return Answers(self.module.head(neck)[..., columns], neck)
+
+
+def load_teacher(name_or_path: str, *, weights: str, classes: Sequence[str]) -> Teacher:
+    """The teacher with its weights; SettingsError when it is no YOLOX network."""
+    module, card = build_network(name_or_path, weights=weights)
+    if not isinstance(module, yolox.YOLOX):
+        raise SettingsError(f"teacher is {name_or_path}; allowed: models of the yolox family")
+    return Teacher(module, card, classes)
+
+
+def network_input(pictures_BHW3: ByteArray, card: ModelCard) -> Tensor:
+    """Normalised (B, 3, H, W) in channels-last memory, as the card wants it."""
+    pictures = torch.from_numpy(pictures_BHW3).permute(0, 3, 1, 2)
+    return networks.normalise(pictures, card).contiguous(memory_format=torch.channels_last)
+
+
+def distill_losses(
+    given: Answers,
+    wanted: Answers,
+    spread: Sequence[Tensor],
+    *,
+    side_px: int,
+    neck_weight: float,
+) -> dict[str, Tensor]:
+    """Weighted losses ``objectness``, ``class``, ``iou``, ``raw`` and ``neck``.
+
+    Probabilities are learnt by cross entropy with the teacher's own; boxes where it believes in
+    an object; the neck's features by their squared distance in units of ``spread``, the variance
+    of each channel (1, C, 1, 1) at each stride.
+    """
+    raw, aim = given.raw, wanted.raw
+    objectness, classes = aim[..., 4:5].sigmoid(), aim[..., 5:].sigmoid()
+    best = (objectness * classes).amax(dim=2, keepdim=True)
+    weight = best + _OTHER_OBJECTS * objectness
+    total = weight.sum().clamp(min=_LEAST_NORM)
+    # Cells where the student errs count most (as in quality focal loss, Li et al., 2020).
+    error = (raw[..., 4:5].sigmoid().detach() - objectness).abs()
+    of_objectness = _entropy(raw[..., 4:5], objectness) * (1.5 * error + 0.25)
+    of_classes = _entropy(raw[..., 5:], classes) * weight
+    overlap, distance = _of_boxes(raw, aim, weight[..., 0], side_px)
+    necks = [
+        (one - other).square().div(scale).mean()
+        for one, other, scale in zip(given.neck, wanted.neck, spread, strict=True)
+    ]
+    return {
+        "objectness": of_objectness.sum() / total,
+        "class": of_classes.sum() / total,
+        "iou": _IOU * overlap / total,
+        "raw": _RAW * distance / total,
+        "neck": neck_weight * torch.stack(necks).mean(),
+    }
+
+
+def _entropy(logits: Tensor, probabilities: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logits, probabilities, reduction="none")
+
+
+def _of_boxes(
+    raw_BAK: Tensor, aim_BAK: Tensor, weight_BA: Tensor, side_px: int
+) -> tuple[Tensor, Tensor]:
+    """Weighted sums of 1 - IoU, and of the smooth L1 distance of raw boxes."""
+    keep = weight_BA > _BOX_WEIGHT
+    boxes = [_corners(raw, side_px)[keep] for raw in (raw_BAK, aim_BAK)]
+    overlap = (1 - iou_pairs(*boxes)) * weight_BA[keep]
+    distance = functional.smooth_l1_loss(
+        raw_BAK[..., :4][keep], aim_BAK[..., :4][keep], beta=0.5, reduction="none"
+    )
+    return overlap.sum(), (distance.sum(dim=1) * weight_BA[keep]).sum()
+
+
+def _corners(raw_BAK: Tensor, side_px: int) -> Tensor:
+    # A student that has just begun may say exp(20): no such box fits any picture.
+    sane = torch.cat([raw_BAK[..., :2], raw_BAK[..., 2:4].clamp(-8, 7)], dim=2)
+    boxes = yolox.decode_boxes(sane, height_px=side_px, width_px=side_px)
+    half = boxes[..., 2:] / 2
+    return torch.cat([boxes[..., :2] - half, boxes[..., :2] + half], dim=2)
