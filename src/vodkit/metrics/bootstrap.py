@@ -19,11 +19,14 @@ from scipy.stats import t as student
 from vodkit.arrays import FloatArray, IntArray
 from vodkit.errors import SettingsError
 from vodkit.metrics.clips import Clip
-from vodkit.metrics.match import Verdicts
 from vodkit.metrics.coco_engine import RECALLS
+from vodkit.metrics.match import Verdicts
 
 WORK = 2e9
 """at most about so many numbers are handled for AP; with many boxes there are fewer resamples"""
+
+CHUNK = 3e5
+"""numbers handled at once, few enough to stay in the processor's cache"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +162,7 @@ def replicate_ap(
         num = draws @ np.bincount(units.of_image[there], minlength=len(units.clips))
         rows = np.flatnonzero((found.labels == k) & verdicts.kept)
         rows = rows[np.argsort(-np.asarray(found.scores)[rows], kind="stable")]
-        step = max(1, int(2e7 / max(1, len(rows))))
+        step = max(1, int(CHUNK / max(1, len(rows))))
         for start in range(0, len(draws), step):
             part = slice(start, start + step)
             weights = draws[part][:, units.of_image[found.images[rows]]]

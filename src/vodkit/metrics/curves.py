@@ -5,15 +5,14 @@ split they say how the detector could be used, not what it would score on other 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vodkit.arrays import FloatArray
-from vodkit.boxes import iou
 from vodkit.metrics.clips import Clip
-from vodkit.metrics.frames import cuts, in_regions
-from vodkit.metrics.match import Verdicts, best_pairs
+from vodkit.metrics.frames import in_regions, most_pairs, pairs_in_frames
+from vodkit.metrics.match import Verdicts
 from vodkit.metrics.precision_recall import curve
 from vodkit.metrics.ratio import ratio
 
@@ -105,35 +104,21 @@ def confusion(clips: Sequence[Clip], classes: tuple[str, ...], *, min_score: flo
     codes = [np.empty(0, np.int64)]
     for clip in clips:
         found = clip.found[np.asarray(clip.found.scores) >= min_score]
-        spans = [cuts(table, clip.frames) for table in (clip.truth, found, clip.regions)]
-        for k in range(len(clip.frames)):
-            there, seen, regions = (slice(*span[:, k]) for span in spans)
-            boxes, labels = found.boxes_xyxy[seen], found.labels[seen]
-            rows, columns = _pair_any_class(clip, there, boxes, labels)
-            truth_labels = clip.truth.labels[there]
-            free = np.ones(len(labels), bool)
-            free[columns] = False
-            if regions.start < regions.stop:
-                free &= ~in_regions(boxes, labels, clip.regions[regions])
-            codes.append(truth_labels[rows] * (num + 1) + labels[columns])
-            codes.append(num * (num + 1) + labels[free])
-            codes.append(np.delete(truth_labels, rows) * (num + 1) + num)
+        pairs = pairs_in_frames(clip.truth, found, same_class=False)
+        pairs = pairs[pairs.overlap >= 0.5]
+        same = clip.truth.labels[pairs.truth] == found.labels[pairs.found]
+        chosen = most_pairs(replace(pairs, overlap=pairs.overlap + same))
+        missed, free = np.ones(len(clip.truth), bool), ~in_regions(found, clip.regions)
+        missed[chosen.truth] = free[chosen.found] = False
+        codes.append(clip.truth.labels[chosen.truth] * (num + 1) + found.labels[chosen.found])
+        codes.append(num * (num + 1) + found.labels[free])
+        codes.append(clip.truth.labels[missed] * (num + 1) + num)
     counts = np.bincount(np.concatenate(codes), minlength=(num + 1) ** 2).reshape(num + 1, num + 1)
     return Confusion(
         names=(*classes, "nothing"),
         counts=tuple(tuple(row) for row in counts.tolist()),
         min_score=min_score,
     )
-
-
-def _pair_any_class(
-    clip: Clip, there: slice, boxes: FloatArray, labels: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """One-to-one pairs whatever the class; between equal choices the same class wins."""
-    ious = iou(clip.truth.boxes_xyxy[there], boxes)
-    same = clip.truth.labels[there][:, None] == labels[None, :]
-    possible = ious >= 0.5
-    return best_pairs(np.where(possible, ious + same, 0.0), possible)
 
 
 def calibration(verdicts: Verdicts) -> Calibration:

@@ -9,12 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from vodkit.arrays import BoolArray, FloatArray, IntArray
-from vodkit.boxes import iou
 from vodkit.metrics.clips import Clip
-from vodkit.metrics.frames import FrameMatches, cuts, match_frames
+from vodkit.metrics.frames import (
+    Candidates,
+    FrameMatches,
+    best_choice,
+    candidates,
+    match_at,
+    pairs_in_frames,
+)
 from vodkit.metrics.match import UNMATCHED
 from vodkit.metrics.ratio import mean, ratio
 
@@ -99,12 +104,34 @@ def count_frames(matches: FrameMatches) -> FrameCounts:
     tp = np.bincount(matches.truth_frame[hit], minlength=num)
     num_truth = np.bincount(matches.truth_frame, minlength=num)
     num_found = np.bincount(matches.found_frame, minlength=num)
+    pairs = pairs_in_frames(clip.truth, clip.found, same_class=True)
+    best = best_choice(pairs, pairs.overlap)
+    overlap = np.bincount(matches.truth_frame[best.truth], weights=best.overlap, minlength=num)
     return FrameCounts(
         tp=tp,
         fp=num_found - tp,
         fn=num_truth - tp,
         same_classes=_same_classes(matches),
-        overlap=_overlap(clip),
+        overlap=overlap,
+    )
+
+
+def only_class(matches: FrameMatches, label: int) -> FrameMatches:
+    """The part of a matched video that belongs to one class: matches do not cross classes."""
+    truth, found = matches.clip.truth.labels == label, matches.clip.found.labels == label
+    new_truth, new_found = np.cumsum(truth) - 1, np.cumsum(found) - 1
+    found_of_truth = matches.found_of_truth[truth]
+    truth_of_found = matches.truth_of_found[found]
+    return FrameMatches(
+        clip=matches.clip.of_class(label),
+        found_of_truth=np.where(found_of_truth < 0, UNMATCHED, new_found[found_of_truth])
+        if len(new_found)
+        else found_of_truth,
+        truth_of_found=np.where(truth_of_found < 0, UNMATCHED, new_truth[truth_of_found])
+        if len(new_truth)
+        else truth_of_found,
+        truth_frame=matches.truth_frame[truth],
+        found_frame=matches.found_frame[found],
     )
 
 
@@ -115,18 +142,6 @@ def _same_classes(matches: FrameMatches) -> BoolArray:
     present[0, matches.truth_frame, clip.truth.labels] = True
     present[1, matches.found_frame, clip.found.labels] = True
     return np.asarray((present[0] == present[1]).all(axis=1))
-
-
-def _overlap(clip: Clip) -> FloatArray:
-    total = np.zeros(len(clip.frames))
-    truth_cuts, found_cuts = cuts(clip.truth, clip.frames), cuts(clip.found, clip.frames)
-    both = (np.diff(truth_cuts, axis=0) > 0) & (np.diff(found_cuts, axis=0) > 0)
-    for k in np.flatnonzero(both[0]):
-        there, seen = slice(*truth_cuts[:, k]), slice(*found_cuts[:, k])
-        same = clip.truth.labels[there][:, None] == clip.found.labels[seen][None, :]
-        ious = iou(clip.truth.boxes_xyxy[there], clip.found.boxes_xyxy[seen]) * same
-        total[k] = ious[linear_sum_assignment(ious, maximize=True)].sum()
-    return total
 
 
 def frame_scores(counts: FrameCounts) -> FrameScores:
@@ -165,43 +180,42 @@ def evaluate_frames(
     clips: Sequence[Clip], classes: tuple[str, ...], *, min_score: float = 0.5
 ) -> FrameResult:
     """Frame-level numbers of all videos at ``min_score``, and their sweep over thresholds."""
-    counted = {clip.name: count_frames(match_frames(clip, min_score=min_score)) for clip in clips}
-    total = sum(counted.values(), FrameCounts.zero())
-    per_video = {name: frame_scores(counts) for name, counts in counted.items()}
+    ready = [candidates(clip) for clip in clips]
+    matched = [match_at(one, min_score=min_score) for one in ready]
+    counted = [count_frames(one) for one in matched]
+    total = _end_to_end(counted)
+    per_video = {
+        clip.name: frame_scores(counts) for clip, counts in zip(clips, counted, strict=True)
+    }
     return FrameResult(
         min_score=min_score,
         overall=frame_scores(total),
         video_average=mean([scores.frame_accuracy for scores in per_video.values()]),
         per_video=per_video,
         per_class={
-            name: frame_scores(_of_class(clips, k, min_score)) for k, name in enumerate(classes)
+            name: frame_scores(_end_to_end([count_frames(only_class(m, k)) for m in matched]))
+            for k, name in enumerate(classes)
         },
         by_density=_by_density(total),
-        sweep={
-            f"{score:.2f}": _mean(
-                np.concatenate([_quick_accuracy(clip, score) for clip in clips] or [np.empty(0)])
-            )
-            for score in SWEEP
-        },
+        sweep={f"{score:.2f}": _accuracy_at(ready, score) for score in SWEEP},
     )
 
 
-def _of_class(clips: Sequence[Clip], label: int, min_score: float) -> FrameCounts:
-    ones = (clip.of_class(label) for clip in clips)
-    return sum(
-        (count_frames(match_frames(one, min_score=min_score)) for one in ones), FrameCounts.zero()
-    )
+def _end_to_end(counts: Sequence[FrameCounts]) -> FrameCounts:
+    return sum(counts, FrameCounts.zero())
 
 
-def _quick_accuracy(clip: Clip, min_score: float) -> FloatArray:
-    """``accuracy_by_frame`` without the counts that a sweep does not need."""
-    matches = match_frames(clip, min_score=min_score)
-    num = len(clip.frames)
-    hit = matches.found_of_truth != UNMATCHED
-    tp = np.bincount(matches.truth_frame[hit], minlength=num)
-    both = np.bincount(matches.truth_frame, minlength=num)
-    both = both + np.bincount(matches.found_frame, minlength=num)
-    return np.divide(tp, both - tp, out=np.ones(num), where=both > 0)
+def _accuracy_at(ready: Sequence[Candidates], min_score: float) -> float | None:
+    """``frame_accuracy`` at another score threshold, without the rest of the family."""
+    values = [np.empty(0)]
+    for one in ready:
+        matches, num = match_at(one, min_score=min_score), len(one.clip.frames)
+        hit = matches.found_of_truth != UNMATCHED
+        tp = np.bincount(matches.truth_frame[hit], minlength=num)
+        both = np.bincount(matches.truth_frame, minlength=num)
+        both = both + np.bincount(matches.found_frame, minlength=num)
+        values.append(np.divide(tp, both - tp, out=np.ones(num), where=both > 0))
+    return _mean(np.concatenate(values))
 
 
 def _by_density(counts: FrameCounts) -> dict[str, FrameScores]:

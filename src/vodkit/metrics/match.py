@@ -1,4 +1,4 @@
-"""Who is matched to whom: one frame at its best, or COCO's greedy way over all pictures at once.
+"""Who is matched to whom, the greedy ways: best score first, over all pictures at once.
 
 Legend: T thresholds, R found boxes, P pairs of a found box and a truth box that overlap enough.
 """
@@ -6,7 +6,6 @@ Legend: T thresholds, R found boxes, P pairs of a found box and a truth box that
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from vodkit.arrays import BoolArray, FloatArray, IntArray
 from vodkit.metrics.coco_engine import IOU_THRESHOLDS
@@ -14,24 +13,6 @@ from vodkit.metrics.columns import BoxColumns, spread_ignore
 
 UNMATCHED = -1
 MAX_FOUND = 100
-
-
-def best_pairs(
-    ious: FloatArray, allowed: BoolArray, *, threshold: float = 0.5
-) -> tuple[IntArray, IntArray]:
-    """Rows and columns of the one-to-one match with the most pairs and, among those, most IoU.
-
-    ``ious`` and ``allowed`` are (G, D); a pair counts where it is allowed and its IoU is at least
-    ``threshold``.
-
-    >>> best_pairs(np.array([[0.9, 0.6], [0.8, 0.1]]), np.ones((2, 2), bool))
-    (array([0, 1]), array([1, 0]))
-    """
-    possible = allowed & (ious >= threshold)
-    weight = np.where(possible, ious + min(ious.shape) + 1, 0.0)
-    rows, columns = linear_sum_assignment(weight, maximize=True)
-    real = possible[rows, columns]
-    return rows[real], columns[real]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
