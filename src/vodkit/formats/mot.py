@@ -116,7 +116,11 @@ class _Sequence:
         told = self.seqinfo
         length = int(told.get("seqlength", 0)) or None
         source, files = self._source()
-        size = (int(told["imwidth"]), int(told["imheight"])) if "imwidth" in told else None
+        size = (
+            (int(told["imwidth"]), int(told["imheight"]))
+            if {"imwidth", "imheight"} <= {*told}
+            else None
+        )
         rate = rate_from(told["framerate"]) if "framerate" in told else None
         info, tags = info_for(
             source, self.root, self.reading, size_px=size, rate=rate, num_frames=length

@@ -1,0 +1,164 @@
+"""The doctor of labelled video: everything that makes numbers lie, found before training.
+
+``audit`` changes nothing. It reads every video once (small and grey) and every label, and gives
+findings; ``mend`` makes a repaired copy from the same evidence.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vodkit.data.audit_labels import LabelChecks, check_classes, check_labels
+from vodkit.data.audit_videos import check_video
+from vodkit.data.findings import Finding, Grade, worst
+from vodkit.data.footage import Footage, look
+from vodkit.data.leaks import LeakSearch, Side, find_leaks
+from vodkit.data.shift import Shift, ShiftSearch, estimate, windows
+from vodkit.errors import FormatError, VideoError
+from vodkit.formats.base import Reading, is_still
+from vodkit.formats.table import read_dataset
+from vodkit.records import Dataset, LabelledVideo
+
+SPLIT_WARNING = "split_warning"
+"""tag in which ``data split`` leaves what every later report must say"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSettings:
+    """What an audit looks at, and how closely."""
+
+    pixels: bool = True
+    """False: look at the labels only, open no video"""
+    labels: LabelChecks = field(default_factory=LabelChecks)
+    shift: ShiftSearch = field(default_factory=ShiftSearch)
+    leaks: LeakSearch = field(default_factory=LeakSearch)
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """All that was found, with what was seen of each video."""
+
+    dataset: Dataset
+    findings: tuple[Finding, ...]
+    footage: dict[str, Footage]
+    """by source, for videos that could be opened"""
+    shifts: dict[str, Shift]
+    """by source, where enough moves to tell"""
+
+    @property
+    def worst(self) -> Grade:
+        """The worst grade."""
+        return worst(self.findings)
+
+
+def audit_file(
+    path: Path,
+    format: str = "auto",  # noqa: A002
+    *,
+    reading: Reading | None = None,
+    settings: AuditSettings | None = None,
+) -> Audit:
+    """Audit a label file: faulty rows become findings, the rest is audited without them."""
+    told = reading or Reading()
+    faults: list[FormatError] = []
+    lenient = Reading(
+        classes=told.classes,
+        rate=told.rate,
+        size_px=told.size_px,
+        source=told.source,
+        probe=told.probe,
+        fault=faults.append,
+    )
+    dataset = read_dataset(path, format, reading=lenient)
+    root = path if path.is_dir() else path.parent
+    done = audit(dataset, root, settings=settings)
+    broken = [Finding(code="file-fault", grade=Grade.ERROR, message=str(one)) for one in faults]
+    return Audit(dataset, (*broken, *done.findings), done.footage, done.shifts)
+
+
+def audit(dataset: Dataset, root: Path, *, settings: AuditSettings | None = None) -> Audit:
+    """All findings about a dataset whose sources are relative to ``root``."""
+    chosen = settings or AuditSettings()
+    findings = [*check_classes(dataset), *_warned(dataset.videos)]
+    footage: dict[str, Footage] = {}
+    shifts: dict[str, Shift] = {}
+    for video in dataset.videos:
+        findings += check_labels(video, dataset.classes, chosen.labels)
+        if chosen.pixels:
+            findings += _watch(video, root, chosen, footage, shifts)
+    findings += find_leaks(sides_of([dataset], footage), chosen.leaks)
+    return Audit(dataset, tuple(findings), footage, shifts)
+
+
+def sides_of(datasets: Iterable[Dataset], footage: dict[str, Footage]) -> list[Side]:
+    """What is compared for leaks: every video, or part of one, that belongs to a split."""
+    return [
+        Side.of(video.split, video.source, footage[video.source], video.labelled_frames)
+        for dataset in datasets
+        for video in dataset.videos
+        if video.split and video.source in footage
+    ]
+
+
+def _warned(videos: Sequence[LabelledVideo]) -> Iterator[Finding]:
+    warnings = {video.tags[SPLIT_WARNING] for video in videos if SPLIT_WARNING in video.tags}
+    for message in sorted(warnings):
+        yield Finding(code="split-warning", grade=Grade.WARNING, message=message)
+
+
+def _watch(
+    video: LabelledVideo,
+    root: Path,
+    settings: AuditSettings,
+    footage: dict[str, Footage],
+    shifts: dict[str, Shift],
+) -> list[Finding]:
+    """One pass over one video, and what it says about the labels."""
+    path = root / video.source
+    if not path.exists():
+        message = f"{video.source} is not in {root}"
+        grade = Grade.ERROR
+        return [Finding(code="video-missing", grade=grade, message=message, video=video.source)]
+    places = [] if is_still(video) else _places(video, settings)
+    try:
+        seen = look(path, keep={frame for window in places for frame in window})
+    except VideoError as error:
+        return [
+            Finding(code="video-missing", grade=Grade.ERROR, message=str(error), video=video.source)
+        ]
+    footage[video.source] = seen
+    found = check_video(video, seen)
+    shift = estimate(video, seen.kept, places, settings.shift)
+    if shift is not None:
+        shifts[video.source] = shift
+        found += _shifted(video, shift, settings.shift)
+    return found
+
+
+def _places(video: LabelledVideo, settings: AuditSettings) -> list[range]:
+    table = video.tracks
+    last = 0 if table is None or len(table) == 0 else int(table.frames[-1]) + 1
+    count = video.info.num_frames or last
+    return windows(video, count, settings.shift)
+
+
+def _shifted(video: LabelledVideo, shift: Shift, search: ShiftSearch) -> list[Finding]:
+    if shift.frames == 0:
+        return []
+    way = "later" if shift.frames > 0 else "earlier"
+    count = abs(shift.frames)
+    at_least = "at least " * (count == search.most)
+    message = (
+        f"labels fit the picture {at_least}{count} frame{'s' * (count > 1)} {way} better "
+        f"({shift.sureness:.1f} standard errors)"
+    )
+    return [
+        Finding(
+            code="label-shift",
+            grade=Grade.ERROR,
+            message=message,
+            video=video.source,
+            count=count,
+            evidence=(f"shift {shift.frames:+d}",),
+        )
+    ]

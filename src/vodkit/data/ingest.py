@@ -1,0 +1,124 @@
+"""Bringing labels in: any format, with sizes, frame counts and times from the videos themselves.
+
+A label file says which frame; only the video says when that frame is. Times are therefore read
+from the container wherever the video is there; where it is not, they stay frame index / rate and
+the video keeps the tag ``times: nominal``.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from vodkit.arrays import FloatArray
+from vodkit.data.footage import frame_times_s, probe
+from vodkit.formats.base import TIMES, Reading, is_still
+from vodkit.formats.table import read_dataset
+from vodkit.records import Dataset, LabelledVideo, VideoInfo
+
+
+@dataclass(frozen=True, eq=False)
+class Ingest:
+    """A dataset brought in, and what could not be taken from its videos."""
+
+    dataset: Dataset
+    notes: tuple[str, ...]
+    """one line for each video that is missing, or does not fit its labels"""
+
+
+def ingest(
+    path: Path,
+    format: str = "auto",  # noqa: A002
+    *,
+    reading: Reading | None = None,
+    videos: Path | None = None,
+    relative_to: Path | None = None,
+) -> Ingest:
+    """Read labels and look at their videos once.
+
+    ``videos`` is the folder of the videos, where they are not beside the labels. Sources come out
+    relative to ``relative_to``, the folder of the dataset file that will be written.
+    """
+    told = reading or Reading()
+    root = path if path.is_dir() else path.parent
+    home = videos or root
+    if told.source and not (root / told.source).exists():
+        found = _found(home, told.source)
+        told = replace(told, source=_relative(found, root))
+    dataset = read_dataset(path, format, reading=replace(told, probe=_probing(root, home)))
+    dataset = _placed(dataset, root, home, relative_to or root)
+    return attach(dataset, relative_to or root)
+
+
+def _found(home: Path, name: str) -> Path:
+    place = Path(name) if Path(name).is_absolute() else home / name
+    return place if place.exists() else Path(name)
+
+
+def _relative(place: Path, root: Path) -> str:
+    return PurePosixPath(os.path.relpath(place.resolve(), root.resolve())).as_posix()
+
+
+def _probing(root: Path, home: Path) -> Callable[[Path], VideoInfo | None]:
+    """A probe that also looks for the video in ``home``."""
+
+    def find(place: Path) -> VideoInfo | None:
+        source = place.relative_to(root) if place.is_relative_to(root) else place
+        return probe(place) or probe(home / source) or probe(home / source.name)
+
+    return find
+
+
+def _placed(dataset: Dataset, root: Path, home: Path, relative_to: Path) -> Dataset:
+    """The same dataset with sources relative to another folder, at the videos that are there."""
+    videos = []
+    for video in dataset.videos:
+        source = PurePosixPath(video.source)
+        places = (root / source, home / source, home / source.name)
+        place = next((place for place in places if place.exists()), places[0])
+        name = _relative(place, relative_to)
+        info = replace(video.info, path=name)
+        videos.append(replace(video, source=name, info=info))
+    return Dataset(classes=dataset.classes, videos=tuple(videos))
+
+
+def attach(dataset: Dataset, root: Path) -> Ingest:
+    """The dataset with times and frame counts of its videos, found relative to ``root``."""
+    videos, notes = [], []
+    for video in dataset.videos:
+        timed, note = _attach_one(video, root)
+        videos.append(timed)
+        notes += [note] if note else []
+    return Ingest(Dataset(classes=dataset.classes, videos=tuple(videos)), tuple(notes))
+
+
+def _attach_one(video: LabelledVideo, root: Path) -> tuple[LabelledVideo, str]:
+    path = root / video.source
+    if is_still(video) or (video.frame_files and path.is_dir()):
+        return video, ""
+    if not path.exists():
+        return video, f"{video.source}: not there; times are frame index / rate"
+    info = probe(path)
+    if info is None:
+        return video, f"{video.source}: cannot be opened; times are frame index / rate"
+    return _timed(video, info, frame_times_s(path))
+
+
+def _timed(video: LabelledVideo, info: VideoInfo, times_s: FloatArray) -> tuple[LabelledVideo, str]:
+    table = video.tracks
+    last = -1 if table is None or len(table) == 0 else int(table.frames[-1])
+    if last >= len(times_s):
+        message = f"labels up to frame {last}, the video has {len(times_s)} frames (0-based)"
+        return video, f"{video.source}: {message}; times are frame index / rate"
+    size, seen = (video.info.width_px, video.info.height_px), (info.width_px, info.height_px)
+    note = "" if size == seen else f"{video.source}: labels are for {size}, the video is {seen}"
+    kept = replace(
+        video.info,
+        rate=info.rate,
+        num_frames=len(times_s),
+        duration_s=info.duration_s,
+    )
+    tags = {key: value for key, value in video.tags.items() if key not in (TIMES, "rate")}
+    if table is not None:
+        table = replace(table, times_s=times_s[table.frames])
+    return replace(video, info=kept, tracks=table, tags=tags), note

@@ -1,0 +1,60 @@
+"""Predictions made ready for correction by hand: the least certain tracks first.
+
+A person who corrects predictions has little time; it is best spent where the model doubts. Tracks
+are numbered anew in the order of doubt, and labelling tools list them in that order.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vodkit.arrays import FloatArray, IntArray
+from vodkit.errors import SettingsError
+from vodkit.records import NO_ID, State, TrackTable
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrelabelSettings:
+    """What goes to the labelling tool."""
+
+    shortest: int = 3
+    """tracks of fewer boxes are left out as false alarms"""
+    hidden: bool = True
+    """keep boxes that were predicted while the object was hidden; they come out as occluded"""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.shortest < 1:
+            raise SettingsError(f"shortest is {self.shortest}; allowed: 1 or more")
+
+
+def doubts(table: TrackTable) -> tuple[IntArray, FloatArray]:
+    """Track ids (K,) and how doubtful each is (K,), 0 to 1, the most doubtful first.
+
+    Half of the doubt is one minus the median score, half is the share of boxes that no detection
+    supports.
+    """
+    assert table.scores is not None
+    assert table.states is not None
+    ids = np.unique(table.ids[table.ids != NO_ID])
+    values = []
+    for track_id in ids:
+        rows = table.ids == track_id
+        seen = rows & (table.states == State.OBSERVED)
+        score = float(np.median(table.scores[seen])) if seen.any() else 0.0
+        values.append((1 - score) / 2 + (1 - seen.sum() / rows.sum()) / 2)
+    order = np.argsort(-np.array(values), kind="stable") if len(ids) else np.empty(0, np.int64)
+    return ids[order], np.array(values)[order]
+
+
+def for_correction(table: TrackTable, settings: PrelabelSettings | None = None) -> TrackTable:
+    """The tracks worth correcting, renumbered from 1 in the order of doubt."""
+    chosen = settings or PrelabelSettings()
+    assert table.states is not None
+    rows = np.ones(len(table), np.bool_) if chosen.hidden else table.states != State.PREDICTED
+    kept = table[rows & (table.ids != NO_ID)]
+    ids, counts = np.unique(kept.ids, return_counts=True)
+    kept = kept[np.isin(kept.ids, ids[counts >= chosen.shortest])]
+    ranked, _ = doubts(kept)
+    places = {int(track_id): place for place, track_id in enumerate(ranked, 1)}
+    return replace(kept, ids=np.array([places[int(i)] for i in kept.ids], np.int64))

@@ -1,0 +1,291 @@
+"""Dividing labelled video into training, validation and test sides without leaks.
+
+The unit is the video, a group of videos (same recording, site, animal), or a shot of a video;
+never the frame. Units are dealt out so that classes, box sizes and labelled frames come as close
+to the wanted shares as they can. A single video can only be cut into stretches of time with a
+guard gap between; that is allowed, and the warning travels in the tags into every report.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from vodkit.arrays import FloatArray, IntArray
+from vodkit.boxes import area
+from vodkit.data.audit import SPLIT_WARNING
+from vodkit.errors import InputError, SettingsError
+from vodkit.formats.base import labelled_frames
+from vodkit.records import Dataset, LabelledVideo
+
+SIDES = ("train", "val", "test")
+SMALL_PX, LARGE_PX = 32, 96
+"""COCO's borders of small and large boxes, square root of the area"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSettings:
+    """How to divide."""
+
+    train: float = 0.8
+    """wanted share of the training side"""
+    val: float = 0.2
+    """wanted share of the validation side"""
+    test: float = 0.0
+    """wanted share of the test side"""
+    by: str = "video"
+    """``video``; ``scene`` (shots between cuts); ``pattern`` or ``tag`` (groups of videos)"""
+    pattern: str = ""
+    """regular expression; videos whose sources give the same first group stay together"""
+    tag: str = ""
+    """videos with the same value of this tag stay together"""
+    seed: int = 0
+    """another seed, another split; the same seed, the same split"""
+    folds: int = 1
+    """above 1: k-fold; the fold-th k-th is the validation side, all else training"""
+    fold: int = 0
+    """which fold, from 0"""
+    guard_s: float = 2.0
+    """gap left unused between two sides of one recording"""
+
+    def __post_init__(self) -> None:
+        """Check that the options fit each other."""
+        shares = (self.train, self.val, self.test)
+        if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+            raise SettingsError(f"train, val, test are {shares}; allowed: shares that add up to 1")
+        if self.by not in ("video", "scene", "pattern", "tag"):
+            raise SettingsError(f"by is {self.by!r}; allowed: video, scene, pattern, tag")
+        if (self.by == "pattern") != bool(self.pattern) or (self.by == "tag") != bool(self.tag):
+            raise SettingsError(f"by={self.by} with pattern={self.pattern!r}, tag={self.tag!r}")
+        if self.folds < 1 or not 0 <= self.fold < self.folds:
+            raise SettingsError(f"fold {self.fold} of {self.folds}; allowed: 0 to folds - 1")
+        if not self.guard_s >= 0:
+            raise SettingsError(f"guard_s is {self.guard_s}; allowed: 0 or more")
+        try:
+            groups = re.compile(self.pattern).groups
+        except re.error as error:
+            raise SettingsError(f"pattern {self.pattern!r}: {error}") from error
+        if self.pattern and groups < 1:
+            raise SettingsError(f"pattern {self.pattern!r} has no group in parentheses")
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """What may not be torn apart: stretches of videos that go to one side together."""
+
+    key: str
+    parts: tuple[tuple[int, int, int], ...]
+    """(position of the video, first frame, end frame); end -1: the whole video"""
+    weights: FloatArray
+    """(C + 4,) boxes of each class, small, medium and large boxes, labelled frames"""
+
+
+def split_dataset(
+    dataset: Dataset,
+    settings: SplitSettings,
+    *,
+    cuts: Mapping[str, IntArray] | None = None,
+) -> dict[str, Dataset]:
+    """The sides of the split, by name, empty ones left out.
+
+    ``cuts`` gives the first frames of new shots for each source (``by="scene"``). A video that is
+    on several sides is in each with its own labelled frames.
+    """
+    if not dataset.videos:
+        raise InputError("nothing to split: the dataset has no video")
+    units = _units(dataset, settings, cuts or {})
+    warning = ""
+    if len(units) == 1:
+        units, warning = _stretches(dataset, units[0], settings)
+    sides = _deal(units, settings)
+    cut_up = settings.by == "scene" or bool(warning)
+    made = {
+        side: _side(dataset, side, chosen, guard_s=settings.guard_s if cut_up else 0.0)
+        for side, chosen in sides.items()
+        if chosen
+    }
+    return {side: _tagged(data, warning) for side, data in made.items()}
+
+
+def merge(sides: Mapping[str, Dataset]) -> Dataset | None:
+    """All sides as one dataset; None where a video stands on several sides."""
+    videos = [video for data in sides.values() for video in data.videos]
+    sources = [video.source for video in videos]
+    if len(set(sources)) < len(sources):
+        return None
+    classes = next(iter(sides.values())).classes
+    return Dataset(classes=classes, videos=tuple(sorted(videos, key=lambda video: video.source)))
+
+
+def _units(dataset: Dataset, settings: SplitSettings, cuts: Mapping[str, IntArray]) -> list[Unit]:
+    groups: dict[str, list[tuple[int, int, int]]] = {}
+    for position, video in enumerate(dataset.videos):
+        if settings.by == "scene":
+            for start, end in _shots(video, cuts.get(video.source)):
+                groups[f"{video.source}#{start}"] = [(position, start, end)]
+        else:
+            groups.setdefault(_group(video, settings), []).append((position, 0, -1))
+    return [Unit(key, tuple(parts), _weights(dataset, parts)) for key, parts in groups.items()]
+
+
+def _group(video: LabelledVideo, settings: SplitSettings) -> str:
+    if settings.by == "tag":
+        if settings.tag not in video.tags:
+            known = ", ".join(sorted(video.tags)) or "none"
+            raise InputError(f"{video.source} has no tag {settings.tag!r}; it has: {known}")
+        return video.tags[settings.tag]
+    if settings.by == "pattern":
+        match = re.search(settings.pattern, video.source)
+        if match is None:
+            raise InputError(f"pattern {settings.pattern!r} does not fit {video.source!r}")
+        return match.group(1) or ""
+    return video.source
+
+
+def _num_frames(video: LabelledVideo) -> int:
+    if video.info.num_frames is not None:
+        return video.info.num_frames
+    frames = labelled_frames(video)
+    return frames[-1] + 1 if frames else 0
+
+
+def _shots(video: LabelledVideo, cuts: IntArray | None) -> list[tuple[int, int]]:
+    edges = [0, *([] if cuts is None else cuts.tolist()), _num_frames(video)]
+    return [(start, end) for start, end in pairwise(edges) if end > start]
+
+
+def _weights(dataset: Dataset, parts: Sequence[tuple[int, int, int]]) -> FloatArray:
+    total = np.zeros(len(dataset.classes) + 4)
+    for position, start, end in parts:
+        video = dataset.videos[position]
+        frames = np.array(labelled_frames(video), np.int64)
+        last = end if end >= 0 else np.inf
+        total[-1] += ((frames >= start) & (frames < last)).sum()
+        table = video.tracks
+        if table is None or len(table) == 0:
+            continue
+        rows = (table.frames >= start) & (table.frames < last) & (table.labels >= 0)
+        size = np.sqrt(area(table.boxes_xyxy[rows]))
+        total[: len(dataset.classes)] += np.bincount(
+            table.labels[rows], minlength=len(dataset.classes)
+        )
+        total[-4:-1] += np.histogram(size, [-np.inf, SMALL_PX, LARGE_PX, np.inf])[0]
+    return total
+
+
+def _deal(units: Sequence[Unit], settings: SplitSettings) -> dict[str, list[Unit]]:
+    """Give each unit, the heaviest first, to the side that needs it most (Sechidis 2011)."""
+    if settings.folds > 1:
+        if len(units) < settings.folds:
+            raise InputError(f"{settings.folds} folds of {len(units)} units; allowed: at most that")
+        names = [f"fold {number}" for number in range(settings.folds)]
+        dealt = _stratified(units, names, [1 / settings.folds] * settings.folds, settings.seed)
+        others = [unit for name in names if name != names[settings.fold] for unit in dealt[name]]
+        return {"train": others, "val": dealt[names[settings.fold]]}
+    shares = {side: getattr(settings, side) for side in SIDES}
+    wanted = {side: share for side, share in shares.items() if share > 0}
+    if len(units) < len(wanted):
+        raise InputError(f"{len(units)} units for {len(wanted)} sides; give more video")
+    return _stratified(units, list(wanted), list(wanted.values()), settings.seed)
+
+
+def _stratified(
+    units: Sequence[Unit], sides: list[str], shares: list[float], seed: int
+) -> dict[str, list[Unit]]:
+    weights = np.stack([unit.weights for unit in units])
+    relative = weights / np.maximum(weights.sum(axis=0), 1)
+    shuffled = np.random.default_rng(seed).permutation(len(units))
+    order = shuffled[np.argsort(-relative[shuffled].sum(axis=1), kind="stable")]
+    have = np.zeros((len(sides), weights.shape[1]))
+    dealt: dict[str, list[Unit]] = {side: [] for side in sides}
+    target = np.array(shares)[:, None] * (weights.sum(axis=0) > 0)
+    for done, number in enumerate(order):
+        empty = [index for index, side in enumerate(sides) if not dealt[side]]
+        must_fill = len(order) - done <= len(empty)
+        choices = empty if must_fill else range(len(sides))
+        best = min(choices, key=lambda index: _cost(have, target, index, relative[number]))
+        have[best] += relative[number]
+        dealt[sides[best]].append(units[number])
+    return dealt
+
+
+def _cost(have: FloatArray, target: FloatArray, side: int, more: FloatArray) -> float:
+    """How far all sides are from their targets when ``more`` goes to ``side``."""
+    with_it = have.copy()
+    with_it[side] += more
+    return float((((with_it - target) ** 2) / np.maximum(target, 1e-3)).sum())
+
+
+def _stretches(dataset: Dataset, unit: Unit, settings: SplitSettings) -> tuple[list[Unit], str]:
+    """The only unit cut into stretches of time, one for each side or fold, and the warning."""
+    if len(unit.parts) > 1:
+        raise InputError(f"all videos are of one group ({unit.key!r}); give more, or by=video")
+    position = unit.parts[0][0]
+    frames = np.array(labelled_frames(dataset.videos[position]), np.int64)
+    shares = [share for side in SIDES if (share := getattr(settings, side)) > 0]
+    if settings.folds > 1:
+        shares = [1 / settings.folds] * settings.folds
+    if len(frames) < 2 * len(shares):
+        raise InputError(f"{len(frames)} labelled frames are too few to cut into {len(shares)}")
+    places = np.round(np.cumsum([0.0, *shares]) * len(frames)).astype(int)
+    edges = [int(frames[min(place, len(frames) - 1)]) for place in places]
+    edges[-1] = int(frames[-1]) + 1
+    units = []
+    for start, end in pairwise(edges):
+        part = ((position, start, end),)
+        units.append(Unit(f"{unit.key}#{start}", part, _weights(dataset, part)))
+    warning = (
+        f"one recording only ({unit.key}): its sides are stretches of the same video, "
+        f"{settings.guard_s:g} s apart; numbers are too good"
+    )
+    return units, warning
+
+
+def _side(dataset: Dataset, side: str, units: Sequence[Unit], *, guard_s: float) -> Dataset:
+    parts: dict[int, list[tuple[int, int]]] = {}
+    for unit in units:
+        for position, start, end in unit.parts:
+            parts.setdefault(position, []).append((start, end))
+    videos = [
+        _restricted(dataset.videos[position], sorted(parts[position]), guard_s)
+        for position in sorted(parts)
+    ]
+    named = tuple(replace(video, split=side) for video in videos)
+    return Dataset(classes=dataset.classes, videos=named)
+
+
+def _restricted(
+    video: LabelledVideo, stretches: list[tuple[int, int]], guard_s: float
+) -> LabelledVideo:
+    """The video with only the labels in the stretches, away from their inner ends.
+
+    Half a guard gap goes at each end that another side begins at; a stretch that touches another
+    of the same side loses nothing there.
+    """
+    if stretches == [(0, -1)]:
+        return video
+    guard = int(np.ceil(guard_s / 2 * float(video.info.rate)))
+    frames = np.array(labelled_frames(video), np.int64)
+    starts = {start for start, _ in stretches}
+    ends = {end for _, end in stretches}
+    total = _num_frames(video)
+    keep = np.zeros(len(frames), np.bool_)
+    for start, end in stretches:
+        first = start if start == 0 or start in ends else start + guard
+        last = end if end >= total or end in starts else end - guard
+        keep |= (frames >= first) & (frames < last)
+    kept = frames[keep]
+    table = video.tracks
+    tracks = None if table is None else table[np.isin(table.frames, kept)]
+    return replace(video, labelled_frames=kept, tracks=tracks)
+
+
+def _tagged(dataset: Dataset, warning: str) -> Dataset:
+    if not warning:
+        return dataset
+    videos = tuple(
+        replace(video, tags={**video.tags, SPLIT_WARNING: warning}) for video in dataset.videos
+    )
+    return Dataset(classes=dataset.classes, videos=videos)
