@@ -1,0 +1,122 @@
+"""Features of a frozen backbone on disk: computed once, read every epoch.
+
+One file of half-precision numbers, one slot a view of a sample, memory-mapped so that only what is
+read is in memory. Its size is reserved when it is made, so a full disk is noticed before training.
+A small JSON file beside it says what it was made from, and exists only once all slots are filled.
+"""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vodkit.errors import InputError, OutputError
+from vodkit.runs import write_json
+
+Shape = tuple[int, ...]
+_BYTES = 2
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a slot holds."""
+
+    shapes: tuple[Shape, ...]
+    """of the feature maps of one picture, without the batch axis"""
+    num_slots: int
+
+    @property
+    def numbers(self) -> int:
+        """Values in a slot."""
+        return sum(math.prod(shape) for shape in self.shapes)
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the file."""
+        return self.numbers * self.num_slots * _BYTES
+
+
+class FeatureCache:
+    """Slots of feature maps in a file.
+
+    >>> from tempfile import mkdtemp
+    >>> cache = FeatureCache(Path(mkdtemp()) / "f16", Layout(((2, 3),), num_slots=4))
+    >>> cache.write([1], [torch.ones(1, 2, 3)])
+    >>> cache.read([1])[0].sum()
+    tensor(6.)
+    """
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        """Make the file (or take the one that is there) in its whole size.
+
+        Raises OutputError when it cannot be made or the disk has no room for it.
+        """
+        self.path = path
+        self.layout = layout
+        _reserve(path, layout.num_bytes)
+        shape = (layout.num_slots, layout.numbers)
+        self._slots = np.memmap(path, np.float16, mode="r+", shape=shape)
+
+    def write(self, slots: Sequence[int], maps: Sequence[Tensor]) -> None:
+        """Put feature maps (B, ...) into B slots; InputError where half precision is too small."""
+        flat = torch.cat([part.detach().flatten(1).cpu() for part in maps], dim=1).half()
+        if not bool(torch.isfinite(flat).all()):
+            raise InputError("features do not fit half precision; use cache = off")
+        self._slots[list(slots)] = flat.numpy()
+
+    def read(self, slots: Sequence[int]) -> list[Tensor]:
+        """Feature maps (B, ...) of B slots, float32."""
+        rows = torch.from_numpy(self._slots[list(slots)]).float()
+        sizes = [math.prod(shape) for shape in self.layout.shapes]
+        parts = torch.split(rows, sizes, dim=1)
+        return [
+            part.reshape(len(rows), *shape)
+            for part, shape in zip(parts, self.layout.shapes, strict=True)
+        ]
+
+    def finish(self, made_from: dict[str, Any]) -> None:
+        """Say that all slots are filled, and from what."""
+        self._slots.flush()
+        write_json(_note(self.path), {"made_from": made_from})
+
+    def delete(self) -> None:
+        """Remove the files."""
+        _note(self.path).unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+
+def is_finished(path: Path, made_from: dict[str, Any]) -> bool:
+    """Whether a complete cache of just this lies at ``path``."""
+    try:
+        note = json.loads(_note(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(note.get("made_from") == json.loads(json.dumps(made_from)))
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _reserve(path: Path, num_bytes: int) -> None:
+    """The file in its whole size: writing to a map on a full disk would kill the process."""
+    try:
+        if path.is_file() and path.stat().st_size == num_bytes:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, num_bytes)
+            else:
+                file.truncate(num_bytes)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        wanted = f"{num_bytes / 2**20:.0f} MiB for features"
+        raise OutputError(f"{wanted}: {error.strerror}; lower cache_gib", path=path) from error

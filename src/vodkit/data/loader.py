@@ -1,0 +1,409 @@
+"""Labelled frames and clips straight from video files, for training.
+
+Nothing is extracted to disk beforehand. A decoder opens when a process first needs it, decodes
+runs of frames, and what it decoded stays in a bounded cache. What comes out depends only on seed,
+epoch and position, not on the number of workers or processes.
+
+Legend: H W of a picture, N boxes, T frames of a clip.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchvision import tv_tensors
+
+from vodkit.arrays import IntArray
+from vodkit.data.sampling import Chunk, Key, labelled_keys, runs_of
+from vodkit.data.transforms import Augment, Picture, View, apply_view, draw_clip, draw_view
+from vodkit.errors import InputError
+from vodkit.records import Dataset, LabelledVideo
+from vodkit.video.reader import Video, open_video
+
+Size = tuple[int, int]
+SizeFor = Callable[[int, int], Size]
+"""from a source picture's width and height to those it is wanted in"""
+_MOST_OPEN = 4
+
+
+def as_it_is(width_px: int, height_px: int) -> Size:
+    """The source's own size."""
+    return width_px, height_px
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One picture, ready to be batched."""
+
+    image: Tensor
+    """(3, H, W) uint8 RGB"""
+    boxes_xyxy: Tensor
+    """(N, 4) float32, pixels of the image"""
+    labels: Tensor
+    """(N,) int64"""
+    ignore: Tensor
+    """(N,) bool"""
+    index: int
+    """number of the sample in its dataset"""
+
+
+class FrameReader:
+    """Decoded frames of a dataset's videos by key, in a cache that never outgrows its bound.
+
+    Copies that reach other processes (workers) start without decoders and open their own.
+    """
+
+    def __init__(
+        self, dataset: Dataset, root: Path, *, size_for: SizeFor, cache_mib: float = 256
+    ) -> None:
+        """Sources are relative to ``root``; pictures are kept in the size ``size_for`` says."""
+        self.dataset = dataset
+        self.root = root
+        self.size_for = size_for
+        self._most_bytes = int(cache_mib * 2**20)
+        self._forget()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without decoders and cache: they belong to one process."""
+        own = ("_open", "_frames", "_bytes", "_process")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A fresh reader in a new process."""
+        self.__dict__.update(state)
+        self._forget()
+
+    def read(self, keys: Sequence[Key], ahead: Sequence[Key] = ()) -> list[np.ndarray[Any, Any]]:
+        """Pictures (H, W, 3) uint8 RGB of ``keys``.
+
+        ``ahead`` are frames that will be wanted soon: they are decoded on the way.
+        """
+        if self._process != os.getpid():  # forked: the decoders' threads stayed behind
+            self._forget()
+        ready = {key: self._frames[key] for key in keys if key in self._frames}
+        missing = sorted({*keys} - ready.keys())
+        lost = sorted({*missing, *(key for key in ahead if key not in self._frames)})
+        if missing:
+            for number in dict.fromkeys(key.video for key in lost):
+                ready |= self._decode(number, [key.frame for key in lost if key.video == number])
+        for key in keys:
+            if key in self._frames:
+                self._frames.move_to_end(key)
+        return [ready[key] for key in keys]
+
+    def close(self) -> None:
+        """Close all decoders and empty the cache."""
+        for opened, _ in self._open.values():
+            opened.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._process = os.getpid()
+        self._open: OrderedDict[int, tuple[ExitStack, Video]] = OrderedDict()
+        self._frames: OrderedDict[Key, np.ndarray[Any, Any]] = OrderedDict()
+        self._bytes = 0
+
+    def _decode(self, number: int, frames: Sequence[int]) -> dict[Key, np.ndarray[Any, Any]]:
+        found = {}
+        for frame in self._video(number).frames_at(frames):
+            key = Key(number, frame.index)
+            size = self.size_for(frame.width_px, frame.height_px)
+            # The same call as at inference (detect/preprocess.py), so that pixels are the same.
+            same = size == (frame.image.shape[1], frame.image.shape[0])
+            found[key] = frame.image if same else np.asarray(cv2.resize(frame.image, size))
+            self._keep(key, found[key])
+        lost = [frame for frame in frames if Key(number, frame) not in found]
+        if lost:
+            source = self.dataset.videos[number].source
+            raise InputError(f"{source}: labelled frames {lost[:3]} are not in the video")
+        return found
+
+    def _keep(self, key: Key, image: np.ndarray[Any, Any]) -> None:
+        self._frames[key] = image
+        self._bytes += image.nbytes
+        while self._bytes > self._most_bytes:
+            _, old = self._frames.popitem(last=False)
+            self._bytes -= old.nbytes
+
+    def _video(self, number: int) -> Video:
+        if number in self._open:
+            self._open.move_to_end(number)
+            return self._open[number][1]
+        while len(self._open) >= _MOST_OPEN:
+            self._open.popitem(last=False)[1][0].close()
+        opened = ExitStack()
+        video = opened.enter_context(open_video(self.root / self.dataset.videos[number].source))
+        self._open[number] = (opened, video)
+        return video
+
+
+class FrameDataset(torch.utils.data.Dataset[Any]):
+    """The labelled frames of a dataset, one sample a frame.
+
+    ``dataset[i]`` is what torchvision's detection reference takes: an image and a target. Labels
+    count from ``first_label``: 0 as everywhere in vodkit, 1 for torchvision's own models.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        root: str | Path,
+        *,
+        size_for: SizeFor = as_it_is,
+        every: int = 1,
+        still_iou: float = 2.0,
+        first_label: int = 0,
+        run_length: int = 16,
+        cache_mib: float = 256,
+    ) -> None:
+        """See ``sampling.labelled_keys`` for ``every`` and ``still_iou``."""
+        self.keys = labelled_keys(dataset, every=every, still_iou=still_iou)
+        self.runs = runs_of(self.keys, length=run_length)
+        self.dataset = dataset
+        self.reader = FrameReader(dataset, Path(root), size_for=size_for, cache_mib=cache_mib)
+        self.first_label = first_label
+        self._run_of = {i: run for run in self.runs for i in run}
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> tuple[tv_tensors.Image, dict[str, Any]]:
+        """Image (3, H, W) uint8 and target, as tv_tensors."""
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[tv_tensors.Image, dict[str, Any]]]:
+        """Several samples, decoded run by run (DataLoader calls this where it is there)."""
+        pictures = self.pictures(indices)
+        return [self._target(i, picture) for i, picture in zip(indices, pictures, strict=True)]
+
+    def pictures(self, indices: Sequence[int]) -> list[Picture]:
+        """Samples as pictures with boxes in their pixels."""
+        wanted = [self.keys[i] for i in indices]
+        ahead = [self.keys[j] for i in indices for j in self._run_of[i]]
+        images = self.reader.read(wanted, ahead)
+        return [
+            labelled_picture(self.dataset.videos[key.video], key.frame, image)
+            for key, image in zip(wanted, images, strict=True)
+        ]
+
+    def shard(self, index: int, count: int) -> "FrameDataset":
+        """Every ``count``-th run from ``index`` on, for one of several machines (Ray, Slurm)."""
+        if not 0 <= index < count:
+            raise InputError(f"shard {index} of {count}; allowed: 0 to {count - 1}")
+        part = FrameDataset.__new__(FrameDataset)
+        part.__dict__.update(self.__dict__)
+        part.keys = [self.keys[i] for run in self.runs[index::count] for i in run]
+        lengths = np.cumsum([0, *(len(run) for run in self.runs[index::count])])
+        part.runs = [range(a, b) for a, b in pairwise(lengths)]
+        part._run_of = {i: run for run in part.runs for i in run}  # noqa: SLF001
+        return part
+
+    def name(self, index: int) -> str:
+        """A sample as people look for it: source and frame."""
+        key = self.keys[index]
+        return f"{self.dataset.videos[key.video].source}, frame {key.frame}"
+
+    def labels(self, index: int) -> IntArray:
+        """Class labels (N,) of a sample, without decoding; ignored boxes left out."""
+        key = self.keys[index]
+        tracks = self.dataset.videos[key.video].tracks
+        assert tracks is not None
+        rows = slice(*np.searchsorted(tracks.frames, [key.frame, key.frame + 1]))
+        assert tracks.ignore is not None
+        return np.asarray(tracks.labels[rows][~tracks.ignore[rows]])
+
+    def _target(self, index: int, picture: Picture) -> tuple[tv_tensors.Image, dict[str, Any]]:
+        return as_tv_tensors(picture, image_id=index, first_label=self.first_label)
+
+
+class ClipDataset(torch.utils.data.Dataset[Any]):
+    """Clips around labelled frames: (T, 3, H, W) and one target a frame.
+
+    ``frames_for`` says which frames belong to a key frame (``sampling.clip_frames``,
+    ``sampling.reference_frames``, or ``clips_by_sampler`` for PyTorchVideo's samplers).
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        root: str | Path,
+        *,
+        clips: Sequence[tuple[int, Sequence[int]]],
+        size_for: SizeFor = as_it_is,
+        augment: Augment | None = None,
+        seed: int = 0,
+        cache_mib: float = 256,
+    ) -> None:
+        """``clips`` are (number of the video, frames in order); see ``clips_around``."""
+        self.dataset = dataset
+        self.clips = [(video, tuple(frames)) for video, frames in clips]
+        self.reader = FrameReader(dataset, Path(root), size_for=size_for, cache_mib=cache_mib)
+        self.augment = augment or Augment.none()
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> tuple[tv_tensors.Video, list[dict[str, Any]]]:
+        """All frames of a clip in one view."""
+        pictures = self.pictures(index)
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        height, width = pictures[0].image.shape[:2]
+        view = draw_view(self.augment, rng)
+        seen = [apply_view(picture, view, (width, height)) for picture in pictures]
+        parts = [as_tv_tensors(picture, image_id=index, first_label=0) for picture in seen]
+        return tv_tensors.Video(torch.stack([image for image, _ in parts])), [t for _, t in parts]
+
+    def pictures(self, index: int) -> list[Picture]:
+        """The frames of a clip as they are; a frame that nobody labelled has no boxes."""
+        number, frames = self.clips[index]
+        images = self.reader.read([Key(number, frame) for frame in frames])
+        video = self.dataset.videos[number]
+        pairs = zip(frames, images, strict=True)
+        return [labelled_picture(video, frame, image) for frame, image in pairs]
+
+
+def labelled_picture(video: LabelledVideo, frame: int, image: np.ndarray[Any, Any]) -> Picture:
+    """A frame with the boxes that the video's table has for it, in pixels of ``image``."""
+    tracks = video.tracks
+    if tracks is None:
+        none = np.empty(0, np.int64)
+        return Picture(image, np.empty((0, 4)), none, none.astype(bool))
+    rows = slice(*np.searchsorted(tracks.frames, [frame, frame + 1]))
+    scale = np.array([image.shape[1] / video.info.width_px, image.shape[0] / video.info.height_px])
+    assert tracks.ignore is not None
+    boxes = tracks.boxes_xyxy[rows] * np.tile(scale, 2)
+    return Picture(image, boxes, tracks.labels[rows], tracks.ignore[rows])
+
+
+def as_tv_tensors(
+    picture: Picture, *, image_id: int, first_label: int
+) -> tuple[tv_tensors.Image, dict[str, Any]]:
+    """Image and target in the words of torchvision's detection reference; boxes cut at the edge."""
+    height, width = picture.image.shape[:2]
+    boxes = torch.from_numpy(np.clip(picture.boxes_xyxy, 0, (width, height) * 2)).float()
+    size = boxes[:, 2:] - boxes[:, :2]
+    target = {
+        "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(height, width)),
+        "labels": torch.from_numpy(picture.labels + first_label),
+        "image_id": image_id,
+        "area": size.prod(dim=1),
+        "iscrowd": torch.from_numpy(picture.ignore.astype(np.int64)),
+    }
+    return tv_tensors.Image(_channels_first(picture.image)), target
+
+
+def clips_around(
+    keys: Sequence[Key], frames_for: Callable[[Key], Sequence[int]]
+) -> list[tuple[int, Sequence[int]]]:
+    """A clip for each key frame."""
+    return [(key.video, frames_for(key)) for key in keys]
+
+
+def clips_by_sampler(
+    sampler: Callable[..., Any], dataset: Dataset
+) -> list[tuple[int, Sequence[int]]]:
+    """The clips that a PyTorchVideo ``ClipSampler`` cuts out of every video of a dataset.
+
+    The sampler is asked as ``LabeledVideoDataset`` asks it: until it says that a clip is the last
+    of its video (a random sampler says so at once). A clip holds the frames shown from
+    ``clip_start_sec`` up to, but not at, ``clip_end_sec``, counted at the container's rate.
+    """
+    clips: list[tuple[int, Sequence[int]]] = []
+    for number, video in enumerate(dataset.videos):
+        last = video.info.num_frames
+        if last is None:
+            raise InputError(f"{video.source}: the number of frames is needed, but not known")
+        duration = last / video.info.rate
+        end: Any = 0.0
+        while True:
+            info = sampler(end, duration, {})
+            first = -(-info.clip_start_sec * video.info.rate // 1)
+            stop = -(-info.clip_end_sec * video.info.rate // 1)
+            frames = [int(frame) for frame in range(int(first), min(int(stop), last))]
+            if frames:
+                clips.append((number, frames))
+            end = info.clip_end_sec
+            if info.is_last_clip:
+                break
+    return clips
+
+
+class TrainingViews(torch.utils.data.Dataset[list[Example]]):
+    """Augmented samples of a FrameDataset, by ``Chunk``: what the training loop takes."""
+
+    def __init__(
+        self, frames: FrameDataset, canvas_px: Size, *, augment: Augment, seed: int
+    ) -> None:
+        """Pictures come on a canvas of this width and height."""
+        self.frames = frames
+        self.canvas_px = canvas_px
+        self.augment = augment
+        self.seed = seed
+
+    def __getitem__(self, chunk: Chunk) -> list[Example]:
+        """The wanted samples of a chunk, in order."""
+        return [self._sample(chunk, place) for place in chunk.wanted]
+
+    def _sample(self, chunk: Chunk, place: int) -> Example:
+        position = chunk.first + place
+        rng = np.random.default_rng((self.seed, chunk.epoch, position))
+        members = [chunk.indices[place]]
+        if self.augment.mixes:
+            members += [chunk.indices[i] for i in rng.integers(len(chunk.indices), size=3)]
+        clips = [[picture] for picture in self.frames.pictures(members)]
+        made = draw_clip(clips, self.augment, self.canvas_px, rng)[0]
+        return as_example(made, members[0])
+
+    def plain(self) -> "TrainingViews":
+        """The same samples as they are."""
+        return TrainingViews(self.frames, self.canvas_px, augment=Augment.none(), seed=self.seed)
+
+    def view(self, index: int, number: int) -> Example:
+        """The ``number``-th fixed view of a sample; 0 is the picture as it is."""
+        picture = self.frames.pictures([index])[0]
+        rng = np.random.default_rng((self.seed, index, number))
+        view = draw_view(self.augment, rng) if number else View()
+        return as_example(apply_view(picture, view, self.canvas_px), index)
+
+
+def as_example(picture: Picture, index: int) -> Example:
+    """A picture as tensors; boxes cut at its edges."""
+    height, width = picture.image.shape[:2]
+    return Example(
+        torch.from_numpy(_channels_first(picture.image)),
+        torch.from_numpy(np.clip(picture.boxes_xyxy, 0, (width, height) * 2)).float(),
+        torch.from_numpy(picture.labels.copy()),
+        torch.from_numpy(picture.ignore.copy()),
+        index,
+    )
+
+
+def batches(
+    views: TrainingViews, parts: Sequence[Chunk], *, batch_size: int, workers: int
+) -> Iterator[list[Example]]:
+    """Batches of this process, in the order of the chunks, whatever the number of workers."""
+    waiting: list[Example] = []
+    loader = DataLoader(views, sampler=parts, batch_size=None, num_workers=workers)
+    for made in loader:
+        waiting += made
+        while len(waiting) >= batch_size:
+            yield waiting[:batch_size]
+            del waiting[:batch_size]
+
+
+def _channels_first(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.ascontiguousarray(image.transpose(2, 0, 1))

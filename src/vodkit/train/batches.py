@@ -1,0 +1,217 @@
+"""What a training step takes: a batch of pictures, or of stored features, with its truth.
+
+Legend: B pictures, H W of the network's input.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vodkit.arrays import IntArray
+from vodkit.data.feature_cache import FeatureCache, Layout, is_finished
+from vodkit.data.loader import Example, TrainingViews, batches
+from vodkit.data.sampling import chunks
+from vodkit.detect import networks
+from vodkit.detect.base import ModelCard
+from vodkit.detect.targets import Target
+from vodkit.errors import SettingsError
+from vodkit.train.replay import Tree, cut_points, leaves, rebuilt, record
+
+_BATCHES_PER_CHUNK = 8  # made together: enough for neighbours to be decoded together
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Pictures (or their features) and truth."""
+
+    images: Tensor
+    """(B, 3, H, W) uint8 RGB; black where features stand in for them"""
+    targets: list[Target]
+    indices: list[int]
+    """sample numbers, to name the one that breaks a step"""
+    features: list[Tree] | None = None
+    """outputs of the network's cut points"""
+
+    def only(self, row: int) -> "Batch":
+        """One sample of the batch, alone."""
+        features = None
+        if self.features is not None:
+            one = iter([leaf[row : row + 1] for leaf in leaves(self.features)])
+            features = rebuilt(self.features, one)
+        image = self.images[row : row + 1]
+        return Batch(image, [self.targets[row]], [self.indices[row]], features)
+
+
+def from_examples(examples: Sequence[Example], device: torch.device) -> Batch:
+    """Examples of one size on the device."""
+    images = torch.stack([example.image for example in examples])
+    targets = [_target(example, device) for example in examples]
+    return Batch(images.to(device, non_blocking=True), targets, [e.index for e in examples])
+
+
+def _target(example: Example, device: torch.device) -> Target:
+    columns = (example.boxes_xyxy, example.labels, example.ignore)
+    return Target(*(column.to(device) for column in columns))
+
+
+class CachedViews:
+    """Several fixed views of every sample, as features of the network's frozen part."""
+
+    def __init__(
+        self, store: FeatureCache, cuts: tuple[str, ...], form: list[Tree], views: int
+    ) -> None:
+        """``form`` is an example of what the cut points give."""
+        self.cuts = cuts
+        self.views = views
+        self._store = store
+        self._form = form
+        self._truth: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._size: tuple[int, int] = (0, 0)
+
+    def fill(
+        self,
+        module: nn.Module,
+        card: ModelCard,
+        source: TrainingViews,
+        *,
+        device: torch.device,
+        watch: Callable[[int, int], None],
+        made_from: dict[str, Any],
+    ) -> None:
+        """Compute what is not there yet; the truth of each view is kept in memory."""
+        width, height = source.canvas_px
+        self._size = (height, width)
+        there = is_finished(self._store.path, made_from)
+        slots = [(i, view) for i in range(len(source.frames)) for view in range(self.views)]
+        for start in range(0, len(slots), 8):
+            part = range(start, min(start + 8, len(slots)))
+            examples = [source.view(*slots[slot]) for slot in part]
+            self._truth += [(e.boxes_xyxy, e.labels, e.ignore) for e in examples]
+            if not there:
+                batch = from_examples(examples, device)
+                outputs = record(module, self.cuts, networks.normalise(batch.images, card))
+                self._store.write(part, leaves(outputs))
+            watch(part.stop, len(slots))
+        if not there:
+            self._store.finish(made_from)
+
+    def batch(self, indices: Sequence[int], views: Sequence[int], device: torch.device) -> Batch:
+        """Given views of given samples."""
+        slots = [i * self.views + view for i, view in zip(indices, views, strict=True)]
+        stored = iter([part.to(device) for part in self._store.read(slots)])
+        features = rebuilt(self._form, stored)
+        columns = [self._truth[slot] for slot in slots]
+        targets = [Target(*(column.to(device) for column in row)) for row in columns]
+        black = torch.zeros((), dtype=torch.uint8, device=device)
+        images = black.expand(len(slots), 3, *self._size)
+        return Batch(images, targets, list(indices), features)
+
+    def delete(self) -> None:
+        """Free the disk space."""
+        self._store.delete()
+
+
+def plan_cache(
+    module: nn.Module,
+    card: ModelCard,
+    source: TrainingViews,
+    path: Path,
+    *,
+    views: int,
+    most_bytes: int,
+    device: torch.device,
+) -> CachedViews | str:
+    """A cache that fits ``most_bytes``, still empty; or the reason why there can be none."""
+    width, height = source.canvas_px
+    x_13HW = torch.zeros(1, 3, height, width, device=device)
+    cuts = cut_points(module, lambda: networks.losses(module, card, x_13HW, [_nothing(device)]))
+    if not cuts:
+        return "no frozen part that pictures go through first"
+    form = record(module, cuts, networks.normalise(x_13HW, card))
+    shapes = tuple(tuple(leaf.shape[1:]) for leaf in leaves(form))
+    fitting = most_bytes // Layout(shapes, len(source.frames)).num_bytes
+    if fitting < 1:
+        needed = Layout(shapes, len(source.frames)).num_bytes / 2**30
+        return f"{len(source.frames)} pictures need {needed:.1f} GiB"
+    views = min(views, fitting)
+    store = FeatureCache(path, Layout(shapes, len(source.frames) * views))
+    return CachedViews(store, cuts, form, views)
+
+
+def _nothing(device: torch.device) -> Target:
+    return Target(
+        torch.zeros(0, 4, device=device), torch.zeros(0, dtype=torch.int64, device=device)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """Which part of the work is this process's, and how it is cut."""
+
+    rank: int
+    world: int
+    batch_size: int
+    """over all processes"""
+    accumulate: int
+    """parts that this process's share of a batch is worked on one after the other"""
+
+    @property
+    def size(self) -> int:
+        """Samples that go through the network at once."""
+        return self.batch_size // self.world // self.accumulate
+
+    def __post_init__(self) -> None:
+        """Batches must come out even."""
+        if self.batch_size % (self.world * self.accumulate):
+            seen = f"batch_size is {self.batch_size}"
+            allowed = f"{self.world} processes x accumulate {self.accumulate}"
+            raise SettingsError(f"{seen}; allowed: a multiple of {allowed}")
+
+
+def cached_batches(
+    cached: CachedViews,
+    order: IntArray,
+    share: Share,
+    *,
+    skip: int,
+    seed: tuple[int, int],
+    plain: bool,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """An epoch from the cache, from batch ``skip`` on; ``plain``: only pictures as they are."""
+    views = np.random.default_rng(seed).integers(1 if plain else cached.views, size=len(order))
+    own = share.batch_size // share.world
+    for batch in range(skip * share.batch_size, len(order), share.batch_size):
+        first = batch + share.rank * own
+        for start in range(first, first + own, share.size):
+            part = slice(start, start + share.size)
+            yield cached.batch(order[part].tolist(), views[part].tolist(), device)
+
+
+def pixel_batches(
+    views: TrainingViews,
+    order: IntArray,
+    share: Share,
+    *,
+    epoch: int,
+    skip: int,
+    workers: int,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """An epoch from the videos, from batch ``skip`` on."""
+    parts = chunks(
+        order,
+        epoch=epoch,
+        batch_size=share.batch_size,
+        batches_per_chunk=_BATCHES_PER_CHUNK,
+        skip_batches=skip,
+        rank=share.rank,
+        world=share.world,
+    )
+    for examples in batches(views, list(parts), batch_size=share.size, workers=workers):
+        yield from_examples(examples, device)

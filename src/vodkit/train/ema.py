@@ -1,0 +1,47 @@
+"""A moving average of the weights: what is validated and saved."""
+
+import math
+from copy import deepcopy
+
+import torch
+from torch import nn
+
+
+class Ema:
+    """A copy of a network whose weights follow it slowly.
+
+    Only what can change is averaged, so that frozen weights stay the same bit by bit. The decay
+    grows from 0 with the number of updates, ``decay * (1 - exp(-updates / ramp))`` (as in YOLOX),
+    so that a short training is not held back by where it began.
+    """
+
+    def __init__(self, module: nn.Module, *, decay: float, ramp: float) -> None:
+        """``decay`` 0 makes the copy equal to the network after each update."""
+        self.module = deepcopy(module).eval().requires_grad_(False)  # noqa: FBT003
+        self.decay = decay
+        self.ramp = ramp
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """One step towards ``module``."""
+        self.updates += 1
+        share = 1 - self.decay * (1 - math.exp(-self.updates / self.ramp))
+        own = dict(self.module.named_parameters())
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                own[name].lerp_(parameter, share)
+        self._follow_statistics(module, share)
+
+    def _follow_statistics(self, module: nn.Module, share: float) -> None:
+        """Buffers of modules in training mode; counters and others are taken over."""
+        for name, part in module.named_modules():
+            if not part.training:
+                continue
+            own = self.module.get_submodule(name)
+            for key, value in part.named_buffers(recurse=False):
+                mine = own.get_buffer(key)
+                if value.is_floating_point():
+                    mine.lerp_(value, share)
+                else:
+                    mine.copy_(value)

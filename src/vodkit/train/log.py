@@ -1,0 +1,73 @@
+"""Numbers of a training under way, and the file they are kept in."""
+
+import csv
+import io
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from vodkit.settings import to_toml
+
+
+class Meter:
+    """Means of losses over an epoch, and the share of its time spent waiting for data."""
+
+    def __init__(self) -> None:
+        """The epoch begins now."""
+        self._sums: dict[str, float] = {}
+        self._count = 0
+        self._began = time.monotonic()
+        self._waited = 0.0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Within, the step waits for its data."""
+        asked = time.monotonic()
+        yield
+        self._waited += time.monotonic() - asked
+
+    def add(self, losses: Mapping[str, float]) -> None:
+        """The losses of one step."""
+        self._count += 1
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+
+    @property
+    def wait_share(self) -> float:
+        """0 to 1."""
+        return self._waited / max(time.monotonic() - self._began, 1e-9)
+
+    def means(self) -> dict[str, float]:
+        """Mean losses, ``loss`` (their sum), ``seconds`` and ``wait``."""
+        means = {name: value / self._count for name, value in self._sums.items()}
+        seconds = time.monotonic() - self._began
+        return {**means, "loss": sum(means.values()), "seconds": seconds, "wait": self.wait_share}
+
+
+def as_csv(rows: Sequence[Mapping[str, float]]) -> str:
+    r"""A table with all the columns that any row has.
+
+    >>> as_csv([{"epoch": 1}, {"epoch": 2, "ap": 0.5}])
+    'epoch,ap\n1,\n2,0.5\n'
+    """
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+_FREE = ("workers", "save_every_s", "out", "data", "root")
+
+
+def flat(settings: object) -> dict[str, str]:
+    """The settings that change what comes out, by name, as text."""
+    table, found = "", {}
+    for line in to_toml(settings).splitlines():
+        if line.startswith("["):
+            table = line.strip("[]") + "."
+        elif " = " in line:
+            name, _, value = line.partition(" = ")
+            found[table + name] = value
+    return {name: value for name, value in found.items() if name not in _FREE}

@@ -1,0 +1,431 @@
+"""Fine-tuning, from top to bottom: data, network, epochs of steps, the best checkpoint.
+
+The run folder holds afterwards::
+
+    best.safetensors, best.card.json   the averaged weights with the best validation AP
+    last.safetensors, last.card.json   those of the end
+    log.csv                            a line an epoch
+    settings.toml, manifest.json       what ran, on what, from what
+    state.pt                           everything that resuming needs
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from vodkit.arrays import IntArray
+from vodkit.data.sampling import epoch_order, repeat_factors, whole_batches
+from vodkit.detect import networks
+from vodkit.detect.base import Metric, ModelCard
+from vodkit.detect.checkpoint import save_checkpoint
+from vodkit.errors import InputError
+from vodkit.metrics.ap import CocoScores
+from vodkit.runs import MANIFEST, SETTINGS, make_folder, stack, write_atomic, write_json
+from vodkit.settings import to_toml
+from vodkit.train import freeze, resume
+from vodkit.train.batches import Batch, Share, cached_batches, pixel_batches
+from vodkit.train.ema import Ema
+from vodkit.train.log import Meter, as_csv, flat
+from vodkit.train.optim import lr_factor, make_optimizer, set_rates
+from vodkit.train.replay import replaying
+from vodkit.train.settings import PRECISIONS, TrainSettings
+from vodkit.train.setup import Material, prepare
+from vodkit.train.validate import validate
+
+BEST, LAST, LOG = "best.safetensors", "last.safetensors", "log.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What happens in a training, for whoever watches."""
+
+    what: str
+    """features, step or epoch"""
+    done: int
+    total: int
+    epoch: int = 0
+    num_epochs: int = 0
+    losses: dict[str, float] = field(default_factory=dict)
+    lr: float = 0.0
+    wait_share: float = 0.0
+    """of the time so far in this epoch, spent waiting for data"""
+    ap: float | None = None
+    ap50: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """How a training ended."""
+
+    checkpoint: Path
+    """the best, or where there was no validation, the last"""
+    ap: float | None
+    """validation AP of it; None without validation"""
+    ap50: float | None
+    epochs: int
+    """that were trained, fewer than wanted where patience ended"""
+    seconds: float
+    """of this process, preparation included"""
+    cached: bool
+    """whether features of the frozen part were kept"""
+    left_out: tuple[str, ...]
+    """videos that could not be read"""
+
+
+def watch_nothing(_progress: Progress) -> None:
+    """For callers who only want the result."""
+
+
+class Losses(nn.Module):
+    """The network with its family's losses, as one module: what several processes share."""
+
+    def __init__(self, module: nn.Module, card: ModelCard) -> None:
+        """Shares the network's weights."""
+        super().__init__()
+        self.module = module
+        self.card = card
+
+    def forward(self, batch: Batch, cuts: tuple[str, ...]) -> dict[str, Tensor]:
+        """Weighted losses by name."""
+        if batch.features is None:
+            return networks.losses(self.module, self.card, batch.images, batch.targets)
+        with replaying(self.module, cuts, batch.features):
+            return networks.losses(self.module, self.card, batch.images, batch.targets)
+
+
+def train(
+    settings: TrainSettings,
+    *,
+    resume_run: bool = False,
+    watch: Callable[[Progress], None] = watch_nothing,
+) -> TrainResult:
+    """Fine-tune a model on a dataset's training split; see ``TrainSettings``.
+
+    Args:
+        settings: what to do; written to the run folder.
+        resume_run: go on with the run in ``settings.out``; on a CPU it ends bit for bit as if it
+            had never stopped.
+        watch: called after every step and epoch.
+
+    Raises:
+        InputError: no labelled frames, a loss that is not finite (the sample is named), or, when
+            resuming, a changed dataset or setting (the difference is named).
+        VideoError: a video cannot be read (see ``skip_broken``).
+    """
+    started = time.monotonic()
+    fabric = _fabric(settings)
+    make_folder(Path(settings.out))
+    material = prepare(
+        settings,
+        fabric.device,
+        lambda what, done, total: watch(Progress(what=what, done=done, total=total)),
+    )
+    run = _Run(settings, fabric, material, watch)
+    if resume_run:
+        run.restore()
+    elif fabric.is_global_zero:
+        _begin(settings, material)
+    run.fit()
+    if fabric.is_global_zero:
+        material.delete_caches()
+    return TrainResult(
+        checkpoint=Path(settings.out) / (LAST if run.best is None else BEST),
+        ap=None if run.best is None else run.best.ap,
+        ap50=None if run.best is None else run.best.ap50,
+        epochs=run.epoch,
+        seconds=time.monotonic() - started,
+        cached=material.cached is not None,
+        left_out=material.left_out,
+    )
+
+
+class _Run:
+    """A training under way: all that changes from step to step."""
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        fabric: Fabric,
+        material: Material,
+        watch: Callable[[Progress], None],
+    ) -> None:
+        self.settings, self.fabric, self.material, self.watch = settings, fabric, material, watch
+        self.module, self.card = material.module, material.card
+        self.out = Path(settings.out)
+        self.share = Share(
+            rank=fabric.global_rank,
+            world=fabric.world_size,
+            batch_size=settings.batch_size,
+            accumulate=settings.accumulate,
+        )
+        self.steps_per_epoch = -(-len(self._order(0)) // settings.batch_size)
+        self.num_epochs = settings.num_epochs(self.steps_per_epoch)
+        self.num_steps = self.steps_per_epoch * self.num_epochs
+        self.ema = Ema(self.module, decay=settings.ema_decay, ramp=max(self.num_steps / 10, 1.0))
+        self.optimizer: Any = fabric.setup_optimizers(
+            make_optimizer(
+                self.module,
+                self.card,
+                name=settings.optimizer,
+                lr=settings.lr,
+                weight_decay=settings.weight_decay,
+                stage_lr_ratio=settings.stage_lr_ratio,
+            )
+        )
+        self.epoch = self.batch = 0
+        self.best: CocoScores | None = None
+        self.worse = 0
+        self.rows: list[dict[str, float]] = []
+        self.saved_at = time.monotonic()
+
+    def fit(self) -> None:
+        """Epoch after epoch."""
+        while self.epoch < self.num_epochs:
+            self._set_mode()
+            row = self._epoch()
+            self.epoch, self.batch = self.epoch + 1, 0
+            if self._is_validated():
+                row |= self._validate()
+            self._log(row)
+            self.save()
+            if self.settings.patience and self.worse >= self.settings.patience:
+                break
+        self._checkpoint(LAST, None)
+
+    def _set_mode(self) -> None:
+        """What is frozen in this epoch is, and the rest is in training mode."""
+        settings = self.settings
+        self.wrapped = self.fabric.setup_module(Losses(self.module, self.card))
+        depth = freeze.depth_at(settings.freeze, epoch=self.epoch, thaw_every=settings.thaw_every)
+        freeze.freeze(self.module, self.card, depth)
+        if settings.fixed_norms:
+            freeze.fix_statistics(self.module)
+
+    def _epoch(self) -> dict[str, float]:
+        """All steps that the epoch still has; the means of losses, and the time spent waiting."""
+        meter = Meter()
+        source = self._batches()
+        for _ in range(self.batch, self.steps_per_epoch):
+            with meter.waiting():
+                parts = [next(source) for _ in range(self.settings.accumulate)]
+            step = self.epoch * self.steps_per_epoch + self.batch
+            losses, rate = self._step(parts, step)
+            self.batch += 1
+            meter.add(losses)
+            self._tell("step", losses, lr=rate, wait=meter.wait_share)
+            if time.monotonic() - self.saved_at > self.settings.save_every_s:
+                self.save()
+        return meter.means()
+
+    def _batches(self) -> Iterator[Batch]:
+        settings, material = self.settings, self.material
+        plain = self.epoch >= self.num_epochs - settings.plain_epochs
+        order = whole_batches(
+            self._order(self.epoch), batch_size=settings.batch_size, count=self.steps_per_epoch
+        )
+        if material.cached is not None:
+            return cached_batches(
+                material.cached,
+                order,
+                self.share,
+                skip=self.batch,
+                seed=(settings.seed, self.epoch),
+                plain=plain,
+                device=self.fabric.device,
+            )
+        return pixel_batches(
+            material.training.plain() if plain else material.training,
+            order,
+            self.share,
+            epoch=self.epoch,
+            skip=self.batch,
+            workers=settings.workers,
+            device=self.fabric.device,
+        )
+
+    def _order(self, epoch: int) -> IntArray:
+        frames, settings = self.material.training.frames, self.settings
+        repeats = None
+        if settings.rare_share:
+            labels = [frames.labels(i) for i in range(len(frames))]
+            repeats = repeat_factors(labels, len(self.card.classes), settings.rare_share)
+        return epoch_order(frames.runs, seed=settings.seed, epoch=epoch, repeats=repeats)
+
+    def _step(self, parts: list[Batch], step: int) -> tuple[dict[str, float], float]:
+        """One optimizer step; the mean losses of its parts, and the learning rate."""
+        settings = self.settings
+        factor = lr_factor(
+            step,
+            num_steps=self.num_steps,
+            warmup_steps=round(self.num_steps * settings.warmup_share),
+            final_ratio=settings.final_lr_ratio,
+        )
+        rate = set_rates(self.optimizer, factor)
+        self.optimizer.zero_grad()
+        shown: dict[str, float] = {}
+        for number, part in enumerate(parts, start=1):
+            # Processes exchange gradients once a step, with the last part.
+            with self.fabric.no_backward_sync(self.wrapped, enabled=number < len(parts)):
+                for name, value in self._backward(part, len(parts)).items():
+                    shown[name] = shown.get(name, 0.0) + value / len(parts)
+        if settings.clip_norm:
+            self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=settings.clip_norm)
+        self.optimizer.step()
+        self.ema.update(self.module)
+        return shown, rate
+
+    def _backward(self, part: Batch, num_parts: int) -> dict[str, float]:
+        cuts = () if self.material.cached is None else self.material.cached.cuts
+        losses = self.wrapped(part, cuts)
+        total = torch.stack(list(losses.values())).sum()
+        if not bool(torch.isfinite(total)):
+            raise InputError(self._culprit(part, cuts, float(total)))
+        self.fabric.backward(total / num_parts)
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _culprit(self, part: Batch, cuts: tuple[str, ...], total: float) -> str:
+        """Which sample makes the loss what it should not be."""
+        frames = self.material.training.frames
+        names = []
+        with torch.no_grad():
+            for row, index in enumerate(part.indices):
+                losses = self.wrapped(part.only(row), cuts)
+                if not bool(torch.isfinite(torch.stack(list(losses.values())).sum())):
+                    names.append(frames.name(index))
+        blamed = names or [frames.name(index) for index in part.indices]
+        alone = "its samples" if names else "none of its samples alone; the batch is"
+        where = f"epoch {self.epoch + 1}, step {self.batch + 1}"
+        return f"the loss is {total} in {where}; {alone}: {'; '.join(blamed[:4])}; lower lr?"
+
+    def _is_validated(self) -> bool:
+        """Whether the epoch that just ended is; the last one always."""
+        every = self.settings.val_every or -(-self.num_epochs // 10)
+        last = self.epoch == self.num_epochs
+        return self.material.validation is not None and (last or self.epoch % every == 0)
+
+    def _validate(self) -> dict[str, float]:
+        """The averaged weights on the validation frames; the best so far are written."""
+        assert self.material.validation is not None
+        scores = validate(self.ema.module, self.card, self.material.validation).overall
+        if self.best is None or (scores.ap or 0.0) > (self.best.ap or 0.0):
+            self.best, self.worse = scores, 0
+            self._checkpoint(BEST, scores)
+        else:
+            self.worse += 1
+        return {"ap": scores.ap or 0.0, "ap50": scores.ap50 or 0.0}
+
+    def _checkpoint(self, name: str, scores: CocoScores | None) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        data = f"{Path(self.settings.data).name}, split {self.settings.val_split}"
+        pairs = {} if scores is None else {"AP": scores.ap, "AP50": scores.ap50}
+        expected = tuple(
+            Metric(name=key, value=round(value, 4), data=data)
+            for key, value in pairs.items()
+            if value is not None
+        )
+        save_checkpoint(
+            self.ema.module.state_dict(), replace(self.card, expected=expected), self.out / name
+        )
+
+    def _log(self, row: dict[str, float]) -> None:
+        """A line for the epoch, and the file of all of them."""
+        self.rows.append({"epoch": self.epoch, **row})
+        losses = {key: value for key, value in row.items() if key not in {"ap", "ap50", "wait"}}
+        self._tell("epoch", losses, wait=row["wait"])
+        if self.fabric.is_global_zero:
+            write_atomic(self.out / LOG, as_csv(self.rows))
+
+    def _tell(
+        self, what: str, losses: dict[str, float], *, lr: float = 0.0, wait: float = 0.0
+    ) -> None:
+        row = self.rows[-1] if self.rows else {}
+        steps = what == "step"
+        self.watch(
+            Progress(
+                what=what,
+                done=self.batch if steps else self.epoch,
+                total=self.steps_per_epoch if steps else self.num_epochs,
+                epoch=self.epoch,
+                num_epochs=self.num_epochs,
+                losses=losses,
+                lr=lr,
+                wait_share=wait,
+                ap=row.get("ap"),
+                ap50=row.get("ap50"),
+            )
+        )
+
+    def save(self) -> None:
+        """The whole state, so that a kill after this loses nothing before it."""
+        self.saved_at = time.monotonic()
+        if not self.fabric.is_global_zero:
+            return
+        state = {
+            "about": self.material.about,
+            "settings": flat(self.settings),
+            "module": self.module.state_dict(),
+            "ema": self.ema.module.state_dict(),
+            "updates": self.ema.updates,
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "at": {"epoch": self.epoch, "batch": self.batch, "worse": self.worse},
+            "best": None if self.best is None else asdict(self.best),
+            "rows": self.rows,
+        }
+        resume.save_state(self.out / resume.STATE, state)
+
+    def restore(self) -> None:
+        """Go back to the saved state; InputError when it is of other data or settings."""
+        path = self.out / resume.STATE
+        state = resume.load_state(path)
+        resume.refuse_changes(state["about"], self.material.about, where=str(path))
+        resume.refuse_changes(state["settings"], flat(self.settings), where=str(path))
+        self.module.load_state_dict(state["module"])
+        self.ema.module.load_state_dict(state["ema"])
+        self.ema.updates = state["updates"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        self.epoch, self.batch = state["at"]["epoch"], state["at"]["batch"]
+        self.worse, self.rows = state["at"]["worse"], state["rows"]
+        self.best = None if state["best"] is None else CocoScores(**state["best"])
+
+
+def _fabric(settings: TrainSettings) -> Fabric:
+    """One device, or under ``torchrun`` all processes it started."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    fabric = Fabric(
+        accelerator=settings.device,
+        devices=processes,
+        num_nodes=int(os.environ.get("WORLD_SIZE", "1")) // processes,
+        strategy="ddp" if "LOCAL_WORLD_SIZE" in os.environ else "auto",
+        precision=PRECISIONS[settings.precision],
+    )
+    fabric.launch()
+    return fabric
+
+
+def _begin(settings: TrainSettings, material: Material) -> None:
+    """Write down what is about to run, and from what."""
+    out = Path(settings.out)
+    write_atomic(out / SETTINGS, to_toml(settings))
+    frames = material.training.frames
+    manifest = {
+        "stack": stack(),
+        "model": material.card.source,
+        "licence": material.card.licence,
+        "classes": list(material.card.classes),
+        "data": material.about,
+        "training_frames": len(frames),
+        "cached_features": material.why_not_cached or "yes",
+        "left_out": list(material.left_out),
+        "parameters": [asdict(row) for row in freeze.table(material.module, material.card)],
+    }
+    write_json(out / MANIFEST, manifest)

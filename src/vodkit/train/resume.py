@@ -1,0 +1,75 @@
+"""The state of a training, whole: killed at any moment, it goes on as if nothing had happened.
+
+The state file is replaced in one step, so there is always a complete one. It remembers what the
+training was made from; a changed dataset or setting is refused with the difference.
+"""
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from vodkit.errors import InputError, WeightsError
+from vodkit.records import Dataset
+from vodkit.runs import write_atomic
+
+STATE = "state.pt"
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Tensors, numbers and text, atomically."""
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    write_atomic(path, buffer.getvalue())
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """What ``save_state`` wrote; only tensors and plain values are accepted."""
+    if not path.is_file():
+        raise InputError(f"{path} is missing: there is no training to resume")
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError) as error:
+        raise WeightsError(f"{path}: cannot read the state: {error}") from error
+    return state
+
+
+def described(dataset: Dataset) -> dict[str, str]:
+    """What a dataset is, for comparison: its classes, and a digest of each video's labels."""
+    about = {"classes": ", ".join(dataset.classes)}
+    for video in dataset.videos:
+        digest = hashlib.sha256(f"{video.split} {video.labelled_frames!r}".encode())
+        if video.labelled_frames is not None:
+            digest.update(video.labelled_frames.tobytes())
+        if video.tracks is not None:
+            columns = (video.tracks.frames, video.tracks.boxes_xyxy, video.tracks.labels)
+            for column in (*columns, video.tracks.ignore):
+                digest.update(np.ascontiguousarray(column).tobytes())
+        about[f"video {video.source}"] = digest.hexdigest()[:16]
+    return about
+
+
+def refuse_changes(then: Mapping[str, str], now: Mapping[str, str], *, where: str) -> None:
+    """InputError with the difference, if there is any."""
+    gone = [name for name in then if name not in now]
+    new = [name for name in now if name not in then]
+    changed = [name for name in then if name in now and then[name] != now[name]]
+    if gone or new or changed:
+        shown = [f"- {name}" for name in gone[:3]] + [f"+ {name}" for name in new[:3]]
+        shown += [f"{name}: was {then[name][:40]}, is {now[name][:40]}" for name in changed[:3]]
+        count = len(gone) + len(new) + len(changed)
+        raise InputError(f"{where}: cannot resume, {count} changed: {'; '.join(shown)}")
+
+
+def digest_of_weights(module: nn.Module, parts: Sequence[str]) -> str:
+    """A digest of the weights and statistics of the named submodules."""
+    digest = hashlib.sha256()
+    for part in parts:
+        for value in module.get_submodule(part).state_dict().values():
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

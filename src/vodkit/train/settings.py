@@ -1,0 +1,138 @@
+"""What can be set for a training, with defaults that suit a small set of labelled video."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vodkit.data.transforms import Augment
+from vodkit.errors import SettingsError
+from vodkit.lookup import pick
+from vodkit.train.freeze import FREEZES
+from vodkit.train.optim import OPTIMIZERS
+
+PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "32": "32-true",
+    "bf16": "bf16-mixed",
+    "16": "16-mixed",
+}
+CACHES = ("auto", "on", "off")
+_FEW_STEPS = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """One training run; unknown names are refused."""
+
+    data: str
+    """dataset file or folder, in any known format"""
+    out: str
+    """run folder: checkpoints, log, settings, manifest"""
+    model: str = "vodkit-street"
+    """a name in ``vodkit models``, or a checkpoint"""
+    weights: str = "default"
+    """what to start from: default (of the model), random, or a weight file"""
+    root: str = ""
+    """folder that the videos' paths are relative to; empty: the dataset file's"""
+    train_split: str = "train"
+    val_split: str = "val"
+    """what the best checkpoint is chosen on; empty: validate on nothing, keep the last"""
+    width_px: int = 0
+    """of the network's input; 0: the model's own"""
+    height_px: int = 0
+    every: int = 1
+    """learn from every n-th labelled frame"""
+    still_iou: float = 0.98
+    """leave out frames whose boxes all overlap the last kept frame's at least that much"""
+    rare_share: float = 0.0
+    """classes in a smaller share of frames than this come more often; 0: all frames alike"""
+    epochs: int = 0
+    """0: as many as make about 400 steps, 10 to 60"""
+    batch_size: int = 8
+    """pictures a step, over all processes"""
+    accumulate: int = 1
+    """parts that a step's pictures are worked on one after the other, to save memory"""
+    optimizer: str = "adamw"
+    lr: float = 2e-3
+    """of neck and head, at its highest"""
+    weight_decay: float = 0.02
+    stage_lr_ratio: float = 0.3
+    """each backbone stage learns at this share of the rate of the one above it"""
+    warmup_share: float = 0.05
+    """of all steps, with the rate rising"""
+    final_lr_ratio: float = 0.02
+    clip_norm: float = 10.0
+    """largest gradient norm; 0: any"""
+    freeze: str = "backbone"
+    """up to where the network stays as it is: none, stem, stage1 .. stage3, backbone, head-only"""
+    thaw_every: int = 0
+    """free one more stage every so many epochs, the last first; 0: never"""
+    fixed_norms: bool = False
+    """normalise with the statistics the model came with, in all stages"""
+    ema_decay: float = 0.998
+    """of the average of the weights that is saved; 0: no averaging"""
+    cache: str = "auto"
+    """keep the frozen part's features on disk: auto (where it can), on, off"""
+    cache_views: int = 4
+    """fixed views of each picture that are kept; the first is the picture as it is"""
+    cache_gib: float = 2.0
+    """most disk space for features; fewer views are kept where it is not enough"""
+    augment: Augment = field(default_factory=Augment)
+    plain_epochs: int = 2
+    """last epochs, without augmentation"""
+    val_every: int = 0
+    """epochs between validations; 0: about ten in all"""
+    patience: int = 0
+    """stop after so many validations without a better AP; 0: never"""
+    precision: str = "32"
+    """32, bf16 or 16 (the latter two mixed with 32)"""
+    device: str = "auto"
+    """auto, cpu or cuda"""
+    workers: int = 0
+    """processes that decode and augment beside the training"""
+    save_every_s: float = 60.0
+    """least time between two states to resume from"""
+    skip_broken: bool = False
+    """leave out videos that cannot be read; the manifest counts them"""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check words and ranges, and what contradicts."""
+        pick(FREEZES, self.freeze, "freeze")
+        pick(PRECISIONS, self.precision, "precision")
+        pick(dict.fromkeys(OPTIMIZERS, 0), self.optimizer, "optimizer")
+        pick(dict.fromkeys(CACHES, 0), self.cache, "cache")
+        for name in ("every", "batch_size", "accumulate", "cache_views"):
+            self._at_least(name, 1)
+        for name in ("epochs", "thaw_every", "plain_epochs", "val_every", "patience", "workers"):
+            self._at_least(name, 0)
+        for name in ("lr", "cache_gib"):
+            if getattr(self, name) <= 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")
+        for name in ("ema_decay", "warmup_share", "final_lr_ratio", "stage_lr_ratio"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
+        if self.batch_size % self.accumulate:
+            seen = f"batch_size is {self.batch_size}, accumulate {self.accumulate}"
+            raise SettingsError(f"{seen}; allowed: a batch_size that accumulate divides")
+        if self.cache == "on":
+            self._check_cache()
+
+    def _check_cache(self) -> None:
+        if self.freeze not in {"backbone", "head-only"} or self.thaw_every:
+            seen = f"cache is on, freeze {self.freeze}, thaw_every {self.thaw_every}"
+            raise SettingsError(f"{seen}; allowed: freeze backbone or head-only, thaw_every 0")
+        if self.augment.mixes:
+            raise SettingsError("cache is on; allowed: augment.mosaic, mixup and copy_paste 0")
+
+    def _at_least(self, name: str, least: int) -> None:
+        if getattr(self, name) < least:
+            raise SettingsError(f"{name} is {getattr(self, name)}; allowed: {least} or more")
+
+    @property
+    def may_cache(self) -> bool:
+        """Whether features could be kept at all."""
+        frozen = self.freeze in {"backbone", "head-only"} and not self.thaw_every
+        return self.cache != "off" and frozen and not self.augment.mixes
+
+    def num_epochs(self, steps_per_epoch: int) -> int:
+        """The epochs to train, by the size of the data where none are given."""
+        return self.epochs or min(max(-(-_FEW_STEPS // steps_per_epoch), 10), 60)

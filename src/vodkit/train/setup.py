@@ -1,0 +1,202 @@
+"""What a training needs before its first step: data, network, features."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vodkit.data.loader import FrameDataset, TrainingViews
+from vodkit.data.sampling import labelled_keys
+from vodkit.detect.base import ModelCard
+from vodkit.detect.models import build_network
+from vodkit.detect.preprocess import input_px, resized_px
+from vodkit.errors import InputError, VideoError
+from vodkit.formats.table import read_dataset
+from vodkit.records import Dataset, LabelledVideo
+from vodkit.train import freeze
+from vodkit.train.batches import CachedViews, plan_cache
+from vodkit.train.resume import described, digest_of_weights
+from vodkit.train.settings import TrainSettings
+from vodkit.train.validate import Validation
+from vodkit.video.reader import open_video
+
+Watch = Callable[[str, int, int], None]
+"""takes what is being done, how much of it is done, and how much there is"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """Everything a training is made from."""
+
+    module: nn.Module
+    card: ModelCard
+    training: TrainingViews
+    validation: Validation | None
+    cached: CachedViews | None
+    why_not_cached: str
+    """empty where features are cached"""
+    about: dict[str, str]
+    """of the data, for comparison when resuming"""
+    left_out: tuple[str, ...]
+    """videos that could not be read"""
+
+    def delete_caches(self) -> None:
+        """Free the disk space of stored features."""
+        of_validation = None if self.validation is None else self.validation.cached
+        for cached in (self.cached, of_validation):
+            if cached is not None:
+                cached.delete()
+
+
+def prepare(settings: TrainSettings, device: torch.device, watch: Watch) -> Material:
+    """Read the dataset, build the network for its classes, keep features where it pays."""
+    whole = read_dataset(settings.data)
+    root = Path(settings.root) if settings.root else _folder(Path(settings.data))
+    train_part, left_out = _readable(whole.only(settings.train_split), root, settings)
+    torch.manual_seed(settings.seed)  # the fresh parts of the head
+    module, card = _network(settings, whole.classes)
+    module = module.to(device)
+    training = _views(train_part, root, card, settings, still_iou=settings.still_iou)
+    about = described(train_part)
+    validation = None
+    if settings.val_split:
+        val_part, lost = _readable(whole.only(settings.val_split), root, settings)
+        left_out += lost
+        validation = Validation(views=_views(val_part, root, card, settings, still_iou=2.0))
+        about |= described(val_part)
+    freeze.freeze(module, card, freeze.FREEZES[settings.freeze])
+    cached, why_not = _cached(settings, module, card, training, watch)
+    if cached is not None and validation is not None:
+        kept = _filled(settings, module, card, validation.views, watch, name="val", views=1)
+        validation = replace(validation, cached=kept if isinstance(kept, CachedViews) else None)
+    return Material(
+        module=module,
+        card=card,
+        training=training,
+        validation=validation,
+        cached=cached,
+        why_not_cached=why_not,
+        about=about,
+        left_out=left_out,
+    )
+
+
+def _folder(data: Path) -> Path:
+    return data if data.is_dir() else data.parent
+
+
+def _network(settings: TrainSettings, classes: tuple[str, ...]) -> tuple[nn.Module, ModelCard]:
+    module, card = build_network(settings.model, classes=classes, weights=settings.weights)
+    wanted = replace(
+        card.preprocessing,
+        width_px=settings.width_px or card.preprocessing.width_px,
+        height_px=settings.height_px or card.preprocessing.height_px,
+    )
+    return module, replace(card, name=Path(settings.out).name, preprocessing=wanted)
+
+
+def _views(
+    part: Dataset, root: Path, card: ModelCard, settings: TrainSettings, *, still_iou: float
+) -> TrainingViews:
+    """Pictures as at inference, on a canvas that the largest of them fits."""
+
+    def size_for(width_px: int, height_px: int) -> tuple[int, int]:
+        return resized_px(width_px, height_px, card.preprocessing)
+
+    frames = FrameDataset(part, root, size_for=size_for, every=settings.every, still_iou=still_iou)
+    infos = [part.videos[key.video].info for key in frames.keys]
+    sizes = {input_px(info.width_px, info.height_px, card.preprocessing) for info in infos}
+    canvas = (max(width for width, _ in sizes), max(height for _, height in sizes))
+    return TrainingViews(frames, canvas, augment=settings.augment, seed=settings.seed)
+
+
+def _readable(
+    part: Dataset, root: Path, settings: TrainSettings
+) -> tuple[Dataset, tuple[str, ...]]:
+    """The videos that can be opened and decoded at their last labelled frame; the names of others.
+
+    Raises VideoError at the first broken one unless ``skip_broken``.
+    """
+    good: list[LabelledVideo] = []
+    bad: list[str] = []
+    last = {key.video: key.frame for key in labelled_keys(part, every=settings.every)}
+    for number, video in enumerate(part.videos):
+        try:
+            with open_video(root / video.source) as opened:
+                if number in last:
+                    list(opened.frames_at([last[number]]))
+        except VideoError:
+            if not settings.skip_broken:
+                raise
+            bad.append(video.source)
+        else:
+            good.append(video)
+    if not good:
+        raise InputError(f"{settings.data}: none of the videos can be read: {', '.join(bad[:3])}")
+    return Dataset(classes=part.classes, videos=tuple(good)), tuple(bad)
+
+
+def _cached(
+    settings: TrainSettings,
+    module: nn.Module,
+    card: ModelCard,
+    training: TrainingViews,
+    watch: Watch,
+) -> tuple[CachedViews | None, str]:
+    """The filled cache, or why there is none; where one was asked for, an error says why not."""
+    if not settings.may_cache:
+        return None, "the settings do not allow it"
+    kept = _filled(
+        settings, module, card, training, watch, name="train", views=settings.cache_views
+    )
+    if isinstance(kept, CachedViews):
+        return kept, ""
+    if settings.cache == "on":
+        raise InputError(f"cache is on, but there can be none: {kept}; allowed: auto, off")
+    return None, kept
+
+
+def _filled(
+    settings: TrainSettings,
+    module: nn.Module,
+    card: ModelCard,
+    source: TrainingViews,
+    watch: Watch,
+    *,
+    name: str,
+    views: int,
+) -> CachedViews | str:
+    """A filled cache of so many views of each picture, or why there can be none."""
+    device = next(module.parameters()).device
+    cached = plan_cache(
+        module,
+        card,
+        source,
+        Path(settings.out) / "cache" / f"{name}.f16",
+        views=views,
+        most_bytes=int(settings.cache_gib * 2**30),
+        device=device,
+    )
+    if isinstance(cached, str):
+        return cached
+    made_from: dict[str, Any] = {
+        "data": described(source.frames.dataset),
+        "keys": len(source.frames),
+        "canvas_px": list(source.canvas_px),
+        "views": cached.views,
+        "seed": settings.seed,
+        "augment": repr(settings.augment),
+        "weights": digest_of_weights(module, cached.cuts),
+    }
+    cached.fill(
+        module,
+        card,
+        source,
+        device=device,
+        watch=lambda done, total: watch(f"features of {name}", done, total),
+        made_from=made_from,
+    )
+    return cached

@@ -1,0 +1,125 @@
+"""How good the network is now: its boxes on the validation frames, counted as COCO does.
+
+The same graph, decoding and suppression as at inference, on the same pixels.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vodkit.arrays import FloatArray
+from vodkit.data.loader import FrameDataset, TrainingViews
+from vodkit.detect import networks
+from vodkit.detect.base import ModelCard
+from vodkit.detect.decode import DECODINGS
+from vodkit.detect.postprocess import finish
+from vodkit.detect.preprocess import Placement, resized_px
+from vodkit.metrics.ap import CocoResult, table_average_precision
+from vodkit.records import Dataset, Detections, LabelledVideo, TrackTable
+from vodkit.train.batches import Batch, CachedViews, from_examples
+from vodkit.train.replay import replaying
+
+_THRESHOLD, _MOST = 0.01, 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """Frames to validate on, and their features where those are kept."""
+
+    views: TrainingViews
+    cached: CachedViews | None = None
+
+    @property
+    def frames(self) -> FrameDataset:
+        """The frames, in order."""
+        return self.views.frames
+
+
+def validate(module: nn.Module, card: ModelCard, against: Validation) -> CocoResult:
+    """COCO's numbers of a network (in evaluation mode) on the validation frames."""
+    device = next(module.parameters()).device
+    rows: dict[int, list[tuple[int, float, Detections]]] = defaultdict(list)
+    for index, found in _found(module, card, against, device):
+        key = against.frames.keys[index]
+        rows[key.video].append((key.frame, 0.0, found))
+    dataset = _looked_at(against.frames)
+    predictions = {
+        dataset.videos[number].source: TrackTable.from_frames(of_video)
+        for number, of_video in rows.items()
+    }
+    return table_average_precision(dataset, predictions)
+
+
+@torch.inference_mode()
+def _found(
+    module: nn.Module, card: ModelCard, against: Validation, device: torch.device
+) -> Iterator[tuple[int, Detections]]:
+    graph = networks.deployed(module, card)
+    size = 1 if card.output.decoding == "boxes" else 8
+    for batch in _batches(against, device, size):
+        outputs = _run(graph, batch, against.cached)
+        arrays = [part.float().cpu().numpy() for part in outputs]
+        for row, index in enumerate(batch.indices):
+            one = arrays if size == 1 else [array[row] for array in arrays]
+            yield index, _finish(one, card, against, index)
+
+
+def _run(graph: nn.Module, batch: Batch, cached: CachedViews | None) -> tuple[Tensor, ...]:
+    pictures = batch.images.permute(0, 2, 3, 1)
+    if cached is None or batch.features is None:
+        out = graph(pictures)
+    else:
+        # The graph shares the network as ``inner.module``.
+        cuts = [f"inner.module.{name}" for name in cached.cuts]
+        with replaying(graph, cuts, batch.features):
+            out = graph(pictures)
+    return out if isinstance(out, tuple) else (out,)
+
+
+def _batches(against: Validation, device: torch.device, size: int) -> Iterable[Batch]:
+    for start in range(0, len(against.frames), size):
+        indices = range(start, min(start + size, len(against.frames)))
+        if against.cached is not None:
+            yield against.cached.batch(indices, [0] * len(indices), device)
+        else:
+            yield from_examples([against.views.view(i, 0) for i in indices], device)
+
+
+def _finish(
+    outputs: list[FloatArray],
+    card: ModelCard,
+    against: Validation,
+    index: int,
+) -> Detections:
+    info = against.frames.dataset.videos[against.frames.keys[index].video].info
+    new = resized_px(info.width_px, info.height_px, card.preprocessing)
+    placement = Placement(
+        info.width_px, info.height_px, info.width_px / new[0], info.height_px / new[1]
+    )
+    decode = DECODINGS[card.output.decoding]
+    candidates = decode(outputs, _THRESHOLD, against.views.canvas_px)
+    return finish(candidates, placement, nms_iou=card.output.nms_iou, max_detections=_MOST)
+
+
+def _looked_at(frames: FrameDataset) -> Dataset:
+    """The dataset with only those frames labelled that were looked at."""
+    videos = []
+    for number, video in enumerate(frames.dataset.videos):
+        chosen = [key.frame for key in frames.keys if key.video == number]
+        if chosen:
+            videos.append(_only(video, chosen))
+    return Dataset(classes=frames.dataset.classes, videos=tuple(videos))
+
+
+def _only(video: LabelledVideo, frames: list[int]) -> LabelledVideo:
+    assert video.tracks is not None
+    return LabelledVideo(
+        source=video.source,
+        info=video.info,
+        tracks=video.tracks[np.isin(video.tracks.frames, frames)],
+        labelled_frames=np.asarray(frames),
+    )
