@@ -22,9 +22,8 @@ from vodkit.metrics.clips import Clip
 from vodkit.metrics.coco_engine import RECALLS
 from vodkit.metrics.match import Verdicts
 
-WORK = 2e9
-"""at most about so many numbers are handled for AP; with many boxes there are fewer resamples"""
-
+WORK = 3e7
+"""boxes times resamples of AP; with more boxes there are fewer resamples, but 200 at least"""
 CHUNK = 3e5
 """numbers handled at once, few enough to stay in the processor's cache"""
 
@@ -201,4 +200,4 @@ def _weighted_ap(
 
 def affordable(settings: BootstrapSettings, num_found: int) -> int:
     """Resamples for AP that do not take too long for ``num_found`` boxes; at least 200."""
-    return min(settings.resamples, max(200, int(WORK / (20 * max(1, num_found)))))
+    return min(settings.resamples, max(200, int(WORK / max(1, num_found))))

@@ -176,9 +176,12 @@ def evaluate(
     tracked = is_tracked(clips)
     detection = _detection(clips, columns, num_images, classes, settings)
     frames = evaluate_frames(clips, classes, min_score=settings.min_score)
-    tracking = _tracking(clips, classes, settings.benchmark) if tracked else None
+    tracks = count_tracks(clips, classes, settings.benchmark) if tracked else None
+    tracking = None if tracks is None else combine(tracks, classes)
     stability, occlusion = evaluate_stability(matched), evaluate_occlusion(matched)
-    replicates = _replicates(clips, columns, matched, classes, settings, tracked=tracked)
+    replicates = _replicates(
+        clips, columns, matched, tracks=tracks, classes=classes, settings=settings
+    )
     values = _headline_values(detection.coco, frames, tracking, occlusion, stability)
     return Evaluation(
         data=_facts(clips, classes, split, tracked=tracked),
@@ -257,33 +260,36 @@ def benchmark_clip(clip: Clip, benchmark: str) -> Clip:
     return replace(clip, truth=truth, found=found, regions=TrackTable.empty())
 
 
-def _tracking(clips: Sequence[Clip], classes: tuple[str, ...], benchmark: str) -> TrackResult:
-    ready = (benchmark_clip(clip, benchmark) for clip in clips)
-    return combine({clip.name: count_clip(clip, len(classes)) for clip in ready}, classes)
+def count_tracks(
+    clips: Sequence[Clip], classes: tuple[str, ...], benchmark: str = ""
+) -> dict[str, tuple[TrackCounts, ...]]:
+    """For each video the tracking counts of each class."""
+    return {clip.name: count_clip(benchmark_clip(clip, benchmark), len(classes)) for clip in clips}
 
 
 def _replicates(
     clips: Sequence[Clip],
     columns: tuple[BoxColumns, BoxColumns],
     matched: Sequence[FrameMatches],
+    *,
+    tracks: Mapping[str, Sequence[TrackCounts]] | None,
     classes: tuple[str, ...],
     settings: EvalSettings,
-    *,
-    tracked: bool,
 ) -> Replicates:
+    """Whole videos were counted already; blocks of them must be counted anew."""
     units = make_units(clips, settings.bootstrap)
-    if units.kind != "video":
+    by_unit = None if tracks is None else list(tracks.values())
+    if units.kind != "video" and settings.bootstrap.resamples:
         matched = [match_frames(clip, min_score=settings.min_score) for clip in units.clips]
-    tracks = None
-    if tracked and settings.bootstrap.resamples:
-        ready = [benchmark_clip(clip, settings.benchmark) for clip in units.clips]
-        tracks = [sum(count_clip(one, len(classes)), TrackCounts.zero()) for one in ready]
+        if tracks is not None:
+            ready = [benchmark_clip(clip, settings.benchmark) for clip in units.clips]
+            by_unit = [count_clip(clip, len(classes)) for clip in ready]
     counted = Counted(
         units=units,
         verdicts=coco_verdicts(*columns, num_classes=len(classes)),
         num_classes=len(classes),
         matched=matched,
-        tracks=tracks,
+        tracks=None if by_unit is None else [sum(one, TrackCounts.zero()) for one in by_unit],
     )
     return make_replicates(counted, settings.bootstrap)
 

@@ -1,7 +1,7 @@
 """The numbers that stand in the first table, each with its interval and its definition."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -47,6 +47,8 @@ class Definition:
     title: str
     higher_is_better: bool
     protocol: str
+    percent: bool = True
+    """shown in percent; otherwise as it is"""
 
 
 DEFINITIONS: dict[str, Definition] = {
@@ -95,6 +97,7 @@ DEFINITIONS: dict[str, Definition] = {
     "stability": Definition(
         title="instability",
         higher_is_better=False,
+        percent=False,
         protocol="fragment + centre + scale-ratio error (Zhang & Wang 2016), at the threshold",
     ),
 }
@@ -233,8 +236,3 @@ def _from_spells(counted: Counted, draws: IntArray) -> dict[str, FloatArray]:
     judged = [[s.kept for s in find_spells(one) if s.kept is not None] for one in counted.matched]
     counts = np.array([(sum(kept), len(kept)) for kept in judged], float)
     return {"identities_kept": replicate_sums(draws, counts, lambda s: s[:, 0] / s[:, 1])}
-
-
-def with_title(headline: Headline) -> Headline:
-    """The same number under its name for people."""
-    return replace(headline, name=DEFINITIONS[headline.name].title)

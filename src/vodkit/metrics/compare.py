@@ -1,0 +1,209 @@
+"""Is B better than A? Paired differences between two evaluations of the same data.
+
+Both runs drew the same videos (or blocks) in each resample, so the difference of their replicates
+is a paired bootstrap: what makes a video hard for both cancels out. Runs on different data, or
+under different definitions, are not compared.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vodkit.errors import FormatError, InputError
+from vodkit.metrics.bootstrap import interval
+from vodkit.metrics.evaluation import SCHEMA, Evaluation
+from vodkit.metrics.headline import DEFINITIONS
+from vodkit.metrics.plain import as_json
+from vodkit.runs import METRICS
+
+_FREE = frozenset({"engine"})
+"""settings that may differ: all engines give the same numbers"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What is needed of an evaluation to compare it."""
+
+    name: str
+    fingerprint: str
+    split: str
+    mode: str
+    """online or refined, where it is known"""
+    settings: Mapping[str, Any]
+    unit: str
+    num_units: int
+    confidence: float
+    values: Mapping[str, float | None]
+    replicates: Mapping[str, tuple[float | None, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One number in two runs."""
+
+    name: str
+    a: float | None
+    b: float | None
+    difference: float | None
+    """b - a"""
+    low: float | None
+    high: float | None
+    better: str
+    """the name of the better run; empty where they cannot be told apart"""
+    text: str
+    """one plain sentence"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All numbers of two runs, and a plain verdict."""
+
+    a: str
+    b: str
+    differences: tuple[Difference, ...]
+    verdict: str
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers."""
+        plain = as_json(self)
+        assert isinstance(plain, dict)
+        return plain
+
+
+def from_evaluation(evaluation: Evaluation, name: str) -> Run:
+    """What comparing needs of an evaluation in memory."""
+    return _run(evaluation.to_json(), name)
+
+
+def load_run(path: Path) -> Run:
+    """What comparing needs of a run folder, or of a ``metrics.json``."""
+    file = path / METRICS if path.is_dir() else path
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA:
+            message = f"schema {content['schema']}; this vodkit reads {SCHEMA}: evaluate again"
+            raise FormatError(message, path=file)
+        return _run(content, str(path))
+    except OSError as error:
+        raise FormatError(f"cannot read: {error.strerror}", path=file) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FormatError(f"not a metrics.json of vodkit: {error!r}", path=file) from error
+
+
+def _run(content: Mapping[str, Any], name: str) -> Run:
+    replicates = content["replicates"]
+    return Run(
+        name=name,
+        fingerprint=content["data"]["fingerprint"],
+        split=content["data"]["split"],
+        mode=content["about"].get("mode", ""),
+        settings={key: value for key, value in content["settings"].items() if key not in _FREE},
+        unit=replicates["unit"],
+        num_units=replicates["num_units"],
+        confidence=replicates["confidence"],
+        values={one["name"]: one["value"] for one in content["headline"]},
+        replicates={key: tuple(values) for key, values in replicates["values"].items()},
+    )
+
+
+def compare(a: Run, b: Run) -> Comparison:
+    """Paired differences, b - a; InputError for runs on other data or definitions."""
+    _require_same(a, b)
+    differences = tuple(_difference(a, b, name) for name in a.values if name in b.values)
+    sure = [one.text for one in differences if one.better]
+    same = [_title(one.name) for one in differences if not one.better and one.low is not None]
+    unknown = [_title(one.name) for one in differences if one.low is None]
+    parts = list(sure)
+    if same:
+        parts.append(f"{', '.join(same)} cannot be told apart")
+    if unknown:
+        parts.append(f"no interval for {', '.join(unknown)}")
+    return Comparison(
+        a=a.name,
+        b=b.name,
+        differences=differences,
+        verdict="; ".join(parts) or "nothing to compare",
+        notes=_notes(a, b),
+    )
+
+
+def _require_same(a: Run, b: Run) -> None:
+    if a.fingerprint != b.fingerprint:
+        where = f"{a.name} ({a.split or 'all'}) and {b.name} ({b.split or 'all'})"
+        message = "were evaluated on different data (videos, labelled frames or labels)"
+        raise InputError(f"{where} {message}; evaluate both on the same split")
+    for key in sorted({*a.settings, *b.settings}):
+        one, two = a.settings.get(key), b.settings.get(key)
+        if one != two:
+            message = f"{key} is {one} in {a.name} and {two} in {b.name}"
+            raise InputError(f"different definitions: {message}; evaluate both with the same")
+
+
+def _difference(a: Run, b: Run, name: str) -> Difference:
+    one, two = a.values[name], b.values[name]
+    gap = None if one is None or two is None else two - one
+    drawn = _paired(a.replicates.get(name, ()), b.replicates.get(name, ()))
+    found = interval(
+        gap,
+        drawn,
+        num_units=a.num_units,
+        confidence=a.confidence,
+        recentre=a.unit == "block",
+    )
+    low, high = (None, None) if found is None else (found.low, found.high)
+    better = ""
+    if low is not None and high is not None and (low > 0 or high < 0):
+        better = b.name if (low > 0) == DEFINITIONS[name].higher_is_better else a.name
+    return Difference(
+        name=name,
+        a=one,
+        b=two,
+        difference=gap,
+        low=low,
+        high=high,
+        better=better,
+        text=_sentence(name, better, gap, low, high),
+    )
+
+
+def _paired(a: tuple[float | None, ...], b: tuple[float | None, ...]) -> np.ndarray:
+    num = min(len(a), len(b))
+    one, two = (np.array([np.nan if x is None else x for x in drawn[:num]]) for drawn in (a, b))
+    return two - one
+
+
+def _title(name: str) -> str:
+    return DEFINITIONS[name].title
+
+
+def _sentence(
+    name: str, better: str, gap: float | None, low: float | None, high: float | None
+) -> str:
+    if gap is None:
+        return f"{_title(name)} is not defined in both"
+    scale, digits = (100, 1) if DEFINITIONS[name].percent else (1, 3)
+    shown = f"{gap * scale:+.{digits}f}"
+    if low is None or high is None:
+        return f"{_title(name)} differs by {shown}; how sure that is, is not known"
+    shown += f" [{low * scale:+.{digits}f}, {high * scale:+.{digits}f}]"
+    if better:
+        return f"{better} is better on {_title(name)}, {shown}"
+    return f"{_title(name)} cannot be told apart, {shown}"
+
+
+def _notes(a: Run, b: Run) -> tuple[str, ...]:
+    modes = {a.mode, b.mode}
+    notes = {
+        f"{a.name} is {a.mode}, {b.name} is {b.mode}: refined tracks know the future": modes
+        == {"online", "refined"},
+        f"{a.num_units} blocks of frames were drawn, not videos: what other videos would give is "
+        "not known": a.unit == "block",
+        f"{len(a.values)} numbers are compared: one in twenty comes out as different by chance "
+        "alone": len(a.values) > 1,
+    }
+    return tuple(text for text, applies in notes.items() if applies)
