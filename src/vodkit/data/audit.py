@@ -5,7 +5,7 @@ findings; ``mend`` makes a repaired copy from the same evidence.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vodkit.data.audit_labels import LabelChecks, check_classes, check_labels
@@ -90,13 +90,44 @@ def audit(dataset: Dataset, root: Path, *, settings: AuditSettings | None = None
     return Audit(dataset, tuple(findings), footage, shifts)
 
 
-def sides_of(datasets: Iterable[Dataset], footage: dict[str, Footage]) -> list[Side]:
-    """What is compared for leaks: every video, or part of one, that belongs to a split."""
+def audit_files(
+    paths: Sequence[Path],
+    format: str = "auto",  # noqa: A002
+    *,
+    reading: Reading | None = None,
+    settings: AuditSettings | None = None,
+) -> list[Audit]:
+    """Audits of several label files that are the sides of one split, called by their names.
+
+    Leaks between the files are among the findings of the first.
+    """
+    chosen = settings or AuditSettings()
+    done = [audit_file(path, format, reading=reading, settings=chosen) for path in paths]
+    sides = [
+        replace(side, split=f"{path.name}: {side.split}" if side.split else path.name)
+        for path, one in zip(paths, done, strict=True)
+        for side in sides_of([one.dataset], one.footage, unnamed=True)
+    ]
+    if len(done) > 1:
+        inside = {id(finding) for one in done for finding in one.findings if finding.code == "leak"}
+        kept = tuple(f for f in done[0].findings if id(f) not in inside)
+        first = replace(done[0], findings=(*kept, *find_leaks(sides, chosen.leaks)))
+        done = [first, *done[1:]]
+    return done
+
+
+def sides_of(
+    datasets: Iterable[Dataset], footage: dict[str, Footage], *, unnamed: bool = False
+) -> list[Side]:
+    """What is compared for leaks: every video, or part of one, that belongs to a split.
+
+    ``unnamed`` takes videos without a split as well.
+    """
     return [
         Side.of(video.split, video.source, footage[video.source], video.labelled_frames)
         for dataset in datasets
         for video in dataset.videos
-        if video.split and video.source in footage
+        if (video.split or unnamed) and video.source in footage
     ]
 
 

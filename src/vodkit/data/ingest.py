@@ -82,6 +82,15 @@ def _placed(dataset: Dataset, root: Path, home: Path, relative_to: Path) -> Data
     return Dataset(classes=dataset.classes, videos=tuple(videos))
 
 
+def moved(dataset: Dataset, root: Path, relative_to: Path) -> Dataset:
+    """The same dataset with sources relative to another folder."""
+    videos = tuple(
+        replace(video, source=_relative(root / video.source, relative_to))
+        for video in dataset.videos
+    )
+    return Dataset(classes=dataset.classes, videos=videos)
+
+
 def attach(dataset: Dataset, root: Path) -> Ingest:
     """The dataset with times and frame counts of its videos, found relative to ``root``."""
     videos, notes = [], []

@@ -72,6 +72,8 @@ def _compare(one: Side, two: Side, search: LeakSearch) -> list[Finding]:
     count = min(len(same), len(np.unique(bits[1][same])))
     share = count / fewest
     grade = Grade.ERROR if share >= search.share else Grade.NOTE
+    if one.source == two.source:  # known, and said by whoever cut one recording in two
+        grade = min(grade, Grade.WARNING)
     first = int(same[0])
     places = tuple(
         f"{one.source} at {one.times_s[row]:.2f} s ({one.split}) = {two.source} at "

@@ -269,13 +269,15 @@ def _sequence(
     """Key frames; the last of every run is switched off, unless it is the video's last frame."""
     scale = 100 / np.array([video.info.width_px, video.info.height_px] * 2)
     entries = []
-    for run in runs(table.frames):
-        frames, boxes = table.frames[run], table.boxes_xyxy[run]
-        keys = key_rows(frames, boxes, tolerance_px=writing.tolerance_px).tolist()
+    frames = labelled_frames(video)
+    step = int(np.median(np.diff(frames))) if len(frames) > 1 else 1
+    for run in runs(table.frames, step=step):
+        places, boxes = table.frames[run], table.boxes_xyxy[run]
+        keys = key_rows(places, boxes, tolerance_px=writing.tolerance_px).tolist()
         for row in keys:
-            ends = row == keys[-1] and frames[row] < count - 1
+            ends = row == keys[-1] and places[row] < count - 1
             entries.append(
-                _key_frame(int(frames[row]), boxes[row] * scale, video.info.rate, enabled=not ends)
+                _key_frame(int(places[row]), boxes[row] * scale, video.info.rate, enabled=not ends)
             )
     return entries
 

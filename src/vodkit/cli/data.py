@@ -1,0 +1,35 @@
+"""``vodkit data``: labelled video brought in, checked, divided, counted, shown, handed on."""
+
+from collections.abc import Callable
+
+import typer
+
+from vodkit.cli.data_audit import audit
+from vodkit.cli.data_export import export
+from vodkit.cli.data_import import import_
+from vodkit.cli.data_prelabel import prelabel
+from vodkit.cli.data_preview import preview
+from vodkit.cli.data_split import split
+from vodkit.cli.data_stats import stats
+
+app = typer.Typer(
+    help="Labelled video: import, audit, split, stats, preview, export, prelabel.",
+    epilog="Start with: vodkit data import labels.xml --videos clips/ -o dataset.json",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+# The commands, in the order of a project's life.
+COMMANDS: dict[str, Callable[..., None]] = {
+    "import": import_,
+    "audit": audit,
+    "split": split,
+    "stats": stats,
+    "preview": preview,
+    "export": export,
+    "prelabel": prelabel,
+}
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)

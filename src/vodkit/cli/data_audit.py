@@ -1,0 +1,86 @@
+"""``vodkit data audit``: the doctor of labelled video."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from vodkit.cli import data_options as options
+from vodkit.errors import InputError
+
+if TYPE_CHECKING:
+    from vodkit.data.audit import Audit
+
+
+def audit(
+    datasets: list[Path] = typer.Argument(..., help="Label files; several are sides of a split."),
+    format: str = options.FORMAT,  # noqa: A002
+    video: str = options.VIDEO,
+    classes: str = options.CLASSES,
+    rate: str = options.RATE,
+    size: str = options.SIZE,
+    labels_only: bool = typer.Option(False, "--labels-only", help="Open no video."),
+    strict: bool = typer.Option(False, "--strict", help="Exit with 2 after warnings as well."),
+    fix: Path = typer.Option(None, "--fix", help="Write a repaired copy here, and say how."),
+    as_json: bool = options.JSON,
+) -> None:
+    """Find what would make numbers lie: leaks, shifted or wrong labels, uneven time, ...
+
+    Exit code 2 when there are errors. Nothing is changed; --fix writes a new file.
+
+    Example: vodkit data audit dataset.json
+    """
+    from vodkit.data.audit import AuditSettings, audit_files
+    from vodkit.data.findings import Grade, worst
+    from vodkit.data.footage import probe
+
+    told = options.reading(classes=classes, rate=rate, size=size, video=video)
+    settings = AuditSettings(pixels=not labels_only)
+    done = audit_files(datasets, format, reading=replace(told, probe=probe), settings=settings)
+    findings = [finding for one in done for finding in one.findings]
+    if as_json:
+        print(json.dumps([finding.as_json() for finding in findings], ensure_ascii=False))
+    else:
+        _show(done)
+    if fix is not None:
+        _fix(done, datasets, fix, as_json=as_json)
+    limit = Grade.WARNING if strict else Grade.ERROR
+    if worst(findings) >= limit:
+        raise typer.Exit(InputError.exit_code)
+
+
+def _show(done: "Sequence[Audit]") -> None:
+    findings = sorted(
+        (finding for one in done for finding in one.findings), key=lambda one: -one.grade
+    )
+    if not findings:
+        print("nothing found")
+        return
+    rows = []
+    for one in findings:
+        where = one.video if one.frame is None else f"{one.video} frame {one.frame}"
+        rows.append([one.grade.name.lower(), one.code, where, f"{one.count}x {one.message}"])
+        rows += [["", "", "", f"   {place}"] for place in one.evidence]
+    options.print_table(["grade", "what", "where", "seen"], rows)
+
+
+def _fix(done: "Sequence[Audit]", datasets: Sequence[Path], out: Path, *, as_json: bool) -> None:
+    from vodkit.data.ingest import moved
+    from vodkit.data.mend import mend
+    from vodkit.errors import OutputError
+    from vodkit.formats.table import write_dataset
+
+    if len(done) > 1:
+        raise InputError("--fix repairs one dataset at a time; give one")
+    if out.exists():
+        raise OutputError("is there already; --fix never overwrites", path=out)
+    mended, notes = mend(done[0])
+    root = datasets[0] if datasets[0].is_dir() else datasets[0].parent
+    write_dataset(moved(mended, root, out.parent), out)
+    if not as_json:
+        print(f"repaired copy: {out}")
+        for note in notes or ["nothing had to be changed"]:
+            print(f"  {note}")

@@ -1,0 +1,40 @@
+"""``vodkit data export``: a dataset in another label format, with pictures where it needs them."""
+
+import json
+from pathlib import Path
+
+import typer
+
+from vodkit.cli import data_options as options
+
+
+def export(
+    dataset: Path = options.DATASET,
+    out: Path = options.OUT,
+    format: str = typer.Option(..., "--format", "-f", help="Label format to write."),  # noqa: A002
+    split: str = typer.Option("", "--split", help="Only this side."),
+    tolerance_px: float = typer.Option(
+        0.5, "--tolerance-px", help="Largest error of key frames (cvat, label_studio)."
+    ),
+    pictures: bool = typer.Option(True, "--pictures/--no-pictures", help="Write pictures too."),
+    as_json: bool = options.JSON,
+) -> None:
+    """Write labels for other programs; says what that format cannot hold.
+
+    Example: vodkit data export dataset.json -f yolo -o yolo/
+    """
+    from vodkit.data.export import export_dataset
+    from vodkit.formats.base import Writing
+    from vodkit.runs import make_folder
+
+    whole, root = options.load(dataset)
+    chosen = whole.only(split) if split else whole
+    make_folder(out.parent)
+    writing = Writing(tolerance_px=tolerance_px)
+    lost = export_dataset(chosen, out, format, root=root, writing=writing, pictures=pictures)
+    if as_json:
+        print(json.dumps({"out": str(out), "format": format, "lost": lost}))
+        return
+    print(f"{dataset} -> {out} ({format})")
+    for what in lost:
+        print(f"  not kept by {format}: {what}")

@@ -1,0 +1,55 @@
+"""Options that the data commands share, and how label files are read with them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from vodkit.errors import SettingsError
+
+if TYPE_CHECKING:
+    from vodkit.formats.base import Reading
+    from vodkit.records import Dataset
+
+DATASET = typer.Argument(..., help="A dataset or label file, or a folder of labels.")
+FORMAT = typer.Option("auto", "--format", "-f", help="Label format; auto finds out.")
+OUT = typer.Option(..., "--out", "-o", help="Where to write.")
+CLASSES = typer.Option("", "--classes", help="Names, comma separated, where labels have numbers.")
+RATE = typer.Option("", "--rate", help="Frames/s where neither labels nor video say: 30000/1001.")
+SIZE = typer.Option("", "--size", help="Picture size where neither labels nor video say: 640x480.")
+VIDEO = typer.Option("", "--video", help="The video of these labels, where they do not say.")
+UNDEFINED = "\N{EN DASH}"
+"""how tables show a number that there is none of"""
+JSON = typer.Option(False, "--json", help="Print results for machines.")
+
+
+def reading(*, classes: str = "", rate: str = "", size: str = "", video: str = "") -> "Reading":
+    """What the user told about label files."""
+    from vodkit.formats.base import Reading, rate_from
+
+    names = tuple(name.strip() for name in classes.split(",") if name.strip())
+    try:
+        told_rate = rate_from(rate) if rate else None
+        width, height = map(int, size.lower().split("x")) if size else (0, 0)
+    except ValueError as error:
+        raise SettingsError(f"--rate {rate!r} --size {size!r}: {error}") from error
+    told_size = (width, height) if size else None
+    return Reading(classes=names, rate=told_rate, size_px=told_size, source=video)
+
+
+def load(path: Path, format: str = "auto") -> "tuple[Dataset, Path]":  # noqa: A002
+    """A dataset, with the folder that its sources are relative to."""
+    from vodkit.data.footage import probe
+    from vodkit.formats.base import Reading
+    from vodkit.formats.table import read_dataset
+
+    dataset = read_dataset(path, format, reading=Reading(probe=probe))
+    return dataset, path if path.is_dir() else path.parent
+
+
+def print_table(titles: list[str], rows: list[list[str]]) -> None:
+    """A table in columns as wide as their widest cell, the last one as wide as it wants."""
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    for row in [titles, *rows]:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        print("  ".join(cells).rstrip())

@@ -1,0 +1,37 @@
+"""``vodkit data preview``: contact sheets of labels drawn on their frames."""
+
+from pathlib import Path
+
+import typer
+
+from vodkit.cli import data_options as options
+
+
+def preview(
+    dataset: Path = options.DATASET,
+    out: Path = typer.Option(Path("preview"), "--out", "-o", help="Folder of the sheets."),
+    format: str = options.FORMAT,  # noqa: A002
+    num_shown: int = typer.Option(12, "--frames", help="Frames on a sheet."),
+    columns: int = typer.Option(4, "--columns", help="Frames in a row."),
+) -> None:
+    """Draw labels on frames, one sheet a video: the quickest way to see that they fit.
+
+    Example: vodkit data preview dataset.json
+    """
+    from vodkit.data.preview import labelled_pictures
+    from vodkit.errors import SettingsError, VideoError
+    from vodkit.formats.base import stems
+    from vodkit.report.contact_sheet import contact_sheet, write_png
+    from vodkit.runs import make_folder
+
+    if num_shown < 1 or columns < 1:
+        raise SettingsError(f"frames is {num_shown}, columns {columns}; allowed: 1 or more")
+    labelled, root = options.load(dataset, format)
+    make_folder(out)
+    for video, name in zip(labelled.videos, stems(labelled), strict=True):
+        shown = list(labelled_pictures(video, root, num_shown=num_shown))
+        if not shown:
+            raise VideoError("no labelled frame to show", path=root / video.source)
+        path = out / f"{name}.png"
+        write_png(contact_sheet(shown, labelled.classes, columns=columns), path)
+        print(path)

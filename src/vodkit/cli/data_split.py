@@ -1,0 +1,89 @@
+"""``vodkit data split``: training, validation and test sides without leaks."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from vodkit.cli import data_options as options
+
+if TYPE_CHECKING:
+    from vodkit.arrays import IntArray
+    from vodkit.records import Dataset
+
+
+def split(
+    dataset: Path = options.DATASET,
+    out: Path = options.OUT,
+    train: float = typer.Option(0.8, "--train", help="Share of the training side."),
+    val: float = typer.Option(0.2, "--val", help="Share of the validation side."),
+    test: float = typer.Option(0.0, "--test", help="Share of the test side."),
+    by: str = typer.Option("video", "--by", help="video, scene, pattern or tag."),
+    pattern: str = typer.Option("", "--pattern", help="Regular expression; group 1 stays together"),
+    tag: str = typer.Option("", "--tag", help="Videos with the same value stay together."),
+    seed: int = typer.Option(0, "--seed", help="Another seed, another split."),
+    folds: int = typer.Option(1, "--folds", help="k of k-fold."),
+    fold: int = typer.Option(0, "--fold", help="Which fold validates, from 0."),
+    guard_s: float = typer.Option(2.0, "--guard-s", help="Unused gap inside one recording."),
+    as_json: bool = options.JSON,
+) -> None:
+    """Divide by video, scene or group, never by frame; alike in classes, sizes and lengths.
+
+    Where a video stands on several sides, each side gets a file of its own.
+
+    Example: vodkit data split dataset.json -o split.json --val 0.2
+    """
+    from vodkit.data.ingest import moved
+    from vodkit.data.split import SplitSettings, merge, split_dataset
+    from vodkit.formats.table import write_dataset
+    from vodkit.runs import make_folder
+
+    wanted = SplitSettings(
+        train=train, val=val, test=test, by=by, pattern=pattern, tag=tag, seed=seed,
+        folds=folds, fold=fold, guard_s=guard_s,
+    )  # fmt: skip
+    whole, root = options.load(dataset)
+    make_folder(out.parent)
+    whole = moved(whole, root, out.parent)
+    sides = split_dataset(whole, wanted, cuts=_cuts(whole, out.parent) if by == "scene" else None)
+    merged = merge(sides)
+    files = {out: merged} if merged is not None else {
+        out.with_suffix(f".{side}{out.suffix}"): data for side, data in sides.items()
+    }  # fmt: skip
+    for path, data in files.items():
+        write_dataset(data, path)
+    _say(sides, [*files], as_json=as_json)
+
+
+def _cuts(dataset: "Dataset", root: Path) -> "dict[str, IntArray]":
+    from vodkit.data.footage import look
+
+    return {video.source: look(root / video.source).cuts for video in dataset.videos}
+
+
+def _say(sides: "dict[str, Dataset]", files: list[Path], *, as_json: bool) -> None:
+    from vodkit.data.audit import SPLIT_WARNING
+    from vodkit.data.stats import measure
+
+    counts = {}
+    for side, data in sides.items():
+        numbers = measure(data)
+        counts[side] = {
+            "videos": len(data.videos),
+            "frames": sum(video.num_labelled for video in numbers.videos),
+            "boxes": {one.name: one.num_boxes for one in numbers.classes},
+        }
+    warnings = {v.tags[SPLIT_WARNING] for d in sides.values() for v in d.videos
+                if SPLIT_WARNING in v.tags}  # fmt: skip
+    if as_json:
+        told = {"files": [*map(str, files)], "sides": counts, "warnings": sorted(warnings)}
+        print(json.dumps(told, ensure_ascii=False))
+        return
+    rows = [
+        [side, str(one["videos"]), str(one["frames"]), str(one["boxes"])]
+        for side, one in counts.items()
+    ]
+    options.print_table(["side", "videos", "frames", "boxes"], rows)
+    for line in [*(f"warning: {warning}" for warning in sorted(warnings)), *map(str, files)]:
+        print(line)

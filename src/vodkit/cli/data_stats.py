@@ -1,0 +1,57 @@
+"""``vodkit data stats``: what is in a dataset, in numbers."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from vodkit.cli import data_options as options
+
+
+def stats(
+    dataset: Path = options.DATASET,
+    format: str = options.FORMAT,  # noqa: A002
+    as_json: bool = options.JSON,
+) -> None:
+    """Classes, sizes, speeds, occlusion, track lengths, and how the labels lie in time.
+
+    Example: vodkit data stats dataset.json
+    """
+    from vodkit.data.stats import measure
+
+    numbers = measure(options.load(dataset, format)[0])
+    if as_json:
+        print(json.dumps(numbers.as_json(), ensure_ascii=False))
+        return
+    rows = [
+        [
+            one.name, str(one.num_boxes), str(one.num_tracks),
+            f"{one.num_small}/{one.num_medium}/{one.num_large}",
+            f"{one.num_slow}/{one.num_medium_speed}/{one.num_fast}",
+            _middle(one.size_px, "px"), _middle(one.track_s, "s"),
+            options.UNDEFINED if one.half_hidden is None else f"{one.half_hidden:.0%}",
+        ]
+        for one in numbers.classes
+    ]  # fmt: skip
+    titles = ["class", "boxes", "tracks", "small/medium/large", "slow/medium/fast", "size", "track",
+              "half hidden"]  # fmt: skip
+    options.print_table(titles, rows)
+    print()
+    rows = [
+        [
+            one.source, one.split or options.UNDEFINED, f"{one.width_px}x{one.height_px}", one.rate,
+            options.UNDEFINED if one.num_frames is None else str(one.num_frames), str(one.num_labelled),
+            str(one.num_empty), str(one.num_boxes), " ".join(map(str, one.density)),
+        ]
+        for one in numbers.videos
+    ]  # fmt: skip
+    titles = ["video", "split", "size", "rate", "frames", "labelled", "empty", "boxes", "over time"]
+    options.print_table(titles, rows)
+
+
+def _middle(values: Sequence[float], unit: str) -> str:
+    """The median with the range around it."""
+    return (
+        f"{values[2]:.1f} ({values[0]:.1f} to {values[4]:.1f}) {unit}"
+        if values
+        else options.UNDEFINED
+    )
