@@ -1,4 +1,4 @@
-"""Is B better than A? Paired differences between two evaluations of the same data.
+"""Whether B is better than A: paired differences between two evaluations of the same data.
 
 Both runs drew the same videos (or blocks) in each resample, so the difference of their replicates
 is a paired bootstrap: what makes a video hard for both cancels out. Runs on different data, or
@@ -16,7 +16,7 @@ import numpy as np
 from vodkit.errors import FormatError, InputError
 from vodkit.metrics.bootstrap import interval
 from vodkit.metrics.evaluation import SCHEMA, Evaluation
-from vodkit.metrics.headline import DEFINITIONS
+from vodkit.metrics.headline import DEFINITIONS, shown
 from vodkit.metrics.plain import as_json
 from vodkit.runs import METRICS
 
@@ -186,14 +186,13 @@ def _sentence(
 ) -> str:
     if gap is None:
         return f"{_title(name)} is not defined in both"
-    scale, digits = (100, 1) if DEFINITIONS[name].percent else (1, 3)
-    shown = f"{gap * scale:+.{digits}f}"
+    text = shown(name, gap, sign="+")
     if low is None or high is None:
-        return f"{_title(name)} differs by {shown}; how sure that is, is not known"
-    shown += f" [{low * scale:+.{digits}f}, {high * scale:+.{digits}f}]"
+        return f"{_title(name)} differs by {text}; how sure that is, is not known"
+    text += f" [{shown(name, low, sign='+')}, {shown(name, high, sign='+')}]"
     if better:
-        return f"{better} is better on {_title(name)}, {shown}"
-    return f"{_title(name)} cannot be told apart, {shown}"
+        return f"{better} is better on {_title(name)}, {text}"
+    return f"{_title(name)} cannot be told apart, {text}"
 
 
 def _notes(a: Run, b: Run) -> tuple[str, ...]:

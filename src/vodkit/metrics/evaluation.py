@@ -161,11 +161,12 @@ def evaluate(
     settings: EvalSettings | None = None,
     split: str = "",
     about: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
 ) -> Evaluation:
     """All metrics of ``predictions`` (by video source) on the labelled frames of ``truth``.
 
-    ``split`` and ``about`` are only written down. A labelled video without predictions counts as
-    one in which nothing was found. Raises InputError for predictions that do not fit the truth.
+    ``split``, ``about`` and ``notes`` are only written down. A labelled video without predictions
+    counts as one in which nothing was found. Raises InputError for predictions that do not fit.
     """
     settings = settings or EvalSettings()
     clips = make_clips(truth, _of_states(predictions, settings.states))
@@ -187,7 +188,7 @@ def evaluate(
         data=_facts(clips, classes, split, tracked=tracked),
         settings=settings,
         about=dict(about or {}),
-        notes=_notes(clips, predictions, replicates, tracked=tracked),
+        notes=(*notes, *_notes(clips, predictions, replicates, tracked=tracked)),
         headline=make_headline(values, replicates),
         detection=detection,
         frames=frames,

@@ -236,3 +236,26 @@ def _from_spells(counted: Counted, draws: IntArray) -> dict[str, FloatArray]:
     judged = [[s.kept for s in find_spells(one) if s.kept is not None] for one in counted.matched]
     counts = np.array([(sum(kept), len(kept)) for kept in judged], float)
     return {"identities_kept": replicate_sums(draws, counts, lambda s: s[:, 0] / s[:, 1])}
+
+
+def shown(name: str, value: float | None, *, sign: str = "") -> str:
+    """A headline number as people read it: in percent where it is a share.
+
+    >>> shown("ap50", 0.8126), shown("stability", 0.1), shown("hota", 0.02, sign="+")
+    ('81.3', '0.100', '+2.0')
+    """
+    if value is None:
+        return "undefined"
+    scale, digits = (100, 1) if DEFINITIONS[name].percent else (1, 3)
+    return f"{value * scale:{sign}.{digits}f}"
+
+
+def shown_span(name: str, low: float | None, high: float | None, *, sign: str = "") -> str:
+    """An interval as people read it; empty where it is not known.
+
+    >>> shown_span("hota", 0.008, 0.035, sign="+")
+    '+0.8 to +3.5'
+    """
+    if low is None or high is None:
+        return ""
+    return f"{shown(name, low, sign=sign)} to {shown(name, high, sign=sign)}"

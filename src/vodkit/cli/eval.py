@@ -1,0 +1,88 @@
+"""``vodkit eval``: predictions against labels, every number with its uncertainty."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from vodkit.cli import options
+
+if TYPE_CHECKING:
+    from vodkit.metrics.evaluation import Evaluation
+    from vodkit.records import Dataset
+
+
+def evaluate(
+    truth: Path = typer.Argument(..., help="Labels: any dataset format (file or folder)."),
+    predictions: list[Path] = typer.Argument(None, help="Run folders or prediction files."),
+    split: str = typer.Option("", "--split", help="train, val or test; default: all videos."),
+    format: str = typer.Option("auto", "--format", help="Of the labels."),  # noqa: A002
+    prediction_format: str = typer.Option("auto", "--prediction-format"),
+    class_map: list[str] = typer.Option([], "--class-map", help="theirs=ours (repeatable)."),
+    model: str = typer.Option("", "--model", "-m", help="Run this model first (instead of files)."),
+    tracker: str = typer.Option("vodkit", "--tracker", "-t", help="With --model; or none."),
+    settings: list[str] = typer.Option([], "--set", help="A setting, e.g. min_score=0.3."),
+    out: Path = typer.Option(Path("runs/eval"), "--out", "-o", help="Folder for metrics.json."),
+    as_json: bool = options.JSON,
+) -> None:
+    """Measure predictions against labels: detection, frames, tracking, stability.
+
+    Example: vodkit eval labels.json runs/plaza --split test
+    """
+    from vodkit import runs
+    from vodkit.errors import SettingsError
+    from vodkit.formats.table import read_dataset
+    from vodkit.metrics.evaluation import EvalSettings
+    from vodkit.metrics.evaluation import evaluate as run
+    from vodkit.metrics.prediction_files import parse_class_map, read_predictions
+    from vodkit.settings import load
+
+    if bool(predictions) == bool(model):
+        raise SettingsError("give either prediction files or --model NAME")
+    wanted = load(EvalSettings, words=settings)
+    labels = read_dataset(truth, format)
+    dataset = labels.only(split) if split else labels
+    folder = runs.make_folder(out)
+    if model:
+        predictions = [_run_model(dataset, truth, folder, model=model, tracker=tracker)]
+    renamed = parse_class_map(class_map)
+    given = read_predictions(predictions, dataset, format=prediction_format, class_map=renamed)
+    about = {**given.about, "truth": str(truth), "stack": json.dumps(runs.stack())}
+    tables, notes = given.tables, given.notes
+    result = run(dataset, tables, settings=wanted, split=split, about=about, notes=notes)
+    runs.write_json(folder / runs.METRICS, result.to_json())
+    if as_json:
+        print((folder / runs.METRICS).read_text(encoding="utf-8"), end="")
+    else:
+        _show(result, folder / runs.METRICS)
+
+
+def _run_model(dataset: "Dataset", truth: Path, folder: Path, *, model: str, tracker: str) -> Path:
+    from vodkit.cli.progress import run_all
+    from vodkit.jobs import JobSettings
+
+    root = truth if truth.is_dir() else truth.parent
+    sources = [str(root / video.source) for video in dataset.videos if video.tracks is not None]
+    wanted = JobSettings(model=model, tracker=tracker)
+    place = folder / "predictions"
+    run_all(sources, wanted, out=place, outputs=[], resume=True, overwrite=False, as_json=False)
+    return place
+
+
+def _show(result: "Evaluation", path: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from vodkit.metrics.headline import DEFINITIONS, shown, shown_span
+
+    data, console = result.data, Console()
+    counts = f"{data.num_videos} videos, {data.num_frames} labelled frames, {data.num_truth} boxes"
+    console.print(f"{counts}, {data.num_tracks} tracks, split: {data.split or 'all'}")
+    table = Table("metric", "value", f"{result.settings.bootstrap.confidence:.0%} interval", "is")
+    for one in result.headline:
+        span = shown_span(one.name, one.low, one.high)
+        table.add_row(DEFINITIONS[one.name].title, shown(one.name, one.value), span, one.protocol)
+    console.print(table)
+    for note in (*result.notes, f"all numbers are in {path}"):
+        console.print(note, highlight=False, soft_wrap=True)

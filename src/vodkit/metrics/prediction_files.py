@@ -1,0 +1,198 @@
+"""Prediction files of any tool in any of our formats, matched to the videos of a dataset.
+
+A run folder, a folder of run folders, a JSON Lines file, or anything that ``vodkit.formats``
+reads (for example a MOTChallenge text file). Which video a file is about is told by its name;
+classes are matched by name, never by number.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from vodkit.errors import FormatError, InputError, SettingsError
+from vodkit.formats import predictions as jsonl
+from vodkit.formats.base import Reading
+from vodkit.formats.table import read_dataset
+from vodkit.lookup import nearest
+from vodkit.records import Dataset, LabelledVideo, TrackTable
+from vodkit.runs import PREDICTIONS
+
+_GENERIC = frozenset({"img1", "images", "frames", "gt", "det", "predictions", "data", "."})
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PredictionSet:
+    """Predictions ready for ``evaluate``."""
+
+    tables: Mapping[str, TrackTable]
+    """by video source of the dataset, labels in its classes"""
+    files: Mapping[str, str]
+    """which file each came from"""
+    about: Mapping[str, str]
+    """detector, tracker and mode, where the files say so"""
+    notes: tuple[str, ...]
+    """what was left out, and which frames were not looked at"""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Part:
+    """The predictions of one video in one file."""
+
+    file: Path
+    source: str
+    classes: tuple[str, ...]
+    table: TrackTable
+    about: Mapping[str, str]
+    frames: frozenset[int] | None
+    """frames that were looked at; None: not told"""
+
+
+def read_predictions(
+    paths: Sequence[Path],
+    dataset: Dataset,
+    *,
+    format: str = "auto",  # noqa: A002
+    class_map: Mapping[str, str] | None = None,
+) -> PredictionSet:
+    """All predictions in ``paths``, matched to the videos of ``dataset``.
+
+    ``class_map`` renames classes of the files to those of the dataset. Raises FormatError for
+    files that cannot be read, InputError where video or classes do not fit.
+    """
+    tables: dict[str, TrackTable] = {}
+    files: dict[str, str] = {}
+    about: dict[str, set[str]] = {}
+    notes: list[str] = []
+    for path in paths:
+        for file in _files_in(path):
+            for part in _read(file, dataset, format):
+                video = _video_of(part, dataset)
+                if video.source in tables:
+                    both = f"{files[video.source]} and {file}"
+                    raise InputError(f"two files are about {video.source}: {both}")
+                table, dropped = _in_classes(part, dataset.classes, class_map or {})
+                tables[video.source], files[video.source] = table, str(file)
+                notes += dropped + _gaps(part, video)
+                for key, value in part.about.items():
+                    about.setdefault(key, set()).add(value)
+    if not tables:
+        raise InputError(f"no predictions found in {', '.join(map(str, paths))}")
+    joined = {key: ", ".join(sorted(values - {""})) for key, values in about.items()}
+    return PredictionSet(tables=tables, files=files, about=joined, notes=tuple(notes))
+
+
+def parse_class_map(words: Sequence[str]) -> dict[str, str]:
+    """``theirs=ours`` words as a mapping.
+
+    >>> parse_class_map(["person=pedestrian"])
+    {'person': 'pedestrian'}
+    """
+    for word in words:
+        if not all(word.partition("=")):
+            raise SettingsError(f"class_map {word!r} is not of the form theirs=ours")
+    return {theirs: ours for theirs, _, ours in (word.partition("=") for word in words)}
+
+
+def _files_in(path: Path) -> list[Path]:
+    if not path.exists():
+        raise FormatError("there is no such file or folder", path=path)
+    if path.is_file():
+        return [path]
+    found = sorted(path.rglob(PREDICTIONS))
+    texts = sorted(path.glob("*.jsonl")) + sorted(path.glob("*.txt"))
+    return found or texts or [path]
+
+
+def _read(file: Path, dataset: Dataset, format: str) -> list[_Part]:  # noqa: A002
+    if format in {"auto", "predictions"} and jsonl.sniff(file):
+        header, table = jsonl.read_predictions(file)
+        about = {"detector": header.detector, "tracker": header.tracker, "mode": header.mode}
+        looked = frozenset(jsonl.predicted_frames(file))
+        one = _Part(
+            file=file,
+            source=header.source,
+            classes=header.classes,
+            table=table,
+            about=about,
+            frames=looked,
+        )
+        return [one]
+    rates = {video.info.rate for video in dataset.videos}
+    reading = Reading(rate=min(rates) if rates else None)
+    read = read_dataset(file, format, reading=reading)
+    return [
+        _Part(
+            file=file,
+            source=video.source,
+            classes=read.classes,
+            table=replace(video.tracks, ignore=np.zeros(len(video.tracks), bool)),
+            about={},
+            frames=None,
+        )
+        for video in read.videos
+        if video.tracks is not None
+    ]
+
+
+def _video_of(part: _Part, dataset: Dataset) -> LabelledVideo:
+    """The video that a file is about: the same source, else the same name."""
+    for video in dataset.videos:
+        if video.source == part.source:
+            return video
+    wanted = _names(part.source) | _names(part.file.as_posix())
+    fitting = [video for video in dataset.videos if _names(video.source) & wanted]
+    exact = [v for v in fitting if _names(v.source) & _names(part.source)]
+    fitting = exact or fitting
+    if len(fitting) == 1:
+        return fitting[0]
+    there = [video.source for video in dataset.videos]
+    if fitting:
+        which = " or ".join(video.source for video in fitting[:3])
+        raise InputError(f"{part.file}: is about {part.source!r}, which could be {which}")
+    hint = " or ".join(nearest(part.source, there) or sorted(there)[:3])
+    message = f"is about {part.source!r}, which is not in the truth; it has {hint}"
+    raise InputError(f"{part.file}: {message}")
+
+
+def _names(source: str) -> set[str]:
+    """What a video may be called: its parts without endings, general ones left out."""
+    parts = PurePosixPath(source.replace("\\", "/")).parts[-3:]
+    stems = {PurePosixPath(part).stem for part in parts}
+    return {stem for stem in stems if stem.lower() not in _GENERIC and stem != "/"}
+
+
+def _in_classes(
+    part: _Part, classes: tuple[str, ...], class_map: Mapping[str, str]
+) -> tuple[TrackTable, list[str]]:
+    """The table with labels of the dataset; boxes of classes that it has not are left out."""
+    names = [class_map.get(name, name) for name in part.classes]
+    if not set(names) & set(classes):
+        message = f"classes {', '.join(part.classes[:5])} are none of {', '.join(classes[:5])}"
+        hint = f"--class-map {part.classes[0]}={classes[0]}" if part.classes and classes else ""
+        raise InputError(f"{part.file}: {message}; rename them with {hint}")
+    new = np.array([classes.index(name) if name in classes else -1 for name in names])
+    labels = new[part.table.labels] if len(part.table) else part.table.labels
+    known = labels >= 0
+    table = replace(part.table[known], labels=labels[known])
+    others = sorted({names[k] for k in np.unique(part.table.labels[~known])})
+    if not others:
+        return table, []
+    left_out = f"{int((~known).sum())} boxes of classes that the truth has not"
+    return table, [f"{part.file}: {left_out} are left out: {', '.join(others[:5])}"]
+
+
+def _gaps(part: _Part, video: LabelledVideo) -> list[str]:
+    """A warning where labelled frames were not looked at: they count as nothing found."""
+    if part.frames is None:
+        return []
+    if video.labelled_frames is not None:
+        labelled = set(video.labelled_frames.tolist())
+    else:
+        labelled = set(range(video.info.num_frames or 0))
+    unseen = len(labelled - part.frames)
+    if not unseen:
+        return []
+    message = f"{unseen} of {len(labelled)} labelled frames have no line: counted as nothing found"
+    return [f"{part.file}: {message}"]
