@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vodkit.errors import SettingsError
-from vodkit.lookup import pick
+from vodkit.lookup import pick, unknown
 
 STRIDES = (8, 16, 32)
 STAGES = ("stem", "stage1", "stage2", "stage3", "stage4", "neck", "head")
@@ -350,8 +350,7 @@ def _timm_backbone(name: str) -> tuple[nn.Module, list[int]]:
     import timm
 
     if not timm.is_model(name):
-        close = ", ".join(timm.list_models(f"*{name[:8]}*")[:3]) or "see timm.list_models()"
-        raise SettingsError(f"timm has no backbone {name!r}; nearest: {close}")
+        raise unknown(name, timm.list_models(), "timm backbone")
     whole: Any = timm.create_model(name, features_only=True, pretrained=False)
     reductions = whole.feature_info.reduction()
     if not set(STRIDES) <= set(reductions):
