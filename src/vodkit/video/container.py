@@ -1,0 +1,363 @@
+"""Video files by PyAV (FFmpeg): container time, rotation, exact random access, honest damage."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from fractions import Fraction
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation
+
+from vodkit.arrays import ByteArray
+from vodkit.errors import InputError, VideoError
+from vodkit.records import Frame, VideoInfo
+from vodkit.video.timeline import Timeline, read_timeline
+
+MAX_PIXELS = 8192 * 8192
+"""a larger picture is refused: a few bytes of a hostile file can ask for terabytes"""
+_RUN = 300  # frames that are decoded rather than skipped by a seek, when no keyframe is between
+
+
+class ContainerVideo:
+    """A video file. Opened anew for every pass, so generators do not disturb each other.
+
+    It may be sent to another process before or after use; each opens the file for itself.
+    """
+
+    def __init__(self, opener: Callable[[], Any], name: str, *, strict: bool) -> None:
+        """``opener`` gives what ``av.open`` takes: a path or a fresh binary file."""
+        self._opener = opener
+        self._name = name
+        self._strict = strict
+        self._seekable: _Decoding | None = None
+        self.num_lost = 0
+        """frames of the last pass that could not be decoded (lenient reading)"""
+        self.info = self._read_info()
+
+    def frames(
+        self, *, start: int = 0, every: int = 1, size_px: tuple[int, int] | None = None
+    ) -> Iterator[Frame]:
+        """Frames ``start``, ``start + every``, ... in order, as they can be decoded.
+
+        ``size_px`` (width, height) decodes straight to that size. In strict reading a frame that
+        cannot be decoded raises VideoError, after all before it were given out; in lenient
+        reading it is left out and counted in ``num_lost``.
+        """
+        if start < 0 or every < 1:
+            raise InputError(f"start is {start}, every is {every}; allowed: from 0, from 1")
+        self.num_lost = 0
+        with closing(self._open()) as decoding:
+            last = start - 1
+            if start and self._timeline.reliable:
+                decoding.go_to(start)
+            for index, raw in decoding.numbered(strict=self._strict):
+                if index < start:
+                    continue
+                self._count_lost(last, index, decoding)
+                last = index
+                if (index - start) % every == 0:
+                    yield self._frame(index, raw, decoding, size_px)
+            self._count_lost(last, len(self._timeline.pts), decoding)
+            self._count_missing()
+
+    def frame_at(self, index: int, *, size_px: tuple[int, int] | None = None) -> Frame:
+        """The frame with this index, the same that ``frames`` gives."""
+        return self.frames_at([index], size_px=size_px)[0]
+
+    def frame_at_time(self, time_s: float, *, size_px: tuple[int, int] | None = None) -> Frame:
+        """The frame that a player shows at ``time_s``: the last one that began by then."""
+        times = self.times_s
+        position = bisect_right(times, time_s + 1e-9) - 1
+        end_s = times[-1] + 1 / float(self.info.rate)
+        if position < 0 or time_s > end_s:
+            seen = f"asked for {time_s:.3f} s; allowed: {times[0]:.3f} to {end_s:.3f} s"
+            raise VideoError(seen, path=self._name)
+        return self.frame_at(position, size_px=size_px)
+
+    def frames_at(
+        self, indices: Sequence[int], *, size_px: tuple[int, int] | None = None
+    ) -> list[Frame]:
+        """The frames with these indices, in this order; each run of pictures is decoded once."""
+        count = len(self._timeline.pts)
+        for index in indices:
+            if not 0 <= index < count:
+                message = f"asked for frame {index}; allowed: 0 to {count - 1}"
+                raise VideoError(message, path=self._name)
+        found: dict[int, Frame] = {}
+        for index in sorted(set(indices)):
+            found[index] = self._access(index, size_px)
+        return [found[index] for index in indices]
+
+    @cached_property
+    def times_s(self) -> tuple[float, ...]:
+        """When each frame is shown, in seconds of the container's clock."""
+        timeline = self._timeline
+        if timeline.reliable:
+            return tuple(float(pts * self._time_base) for pts in timeline.pts)
+        return tuple(float(i / self.info.rate) for i in range(len(timeline.pts)))
+
+    def close(self) -> None:
+        """Close the file; it is opened again when it is needed."""
+        if self._seekable is not None:
+            self._seekable.close()
+        self._seekable = None
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        del kind, error, trace
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the open file."""
+        return {**self.__dict__, "_seekable": None}
+
+    def _open(self) -> "_Decoding":
+        return _Decoding(self._opener, self._name, self.__dict__.get("_timeline"))
+
+    @cached_property
+    def _timeline(self) -> Timeline:
+        with closing(self._open()) as decoding:
+            return read_timeline(decoding.container, decoding.stream)
+
+    def _read_info(self) -> VideoInfo:
+        """Container facts; the first picture is decoded, for its rotation and to see that it is."""
+        with closing(self._open()) as decoding:
+            stream = decoding.stream
+            self._time_base = Fraction(stream.time_base)
+            size = (stream.width, stream.height)
+            if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
+                message = f"picture size {size} px; allowed: up to {MAX_PIXELS} pixels"
+                raise VideoError(message, path=self._name)
+            first = next((raw for _, raw in decoding.raw_frames(strict=False)), None)
+            if first is None:
+                message = f"no frame can be decoded ({decoding.complaint or 'no pictures'})"
+                raise VideoError(message, path=self._name)
+            rate = stream.average_rate or stream.base_rate or Fraction(25)
+            turned = _quarter_turns(first) % 2 == 1
+            duration = decoding.duration_s()
+        timeline = self._timeline
+        return VideoInfo(
+            path=self._name,
+            width_px=size[1] if turned else size[0],
+            height_px=size[0] if turned else size[1],
+            rate=Fraction(rate),
+            num_frames=len(timeline.pts),
+            duration_s=duration,
+        )
+
+    def _frame(
+        self, index: int, raw: Any, decoding: "_Decoding", size_px: tuple[int, int] | None
+    ) -> Frame:
+        width_px, height_px = self.info.width_px, self.info.height_px
+        image = to_rgb(raw, size_px or (width_px, height_px), decoding.time_s(raw), self._name)
+        return Frame(index, self.times_s[index], image, width_px, height_px)
+
+    def _count_lost(self, last: int, index: int, decoding: "_Decoding") -> None:
+        """Between ``last`` and ``index`` frames are missing: an error, or a count."""
+        lost = index - last - 1
+        if lost <= 0:
+            return
+        if self._strict:
+            why = decoding.complaint or "damaged or cut off"
+            message = f"{lost} frame(s) from {last + 1} on cannot be decoded: {why}"
+            raise VideoError(message, path=self._name, time_s=self.times_s[last + 1])
+        self.num_lost += lost
+
+    def _count_missing(self) -> None:
+        """Frames beyond the end of a file that was cut off: an error, or a count."""
+        missing, there = self._timeline.num_missing, len(self._timeline.pts)
+        if missing and self._strict:
+            message = f"the file is cut off: {there + missing} frames declared, {there} there"
+            raise VideoError(message, path=self._name, time_s=self.times_s[-1])
+        self.num_lost += missing
+
+    def _access(self, index: int, size_px: tuple[int, int] | None) -> Frame:
+        """One frame, going on in the open file where that is nearer than a keyframe."""
+        if self._seekable is None or not self._seekable.is_nearly_at(index):
+            self.close()
+            self._seekable = self._open_at(index)
+        for position, raw in self._seekable.numbered(strict=False):
+            if position == index:
+                return self._frame(index, raw, self._seekable, size_px)
+            if position > index:
+                break
+        self.close()
+        message = f"frame {index} cannot be decoded"
+        raise VideoError(message, path=self._name, time_s=self.times_s[index])
+
+    def _open_at(self, index: int) -> "_Decoding":
+        decoding = self._open()
+        decoding.timeline = self._timeline
+        if self._timeline.reliable:
+            decoding.go_to(index)
+        return decoding
+
+
+class _Decoding:
+    """One open file and the pass through it."""
+
+    def __init__(self, opener: Callable[[], Any], name: str, timeline: Timeline | None) -> None:
+        self.name = name
+        self.timeline = timeline
+        self.complaint = ""
+        """what the decoder said of the last packet it could not use"""
+        self._opener = opener
+        self._next = 0  # index of the frame that comes out next, as far as known
+        self._pending: Iterator[tuple[int, Any]] | None = None
+        self._reopen()
+
+    def _reopen(self) -> None:
+        try:
+            self.container: Any = av.open(self._opener())
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise VideoError(f"cannot be opened: {words(error)}", path=self.name) from error
+        if not self.container.streams.video:
+            kinds = ", ".join(sorted({s.type for s in self.container.streams})) or "nothing"
+            self.container.close()
+            raise VideoError(f"has no video, only {kinds}", path=self.name)
+        self.stream: Any = self.container.streams.video[0]
+        self.stream.thread_type = "AUTO"
+
+    def close(self) -> None:
+        """Close the file."""
+        self.container.close()
+
+    def duration_s(self) -> float | None:
+        """As the stream, or else the container, says."""
+        if self.stream.duration is not None:
+            return float(self.stream.duration * self.stream.time_base)
+        if self.container.duration is not None:
+            return self.container.duration / 1e6
+        return None
+
+    def time_s(self, raw: Any) -> float | None:
+        """The container's time of a decoded picture."""
+        return None if raw.pts is None else float(raw.pts * self.stream.time_base)
+
+    def go_to(self, index: int) -> None:
+        """Seek so that the frame ``index`` is still to come, as near before it as is safe."""
+        assert self.timeline is not None
+        target = self.timeline.pts[min(index, len(self.timeline.pts) - 1)]
+        key = self.timeline.key_before(target)
+        if key is None or key[0] <= self.timeline.pts[0]:
+            return
+        try:
+            self.container.seek(key[1], stream=self.stream, backward=True, any_frame=False)
+        except av.FFmpegError:
+            self._start_anew()
+            return
+        ahead = self.raw_frames(strict=False)
+        first = next(ahead, None)
+        if first is None or first[1].pts is None or first[1].pts > target:
+            self._start_anew()  # the container cannot seek there; decode from its start
+        else:
+            self._pending = _chain(first, ahead)
+
+    def is_nearly_at(self, index: int) -> bool:
+        """Whether decoding on from here reaches ``index`` sooner than a seek would."""
+        assert self.timeline is not None
+        if self._next > index:
+            return False
+        if not self.timeline.reliable:
+            return True
+        key = self.timeline.key_before(self.timeline.pts[index])
+        at = bisect_left(self.timeline.pts, key[0]) if key else 0
+        return at <= self._next and index - self._next <= _RUN
+
+    def numbered(self, *, strict: bool) -> Iterator[tuple[int, Any]]:
+        """Decoded pictures with their index, in order; an index may be missing (damage)."""
+        timeline = self.timeline
+        assert timeline is not None
+        positions = {pts: i for i, pts in enumerate(timeline.pts)} if timeline.reliable else {}
+        source = self._pending or self.raw_frames(strict=strict)
+        self._pending = source
+        last = self._next - 1
+        for count, raw in source:
+            if timeline.reliable:
+                index = positions.get(raw.pts, -1)
+            else:
+                index = count if count < len(timeline.pts) else -1
+            if index <= last:
+                continue  # a picture of a damaged packet, with a time that no frame has
+            last = index
+            self._next = index + 1
+            yield index, raw
+
+    def raw_frames(self, *, strict: bool) -> Iterator[tuple[int, Any]]:
+        """Decoded pictures, counted. A packet that cannot be decoded ends a strict pass."""
+        count = 0
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                pictures = [] if packet is None else packet.decode()
+            except av.FFmpegError as error:
+                self.complaint = words(error)
+                if strict:
+                    yield from enumerate(self._held_back(), count)
+                    return
+                pictures = []
+                packet = "damaged"
+            if packet is None:
+                return
+            for raw in pictures:
+                yield count, raw
+                count += 1
+
+    def _held_back(self) -> list[Any]:
+        """Pictures that the decoder has ready but waited to give out in order."""
+        try:
+            return list(self.stream.codec_context.decode(None))
+        except av.FFmpegError:
+            return []
+
+    def _start_anew(self) -> None:
+        self.container.close()
+        self._pending = None
+        self._next = 0
+        self._reopen()
+
+
+def _chain(first: tuple[int, Any], rest: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+    yield first
+    yield from rest
+
+
+def words(error: Exception) -> str:
+    """What an error of FFmpeg or the system says, in words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _quarter_turns(raw: Any) -> int:
+    """How often the picture must be turned by 90 degrees, counter-clockwise, to be upright."""
+    return round((raw.rotation or 0) / 90) % 4
+
+
+def to_rgb(raw: Any, size_px: tuple[int, int], time_s: float | None, name: str) -> ByteArray:
+    """The picture as (H, W, 3) RGB, upright, of this width and height."""
+    turns = _quarter_turns(raw)
+    width_px, height_px = size_px if turns % 2 == 0 else size_px[::-1]
+    if raw.width * raw.height > MAX_PIXELS:
+        message = f"picture size {raw.width}x{raw.height}; allowed: up to {MAX_PIXELS} pixels"
+        raise VideoError(message, path=name, time_s=time_s)
+    try:
+        smaller = width_px < raw.width or height_px < raw.height
+        how = Interpolation.BILINEAR if smaller else Interpolation.BICUBIC
+        image = raw.to_ndarray(format="rgb24", width=width_px, height=height_px, interpolation=how)
+    except (av.FFmpegError, ValueError) as error:
+        message = f"the picture cannot be turned into RGB: {words(error)}"
+        raise VideoError(message, path=name, time_s=time_s) from error
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image

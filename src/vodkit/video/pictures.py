@@ -1,0 +1,124 @@
+"""A folder or glob of pictures as a video: frame i is the i-th name in natural order."""
+
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+
+from vodkit.errors import VideoError
+from vodkit.records import Frame, VideoInfo
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+
+
+def natural_key(name: str) -> list[tuple[int, int | str]]:
+    """Sorts numbers in names by value.
+
+    >>> sorted(["f10.png", "f9.png"], key=natural_key)
+    ['f9.png', 'f10.png']
+    """
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]
+
+
+def pictures_in(folder: Path, pattern: str = "*") -> list[Path]:
+    """The picture files of a folder that match, in natural order."""
+    found = [path for path in folder.glob(pattern) if path.suffix.lower() in SUFFIXES]
+    return sorted(found, key=lambda path: natural_key(path.name))
+
+
+class PictureVideo:
+    """Pictures as frames. They have no clock: ``rate`` says how many make a second."""
+
+    def __init__(self, paths: Sequence[Path], name: str, *, rate: Fraction, strict: bool) -> None:
+        """``paths`` in the order of the frames; the first must be readable, for its size."""
+        if not paths:
+            allowed = ", ".join(sorted(SUFFIXES))
+            raise VideoError(f"no pictures here; allowed: {allowed}", path=name)
+        self._paths = tuple(paths)
+        self._strict = strict
+        self.num_lost = 0
+        height_px, width_px = _read(self._paths[0]).shape[:2]
+        self.info = VideoInfo(
+            path=name,
+            width_px=width_px,
+            height_px=height_px,
+            rate=rate,
+            num_frames=len(paths),
+            duration_s=float(len(paths) / rate),
+        )
+
+    @property
+    def times_s(self) -> tuple[float, ...]:
+        """Index / rate."""
+        return tuple(float(i / self.info.rate) for i in range(len(self._paths)))
+
+    def frames(
+        self, *, start: int = 0, every: int = 1, size_px: tuple[int, int] | None = None
+    ) -> Iterator[Frame]:
+        """Frames ``start``, ``start + every``, ...; see ContainerVideo.frames."""
+        self.num_lost = 0
+        for index in range(start, len(self._paths), every):
+            try:
+                frame = self.frame_at(index, size_px=size_px)
+            except VideoError:
+                if self._strict:
+                    raise
+                self.num_lost += 1
+                continue
+            yield frame
+
+    def frame_at(self, index: int, *, size_px: tuple[int, int] | None = None) -> Frame:
+        """The frame with this index."""
+        if not 0 <= index < len(self._paths):
+            message = f"asked for frame {index}; allowed: 0 to {len(self._paths) - 1}"
+            raise VideoError(message, path=self.info.path)
+        image = _read(self._paths[index])
+        height_px, width_px = image.shape[:2]
+        if size_px is not None and size_px != (width_px, height_px):
+            image = cv2.resize(image, size_px, interpolation=cv2.INTER_AREA)
+        time_s = float(index / self.info.rate)
+        return Frame(index, time_s, np.asarray(image, np.uint8), width_px, height_px)
+
+    def frame_at_time(self, time_s: float, *, size_px: tuple[int, int] | None = None) -> Frame:
+        """The frame that is shown at ``time_s``."""
+        return self.frame_at(int(time_s * self.info.rate + 1e-9), size_px=size_px)
+
+    def frames_at(
+        self, indices: Sequence[int], *, size_px: tuple[int, int] | None = None
+    ) -> list[Frame]:
+        """The frames with these indices, in this order."""
+        return [self.frame_at(index, size_px=size_px) for index in indices]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to close."""
+        del kind, error, trace
+
+
+def _read(path: Path) -> np.ndarray:
+    """(H, W, 3) RGB; grey, alpha and 16-bit pictures are converted, EXIF rotation is applied."""
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise VideoError(f"cannot be read: {error.strerror}", path=path) from error
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if image is None:
+        raise VideoError("is no picture that can be decoded", path=path)
+    return np.ascontiguousarray(image[:, :, ::-1])

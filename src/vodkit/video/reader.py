@@ -1,0 +1,132 @@
+"""``open_video``: whatever has frames, as one thing.
+
+=====================================  ==============================================
+source                                 what it becomes
+=====================================  ==============================================
+path of a video file, or a binary file ContainerVideo
+``scheme://`` that fsspec knows        ContainerVideo (``memory://``, ``s3://``, ...)
+folder, glob, or path of a picture     PictureVideo
+camera number, ``rtsp://``, ``http://`` LiveVideo (http with a video file's name: a file)
+=====================================  ==============================================
+"""
+
+import glob
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self, TypeAlias
+
+from vodkit.errors import VideoError
+from vodkit.records import Frame, VideoInfo
+from vodkit.video.container import ContainerVideo
+from vodkit.video.pictures import SUFFIXES, PictureVideo, natural_key, pictures_in
+from vodkit.video.stream import LiveVideo
+
+Source: TypeAlias = str | Path | BinaryIO
+
+LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "http", "https", "tcp")
+_FILE_URL = re.compile(r"\.(mp4|m4v|mov|mkv|webm|avi|gif)$")
+
+
+class Video(Protocol):
+    """An open source of frames; use it in a ``with`` statement."""
+
+    info: VideoInfo
+    num_lost: int
+
+    def frames(
+        self, *, start: int = 0, every: int = 1, size_px: tuple[int, int] | None = None
+    ) -> Iterator[Frame]:
+        """Frames in order; ``size_px`` (width, height) decodes straight to that size."""
+        ...
+
+    def frame_at(self, index: int, *, size_px: tuple[int, int] | None = None) -> Frame:
+        """The frame with this index, equal to the one ``frames`` gives."""
+        ...
+
+    def frame_at_time(self, time_s: float, *, size_px: tuple[int, int] | None = None) -> Frame:
+        """The frame a player shows at this time."""
+        ...
+
+    def frames_at(
+        self, indices: Sequence[int], *, size_px: tuple[int, int] | None = None
+    ) -> list[Frame]:
+        """The frames with these indices, in this order."""
+        ...
+
+    def close(self) -> None:
+        """Close the source."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        ...
+
+
+def open_video(
+    source: Source, *, strict: bool = True, picture_rate: Fraction = Fraction(25)
+) -> Video:
+    """Open a source of frames.
+
+    Args:
+        source: see the table above.
+        strict: a frame that cannot be decoded raises VideoError (after everything before it was
+            given out); False leaves it out and counts it in ``num_lost``.
+        picture_rate: frames a second of pictures, which have no clock of their own.
+
+    Raises:
+        VideoError: not there, no video in it, or not decodable; the message names the place.
+    """
+    if not isinstance(source, str | Path):
+        return ContainerVideo(partial(_rewound, source), "file object", strict=strict)
+    text = str(source)
+    scheme = text.partition("://")[0].lower() if "://" in text else ""
+    if text.isdigit() or (scheme in LIVE_SCHEMES and not _FILE_URL.search(text.partition("?")[0])):
+        return LiveVideo(text)
+    if scheme in LIVE_SCHEMES or (scheme == "file"):
+        return ContainerVideo(partial(str, text), text, strict=strict)
+    if scheme:
+        return ContainerVideo(partial(_open_remote, text), text, strict=strict)
+    return _open_path(Path(text), strict=strict, picture_rate=picture_rate)
+
+
+def _open_path(path: Path, *, strict: bool, picture_rate: Fraction) -> Video:
+    if path.is_dir():
+        return PictureVideo(pictures_in(path), str(path), rate=picture_rate, strict=strict)
+    if path.is_file():
+        if path.suffix.lower() in SUFFIXES:
+            return PictureVideo([path], str(path), rate=picture_rate, strict=strict)
+        return ContainerVideo(partial(str, path), str(path), strict=strict)
+    if set("*?[") & set(str(path)):
+        found = [Path(name) for name in glob.glob(str(path))]  # noqa: PTH207 - absolute patterns
+        found = [one for one in found if one.suffix.lower() in SUFFIXES]
+        found.sort(key=lambda one: natural_key(str(one)))
+        return PictureVideo(found, str(path), rate=picture_rate, strict=strict)
+    raise VideoError("no such file or folder", path=path)
+
+
+def _rewound(file: BinaryIO) -> BinaryIO:
+    file.seek(0)
+    return file
+
+
+def _open_remote(url: str) -> BinaryIO:
+    import fsspec
+
+    try:
+        opened = fsspec.open(url, "rb").open()
+    except (OSError, ValueError, ImportError) as error:
+        raise VideoError(f"cannot be opened: {error}", path=url) from error
+    return opened

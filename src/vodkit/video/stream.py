@@ -1,0 +1,256 @@
+"""Cameras and network streams: the newest frame, reconnection, and a count of what was dropped.
+
+A thread reads and decodes; the consumer takes the newest frames. A consumer that is too slow
+loses the oldest waiting frames, never the newest, and the number is known. A connection that
+breaks is made again with growing pauses; what the reading thread cannot mend reaches the
+consumer as VideoError, and every wait has an end.
+"""
+
+import platform
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+import av
+
+from vodkit.errors import SettingsError, VideoError
+from vodkit.records import Frame, VideoInfo
+from vodkit.video.container import to_rgb, words
+
+_CAMERAS = {"Linux": "v4l2", "Darwin": "avfoundation", "Windows": "dshow"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveSettings:
+    """Patience with a live source."""
+
+    max_waiting: int = 2
+    """frames that may wait for the consumer; older ones are dropped and counted"""
+    open_timeout_s: float = 10.0
+    """for one attempt to connect"""
+    read_timeout_s: float = 5.0
+    """without data for so long, the connection counts as broken"""
+    first_pause_s: float = 0.25
+    """before connecting again; doubled after each failure"""
+    longest_pause_s: float = 10.0
+    give_up_s: float = 60.0
+    """without a frame for so long, reading ends with VideoError"""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.max_waiting < 1:
+            raise SettingsError(f"max_waiting is {self.max_waiting}; allowed: 1 or more")
+        for name in ("open_timeout_s", "read_timeout_s", "first_pause_s", "give_up_s"):
+            if getattr(self, name) <= 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")
+
+
+class LiveVideo:
+    """A live source. ``frames`` can be taken once; there is no way back in time."""
+
+    num_lost = 0
+    """damage cannot be told from silence in a stream: see num_dropped and num_reconnects"""
+
+    def __init__(self, source: str, settings: LiveSettings | None = None) -> None:
+        """Connect; VideoError when that fails the first time."""
+        self._source = source
+        self._settings = settings or LiveSettings()
+        self._waiting: deque[Frame] = deque()
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._failure: VideoError | None = None
+        self._thread: threading.Thread | None = None
+        self.num_received = 0
+        self.num_dropped = 0
+        """frames that came but were never given out, because the consumer was busy"""
+        self.num_reconnects = 0
+        self._container: Any = self._connect()
+        stream = self._container.streams.video[0]
+        self.info = VideoInfo(
+            path=source,
+            width_px=stream.width,
+            height_px=stream.height,
+            rate=Fraction(stream.average_rate or stream.base_rate or 25),
+        )
+
+    def frames(
+        self, *, start: int = 0, every: int = 1, size_px: tuple[int, int] | None = None
+    ) -> Iterator[Frame]:
+        """Frames as they come. Indices count all frames received, so drops show as gaps."""
+        if self._thread is not None:
+            raise VideoError("a live source gives its frames once", path=self._source)
+        self._thread = threading.Thread(target=self._read, args=(size_px,), daemon=True)
+        self._thread.start()
+        while (frame := self._take()) is not None:
+            if frame.index >= start and (frame.index - start) % every == 0:
+                yield frame
+
+    def _take(self) -> Frame | None:
+        """The next waiting frame; None when the source was closed; the reader's error as such."""
+        with self._changed:
+            arrived = self._changed.wait_for(
+                lambda: self._waiting or self._failure or self._stopped,
+                timeout=self._settings.give_up_s + self._settings.open_timeout_s,
+            )
+            if self._waiting:
+                return self._waiting.popleft()
+            if self._failure is not None:
+                raise self._failure
+            if not arrived:
+                raise VideoError("no frame came", path=self._source)
+            return None
+
+    def _read(self, size_px: tuple[int, int] | None) -> None:
+        """The reading thread: frames in, reconnecting, until closed or hopeless."""
+        clock = _Clock()
+        pause_s, last_frame_at = self._settings.first_pause_s, time.monotonic()
+        while not self._stopped:
+            try:
+                for frame in self._decode(clock, size_px):
+                    self._put(frame)
+                    pause_s, last_frame_at = self._settings.first_pause_s, time.monotonic()
+            except (av.FFmpegError, VideoError) as error:
+                reason = str(error)
+            else:
+                reason = "the stream ended"
+            self._container.close()
+            if time.monotonic() - last_frame_at > self._settings.give_up_s:
+                return self._fail(f"no frame for {self._settings.give_up_s:g} s: {reason}", clock)
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopped, timeout=pause_s)
+            pause_s = min(pause_s * 2, self._settings.longest_pause_s)
+            clock.expect_jump()
+            self._reconnect()
+        return None
+
+    def _reconnect(self) -> None:
+        if self._stopped:
+            return
+        try:
+            self._container = self._connect()
+        except VideoError:
+            return  # the closed container fails at once, and the next pause is longer
+        self.num_reconnects += 1
+
+    def _decode(self, clock: "_Clock", size_px: tuple[int, int] | None) -> Iterator[Frame]:
+        stream = self._container.streams.video[0]
+        try:
+            for raw in self._container.decode(stream):
+                if self._stopped:
+                    return
+                pts_s = None if raw.pts is None else float(raw.pts * stream.time_base)
+                time_s = clock.time_s(pts_s)
+                image = to_rgb(raw, size_px or (raw.width, raw.height), time_s, self._source)
+                yield Frame(self.num_received, time_s, image, raw.width, raw.height)
+                self.num_received += 1
+        except (AssertionError, ValueError) as error:  # PyAV: reading a closed container
+            raise VideoError(f"not connected ({words(error)})", path=self._source) from error
+
+    def _put(self, frame: Frame) -> None:
+        with self._changed:
+            while len(self._waiting) >= self._settings.max_waiting:
+                self._waiting.popleft()
+                self.num_dropped += 1
+            self._waiting.append(frame)
+            self._changed.notify_all()
+
+    def _fail(self, message: str, clock: "_Clock") -> None:
+        with self._changed:
+            self._failure = VideoError(message, path=self._source, time_s=clock.last_s)
+            self._changed.notify_all()
+
+    def _connect(self) -> Any:
+        timeout = (self._settings.open_timeout_s, self._settings.read_timeout_s)
+        try:
+            if self._source.isdigit():
+                container = _open_camera(int(self._source), timeout)
+            else:
+                options = {"rtsp_transport": "tcp"} if self._source.startswith("rtsp") else {}
+                container = av.open(self._source, options=options, timeout=timeout)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise VideoError(f"cannot connect: {words(error)}", path=self._source) from error
+        if not container.streams.video:
+            container.close()
+            raise VideoError("has no video", path=self._source)
+        return container
+
+    def frame_at(self, index: int, *, size_px: tuple[int, int] | None = None) -> Frame:
+        """Not possible."""
+        self._no_way_back(index, size_px)
+
+    def frame_at_time(self, time_s: float, *, size_px: tuple[int, int] | None = None) -> Frame:
+        """Not possible."""
+        self._no_way_back(time_s, size_px)
+
+    def frames_at(
+        self, indices: Sequence[int], *, size_px: tuple[int, int] | None = None
+    ) -> list[Frame]:
+        """Not possible."""
+        self._no_way_back(indices, size_px)
+
+    def _no_way_back(self, *asked: object) -> NoReturn:
+        raise VideoError(f"is live; frames cannot be chosen ({asked[0]})", path=self._source)
+
+    def close(self) -> None:
+        """Stop the reading thread and disconnect."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(self._settings.open_timeout_s + self._settings.read_timeout_s)
+        self._container.close()
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        del kind, error, trace
+        self.close()
+
+
+class _Clock:
+    """The stream's clock, continued over reconnections by the time that really passed."""
+
+    def __init__(self) -> None:
+        self.last_s: float | None = None
+        self._offset_s = 0.0
+        self._jump = False
+        self._seen_at = time.monotonic()
+
+    def expect_jump(self) -> None:
+        """The connection broke: the next time may start anywhere."""
+        self._jump = True
+
+    def time_s(self, pts_s: float | None) -> float:
+        """Seconds since the first connection's zero; never goes backwards."""
+        now = time.monotonic()
+        passed_s = now - self._seen_at
+        if self.last_s is None:
+            self._offset_s = 0.0
+        elif self._jump and pts_s is not None:
+            self._offset_s = self.last_s + passed_s - pts_s
+        self._jump = False
+        guess_s = (self.last_s or 0.0) + passed_s
+        time_s = guess_s if pts_s is None else pts_s + self._offset_s
+        if self.last_s is not None and time_s <= self.last_s:
+            time_s = self.last_s + max(passed_s, 1e-3)  # the stream's clock stood still
+        self.last_s, self._seen_at = time_s, now
+        return time_s
+
+
+def _open_camera(number: int, timeout: tuple[float, float]) -> Any:
+    system = platform.system()
+    name = {"Linux": f"/dev/video{number}", "Windows": f"video={number}"}.get(system, str(number))
+    return av.open(name, format=_CAMERAS.get(system), timeout=timeout)

@@ -1,0 +1,77 @@
+"""Which frames a file has, and when each is shown, known without decoding any.
+
+A frame's index is the position of its packet's presentation time (pts) in the sorted list of
+all of them. So the index of a frame does not change when frames before it are damaged, and
+sequential and random reading agree by construction.
+"""
+
+from bisect import bisect_right
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import av
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The presentation times of all frames of a file, in ticks of its time base."""
+
+    pts: tuple[int, ...]
+    """sorted; one a frame"""
+    keyframes: tuple[tuple[int, int], ...]
+    """(pts, where to seek), sorted: frames that can be decoded without any before them"""
+    reliable: bool
+    """False: the container gives no usable times; frames are counted as they come out, time is
+    index / rate, and random access decodes from the start"""
+    num_missing: int = 0
+    """frames that the container's header declares beyond the end of the file (cut off)"""
+
+    def key_before(self, pts: int) -> tuple[int, int] | None:
+        """The last keyframe at or before ``pts``."""
+        position = bisect_right(self.keyframes, (pts, 1 << 62))
+        return self.keyframes[position - 1] if position else None
+
+
+def read_timeline(container: Any, stream: Any) -> Timeline:
+    """Demultiplex the whole file (no decoding) and note every frame's times."""
+    packets: list[tuple[int | None, int | None, bool]] = []
+    # A file that was cut off may end in an error: what was read so far is what there is.
+    with suppress(av.FFmpegError):
+        packets.extend(
+            (packet.pts, packet.dts, packet.is_keyframe)
+            for packet in container.demux(stream)
+            if packet.size > 0 and not packet.is_discard
+        )
+    timeline = _timeline(packets, container.format.name)
+    return replace(timeline, num_missing=_num_missing(stream, timeline))
+
+
+def _num_missing(stream: Any, timeline: Timeline) -> int:
+    """Declared frames that are not in the file.
+
+    A header may count frames that were never stored (AVI repeats a picture by storing nothing),
+    so a smaller number alone proves nothing; the file must also end before its declared end.
+    """
+    missing = int(stream.frames or 0) - len(timeline.pts)
+    if missing <= 0 or not timeline.pts or not stream.average_rate:
+        return 0
+    first_s, last_s = (float(pts * stream.time_base) for pts in (timeline.pts[0], timeline.pts[-1]))
+    if not timeline.reliable:
+        first_s, last_s = 0.0, float(len(timeline.pts) / stream.average_rate)
+    declared_s = float(stream.frames / stream.average_rate)
+    return missing if last_s - first_s + 2 / stream.average_rate < declared_s else 0
+
+
+def _timeline(packets: list[tuple[int | None, int | None, bool]], container_name: str) -> Timeline:
+    known = [pts for pts, _, _ in packets if pts is not None]
+    # AVI stores no presentation times; with B-frames the demuxer's guesses are out of order.
+    guessed = container_name == "avi" and known != sorted(known)
+    if len(known) < len(packets) or len(set(known)) < len(known) or guessed or not known:
+        return Timeline(tuple(range(len(packets))), (), reliable=False)
+    keys = sorted(
+        (pts, pts if dts is None else min(pts, dts))
+        for pts, dts, is_key in packets
+        if is_key and pts is not None
+    )
+    return Timeline(tuple(sorted(known)), tuple(keys), reliable=True)

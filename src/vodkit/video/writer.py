@@ -1,0 +1,144 @@
+"""H.264 mp4 that browsers play, with the original timing and sound; whole, or not there at all."""
+
+import errno
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import numpy as np
+
+from vodkit.arrays import ByteArray
+from vodkit.errors import InputError, OutputError
+from vodkit.video.container import words
+
+_TICKS = 90_000  # of the video's clock, a second: divides 24, 25, 30 and 30000/1001 evenly enough
+
+
+class VideoWriter:
+    """Writes pictures with their times; a context manager.
+
+    The file takes its name when it is closed without an error; until then it is
+    ``.NAME.part`` beside it, which is removed on error.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        width_px: int,
+        height_px: int,
+        rate: Fraction,
+        audio_from: Path | None = None,
+        quality: int = 23,
+    ) -> None:
+        """``quality`` is x264's crf: 18 looks lossless, 28 is small.
+
+        ``audio_from`` is a media file whose first sound track is taken over (as AAC). Odd sizes
+        are made even by repeating the last row or column.
+        """
+        self.path = path
+        self._part = path.with_name(f".{path.name}.part")
+        self._size = (width_px, height_px)
+        self._audio_from = audio_from
+        self._last_tick = -1
+        self._start_s: float | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._out: Any = av.open(
+                str(self._part), "w", format="mp4", options={"movflags": "+faststart"}
+            )
+        except (av.FFmpegError, OSError) as error:
+            raise OutputError(f"cannot write: {words(error)}", path=path) from error
+        self._stream: Any = self._out.add_stream("libx264", rate=rate)
+        self._stream.width, self._stream.height = width_px + width_px % 2, height_px + height_px % 2
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.options = {"crf": str(quality), "preset": "veryfast"}
+        self._stream.codec_context.time_base = Fraction(1, _TICKS)
+        self._sound: Any = None if audio_from is None else _add_sound(self._out, audio_from)
+
+    def write(self, image: ByteArray, time_s: float) -> None:
+        """Add one picture, (H, W, 3) uint8 RGB; times must increase. The first becomes time 0."""
+        height_px, width_px = image.shape[:2]
+        if (width_px, height_px) != self._size:
+            seen = f"picture is {width_px}x{height_px}"
+            allowed = f"allowed: {self._size[0]}x{self._size[1]}"
+            raise InputError(f"{self.path}: {seen}; {allowed}")
+        if self._start_s is None:
+            self._start_s = time_s
+        tick = round((time_s - self._start_s) * _TICKS)
+        if tick <= self._last_tick:
+            raise InputError(f"{self.path}: picture at {time_s:.6f} s is not after the one before")
+        self._last_tick = tick
+        odd = ((0, height_px % 2), (0, width_px % 2), (0, 0))
+        even = np.pad(image, odd, mode="edge") if (width_px | height_px) % 2 else image
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
+        frame.pts, frame.time_base = tick, Fraction(1, _TICKS)
+        self._mux(self._stream.encode(frame))
+
+    def _mux(self, packets: Any) -> None:
+        try:
+            for packet in packets:
+                self._out.mux(packet)
+        except (av.FFmpegError, OSError) as error:
+            full = getattr(error, "errno", 0) == errno.ENOSPC
+            reason = "no space left on the disk" if full else words(error)
+            raise OutputError(f"cannot write: {reason}", path=self.path) from error
+
+    def _finish(self) -> None:
+        self._mux(self._stream.encode())
+        if self._sound is not None and self._start_s is not None:
+            self._copy_sound()
+        try:
+            self._out.close()
+            self._part.replace(self.path)
+        except (av.FFmpegError, OSError) as error:
+            raise OutputError(f"cannot write: {words(error)}", path=self.path) from error
+
+    def _copy_sound(self) -> None:
+        """The sound from the first to the last picture, on the pictures' clock."""
+        assert self._start_s is not None
+        end_s = self._start_s + self._last_tick / _TICKS + 1 / float(self._stream.average_rate)
+        with av.open(str(self._audio_from)) as source:
+            resampler = av.AudioResampler("fltp", "stereo", self._sound.rate)
+            for raw in source.decode(audio=0):
+                if raw.time is None or not self._start_s <= raw.time < end_s:
+                    continue
+                start = round((raw.time - self._start_s) * self._sound.rate)
+                for i, sound in enumerate(resampler.resample(raw)):
+                    if i == 0:
+                        sound.pts, sound.time_base = start, Fraction(1, self._sound.rate)
+                    self._mux(self._sound.encode(sound))
+            self._mux(self._sound.encode())
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish the file; on error leave nothing behind."""
+        del error, trace
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._out.close()
+            self._part.unlink(missing_ok=True)
+
+
+def _add_sound(out: Any, source: Path) -> Any:
+    """A sound track in ``out`` for the first one of ``source``; None where it has none."""
+    try:
+        with av.open(str(source)) as media:
+            rate = media.streams.audio[0].rate if media.streams.audio else None
+    except (av.FFmpegError, OSError) as error:
+        raise InputError(f"{source}: its sound cannot be read: {words(error)}") from error
+    if rate is None:
+        return None
+    return out.add_stream("aac", rate=rate, layout="stereo")
