@@ -46,8 +46,11 @@ def near(a_xyxy: FloatArray, b_xyxy: FloatArray, *, buffer: float = 0.0) -> Pair
     return Pairs(*np.nonzero(meet))
 
 
-def buffered(boxes_xyxy: FloatArray, buffer: float) -> FloatArray:
-    """Boxes larger by ``buffer`` of width and height on each side (C-BIoU, arXiv 2211.14317)."""
+def buffered(boxes_xyxy: FloatArray, buffer: float | FloatArray) -> FloatArray:
+    """Boxes larger by ``buffer`` of width and height on each side (C-BIoU, arXiv 2211.14317).
+
+    ``buffer`` is one number, or one for each box (N, 1).
+    """
     grow = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]) * buffer
     return np.concatenate([boxes_xyxy[:, :2] - grow, boxes_xyxy[:, 2:] + grow], axis=1)
 

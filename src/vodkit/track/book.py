@@ -27,6 +27,7 @@ _COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {
     "cov": ((3, 4), np.float64),
     "born_s": ((), np.float64),
     "seen_s": ((), np.float64),
+    "excused_s": ((), np.float64),
     "hits": ((), np.int64),
     "missed": ((), np.int64),
     "hider": ((), np.int64),
@@ -55,6 +56,8 @@ class Book:
     born_s: FloatArray
     seen_s: FloatArray
     """time of the last observation"""
+    excused_s: FloatArray
+    """when it was last observed, or hidden behind something known"""
     hits: IntArray
     """number of observations"""
     missed: IntArray
@@ -75,7 +78,7 @@ class Book:
     looks: FloatArray
     """(N, D) running mean of the embeddings"""
 
-    def __init__(self, *, vote_memory_s: float, look_memory: float = 0.9) -> None:
+    def __init__(self, *, vote_memory_s: float = 2.0, look_memory: float = 0.9) -> None:
         """An empty book before the first frame."""
         for name, (shape, dtype) in _COLUMNS.items():
             setattr(self, name, np.zeros((0, *shape), dtype))
@@ -119,6 +122,14 @@ class Book:
         self._note(rows, seen, mean, cov)
         self.hits[rows] += 1
 
+    def restart(self, pairs: Pairs, found: Found, motion: Motion) -> None:
+        """Like ``observe`` for tracks of which nobody knows how they got there."""
+        self.observe(pairs, found, motion, reupdate=False)
+        fresh = kalman.start(found.boxes_xyxy[pairs.cols], motion)
+        self.mean[pairs.rows], self.cov[pairs.rows] = fresh
+        self.seen_mean[pairs.rows], self.seen_cov[pairs.rows] = fresh
+        self.past_s[pairs.rows, 1:] = -np.inf
+
     def _walk_again(
         self, rows: IntArray, seen: Found, mean: FloatArray, cov: FloatArray, motion: Motion
     ) -> None:
@@ -144,7 +155,7 @@ class Book:
         self.past_xyxy[rows, 0] = seen.boxes_xyxy
         self.past_s[rows, 1:] = self.past_s[rows, :-1]
         self.past_s[rows, 0] = self.now_s
-        self.seen_s[rows] = self.now_s
+        self.seen_s[rows] = self.excused_s[rows] = self.now_s
         self.missed[rows] = 0
         self.hider[rows] = 0
 
@@ -189,6 +200,33 @@ class Book:
         if not mask.all():
             for name in _COLUMNS:
                 setattr(self, name, getattr(self, name)[mask])
+
+    def clear(self) -> None:
+        """Forget all tracks; the clock and the counter of ids go on."""
+        self.keep(np.zeros(len(self), bool))
+
+    def warp(self, affine: FloatArray | None) -> None:
+        """Move everything by the camera's motion (2, 3): a turn, a zoom and a shift; None: none."""
+        if affine is None or len(self) == 0:
+            return
+        turn, shift = affine[:, :2], affine[:, 2]
+        zoom = float(np.sqrt(abs(np.linalg.det(turn))))
+        for mean in (self.mean, self.seen_mean):
+            mean[:, :2] = mean[:, :2] @ turn.T + shift
+            mean[:, 4:6] = mean[:, 4:6] @ turn.T
+            mean[:, [2, 3, 6, 7]] *= zoom
+        self.cov *= zoom**2
+        self.seen_cov *= zoom**2
+        for boxes in (self.seen_xyxy, self.past_xyxy):
+            centre = (boxes[..., :2] + boxes[..., 2:]) / 2
+            half = (boxes[..., 2:] - boxes[..., :2]) / 2 * zoom
+            centre = centre @ turn.T + shift
+            boxes[..., :2], boxes[..., 2:] = centre - half, centre + half
+
+    def observed_before(self, span_s: float) -> FloatArray:
+        """The boxes (N, 4) observed about ``span_s`` before the last observation."""
+        late = np.abs(self.past_s - (self.seen_s[:, None] - span_s))
+        return self.past_xyxy[np.arange(len(self)), late.argmin(axis=1)]
 
     def _widen(self, name: str, width: int) -> None:
         column = getattr(self, name)

@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
-from vodkit.boxes import iou_pairs
+from vodkit.arrays import FloatArray
 from vodkit.errors import SettingsError
 from vodkit.records import Detections, Frame, Tracks
-from vodkit.track.assign import Pairs, match, near
-from vodkit.track.base import Found, arrange
+from vodkit.track.base import arrange
 from vodkit.track.book import Book
-from vodkit.track.kalman import Motion, boxes_of
+from vodkit.track.kalman import Motion
 from vodkit.track.life import Life, Status, expire, give_out, promote
+from vodkit.track.rounds import by_overlap, without
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +37,6 @@ class ByteTrackSettings:
     """least IoU times score for tracks that are not confirmed"""
     class_aware: bool = True
     """an object of one class is never taken for one of another"""
-    vote_memory_s: float = 2.0
-    """how long an observed class counts"""
     motion: Motion = field(default_factory=Motion)
     life: Life = field(default_factory=Life)
 
@@ -58,7 +55,7 @@ class ByteTrack:
     def __init__(self, settings: ByteTrackSettings | None = None) -> None:
         """A tracker for one video."""
         self.settings = settings or ByteTrackSettings()
-        self.book = Book(vote_memory_s=self.settings.vote_memory_s)
+        self.book = Book()
 
     def step(
         self, frame: Frame, detections: Detections, *, embeddings: FloatArray | None = None
@@ -72,36 +69,28 @@ class ByteTrack:
         strong = np.flatnonzero(found.scores >= s.high)
         weak = np.flatnonzero(found.scores < s.high)
         known = np.flatnonzero(book.status != Status.TENTATIVE)
-        first = self._match(found, known, strong, s.match_iou, fuse=True)
-        left = np.setdiff1d(known, first.rows)
+        aware = s.class_aware
+        first = by_overlap(
+            book, found, known, strong, least=s.match_iou, class_aware=aware, times_score=True
+        )
+        left = without(known, first.rows)
         left = left[book.status[left] == Status.CONFIRMED]
-        second = self._match(found, left, weak, s.weak_iou, fuse=False)
-        strong = np.setdiff1d(strong, first.cols)
+        second = by_overlap(book, found, left, weak, least=s.weak_iou, class_aware=aware)
+        strong = without(strong, first.cols)
         young = np.flatnonzero(book.status == Status.TENTATIVE)
-        third = self._match(found, young, strong, s.tentative_iou, fuse=True)
+        third = by_overlap(
+            book, found, young, strong, least=s.tentative_iou, class_aware=aware, times_score=True
+        )
         for pairs in (first, second, third):
             book.observe(pairs, found, s.motion, reupdate=False)
-        strong = np.setdiff1d(strong, third.cols)
+        strong = without(strong, third.cols)
         book.open(strong[found.scores[strong] >= s.new], found, s.motion)
         promote(book, s.life)
         return give_out(book, s.life)
 
-    def _match(
-        self, found: Found, rows: IntArray, cols: IntArray, least: float, *, fuse: bool
-    ) -> Pairs:
-        boxes = boxes_of(self.book.mean[rows])
-        pairs = near(boxes, found.boxes_xyxy[cols])
-        overlap = iou_pairs(boxes[pairs.rows], found.boxes_xyxy[cols[pairs.cols]])
-        pairs = Pairs(rows[pairs.rows], cols[pairs.cols])
-        gain = overlap * found.scores[pairs.cols] if fuse else overlap
-        good = gain >= least
-        if self.settings.class_aware:
-            good &= self.book.labels[pairs.rows] == found.labels[pairs.cols]
-        return match(pairs.where(good), gain[good])
-
     def notice_cut(self) -> None:
         """A new shot begins: all tracks end."""
-        self.book.keep(np.zeros(len(self.book), bool))
+        self.book.clear()
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """All that the tracker knows."""

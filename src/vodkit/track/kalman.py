@@ -28,6 +28,8 @@ class Motion:
 
     acceleration: float = 1.0
     """unforeseen change of the centre's velocity, in sizes/s per sqrt(s)"""
+    wander: float = 0.3
+    """unforeseen change of the centre's position (gait, shaking camera), in sizes per sqrt(s)"""
     size_acceleration: float = 0.3
     """the same for width and height"""
     centre_noise: float = 0.06
@@ -74,14 +76,16 @@ def predict(
     fade = np.exp(-dt_s / tau)
     reach = tau * (1 - fade)  # the way at unit velocity; dt_s where nothing fades
     noise = np.array([motion.acceleration] * 2 + [motion.size_acceleration] * 2)
-    q = (sizes_px(mean) * noise) ** 2
+    size = sizes_px(mean)
+    q = (size * noise) ** 2
+    restless = (size * motion.wander * np.array([1.0, 1.0, 0.5, 0.5])) ** 2 * dt_s
     later = np.empty_like(mean)
     later[:, :4] = mean[:, :4] + mean[:, 4:] * reach
     later[:, 4:] = mean[:, 4:] * fade
     np.maximum(later[:, 2:4], 0, out=later[:, 2:4])
     position, both, velocity = cov[:, 0], cov[:, 1], cov[:, 2]
     wider = np.empty_like(cov)
-    wider[:, 0] = position + reach * (2 * both + reach * velocity) + q * (dt_s**3 / 3)
+    wider[:, 0] = position + reach * (2 * both + reach * velocity) + q * (dt_s**3 / 3) + restless
     wider[:, 1] = fade * (both + reach * velocity) + q * (dt_s**2 / 2)
     wider[:, 2] = fade**2 * velocity + q * dt_s
     return later, wider

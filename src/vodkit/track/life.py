@@ -4,6 +4,8 @@
 
 A track is OCCLUDED while something explains why it is not seen (another object stands in front),
 LOST while nothing does. What is given out for a track that is not seen is its predicted box.
+A track is AWAY when it has left the picture, or when a new shot began: it comes back only if
+something looks like it, and only if ``away_s`` lets it; else it is forgotten.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,6 +28,7 @@ class Status(IntEnum):
     CONFIRMED = 1
     OCCLUDED = 2
     LOST = 3
+    AWAY = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,9 @@ class Life:
     """the same while something stands in front of it"""
     left_s: float = 0.2
     """the same when it has left the picture"""
+    away_s: float = 0.0
+    """what has left the picture, or was there before a cut, can come back for this long if it
+    looks the same (needs embeddings); 0: who comes in is new"""
     coast_s: float = 0.5
     """predicted boxes of lost tracks are given out for this long; 0: never"""
     coast_occluded_s: float = 2.0
@@ -71,11 +77,21 @@ def expire(book: Book, life: Life, frame: Frame) -> None:
     """Forget the tracks whose time is over; call it after the clock moved, before matching."""
     if len(book) == 0 or not (book.missed > 1).any():
         return
-    unseen_s = book.now_s - book.seen_s
-    limit_s = np.array([life.tentative_s, life.lost_s, life.occluded_s, life.lost_s])[book.status]
     left = inside(boxes_of(book.mean), frame) < 0.5
-    limit_s = np.where(left, np.minimum(limit_s, life.left_s), limit_s)
-    book.keep((book.missed <= 1) | (unseen_s <= limit_s))
+    left &= (book.missed > 1) & (book.status != Status.TENTATIVE) & (book.status != Status.AWAY)
+    left &= book.now_s - book.excused_s > life.left_s
+    book.status[left] = Status.AWAY
+    limits_s = (life.tentative_s, life.lost_s, life.occluded_s, life.lost_s, life.away_s)
+    over = book.now_s - book.excused_s > np.array(limits_s)[book.status]
+    over |= book.now_s - book.seen_s > max(life.occluded_s, life.lost_s, life.away_s)
+    over |= left & (life.away_s == 0)
+    book.keep((book.missed <= 1) | ~over)
+
+
+def send_away(book: Book, life: Life) -> None:
+    """All tracks go AWAY, as at a cut; those that nothing could be recognised by are forgotten."""
+    book.keep((book.status != Status.TENTATIVE) & (life.away_s > 0) & book.looks.any(axis=1))
+    book.status[:] = Status.AWAY
 
 
 def promote(book: Book, life: Life) -> None:
@@ -83,9 +99,9 @@ def promote(book: Book, life: Life) -> None:
     seen = book.missed == 0
     known = book.status != Status.TENTATIVE
     known |= (book.hits >= 2) & (book.seen_s - book.born_s >= life.confirm_s)
-    book.status = np.where(
-        known, np.where(seen, Status.CONFIRMED, Status.LOST), Status.TENTATIVE
-    ).astype(np.uint8)
+    unseen = np.where(book.status == Status.AWAY, Status.AWAY, Status.LOST)
+    status = np.where(known, np.where(seen, Status.CONFIRMED, unseen), Status.TENTATIVE)
+    book.status = status.astype(np.uint8)
 
 
 def give_out(book: Book, life: Life, *, shown: BoolArray | None = None) -> Tracks:
@@ -95,7 +111,7 @@ def give_out(book: Book, life: Life, *, shown: BoolArray | None = None) -> Track
     """
     seen = book.missed == 0
     unseen_s = np.where(seen, 0, book.now_s - book.seen_s)
-    limit_s = np.array([-1, life.coast_s, life.coast_occluded_s, life.coast_s])[book.status]
+    limit_s = np.array([-1, 0, life.coast_occluded_s, life.coast_s, -1])[book.status]
     coasting = ~seen & (unseen_s <= limit_s)
     if shown is not None:
         coasting &= shown

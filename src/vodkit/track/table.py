@@ -6,12 +6,21 @@ from typing import Any
 from vodkit.lookup import pick
 from vodkit.settings import load
 from vodkit.track.base import Tracker
+from vodkit.track.botsort import BotSort, BotSortSettings
 from vodkit.track.bytetrack import ByteTrack, ByteTrackSettings
+from vodkit.track.ocsort import OcSort, OcSortSettings
+from vodkit.track.roboflow import RoboflowSettings, RoboflowTracker
+from vodkit.track.sort import Sort, SortSettings
+from vodkit.track.vodkit import VodkitSettings, VodkitTracker
 
 # name: (tracker, its settings). One line a tracker; see docs/add-a-tracker.md.
 TRACKERS: dict[str, tuple[Any, Any]] = {
-    "vodkit": (ByteTrack, ByteTrackSettings),
+    "vodkit": (VodkitTracker, VodkitSettings),
     "bytetrack": (ByteTrack, ByteTrackSettings),
+    "sort": (Sort, SortSettings),
+    "ocsort": (OcSort, OcSortSettings),
+    "botsort": (BotSort, BotSortSettings),
+    "roboflow": (RoboflowTracker, RoboflowSettings),
 }
 
 

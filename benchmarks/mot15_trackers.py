@@ -1,0 +1,164 @@
+"""HOTA, MOTA and IDF1 of every tracker on six MOT15 sequences with their public detections.
+
+Measured by TrackEval with its MOT15 rules (only truth with conf != 0, no classes), combined over
+the sequences. One set of defaults for all of them; the sequences are test data.
+
+    python benchmarks/mot15_trackers.py [--peers] [NAME ...] [--set life.lost_s=2 ...]
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from vodkit.records import Detections, Frame, State, Tracks, TrackTable
+from vodkit.track.life import backfill
+from vodkit.track.table import TRACKERS, make_tracker
+
+DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "sequences" / "mot15"
+
+
+class Sequence:
+    """One sequence: its frames without pixels, and what the public detector found in them."""
+
+    def __init__(self, folder: Path) -> None:
+        info = dict(
+            line.split("=", 1)
+            for line in (folder / "seqinfo.ini").read_text().splitlines()
+            if "=" in line
+        )
+        self.name = folder.name
+        self.folder = folder
+        self.rate = float(info["frameRate"])
+        self.num_frames = int(info["seqLength"])
+        self.size_px = int(info["imWidth"]), int(info["imHeight"])
+        self.found = np.loadtxt(folder / "det" / "det.txt", delimiter=",", ndmin=2)
+        self.truth = np.loadtxt(folder / "gt" / "gt.txt", delimiter=",", ndmin=2)
+
+    def steps(self) -> Iterator[tuple[Frame, Detections]]:
+        """Every frame with its detections."""
+        width, height = self.size_px
+        for index in range(self.num_frames):
+            rows = self.found[self.found[:, 0] == index + 1]
+            boxes = np.concatenate([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]], axis=1)
+            scores = np.clip(rows[:, 6], 0, 1)
+            frame = Frame.unseen(index, index / self.rate, width_px=width, height_px=height)
+            yield frame, Detections(boxes, scores, np.zeros(len(rows), int))
+
+
+def sequences() -> list[Sequence]:
+    return [Sequence(folder) for folder in sorted(DATA.iterdir()) if folder.is_dir()]
+
+
+def follow(sequence: Sequence, tracker) -> list[tuple[Frame, Detections, Tracks]]:
+    """All steps of one sequence, with first detections back-filled as files have them."""
+    steps = ((f, d, tracker.step(f, d)) for f, d in sequence.steps())
+    return list(backfill(steps))
+
+
+def table_of(steps: list[tuple[Frame, Detections, Tracks]]) -> TrackTable:
+    return TrackTable.from_frames(
+        [(frame.index, frame.time_s, tracks) for frame, _, tracks in steps]
+    )
+
+
+def mot_rows(table: TrackTable, states: tuple[State, ...]) -> np.ndarray:
+    """Lines of a MOTChallenge file."""
+    table = table[np.isin(table.states, states)]
+    box = table.boxes_xyxy
+    ones = np.full((len(table), 3), -1.0)
+    return np.column_stack(
+        [table.frames + 1, table.ids, box[:, :2], box[:, 2:] - box[:, :2], table.scores, ones]
+    )
+
+
+def score(results: dict[str, np.ndarray]) -> dict[str, float]:
+    """Combined HOTA, MOTA, IDF1, ... of MOT rows by sequence, by TrackEval."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        import trackeval
+
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "ours" / "data"
+            out.mkdir(parents=True)
+            for name, rows in results.items():
+                np.savetxt(out / f"{name}.txt", rows, delimiter=",", fmt="%.6g")
+            dataset = trackeval.datasets.MotChallenge2DBox(
+                {
+                    "GT_FOLDER": str(DATA),
+                    "TRACKERS_FOLDER": folder,
+                    "BENCHMARK": "MOT15",
+                    "SPLIT_TO_EVAL": "train",
+                    "TRACKERS_TO_EVAL": ["ours"],
+                    "SKIP_SPLIT_FOL": True,
+                    "SEQ_INFO": {s.name: s.num_frames for s in sequences() if s.name in results},
+                    "GT_LOC_FORMAT": "{gt_folder}/{seq}/gt/gt.txt",
+                    "PRINT_CONFIG": False,
+                }
+            )
+            metrics = [
+                trackeval.metrics.HOTA(),
+                trackeval.metrics.CLEAR({"PRINT_CONFIG": False}),
+                trackeval.metrics.Identity({"PRINT_CONFIG": False}),
+            ]
+            evaluator = trackeval.Evaluator(
+                {
+                    "PRINT_CONFIG": False,
+                    "PRINT_RESULTS": False,
+                    "OUTPUT_SUMMARY": False,
+                    "OUTPUT_DETAILED": False,
+                    "PLOT_CURVES": False,
+                    "TIME_PROGRESS": False,
+                    "OUTPUT_EMPTY_CLASSES": False,
+                    "LOG_ON_ERROR": None,
+                    "BREAK_ON_ERROR": True,
+                }  # fmt: skip
+            )
+            found = evaluator.evaluate([dataset], metrics)[0]["MotChallenge2DBox"]["ours"]
+    return _numbers(found)
+
+
+def _numbers(found) -> dict[str, float]:
+    total = found["COMBINED_SEQ"]["pedestrian"]
+    numbers = {name: 100 * float(total["HOTA"][name].mean()) for name in ("HOTA", "DetA", "AssA")}
+    numbers |= {"MOTA": 100 * float(total["CLEAR"]["MOTA"])}
+    numbers |= {"IDF1": 100 * float(total["Identity"]["IDF1"])}
+    numbers |= {"IDSW": float(total["CLEAR"]["IDSW"]), "FP": float(total["CLEAR"]["CLR_FP"])}
+    for name in sorted(found):
+        if name != "COMBINED_SEQ":
+            hota = found[name]["pedestrian"]["HOTA"]["HOTA"].mean()
+            numbers[f"HOTA {name}"] = 100 * float(hota)
+    return {name: round(value, 2) for name, value in numbers.items()}
+
+
+def measure(name: str, words: list[str]) -> dict[str, dict[str, float]]:
+    """A tracker's scores, without and with its predicted boxes."""
+    tables = {s.name: table_of(follow(s, make_tracker(name, words))) for s in sequences()}
+    kinds = {
+        "observed": (State.OBSERVED,),
+        "with predicted": (State.OBSERVED, State.PREDICTED),
+    }
+    return {
+        kind: score({seq: mot_rows(table, states) for seq, table in tables.items()})
+        for kind, states in kinds.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=[])
+    parser.add_argument("--set", action="append", default=[], dest="words")
+    options = parser.parse_args()
+    for name in options.names or TRACKERS:
+        for kind, numbers in measure(name, options.words).items():
+            print(json.dumps({"tracker": name, "boxes": kind, **numbers}))
+
+
+if __name__ == "__main__":
+    main()

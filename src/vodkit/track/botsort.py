@@ -1,0 +1,118 @@
+"""BoT-SORT: ByteTrack with the camera's motion taken out, and looks (Aharon et al. 2022).
+
+Paper: arXiv 2206.14651. The camera's motion is used where frames have pixels, looks where
+embeddings are given; without both it is ByteTrack with its own thresholds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vodkit.arrays import FloatArray, IntArray
+from vodkit.boxes import iou_pairs
+from vodkit.errors import SettingsError
+from vodkit.records import Detections, Frame, Tracks
+from vodkit.track.assign import Pairs, near
+from vodkit.track.base import Found, arrange
+from vodkit.track.book import Book
+from vodkit.track.camera_motion import CameraMotion
+from vodkit.track.kalman import Motion, boxes_of
+from vodkit.track.life import Life, Status, expire, give_out, promote
+from vodkit.track.rounds import by_overlap, look_alike, settle, without
+
+
+@dataclass(frozen=True, kw_only=True)
+class BotSortSettings:
+    """Settings of BoT-SORT."""
+
+    high: float = 0.6
+    """detections of this score take part in the first round"""
+    low: float = 0.1
+    """detections below this score are not looked at"""
+    new: float = 0.7
+    """a new track begins with at least this score"""
+    match_iou: float = 0.2
+    """least IoU times score in the first round"""
+    weak_iou: float = 0.5
+    """least IoU in the second round"""
+    min_likeness: float = 0.75
+    """looks speak for a pair only above this cosine"""
+    min_looks_iou: float = 0.05
+    """and only where the boxes overlap at least this much"""
+    camera_motion: bool = True
+    """take the camera's own motion out, where frames have pixels"""
+    class_aware: bool = True
+    """an object of one class is never taken for one of another"""
+    motion: Motion = field(default_factory=Motion)
+    life: Life = field(default_factory=Life)
+
+    def __post_init__(self) -> None:
+        """Check ranges and order."""
+        for name in ("high", "low", "new", "match_iou", "weak_iou", "min_likeness"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
+        if self.low > self.high:
+            raise SettingsError(f"low is {self.low}; allowed: up to high ({self.high})")
+
+
+class BotSort:
+    """See the module; satisfies base.Tracker."""
+
+    def __init__(self, settings: BotSortSettings | None = None) -> None:
+        """A tracker for one video."""
+        self.settings = settings or BotSortSettings()
+        self.book = Book()
+        self.camera = CameraMotion()
+
+    def step(
+        self, frame: Frame, detections: Detections, *, embeddings: FloatArray | None = None
+    ) -> Tracks:
+        """Who is in ``frame``."""
+        book, s = self.book, self.settings
+        found = arrange(detections, embeddings, min_score=s.low)
+        book.advance(frame, s.motion)
+        if s.camera_motion:
+            book.warp(self.camera.step(frame, found.boxes_xyxy))
+        expire(book, s.life, frame)
+        strong = np.flatnonzero(found.scores >= s.high)
+        weak = np.flatnonzero(found.scores < s.high)
+        known = np.flatnonzero(book.status != Status.TENTATIVE)
+        first = self._with_looks(found, known, strong)
+        left = without(known, first.rows)
+        left = left[book.status[left] == Status.CONFIRMED]
+        second = by_overlap(book, found, left, weak, least=s.weak_iou, class_aware=s.class_aware)
+        strong = without(strong, first.cols)
+        third = self._with_looks(found, np.flatnonzero(book.status == Status.TENTATIVE), strong)
+        for pairs in (first, second, third):
+            book.observe(pairs, found, s.motion, reupdate=False)
+        strong = without(strong, third.cols)
+        book.open(strong[found.scores[strong] >= s.new], found, s.motion)
+        promote(book, s.life)
+        return give_out(book, s.life)
+
+    def _with_looks(self, found: Found, rows: IntArray, cols: IntArray) -> Pairs:
+        """Match by the better of overlap (times score) and looks."""
+        book, s = self.book, self.settings
+        boxes, seen = boxes_of(book.mean[rows]), found.boxes_xyxy[cols]
+        r, c = near(boxes, seen)
+        overlap = iou_pairs(boxes[r], seen[c])
+        pairs = Pairs(rows[r], cols[c])
+        alike = look_alike(book, found, pairs)
+        alike = np.where((alike >= s.min_likeness) & (overlap >= s.min_looks_iou), alike, 0)
+        gain = np.maximum(overlap * found.scores[pairs.cols], alike)
+        return settle(book, found, pairs, gain, gain >= s.match_iou, class_aware=s.class_aware)
+
+    def notice_cut(self) -> None:
+        """A new shot begins: all tracks end."""
+        self.book.clear()
+        self.camera.forget()
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """All that the tracker knows."""
+        return self.book.state_dict() | self.camera.state_dict()
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where ``state_dict`` was taken."""
+        self.book.load_state(state)
+        self.camera.load_state(state)

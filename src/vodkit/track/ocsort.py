@@ -1,0 +1,112 @@
+"""OC-SORT: trust observations more than the filter (Cao et al. 2023, arXiv 2203.14360).
+
+Three parts: momentum of observations speaks in the matching (OCM), a track that comes back has
+its filter walked again along a straight line (ORU), and what did not match where it was expected
+is looked for where it was last seen (OCR).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vodkit.arrays import FloatArray, IntArray
+from vodkit.boxes import iou_pairs
+from vodkit.errors import SettingsError
+from vodkit.records import Detections, Frame, Tracks
+from vodkit.track.assign import Pairs, direction_agreement, near
+from vodkit.track.base import Found, arrange
+from vodkit.track.book import Book
+from vodkit.track.kalman import Motion, boxes_of
+from vodkit.track.life import Life, expire, give_out, promote
+from vodkit.track.rounds import by_overlap, settle, without
+
+
+@dataclass(frozen=True, kw_only=True)
+class OcSortSettings:
+    """Settings of OC-SORT."""
+
+    score: float = 0.5
+    """detections below this score are not looked at"""
+    match_iou: float = 0.3
+    """least IoU of a track with its detection"""
+    momentum: float = 0.2
+    """weight of the direction of movement against the IoU"""
+    momentum_s: float = 0.1
+    """directions are taken over this time"""
+    class_aware: bool = True
+    """an object of one class is never taken for one of another"""
+    motion: Motion = field(default_factory=Motion)
+    life: Life = field(default_factory=Life)
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("score", "match_iou", "momentum"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
+        if not self.momentum_s > 0:
+            raise SettingsError(f"momentum_s is {self.momentum_s}; allowed: above 0")
+
+
+class OcSort:
+    """See the module; satisfies base.Tracker."""
+
+    def __init__(self, settings: OcSortSettings | None = None) -> None:
+        """A tracker for one video."""
+        self.settings = settings or OcSortSettings()
+        self.book = Book()
+
+    def step(
+        self, frame: Frame, detections: Detections, *, embeddings: FloatArray | None = None
+    ) -> Tracks:
+        """Who is in ``frame``; embeddings are not used."""
+        del embeddings
+        book, s = self.book, self.settings
+        found = arrange(detections, None, min_score=s.score)
+        book.advance(frame, s.motion)
+        expire(book, s.life, frame)
+        rows, cols = np.arange(len(book)), np.arange(len(found.scores))
+        first = self._with_momentum(found, rows, cols)
+        rows, cols = without(rows, first.rows), without(cols, first.cols)
+        second = by_overlap(
+            book, found, rows, cols, least=s.match_iou, class_aware=s.class_aware,
+            boxes_xyxy=book.seen_xyxy[rows],
+        )  # fmt: skip
+        for pairs in (first, second):
+            book.observe(pairs, found, s.motion, reupdate=True)
+        book.open(without(cols, second.cols), found, s.motion)
+        promote(book, s.life)
+        return give_out(book, s.life)
+
+    def _with_momentum(self, found: Found, rows: IntArray, cols: IntArray) -> Pairs:
+        """Match by IoU and by whether the way to the detection goes on as it went so far."""
+        book, s = self.book, self.settings
+        boxes, seen = boxes_of(book.mean), found.boxes_xyxy
+        r, c = near(boxes, seen)
+        overlap = iou_pairs(boxes[r], seen[c])
+        was = book.observed_before(s.momentum_s)
+        straight = direction_agreement(
+            _centres(was[r]), _centres(book.seen_xyxy[r]), _centres(seen[c])
+        )
+        gain = overlap + s.momentum * straight * found.scores[c]
+        good = overlap >= s.match_iou
+        return settle(
+            book, found, Pairs(rows[r], cols[c]), np.maximum(gain, 1e-6), good,
+            class_aware=s.class_aware,
+        )  # fmt: skip
+
+    def notice_cut(self) -> None:
+        """A new shot begins: all tracks end."""
+        self.book.clear()
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """All that the tracker knows."""
+        return self.book.state_dict()
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where ``state_dict`` was taken."""
+        self.book.load_state(state)
+
+
+def _centres(boxes_xyxy: FloatArray) -> FloatArray:
+    return (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2

@@ -1,0 +1,77 @@
+"""SORT: a Kalman filter, IoU and the Hungarian method (Bewley et al. 2016, arXiv 1602.00763).
+
+The simplest tracker there is, as a baseline: an object that is not seen is forgotten at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vodkit.arrays import FloatArray
+from vodkit.errors import SettingsError
+from vodkit.records import Detections, Frame, Tracks
+from vodkit.track.base import arrange
+from vodkit.track.book import Book
+from vodkit.track.kalman import Motion
+from vodkit.track.life import Life, expire, give_out, promote
+from vodkit.track.rounds import by_overlap, without
+
+
+@dataclass(frozen=True, kw_only=True)
+class SortSettings:
+    """Settings of SORT."""
+
+    score: float = 0.5
+    """detections below this score are not looked at"""
+    match_iou: float = 0.3
+    """least IoU of a track with its detection"""
+    class_aware: bool = True
+    """an object of one class is never taken for one of another"""
+    motion: Motion = field(default_factory=Motion)
+    life: Life = field(
+        default_factory=lambda: Life(lost_s=0.1, occluded_s=0.1, coast_s=0, coast_occluded_s=0)
+    )
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("score", "match_iou"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
+
+
+class Sort:
+    """See the module; satisfies base.Tracker."""
+
+    def __init__(self, settings: SortSettings | None = None) -> None:
+        """A tracker for one video."""
+        self.settings = settings or SortSettings()
+        self.book = Book()
+
+    def step(
+        self, frame: Frame, detections: Detections, *, embeddings: FloatArray | None = None
+    ) -> Tracks:
+        """Who is in ``frame``; embeddings are not used."""
+        del embeddings
+        book, s = self.book, self.settings
+        found = arrange(detections, None, min_score=s.score)
+        book.advance(frame, s.motion)
+        expire(book, s.life, frame)
+        rows, cols = np.arange(len(book)), np.arange(len(found.scores))
+        pairs = by_overlap(book, found, rows, cols, least=s.match_iou, class_aware=s.class_aware)
+        book.observe(pairs, found, s.motion, reupdate=False)
+        book.open(without(cols, pairs.cols), found, s.motion)
+        promote(book, s.life)
+        return give_out(book, s.life)
+
+    def notice_cut(self) -> None:
+        """A new shot begins: all tracks end."""
+        self.book.clear()
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """All that the tracker knows."""
+        return self.book.state_dict()
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where ``state_dict`` was taken."""
+        self.book.load_state(state)

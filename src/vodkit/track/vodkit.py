@@ -1,0 +1,187 @@
+"""The default tracker: one matching by motion, shape and looks, and occlusion as a state.
+
+Strong detections are matched to all tracks at once. Each track claims a region as wide as its
+position is uncertain, so an object that was hidden for a while is looked for further away, but has
+to be of the right height (after C-BIoU and Hybrid-SORT, whose parts are in ``assign``). Weak
+detections then go to tracks that expect somebody there (ByteTrack). What is still unseen is asked
+why: something in front, out of the picture, or unknown.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vodkit.arrays import BoolArray, FloatArray, IntArray
+from vodkit.boxes import iou, iou_pairs
+from vodkit.errors import SettingsError
+from vodkit.records import Detections, Frame, Tracks
+from vodkit.track.assign import Pairs, buffered, height_iou, match, near
+from vodkit.track.base import Found, arrange
+from vodkit.track.book import Book
+from vodkit.track.camera_motion import CameraMotion
+from vodkit.track.kalman import Motion, boxes_of, sigma_px, sizes_px
+from vodkit.track.life import Life, Status, expire, give_out, promote, send_away
+from vodkit.track.occlusion import Occlusion, excuse
+from vodkit.track.rounds import by_overlap, look_alike, settle, without
+
+
+@dataclass(frozen=True, kw_only=True)
+class VodkitSettings:
+    """Settings of the default tracker."""
+
+    high: float = 0.5
+    """detections of this score can be any track"""
+    low: float = 0.1
+    """detections below this score are not looked at"""
+    new: float = 0.6
+    """a new track begins with at least this score"""
+    reach: float = 1.0
+    """a track's box is enlarged by this many standard deviations of its position for matching"""
+    max_buffer: float = 0.5
+    """but by no more than this share of its size on each side"""
+    min_gain: float = 0.2
+    """least overlap of the enlarged boxes, times that of their heights"""
+    min_height: float = 0.4
+    """least IoU of the vertical extents of track and detection"""
+    weak_iou: float = 0.4
+    """least IoU of a track with a weak detection"""
+    looks: float = 0.5
+    """weight of the likeness of embeddings, where they are given"""
+    min_likeness: float = 0.7
+    """what was away (life.away_s) comes back only above this cosine"""
+    duplicate_iou: float = 0.7
+    """no track begins where a seen one covers the detection this much"""
+    reupdate: bool = False
+    """walk a returning track's filter again along a straight line (OC-SORT)"""
+    camera_motion: bool = True
+    """take the camera's own motion out, where frames have pixels"""
+    class_aware: bool = True
+    """an object of one class is never taken for one of another, save by ``class_flip_iou``"""
+    class_flip_iou: float = 0.8
+    """detectors do change their mind: this much IoU with a track left over is the same object"""
+    vote_memory_s: float = 2.0
+    """how long an observed class counts in the vote of the track"""
+    motion: Motion = field(default_factory=Motion)
+    life: Life = field(default_factory=lambda: Life(lost_s=2.0))
+    occlusion: Occlusion = field(default_factory=Occlusion)
+
+    def __post_init__(self) -> None:
+        """Check ranges and order."""
+        shares = ("high", "low", "new", "min_gain", "min_height", "weak_iou", "duplicate_iou")
+        for name in (*shares, "class_flip_iou", "min_likeness"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
+        for name in ("reach", "max_buffer", "looks"):
+            if not getattr(self, name) >= 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 or more")
+        if not self.low <= self.high:
+            raise SettingsError(f"low is {self.low}; allowed: up to high ({self.high})")
+        if not self.vote_memory_s > 0:
+            raise SettingsError(f"vote_memory_s is {self.vote_memory_s}; allowed: above 0")
+
+
+class VodkitTracker:
+    """See the module; satisfies base.Tracker."""
+
+    def __init__(self, settings: VodkitSettings | None = None) -> None:
+        """A tracker for one video."""
+        self.settings = settings or VodkitSettings()
+        self.book = Book(vote_memory_s=self.settings.vote_memory_s)
+        self.camera = CameraMotion()
+
+    def step(
+        self, frame: Frame, detections: Detections, *, embeddings: FloatArray | None = None
+    ) -> Tracks:
+        """Who is in ``frame``."""
+        book, s = self.book, self.settings
+        found = arrange(detections, embeddings, min_score=s.low)
+        book.advance(frame, s.motion)
+        if s.camera_motion:
+            book.warp(self.camera.step(frame, found.boxes_xyxy))
+        expire(book, s.life, frame)
+        free = self._associate(found)
+        book.open(self._fresh(found, free), found, s.motion)
+        promote(book, s.life)
+        excuse(book, s.occlusion)
+        return give_out(book, s.life, shown=self._plausible())
+
+    def _associate(self, found: Found) -> IntArray:
+        """Tell tracks what they are; gives the strong detections that are nobody's."""
+        book, s = self.book, self.settings
+        strong = np.flatnonzero(found.scores >= s.high)
+        weak = np.flatnonzero(found.scores < s.high)
+        known = np.flatnonzero((book.status != Status.TENTATIVE) & (book.status != Status.AWAY))
+        first = self._claim(found, known, strong)
+        left, strong = without(known, first.rows), without(strong, first.cols)
+        recent = left[book.status[left] == Status.CONFIRMED]
+        second = by_overlap(book, found, recent, weak, least=s.weak_iou, class_aware=s.class_aware)
+        young = np.flatnonzero(book.status == Status.TENTATIVE)
+        third = self._claim(found, young, strong)
+        strong = without(strong, third.cols)
+        rest = without(np.concatenate([left, young]), np.concatenate([second.rows, third.rows]))
+        fourth = by_overlap(book, found, rest, strong, least=s.class_flip_iou, class_aware=False)
+        strong = without(strong, fourth.cols)
+        back = self._return(found, strong)
+        for pairs in (first, second, third, fourth):
+            book.observe(pairs, found, s.motion, reupdate=s.reupdate)
+        book.restart(back, found, s.motion)
+        return without(strong, back.cols)
+
+    def _claim(self, found: Found, rows: IntArray, cols: IntArray) -> Pairs:
+        """Match by overlap of boxes that are as much enlarged as the position is uncertain."""
+        book, s = self.book, self.settings
+        if len(rows) == 0 or len(cols) == 0:
+            return Pairs(rows[:0], cols[:0])
+        mean = book.mean[rows]
+        boxes, seen = boxes_of(mean), found.boxes_xyxy[cols]
+        unsure = s.reach * sigma_px(book.cov[rows]) / sizes_px(mean)[:, 0]
+        buffer = np.minimum(unsure, s.max_buffer)[:, None]
+        grown = buffered(boxes, buffer)
+        r, c = near(grown, buffered(seen, float(buffer.max())))
+        height = height_iou(boxes[r], seen[c])
+        gain = height * iou_pairs(grown[r], buffered(seen[c], buffer[r]))
+        good = (gain >= s.min_gain) & (height >= s.min_height)
+        pairs = Pairs(rows[r], cols[c])
+        gain = gain + s.looks * look_alike(book, found, pairs)
+        return settle(book, found, pairs, gain, good, class_aware=s.class_aware)
+
+    def _return(self, found: Found, cols: IntArray) -> Pairs:
+        """Match what was away, by looks alone."""
+        book, s = self.book, self.settings
+        rows = np.flatnonzero(book.status == Status.AWAY)
+        r, c = np.repeat(rows, len(cols)), np.tile(cols, len(rows))
+        alike = look_alike(book, found, Pairs(r, c))
+        good = (alike >= s.min_likeness) & (book.labels[r] == found.labels[c])
+        return match(Pairs(r[good], c[good]), alike[good])
+
+    def _fresh(self, found: Found, cols: IntArray) -> IntArray:
+        """Detections that begin a track: sure, and not a second box around one that is seen."""
+        book = self.book
+        cols = cols[found.scores[cols] >= self.settings.new]
+        seen = book.missed == 0
+        if len(cols) == 0 or not seen.any():
+            return cols
+        same = found.labels[cols][:, None] == book.labels[seen]
+        overlap = iou(found.boxes_xyxy[cols], book.seen_xyxy[seen])
+        double = (same * overlap).max(axis=1) > self.settings.duplicate_iou
+        return cols[~double]
+
+    def _plausible(self) -> BoolArray:
+        """Predictions reach no further into the future than observations into the past."""
+        book = self.book
+        return np.asarray(book.now_s - book.seen_s <= book.seen_s - book.born_s)
+
+    def notice_cut(self) -> None:
+        """A new shot begins: all tracks end, or wait for somebody who looks like them."""
+        send_away(self.book, self.settings.life)
+        self.camera.forget()
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """All that the tracker knows."""
+        return self.book.state_dict() | self.camera.state_dict()
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where ``state_dict`` was taken."""
+        self.book.load_state(state)
+        self.camera.load_state(state)
