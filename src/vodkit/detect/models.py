@@ -21,7 +21,7 @@ from vodkit.detect.detector import GraphDetector
 from vodkit.detect.runtimes.base import KeptGraphs, Runtime
 from vodkit.detect.weights import cache_folder, check, fetch, read_state, weights_path
 from vodkit.errors import SettingsError, WeightsError
-from vodkit.lookup import unknown
+from vodkit.lookup import pick, unknown
 from vodkit.runs import sha256
 
 if TYPE_CHECKING:
@@ -41,9 +41,13 @@ _VGG_MEAN, _VGG_STD = (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)
 _HALF = (0.5, 0.5, 0.5)
 
 
+def _packaged_card(name: str) -> Path:
+    return Path(__file__).parent / "street" / f"{name}.card.json"
+
+
 def _packaged(name: str) -> ModelCard:
     """The card beside the weights that come with vodkit."""
-    return read_card(Path(__file__).parent / "street" / f"{name}.card.json")
+    return read_card(_packaged_card(name))
 
 
 def _coco_ap(value: float) -> tuple[Metric, ...]:
@@ -118,6 +122,7 @@ _FCOS = Output(decoding="scored_boxes", nms_iou=0.6)
 _FROZEN: dict[str, bool | float] = {"frozen_norm": True}
 _FROZEN_V1: dict[str, bool | float] = {"frozen_norm": True, "norm_eps": 0.0}
 
+PACKAGED = ("vodkit-street",)
 # name: what makes its card. File names and numbers are torchvision's own (a test compares).
 MODELS: dict[str, Callable[[], ModelCard]] = {
     "vodkit-street": partial(_packaged, "vodkit-street"),
@@ -218,8 +223,12 @@ class Listed:
 
 
 def listed() -> list[Listed]:
-    """Every model of the table, and whether its weights are on this machine."""
-    cards = [make() for make in MODELS.values()]
+    """Every model of the table, and whether its weights are on this machine.
+
+    A packaged model that the installation lacks (a copy without its data files) is left out.
+    """
+    names = [name for name in MODELS if name not in PACKAGED or _packaged_card(name).is_file()]
+    cards = [MODELS[name]() for name in names]
     paths = [weights_path(card) for card in cards]
     return [
         Listed(card=card, path=path, here=path.is_file())
@@ -252,10 +261,10 @@ def find_card(name_or_path: str | Path) -> tuple[ModelCard, Path | None]:
 
 
 def _by_file_name(path: Path) -> ModelCard:
-    for name, make in MODELS.items():
-        if name != "vodkit-street" and Path(make().url).name == path.name:
-            return make()
-    raise unknown(path.name, [Path(m().url).name for m in MODELS.values() if m().url], "weights")
+    """The published model whose weight file has this name."""
+    cards = [make() for name, make in MODELS.items() if name not in PACKAGED]
+    by_file = {Path(card.url).name: card for card in cards}
+    return pick(by_file, path.name, "published weight file")
 
 
 def build_network(

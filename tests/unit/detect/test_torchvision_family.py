@@ -47,7 +47,7 @@ def paint(module: nn.Module, outputs: list[str], name: str) -> None:
             wish = torch.full((len(outputs),), -9.0)
             wish[outputs.index(name)] = 3.0
             column = wish.repeat(len(value) // len(outputs))
-            value.copy_(column if key.endswith("bias") else value * 0.01)
+            value.copy_(column if key.endswith("bias") else value * 0.3)
     module.load_state_dict(state)
 
 
@@ -95,6 +95,8 @@ def test_numbers_are_those_of_torchvisions_own_forward(name: str) -> None:
     else:
         grown = np.repeat(np.repeat(frame.image, 4, 0), 4, 1)[:height, :width]
         frame = Frame(0, 0.0, np.ascontiguousarray(grown))
+    if hasattr(official, "topk_candidates") and "ssd" in name:
+        official.topk_candidates = 10_000  # ours looks at all of them
     with torch.inference_mode():
         theirs = official([torch.from_numpy(frame.image).permute(2, 0, 1) / 255])[0]
     ours = detector(module, card).detect([frame])[0]
@@ -105,11 +107,9 @@ def test_numbers_are_those_of_torchvisions_own_forward(name: str) -> None:
     np.testing.assert_allclose(
         ours.scores[:count], theirs["scores"].numpy()[keep][:count], atol=1e-4
     )
-    # equal scores may stand in another order: compare as sets of rounded boxes
-    one, two = (
-        sorted(map(tuple, np.round(x, 0).tolist())) for x in (ours.boxes_xyxy[:count], expected)
-    )
-    assert sum(a == b for a, b in zip(one, two, strict=True)) >= 0.9 * count
+    # equal scores may stand in another order: every box of theirs has one of ours near
+    apart = np.abs(expected[:, None] - ours.boxes_xyxy[None]).max(axis=2).min(axis=1)
+    assert (apart < 0.1).mean() >= 0.95
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -137,9 +137,10 @@ def test_losses_teach_and_heads_follow_the_class_name(name: str) -> None:
     new, changed = networks.for_classes(module, card, ("fly", "person"))
     assert changed.classes == ("fly", "person")
     assert "outputs" not in changed.architecture
-    key = next(
-        k for k in new.state_dict() if re.search(r"cls_(score|logits)\.bias|list\.0.*bias", k)
+    pattern = (
+        r".*(box_predictor\.cls_score|classification_head\.(cls_logits|module_list\.0(\.1)?))\.bias"
     )
+    key = next(k for k in new.state_dict() if re.fullmatch(pattern, k))
     old_rows, new_rows = module.state_dict()[key], new.state_dict()[key]
     groups = len(new_rows) // 3
     torch.testing.assert_close(
