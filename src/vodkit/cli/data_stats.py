@@ -38,8 +38,9 @@ def stats(
     print()
     rows = [
         [
-            one.source, one.split or options.UNDEFINED, f"{one.width_px}x{one.height_px}", one.rate,
-            options.UNDEFINED if one.num_frames is None else str(one.num_frames), str(one.num_labelled),
+            one.source, one.split or options.UNDEFINED,
+            f"{one.width_px}x{one.height_px}", one.rate,
+            str(one.num_frames or options.UNDEFINED), str(one.num_labelled),
             str(one.num_empty), str(one.num_boxes), " ".join(map(str, one.density)),
         ]
         for one in numbers.videos

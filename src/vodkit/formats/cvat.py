@@ -198,6 +198,9 @@ def _add(
         raise track.fault("two boxes of one track in the same frame")
     keys = ("xtl", "ytl", "xbr", "ybr")
     corners = np.array([[box.real(key) for key in keys] for box in boxes])
+    odd = np.flatnonzero(~np.isfinite(corners).all(axis=1))
+    if len(odd):  # it would spoil all boxes up to the key frames beside it
+        raise boxes[int(odd[0])].fault("a corner is not finite")
     drawn = _drawn_frames(
         places, np.array([box.words("outside", "0") == "1" for box in boxes]), frames
     )

@@ -104,6 +104,8 @@ def _region(node: Node) -> _Region:
         if place < 1 or place in region.places:
             raise key.fault(f"frame {place}; allowed: from 1, each once")
         x, y, width, height = (key.number(name) for name in ("x", "y", "width", "height"))
+        if not all(map(math.isfinite, (x, y, width, height))):
+            raise key.fault("x, y, width or height is not finite")
         region.places.append(place)
         region.boxes_percent.append([x, y, x + width, y + height])
         region.enabled.append("enabled" not in key or key.truth("enabled"))

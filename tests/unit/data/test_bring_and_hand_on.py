@@ -1,0 +1,183 @@
+"""Labels brought in get the video's times; handed on they come with pictures; stats count."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vodkit.cli.data import COMMANDS
+from vodkit.data.export import export_dataset
+from vodkit.data.ingest import ingest
+from vodkit.data.prelabel import PrelabelSettings, doubts, for_correction
+from vodkit.data.preview import found_at, labelled_pictures
+from vodkit.data.stats import measure, motion_iou
+from vodkit.errors import InputError
+from vodkit.formats.base import Reading
+from vodkit.formats.table import read_dataset, write_dataset
+from vodkit.records import Dataset, Detections, LabelledVideo, Tracks, TrackTable
+
+Make = Callable[..., LabelledVideo]
+
+
+def whole(*videos: LabelledVideo) -> Dataset:
+    return Dataset(classes=("bee", "fly"), videos=videos)
+
+
+def test_times_come_from_the_container(make_video: Make, tmp_path: Path) -> None:
+    ticks = [index + 5 * (index > 10) for index in range(30)]
+    video = make_video(num_frames=30, ticks=ticks)
+    (tmp_path / "labels").mkdir()
+    write_dataset(whole(video), tmp_path / "labels" / "gt.txt", "mot")
+    done = ingest(
+        tmp_path / "labels" / "gt.txt",
+        reading=Reading(source="a.mp4", classes=("bee", "fly")),
+        videos=tmp_path,
+        relative_to=tmp_path / "labels",
+    )
+    brought = done.dataset.videos[0]
+    assert brought.source == "../a.mp4"
+    assert done.notes == ()
+    assert "times" not in brought.tags
+    assert brought.tracks is not None
+    assert video.tracks is not None
+    np.testing.assert_allclose(brought.tracks.times_s, video.tracks.times_s, atol=1e-6)
+    assert brought.info.num_frames == 30
+
+
+def test_a_missing_video_is_noted_and_times_stay_nominal(make_video: Make, tmp_path: Path) -> None:
+    write_dataset(whole(make_video(num_frames=9)), tmp_path / "a.json")
+    (tmp_path / "a.mp4").unlink()
+    done = ingest(tmp_path / "a.json")
+    assert "not there" in done.notes[0]
+
+
+@pytest.mark.parametrize("name", ["yolo", "voc", "coco", "imagenet_vid", "mot"])
+def test_pictures_come_along_and_fit(name: str, make_video: Make, tmp_path: Path) -> None:
+    data = whole(replace(make_video(num_frames=6), labelled_frames=np.array([1, 4])))
+    table = data.videos[0].tracks
+    assert table is not None
+    data = whole(replace(data.videos[0], tracks=table[np.isin(table.frames, [1, 4])]))
+    out = tmp_path / "out" / ("labels.json" if name == "coco" else "")
+    out.parent.mkdir(exist_ok=True)
+    export_dataset(data, out, name, root=tmp_path)
+    folder = tmp_path / "out"
+    pictures = [*folder.rglob("*.jpg"), *folder.rglob("*.JPEG")]
+    assert len(pictures) == 2
+    again = read_dataset(out, name)
+    found = {(one.info.width_px, one.info.height_px) for one in again.videos}
+    assert found == {(160, 120)}
+    if name in ("yolo", "voc"):
+        assert all((out / one.source).is_file() for one in again.videos)
+
+
+def test_export_without_the_video_is_refused(make_video: Make, tmp_path: Path) -> None:
+    data = whole(make_video(num_frames=6))
+    (tmp_path / "a.mp4").unlink()
+    with pytest.raises(InputError, match="no pictures can be made"):
+        export_dataset(data, tmp_path / "out", "yolo", root=tmp_path)
+
+
+def test_previews_show_labelled_frames(make_video: Make, tmp_path: Path) -> None:
+    shown = list(labelled_pictures(make_video(num_frames=20), tmp_path, num_shown=3))
+    assert [frame.index for frame, _ in shown] == [0, 10, 19]
+    assert all(isinstance(found, Tracks) and len(found) == 2 for _, found in shown)
+    table = replace(make_video(num_frames=3).tracks, ids=np.full(6, -1))  # type: ignore[type-var]
+    assert isinstance(found_at(table, 1), Detections)
+
+
+def test_stats_count(make_video: Make) -> None:
+    numbers = measure(whole(make_video(num_frames=50, split="val")))
+    bee = numbers.classes[0]
+    assert (bee.num_boxes, bee.num_tracks, bee.num_small) == (50, 1, 50)
+    assert bee.track_s == (pytest.approx(49 / 25),) * 5
+    assert bee.half_hidden is None
+    assert numbers.videos[0].density == (10,) * 10
+    assert numbers.splits == {"val": 1}
+    json.dumps(numbers.as_json(), allow_nan=False)
+
+
+def test_stats_of_nothing() -> None:
+    numbers = measure(Dataset(classes=("bee",), videos=()))
+    assert numbers.classes[0].size_px == ()
+    json.dumps(numbers.as_json(), allow_nan=False)
+
+
+def test_motion_iou_of_a_steady_walk() -> None:
+    frames = np.arange(3)
+    boxes = np.stack([frames, frames * 0, frames + 10, frames * 0 + 10], axis=1)
+    table = TrackTable(
+        frames=frames, times_s=frames, ids=np.ones(3), boxes_xyxy=boxes, labels=np.zeros(3)
+    )
+    one, two = 9 / 11, 8 / 12
+    np.testing.assert_allclose(motion_iou(table), [(one + two) / 2, one, (one + two) / 2])
+
+
+def test_the_most_doubtful_tracks_come_first() -> None:
+    frames = np.tile(np.arange(4), 3)
+    table = TrackTable(
+        frames=frames, times_s=frames / 25, ids=np.repeat([5, 6, 7], 4), labels=np.zeros(12),
+        boxes_xyxy=np.tile([0, 0, 9, 9], (12, 1)) + np.repeat([0, 20, 40], 4)[:, None],
+        scores=np.repeat([0.9, 0.5, 0.9], 4), states=np.repeat([0, 0, 1], 4),
+    )  # fmt: skip
+    ids, values = doubts(table)
+    assert ids.tolist() == [7, 6, 5]
+    assert (np.diff(values) < 0).all()
+    ready = for_correction(table)
+    assert ready.boxes_xyxy[ready.ids == 1][0, 0] == 40
+    seen = for_correction(table, PrelabelSettings(hidden=False))
+    assert np.unique(seen.ids).tolist() == [1, 2]
+    short = for_correction(table[table.frames < 2], PrelabelSettings())
+    assert len(short) == 0
+
+
+def test_import_audit_split_stats_preview_export(
+    make_video: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The way of a dataset through the commands."""
+    import typer
+    from typer.testing import CliRunner
+
+    from vodkit.cli.data import app
+
+    videos = [
+        make_video(f"{name}.mp4", seed=seed, num_frames=30) for seed, name in enumerate("abc")
+    ]
+    write_dataset(whole(*videos), tmp_path / "mot", "mot")
+    for one in videos:
+        name = one.source.removesuffix(".mp4")
+        (tmp_path / one.source).rename(tmp_path / "mot" / "train" / name / "img1")
+    run = CliRunner().invoke
+    made, split = tmp_path / "made.json", tmp_path / "split.json"
+    assert set(COMMANDS) >= {"import", "audit", "split", "stats", "preview", "export", "prelabel"}
+    done = run(app, ["import", str(tmp_path / "mot"), "-o", str(made)])
+    assert done.exit_code == 0, done.output
+    assert "3 videos, 180 boxes" in done.output
+    done = run(
+        app, ["split", str(made), "-o", str(split), "--train", "0.6", "--val", "0.4", "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    assert {one.split for one in read_dataset(split).videos} == {"train", "val"}
+    done = run(app, ["audit", str(split), "--json"])
+    assert done.exit_code == 0, done.output
+    assert all(finding["grade"] != "error" for finding in json.loads(done.output))
+    done = run(app, ["stats", str(split)])
+    assert "bee" in done.output
+    done = run(app, ["preview", str(split), "-o", str(tmp_path / "sheets"), "--frames", "2"])
+    assert done.exit_code == 0, done.output
+    assert len(list((tmp_path / "sheets").glob("*.png"))) == 3
+    done = run(app, ["export", str(split), "-f", "cvat", "-o", str(tmp_path / "xml")])
+    assert "not kept by cvat: splits" in done.output
+    broken = tmp_path / "broken.json"
+    broken.write_text(split.read_text().replace('"category_id": 2', '"category_id": 9', 1))
+    done = run(app, ["audit", str(broken), "--labels-only", "--fix", str(tmp_path / "fixed.json")])
+    assert done.exit_code == 2
+    assert "file-fault" in done.output
+    assert "dropped" in done.output
+    assert read_dataset(tmp_path / "fixed.json").videos
+    assert isinstance(app, typer.Typer)
+    assert Fraction(25) == read_dataset(made).videos[0].info.rate
+    capsys.readouterr()
