@@ -1,0 +1,47 @@
+"""A video with its boxes drawn in: an mp4 that browsers play, original timing and sound."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vodkit.formats.predictions import PredictedFrame, read_header
+from vodkit.outputs import final_frames
+from vodkit.records import Detections, Frame, Tracks
+from vodkit.report.draw import DEFAULTS, DrawSettings, draw_found
+from vodkit.video.reader import open_video
+from vodkit.video.writer import VideoWriter
+
+
+def write_video(
+    source: str | Path, predictions: Path, path: Path, *, settings: DrawSettings = DEFAULTS
+) -> None:
+    """Draw the boxes of a predictions file into its video and write that to ``path``.
+
+    Tracks that were never confirmed are left out; frames without a line stay as they are. Raises
+    VideoError where the source cannot be decoded, OutputError where the file cannot be written.
+    """
+    classes = read_header(predictions).classes
+    with open_video(source, strict=False) as video:
+        sound = Path(source) if Path(source).is_file() else None
+        info = video.info
+        with VideoWriter(
+            path,
+            width_px=info.width_px,
+            height_px=info.height_px,
+            rate=info.rate,
+            audio_from=sound,
+        ) as out:
+            for frame, found in frames_with(video.frames(), final_frames(predictions)):
+                drawn = draw_found(frame.image, found, classes, settings=settings)
+                out.write(drawn, frame.time_s)
+
+
+def frames_with(
+    frames: Iterator[Frame], found: Iterator[PredictedFrame]
+) -> Iterator[tuple[Frame, Detections | Tracks]]:
+    """Every frame beside what was found in it; both in the order of the frames."""
+    waiting = next(found, None)
+    for frame in frames:
+        while waiting is not None and waiting.index < frame.index:
+            waiting = next(found, None)
+        here = waiting is not None and waiting.index == frame.index
+        yield frame, waiting.found if here and waiting is not None else Detections.empty()

@@ -1,0 +1,119 @@
+"""Film strips of single moments: a few frames around it, cut out around the place."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vodkit.arrays import ByteArray, FloatArray
+from vodkit.records import NO_ID, Frame, State, TrackTable
+from vodkit.report.contact_sheet import encoded
+from vodkit.report.draw import colour_of, draw_box, put_words
+from vodkit.report.failures import Failure
+from vodkit.video.reader import open_video
+
+FRAMES_AROUND = 2
+TRUTH = (255, 255, 255)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmSettings:
+    """Size and sharpness of film strips."""
+
+    cell_px: int = 168
+    """side of one picture of a strip"""
+    context: float = 2.2
+    """how many times the box's longer side a picture shows"""
+    step_s: float = 0.2
+    """time between the pictures of a strip"""
+    quality: int = 62
+    """of the WebP, 1 to 100"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """A film strip, ready for a page."""
+
+    failure: Failure
+    image_url: str
+    """``data:`` URL of a WebP"""
+    frames: tuple[int, ...]
+
+
+DEFAULTS = FilmSettings()
+
+
+def film_strips(
+    source: Path,
+    failures: Sequence[Failure],
+    truth: TrackTable,
+    found: TrackTable,
+    *,
+    settings: FilmSettings = DEFAULTS,
+) -> list[Strip]:
+    """A strip for each failure of one video; white boxes are truth, coloured ones predictions."""
+    if not failures:
+        return []
+    with open_video(source, strict=False) as video:
+        step = max(round(settings.step_s * float(video.info.rate)), 1)
+        total = video.info.num_frames or max(failure.frame for failure in failures) + 1
+        chosen = [_around(failure.frame, step, total) for failure in failures]
+        wanted = sorted({index for frames in chosen for index in frames})
+        frames = {frame.index: frame for frame in video.frames_at(wanted)}
+    strips = []
+    for failure, indices in zip(failures, chosen, strict=True):
+        cells = [
+            _cell(frames[index], failure, truth, found, settings)
+            for index in indices
+            if index in frames
+        ]
+        data = base64.b64encode(encoded(np.hstack(cells), ".webp", quality=settings.quality))
+        url = f"data:image/webp;base64,{data.decode()}"
+        strips.append(Strip(failure=failure, image_url=url, frames=tuple(indices)))
+    return strips
+
+
+def _around(frame: int, step: int, total: int) -> list[int]:
+    indices = [frame + k * step for k in range(-FRAMES_AROUND, FRAMES_AROUND + 1)]
+    return sorted({min(max(index, 0), total - 1) for index in indices})
+
+
+def _cell(
+    frame: Frame, failure: Failure, truth: TrackTable, found: TrackTable, settings: FilmSettings
+) -> ByteArray:
+    """One square picture around the failure's box, the boxes of that frame drawn in."""
+    import cv2
+
+    view = _view(np.array(failure.box_xyxy), frame, settings.context)
+    left, top, right, bottom = view
+    cut = np.ascontiguousarray(frame.image[top:bottom, left:right])
+    size = (settings.cell_px, settings.cell_px)
+    canvas = cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
+    zoom = settings.cell_px / max(right - left, 1)
+    offset = np.array([left, top, left, top], float)
+    for row in np.flatnonzero(truth.frames == frame.index):
+        draw_box(canvas, (truth.boxes_xyxy[row] - offset) * zoom, TRUTH, line_px=1)
+    for row in np.flatnonzero(found.frames == frame.index):
+        box, identity = (found.boxes_xyxy[row] - offset) * zoom, int(found.ids[row])
+        colour = colour_of(int(found.labels[row]) if identity == NO_ID else identity)
+        draw_box(canvas, box, colour, state=State(np.asarray(found.states)[row]), line_px=1)
+        if identity != NO_ID:
+            put_words(canvas, f"#{identity}", box, colour, scale=0.38)
+    words = f"{frame.time_s:.1f} s"
+    plate = np.array([2, settings.cell_px - 2, 2, settings.cell_px], float)
+    put_words(canvas, words, plate, (20, 20, 20), scale=0.36)
+    canvas[:, -2:] = 128
+    return np.asarray(canvas)
+
+
+def _view(box_xyxy: FloatArray, frame: Frame, context: float) -> tuple[int, int, int, int]:
+    """A square window around the box, inside the picture as far as that has room."""
+    height, width = frame.image.shape[:2]
+    side = max(box_xyxy[2] - box_xyxy[0], box_xyxy[3] - box_xyxy[1], 24.0) * context
+    side = int(min(side, height, width))
+    centre_x, centre_y = (box_xyxy[:2] + box_xyxy[2:]) / 2
+    left = int(np.clip(centre_x - side / 2, 0, width - side))
+    top = int(np.clip(centre_y - side / 2, 0, height - side))
+    return left, top, left + side, top + side

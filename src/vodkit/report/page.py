@@ -1,0 +1,189 @@
+"""An evaluation as one HTML file for people, or two of them side by side.
+
+Nothing in the page comes from elsewhere: pictures, curves and the few lines of script are inside,
+so it can be mailed, printed and read without a network. Only the links that open a video at a
+moment need the video to be where it was.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from vodkit.errors import InputError
+from vodkit.metrics.clips import Clip, make_clips
+from vodkit.metrics.compare import Comparison
+from vodkit.records import Dataset, TrackTable
+from vodkit.report.failures import KINDS, Failure, find_failures
+from vodkit.report.film import FilmSettings, Strip, film_strips
+from vodkit.report.sections import Subject, charts, guards, headline, tables
+from vodkit.report.timeline import timeline
+from vodkit.runs import write_atomic
+
+EXPLAINED = {
+    "switch": "Identity switches",
+    "miss": "Missed objects",
+    "false alarm": "False alarms",
+    "flicker": "Flicker",
+    "loose box": "Loose boxes",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageSettings:
+    """What the page shows."""
+
+    title: str = "Evaluation"
+    per_kind: int = 3
+    """failures of each kind, over all videos of a run; 0: no failure reel"""
+    max_timelines: int = 20
+    """videos with a time line; the worst HOTA (else AP) first"""
+    film: FilmSettings = field(default_factory=FilmSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Moment:
+    """A failure in the template's words."""
+
+    strip: Strip | None
+    failure: Failure
+    link: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Reel:
+    """The failures of one subject, by kind."""
+
+    title: str
+    kinds: tuple[tuple[str, tuple[_Moment, ...]], ...]
+
+
+def write_report(
+    path: Path,
+    dataset: Dataset,
+    root: Path,
+    subjects: Sequence[Subject],
+    *,
+    comparison: Comparison | None = None,
+    notes: Sequence[str] = (),
+    settings: PageSettings | None = None,
+) -> None:
+    """Write the page of one evaluation, or of several of the same data side by side.
+
+    ``root`` is the folder that the dataset's sources are relative to; videos that are not there
+    have no film strips. ``notes`` stand at the top. Raises InputError for subjects that were
+    evaluated on different data, OutputError where the page cannot be written.
+    """
+    settings = settings or PageSettings()
+    if not subjects:
+        raise InputError("a report of no evaluation; allowed: 1 or more")
+    prints = {subject.evaluation.data.fingerprint for subject in subjects}
+    if len(prints) > 1:
+        names = ", ".join(subject.title for subject in subjects)
+        raise InputError(f"{names} were evaluated on different data; evaluate all on the same")
+    clips = [make_clips(dataset, subject.predictions) for subject in subjects]
+    pairs = list(zip(subjects, clips, strict=True))
+    content = {
+        "title": settings.title,
+        "notes": _notes(subjects, comparison, notes),
+        "subjects": [subject.title for subject in subjects],
+        "guards": [(subject.title, guards(subject)) for subject in subjects],
+        "headline": headline(subjects, comparison),
+        "confidence": f"{subjects[0].evaluation.settings.bootstrap.confidence:.0%}",
+        "comparison": comparison,
+        "charts": charts(subjects),
+        "tables": tables(subjects),
+        "timelines": _timelines(pairs, settings),
+        "reels": [_reel(subject, one, root, path, settings) for subject, one in pairs],
+    }
+    write_atomic(path, render("report.html.j2", content))
+
+
+def render(template: str, content: Mapping[str, Any]) -> str:
+    """A template of ``templates/`` filled in; everything is escaped unless marked as markup."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(Path(__file__).parent / "templates")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template(template).render(**content)
+
+
+def _notes(
+    subjects: Sequence[Subject], comparison: Comparison | None, notes: Sequence[str]
+) -> list[str]:
+    every = [*notes, *(note for subject in subjects for note in subject.evaluation.notes)]
+    every += comparison.notes if comparison is not None else ()
+    return list(dict.fromkeys(every))
+
+
+def _timelines(
+    pairs: Sequence[tuple[Subject, Sequence[Clip]]], settings: PageSettings
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """(video, [(subject, SVG)]), the worst videos first."""
+
+    def goodness(source: str) -> float:
+        scores = pairs[0][0].evaluation.per_video[source]
+        value = scores.ap if scores.hota is None else scores.hota
+        return 1.0 if value is None else value
+
+    sources = sorted((clip.name for clip in pairs[0][1]), key=goodness)
+    made = []
+    for source in sources[: settings.max_timelines]:
+        bands = []
+        for subject, clips in pairs:
+            clip = next(one for one in clips if one.name == source)
+            min_score = subject.evaluation.settings.min_score
+            title = f"{source}, {subject.title}"
+            bands.append((subject.title, timeline(clip, min_score=min_score, title=title)))
+        made.append((source, bands))
+    return made
+
+
+def _reel(
+    subject: Subject, clips: Sequence[Clip], root: Path, page: Path, settings: PageSettings
+) -> _Reel:
+    min_score = subject.evaluation.settings.min_score
+    count = settings.per_kind
+    found = {clip.name: find_failures(clip, min_score=min_score, per_kind=count) for clip in clips}
+    every = [failure for failures in found.values() for failure in failures]
+    chosen: list[Failure] = []
+    for kind in KINDS:
+        of_kind = [failure for failure in every if failure.kind == kind]
+        chosen += sorted(of_kind, key=lambda failure: -failure.severity)[:count]
+    strips: dict[Failure, Strip] = {}
+    for clip in clips:
+        here = [failure for failure in chosen if failure.video == clip.name]
+        for strip in _strips(root / clip.name, here, clip, settings.film):
+            strips[strip.failure] = strip
+    moments = [
+        _Moment(
+            failure=failure,
+            strip=strips.get(failure),
+            link=_link(subject, failure, root, page),
+        )
+        for failure in chosen
+    ]
+    kinds = tuple(
+        (EXPLAINED[kind], tuple(one for one in moments if one.failure.kind == kind))
+        for kind in KINDS
+    )
+    return _Reel(title=subject.title, kinds=kinds)
+
+
+def _strips(source: Path, failures: list[Failure], clip: Clip, film: FilmSettings) -> list[Strip]:
+    if not source.exists():
+        return []
+    truth = TrackTable.concat([clip.truth, clip.regions])
+    return film_strips(source, failures, truth, clip.found, settings=film)
+
+
+def _link(subject: Subject, failure: Failure, root: Path, page: Path) -> str:
+    """What opens the video half a second before the moment (a media fragment)."""
+    given = subject.videos.get(failure.video)
+    if given is None:
+        given = quote(Path(os.path.relpath(root / failure.video, page.parent)).as_posix())
+    return f"{given}#t={max(failure.time_s - 0.5, 0):.2f}"
