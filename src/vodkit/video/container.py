@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import av
 import numpy as np
+from av.stream import Disposition
 from av.video.reformatter import Interpolation
 
 from vodkit.arrays import ByteArray
@@ -224,11 +225,13 @@ class _Decoding:
             self.container: Any = av.open(self._opener())
         except (av.FFmpegError, OSError, ValueError) as error:
             raise VideoError(f"cannot be opened: {words(error)}", path=self.name) from error
-        if not self.container.streams.video:
+        # The best stream, as players choose: not a smaller version of it, nor a cover picture.
+        best = self.container.streams.best("video")
+        if best is None or best.disposition & Disposition.attached_pic:
             kinds = ", ".join(sorted({s.type for s in self.container.streams})) or "nothing"
             self.container.close()
             raise VideoError(f"has no video, only {kinds}", path=self.name)
-        self.stream: Any = self.container.streams.video[0]
+        self.stream: Any = best
         self.stream.thread_type = "AUTO"
 
     def close(self) -> None:

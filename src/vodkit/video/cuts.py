@@ -13,13 +13,19 @@ from statistics import median
 import cv2
 import numpy as np
 
-from vodkit.arrays import FloatArray
+from vodkit.arrays import FloatArray, IntArray
 from vodkit.records import Frame
 
 _SMALL_PX = (64, 48)
 _GRID = 3  # parts a side
 _BINS = 8  # levels a colour
 _MEMORY = 12  # recent differences that a jump must stand out from
+_NUM_BINS = _GRID**2 * 3 * _BINS
+
+_PLACE = np.arange(256) / 256 * _BINS - 0.5  # of a value among the levels' centres
+_LOW = np.clip(np.floor(_PLACE).astype(int), 0, _BINS - 1)
+_HIGH = np.clip(np.floor(_PLACE).astype(int) + 1, 0, _BINS - 1)
+_SHARE = _PLACE - np.floor(_PLACE)  # that goes to the higher level
 
 
 class CutDetector:
@@ -57,20 +63,22 @@ def find_cuts(frames: Iterable[Frame]) -> Iterator[int]:
             yield frame.index
 
 
+def _first_bins() -> IntArray:
+    """(H, W, 3): where the histogram of each pixel's part and colour begins."""
+    width_px, height_px = _SMALL_PX
+    row, column = (np.arange(size) * _GRID // size for size in (height_px, width_px))
+    part = row[:, None] * _GRID + column
+    return (part[..., None] * 3 + np.arange(3)) * _BINS
+
+
+_FIRST_BIN = _first_bins()
+
+
 def _looks(frame: Frame) -> FloatArray:
-    """Histograms (parts, colours, bins), each with sum 1."""
+    """Histograms (parts * colours, levels), each with sum 1."""
     small = cv2.resize(frame.image, _SMALL_PX, interpolation=cv2.INTER_AREA)
-    rows = [np.array_split(row, _GRID, axis=1) for row in np.array_split(small, _GRID, axis=0)]
-    parts = [part for row in rows for part in row]
-    counts = [_histogram(part[:, :, colour]) for part in parts for colour in range(3)]
-    return np.array(counts)
-
-
-def _histogram(values: np.ndarray) -> FloatArray:
-    """Shares of the levels, each pixel spread over the two nearest (no jumps at borders)."""
-    place = values.ravel() / 256 * _BINS - 0.5
-    low = np.floor(place).astype(int)
-    share = place - low
-    counts = np.bincount(np.clip(low, 0, _BINS - 1), 1 - share, _BINS)
-    counts += np.bincount(np.clip(low + 1, 0, _BINS - 1), share, _BINS)
-    return counts / len(place)
+    # Each pixel is spread over the two nearest levels, so that none jumps at a border.
+    counts = np.bincount((_FIRST_BIN + _LOW[small]).ravel(), 1 - _SHARE[small].ravel(), _NUM_BINS)
+    counts += np.bincount((_FIRST_BIN + _HIGH[small]).ravel(), _SHARE[small].ravel(), _NUM_BINS)
+    counts = counts.reshape(-1, _BINS)
+    return counts / counts.sum(axis=1, keepdims=True)

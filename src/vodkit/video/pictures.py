@@ -10,7 +10,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from vodkit.errors import VideoError
+from vodkit.errors import InputError, VideoError
 from vodkit.records import Frame, VideoInfo
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
@@ -62,6 +62,8 @@ class PictureVideo:
         self, *, start: int = 0, every: int = 1, size_px: tuple[int, int] | None = None
     ) -> Iterator[Frame]:
         """Frames ``start``, ``start + every``, ...; see ContainerVideo.frames."""
+        if start < 0 or every < 1:
+            raise InputError(f"start is {start}, every is {every}; allowed: from 0, from 1")
         self.num_lost = 0
         for index in range(start, len(self._paths), every):
             try:
@@ -118,7 +120,10 @@ def _read(path: Path) -> np.ndarray:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise VideoError(f"cannot be read: {error.strerror}", path=path) from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    except cv2.error as error:  # a header that asks for more pixels than OpenCV allows
+        raise VideoError(f"cannot be decoded: {error.err}", path=path) from error
     if image is None:
         raise VideoError("is no picture that can be decoded", path=path)
     return np.ascontiguousarray(image[:, :, ::-1])

@@ -11,6 +11,7 @@ camera number, ``rtsp://``, ``http://`` LiveVideo (http with a video file's name
 """
 
 import glob
+import io
 import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -23,7 +24,7 @@ from vodkit.errors import VideoError
 from vodkit.records import Frame, VideoInfo
 from vodkit.video.container import ContainerVideo
 from vodkit.video.pictures import SUFFIXES, PictureVideo, natural_key, pictures_in
-from vodkit.video.stream import LiveVideo
+from vodkit.video.stream import LiveSettings, LiveVideo
 
 Source: TypeAlias = str | Path | BinaryIO
 
@@ -76,7 +77,11 @@ class Video(Protocol):
 
 
 def open_video(
-    source: Source, *, strict: bool = True, picture_rate: Fraction = Fraction(25)
+    source: Source,
+    *,
+    strict: bool = True,
+    picture_rate: Fraction = Fraction(25),
+    live: LiveSettings | None = None,
 ) -> Video:
     """Open a source of frames.
 
@@ -85,16 +90,18 @@ def open_video(
         strict: a frame that cannot be decoded raises VideoError (after everything before it was
             given out); False leaves it out and counts it in ``num_lost``.
         picture_rate: frames a second of pictures, which have no clock of their own.
+        live: patience with a camera or stream.
 
     Raises:
         VideoError: not there, no video in it, or not decodable; the message names the place.
     """
     if not isinstance(source, str | Path):
-        return ContainerVideo(partial(_rewound, source), "file object", strict=strict)
+        name = str(getattr(source, "name", "file object"))
+        return ContainerVideo(partial(_Cursor, source), name, strict=strict)
     text = str(source)
     scheme = text.partition("://")[0].lower() if "://" in text else ""
     if text.isdigit() or (scheme in LIVE_SCHEMES and not _FILE_URL.search(text.partition("?")[0])):
-        return LiveVideo(text)
+        return LiveVideo(text, live)
     if scheme in LIVE_SCHEMES or (scheme == "file"):
         return ContainerVideo(partial(str, text), text, strict=strict)
     if scheme:
@@ -117,9 +124,31 @@ def _open_path(path: Path, *, strict: bool, picture_rate: Fraction) -> Video:
     raise VideoError("no such file or folder", path=path)
 
 
-def _rewound(file: BinaryIO) -> BinaryIO:
-    file.seek(0)
-    return file
+class _Cursor:
+    """A place of its own in a file that several passes read; closing it leaves the file open."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._place = 0
+
+    def read(self, num_bytes: int) -> bytes:
+        """The next bytes."""
+        self._file.seek(self._place)
+        found = self._file.read(num_bytes)
+        self._place += len(found)
+        return found
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go there, as ``io.IOBase.seek`` does."""
+        if whence == io.SEEK_END:
+            self._place = self._file.seek(offset, whence)
+        else:
+            self._place = offset + (self._place if whence == io.SEEK_CUR else 0)
+        return self._place
+
+    def tell(self) -> int:
+        """Where this reader is."""
+        return self._place
 
 
 def _open_remote(url: str) -> BinaryIO:

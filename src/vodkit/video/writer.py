@@ -1,6 +1,7 @@
 """H.264 mp4 that browsers play, with the original timing and sound; whole, or not there at all."""
 
 import errno
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -56,7 +57,11 @@ class VideoWriter:
         self._stream.pix_fmt = "yuv420p"
         self._stream.options = {"crf": str(quality), "preset": "veryfast"}
         self._stream.codec_context.time_base = Fraction(1, _TICKS)
-        self._sound: Any = None if audio_from is None else _add_sound(self._out, audio_from)
+        try:
+            self._sound: Any = None if audio_from is None else _add_sound(self._out, audio_from)
+        except InputError:
+            self._discard()
+            raise
 
     def write(self, image: ByteArray, time_s: float) -> None:
         """Add one picture, (H, W, 3) uint8 RGB; times must increase. The first becomes time 0."""
@@ -128,8 +133,13 @@ class VideoWriter:
             if kind is None:
                 self._finish()
         finally:
+            self._discard()
+
+    def _discard(self) -> None:
+        """Remove what is not finished; a full disk must not hide the error that said so."""
+        with suppress(av.FFmpegError, OSError):
             self._out.close()
-            self._part.unlink(missing_ok=True)
+        self._part.unlink(missing_ok=True)
 
 
 def _add_sound(out: Any, source: Path) -> Any:
