@@ -16,7 +16,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -115,13 +114,12 @@ class FrameReader:
 
     def _decode(self, number: int, frames: Sequence[int]) -> dict[Key, np.ndarray[Any, Any]]:
         found = {}
-        for frame in self._video(number).frames_at(frames):
+        video = self._video(number)
+        size = self.size_for(video.info.width_px, video.info.height_px)
+        for frame in video.frames_at(frames, size_px=size):
             key = Key(number, frame.index)
-            size = self.size_for(frame.width_px, frame.height_px)
-            # The same call as at inference (detect/preprocess.py), so that pixels are the same.
-            same = size == (frame.image.shape[1], frame.image.shape[0])
-            found[key] = frame.image if same else np.asarray(cv2.resize(frame.image, size))
-            self._keep(key, found[key])
+            found[key] = frame.image
+            self._keep(key, frame.image)
         lost = [frame for frame in frames if Key(number, frame) not in found]
         if lost:
             source = self.dataset.videos[number].source

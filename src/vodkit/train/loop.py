@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,13 @@ class Losses(nn.Module):
         self.module = module
         self.card = card
 
-    def forward(self, batch: Batch, cuts: tuple[str, ...]) -> dict[str, Tensor]:
-        """Weighted losses by name."""
+    def forward(self, given: Callable[[], Batch], cuts: tuple[str, ...]) -> dict[str, Tensor]:
+        """Weighted losses by name.
+
+        The batch comes as a function: Fabric would rebuild (and cannot) a frozen record to
+        convert the tensors in it, which are on their device and in their type already.
+        """
+        batch = given()
         if batch.features is None:
             return networks.losses(self.module, self.card, batch.images, batch.targets)
         with replaying(self.module, cuts, batch.features):
@@ -121,20 +127,20 @@ def train(
     """
     started = time.monotonic()
     fabric = _fabric(settings)
-    make_folder(Path(settings.out))
+    goes_on = _open_folder(settings, fabric, resume_run=resume_run)
     material = prepare(
         settings,
         fabric.device,
         lambda what, done, total: watch(Progress(what=what, done=done, total=total)),
+        name=str(fabric.global_rank),
     )
     run = _Run(settings, fabric, material, watch)
-    if resume_run:
+    if goes_on:
         run.restore()
     elif fabric.is_global_zero:
-        _begin(settings, material)
+        _describe(settings, material)
     run.fit()
-    if fabric.is_global_zero:
-        material.delete_caches()
+    material.delete_caches()
     return TrainResult(
         checkpoint=Path(settings.out) / (LAST if run.best is None else BEST),
         ap=None if run.best is None else run.best.ap,
@@ -180,6 +186,7 @@ class _Run:
             )
         )
         self.epoch = self.batch = 0
+        self.depth = -1
         self.best: CocoScores | None = None
         self.worse = 0
         self.rows: list[dict[str, float]] = []
@@ -202,11 +209,13 @@ class _Run:
     def _set_mode(self) -> None:
         """What is frozen in this epoch is, and the rest is in training mode."""
         settings = self.settings
-        self.wrapped = self.fabric.setup_module(Losses(self.module, self.card))
         depth = freeze.depth_at(settings.freeze, epoch=self.epoch, thaw_every=settings.thaw_every)
         freeze.freeze(self.module, self.card, depth)
         if settings.fixed_norms:
             freeze.fix_statistics(self.module)
+        if depth != self.depth:  # processes agree on what they exchange when they are set up
+            self.wrapped = self.fabric.setup_module(Losses(self.module, self.card))
+            self.depth = depth
 
     def _epoch(self) -> dict[str, float]:
         """All steps that the epoch still has; the means of losses, and the time spent waiting."""
@@ -283,7 +292,7 @@ class _Run:
 
     def _backward(self, part: Batch, num_parts: int) -> dict[str, float]:
         cuts = () if self.material.cached is None else self.material.cached.cuts
-        losses = self.wrapped(part, cuts)
+        losses = self.wrapped(lambda: part, cuts)
         total = torch.stack(list(losses.values())).sum()
         if not bool(torch.isfinite(total)):
             raise InputError(self._culprit(part, cuts, float(total)))
@@ -296,7 +305,7 @@ class _Run:
         names = []
         with torch.no_grad():
             for row, index in enumerate(part.indices):
-                losses = self.wrapped(part.only(row), cuts)
+                losses = self.wrapped(partial(part.only, row), cuts)
                 if not bool(torch.isfinite(torch.stack(list(losses.values())).sum())):
                     names.append(frames.name(index))
         blamed = names or [frames.name(index) for index in part.indices]
@@ -412,10 +421,25 @@ def _fabric(settings: TrainSettings) -> Fabric:
     return fabric
 
 
-def _begin(settings: TrainSettings, material: Material) -> None:
-    """Write down what is about to run, and from what."""
-    out = Path(settings.out)
-    write_atomic(out / SETTINGS, to_toml(settings))
+def _open_folder(settings: TrainSettings, fabric: Fabric, *, resume_run: bool) -> bool:
+    """Make the run folder; whether there is a state in it to go on from.
+
+    A run that was killed before its first state begins again.
+    """
+    out = make_folder(Path(settings.out))
+    if resume_run and (out / SETTINGS).is_file():
+        return (out / resume.STATE).is_file()
+    if resume_run:
+        raise InputError(f"{out}: there is no training to resume")
+    fabric.barrier()
+    if fabric.is_global_zero:
+        (out / resume.STATE).unlink(missing_ok=True)
+        write_atomic(out / SETTINGS, to_toml(settings))
+    return False
+
+
+def _describe(settings: TrainSettings, material: Material) -> None:
+    """The manifest: from what the training is made."""
     frames = material.training.frames
     manifest = {
         "stack": stack(),
@@ -428,4 +452,4 @@ def _begin(settings: TrainSettings, material: Material) -> None:
         "left_out": list(material.left_out),
         "parameters": [asdict(row) for row in freeze.table(material.module, material.card)],
     }
-    write_json(out / MANIFEST, manifest)
+    write_json(Path(settings.out) / MANIFEST, manifest)

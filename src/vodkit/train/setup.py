@@ -51,8 +51,13 @@ class Material:
                 cached.delete()
 
 
-def prepare(settings: TrainSettings, device: torch.device, watch: Watch) -> Material:
-    """Read the dataset, build the network for its classes, keep features where it pays."""
+def prepare(
+    settings: TrainSettings, device: torch.device, watch: Watch, *, name: str = "0"
+) -> Material:
+    """Read the dataset, build the network for its classes, keep features where it pays.
+
+    ``name`` tells the feature files of several processes apart.
+    """
     whole = read_dataset(settings.data)
     root = Path(settings.root) if settings.root else _folder(Path(settings.data))
     train_part, left_out = _readable(whole.only(settings.train_split), root, settings)
@@ -68,9 +73,9 @@ def prepare(settings: TrainSettings, device: torch.device, watch: Watch) -> Mate
         validation = Validation(views=_views(val_part, root, card, settings, still_iou=2.0))
         about |= described(val_part)
     freeze.freeze(module, card, freeze.FREEZES[settings.freeze])
-    cached, why_not = _cached(settings, module, card, training, watch)
+    cached, why_not = _cached(settings, module, card, training, watch, name=f"train.{name}")
     if cached is not None and validation is not None:
-        kept = _filled(settings, module, card, validation.views, watch, name="val", views=1)
+        kept = _filled(settings, module, card, validation.views, watch, name=f"val.{name}", views=1)
         validation = replace(validation, cached=kept if isinstance(kept, CachedViews) else None)
     return Material(
         module=module,
@@ -145,13 +150,13 @@ def _cached(
     card: ModelCard,
     training: TrainingViews,
     watch: Watch,
+    *,
+    name: str,
 ) -> tuple[CachedViews | None, str]:
     """The filled cache, or why there is none; where one was asked for, an error says why not."""
     if not settings.may_cache:
         return None, "the settings do not allow it"
-    kept = _filled(
-        settings, module, card, training, watch, name="train", views=settings.cache_views
-    )
+    kept = _filled(settings, module, card, training, watch, name=name, views=settings.cache_views)
     if isinstance(kept, CachedViews):
         return kept, ""
     if settings.cache == "on":
@@ -196,7 +201,7 @@ def _filled(
         card,
         source,
         device=device,
-        watch=lambda done, total: watch(f"features of {name}", done, total),
+        watch=lambda done, total: watch(f"features of {name.partition('.')[0]}", done, total),
         made_from=made_from,
     )
     return cached

@@ -1,0 +1,99 @@
+"""``vodkit train``: a labelled dataset in, a detector for its classes out."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import typer
+
+if TYPE_CHECKING:
+    from vodkit.train.loop import Progress
+
+
+def train(
+    data: Path = typer.Option(..., "--data", "-d", help="Dataset file or folder."),
+    model: str | None = typer.Option(None, "--model", "-m", help="Model name or checkpoint."),
+    out: Path = typer.Option(Path("runs/train"), "--out", "-o", help="Run folder."),
+    freeze: str | None = typer.Option(
+        None, "--freeze", help="Keep as it is, up to: none, stem, stage1 .., head-only."
+    ),
+    epochs: int | None = typer.Option(None, "--epochs", help="0: by the size of the data."),
+    batch_size: int | None = typer.Option(None, "--batch-size"),
+    settings_file: Path | None = typer.Option(None, "--settings", help="TOML with settings."),
+    words: list[str] = typer.Option(
+        [], "--set", help="Any other setting, name=value (repeatable)."
+    ),
+    search: int = typer.Option(0, "--search", help="Try so many settings (Optuna) first."),
+    resume: bool = typer.Option(False, "--resume", help="Go on with the run in --out."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Fine-tune a detector on labelled video; the best checkpoint is chosen on split val.
+
+    Example: vodkit train --data flies.json --model vodkit-street --out runs/flies
+    """
+    from vodkit import settings
+    from vodkit.train import loop
+    from vodkit.train.settings import TrainSettings
+
+    options = {
+        "data": str(data),
+        "out": str(out),
+        "model": model,
+        "freeze": freeze,
+        "epochs": epochs,
+        "batch_size": batch_size,
+    }
+    given = [f"{name}={json.dumps(value)}" for name, value in options.items() if value is not None]
+    wanted = settings.load(TrainSettings, toml=settings_file, words=[*given, *words])
+    if search:
+        from vodkit.train.search import best_settings
+
+        wanted = best_settings(wanted, trials=search)
+    with _Bars(quiet=as_json) as bars:
+        result = loop.train(wanted, resume_run=resume, watch=bars.show)
+    if as_json:
+        print(json.dumps(asdict(result), default=str))
+        return
+    if result.left_out:
+        print(f"left out, not readable: {', '.join(result.left_out)}")
+    score = "" if result.ap is None else f"AP {result.ap:.3f}, AP50 {result.ap50:.3f}, "
+    print(f"{result.checkpoint}: {score}{result.epochs} epochs in {result.seconds:.0f} s")
+    print(f"next: vodkit track my_video.mp4 --model {result.checkpoint} --video")
+
+
+class _Bars:
+    """Progress on the terminal: one bar for what is under way, a line for each epoch."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, disable=quiet, transient=True)
+        self._task: Any = None
+        self._what = ""
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, progress: "Progress") -> None:
+        """Take note of a step."""
+        losses = ", ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
+        if progress.what == "epoch":
+            score = "" if progress.ap is None else f", AP {progress.ap:.3f}"
+            waiting = f"waited for data {progress.wait_share:.0%}"
+            self._bar.console.print(f"epoch {progress.done}: {losses}{score} ({waiting})")
+            return
+        if progress.what != self._what:
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._task, self._what = self._bar.add_task(progress.what), progress.what
+        steps = progress.what == "step"
+        done = progress.done + (progress.epoch * progress.total if steps else 0)
+        total = progress.total * (progress.num_epochs if steps else 1)
+        text = f"{losses}, lr {progress.lr:.1e}" if steps else progress.what
+        self._bar.update(self._task, completed=done, total=total, description=text)

@@ -1,0 +1,161 @@
+"""Every family learns one clip by heart, and a run survives being killed or shared out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from vodkit.data.transforms import Augment
+from vodkit.detect.checkpoint import load_checkpoint
+from vodkit.detect.models import load_detector
+from vodkit.formats.table import write_dataset
+from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.train.loop import train
+from vodkit.train.settings import TrainSettings
+from vodkit.video.reader import open_video
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+SIDE, FRAMES = 96, 8
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight frames with a bright and a dark square on grey, as train and as val split."""
+    folder = tmp_path_factory.mktemp("clip")
+    rng = np.random.default_rng(0)
+    rows: list[tuple[int, int, tuple[int, int, int, int]]] = []
+    for split in ("train", "val"):
+        (folder / split).mkdir()
+    for i in range(FRAMES):
+        image = rng.integers(90, 110, (SIDE, SIDE, 3), dtype=np.uint8)
+        for label, (x, y, grey) in enumerate([(4 + 5 * i, 10, 250), (60 - 5 * i, 56, 0)]):
+            image[y : y + 30, x : x + 30] = grey
+            rows.append((i, label, (x, y, x + 30, y + 30)))
+        for split in ("train", "val"):
+            cv2.imwrite(str(folder / split / f"{i}.png"), image)
+    frames = np.array([row[0] for row in rows])
+    tracks = TrackTable(
+        frames=frames,
+        times_s=frames / 10,
+        ids=np.array([row[1] for row in rows]) + 1,
+        boxes_xyxy=np.array([row[2] for row in rows]),
+        labels=np.array([row[1] for row in rows]),
+    )
+    info = VideoInfo(path="c", width_px=SIDE, height_px=SIDE, rate=Fraction(10), num_frames=FRAMES)
+    videos = tuple(
+        LabelledVideo(source=split, info=info, tracks=tracks, split=split)
+        for split in ("train", "val")
+    )
+    write_dataset(Dataset(classes=("bright", "dark"), videos=videos), folder / "clip.json")
+    return folder / "clip.json"
+
+
+FAMILIES = {
+    "yolox_nano": {"lr": 5e-3, "width_px": 96, "height_px": 96, "epochs": 120},
+    "ssdlite320_mobilenet_v3_large": {"lr": 2e-3, "width_px": 96, "height_px": 96, "epochs": 150},
+    "fasterrcnn_mobilenet_v3_large_320_fpn": {
+        "lr": 5e-4,
+        "width_px": 128,
+        "height_px": 128,
+        "epochs": 120,
+    },
+}
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+def test_a_clip_is_learnt_by_heart(clip: Path, tmp_path: Path, model: str) -> None:
+    settings = TrainSettings(
+        data=str(clip),
+        out=str(tmp_path),
+        model=model,
+        weights="random",
+        freeze="none",
+        stage_lr_ratio=1.0,
+        augment=Augment.none(),
+        ema_decay=0.9,
+        val_every=10_000,
+        save_every_s=1e9,
+        **FAMILIES[model],  # type: ignore[arg-type]
+    )
+    result = train(settings)
+    assert result.ap is not None
+    assert result.ap > 0.95, result
+    detector = load_detector(result.checkpoint, runtime="torch", score_threshold=0.5)
+    with open_video(clip.parent / "val") as video:
+        found = detector.detect([video.frame_at(3)])[0]
+    assert sorted(found.labels) == [0, 1]
+
+
+SMALL: dict[str, Any] = {
+    "model": "yolox_nano",
+    "weights": "random",
+    "width_px": 64,
+    "height_px": 64,
+    "freeze": "none",
+    "epochs": 3,
+    "batch_size": 4,
+    "plain_epochs": 1,
+    "val_every": 3,
+    "save_every_s": 0.0,
+    "device": "cpu",
+    "fixed_norms": True,
+}
+SCRIPT = """
+import json, sys, torch
+torch.set_num_threads(1)
+from vodkit.train.loop import train
+from vodkit.train.settings import TrainSettings
+words = json.loads(sys.argv[1])
+train(TrainSettings(**words), resume_run=sys.argv[2] == "resume",
+      watch=lambda p: print(p.what, p.epoch, p.done, flush=True))
+"""
+
+
+def start(words: dict[str, Any], how: str, *launcher: str) -> subprocess.Popen[str]:
+    script = Path(words["out"]).parent / "run.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, *launcher, str(script), json.dumps(words), how]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+
+
+def last_weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(out / "last.safetensors")[0]
+
+
+def test_a_killed_run_ends_bit_equal(clip: Path, tmp_path: Path) -> None:
+    whole = {"data": str(clip), "out": str(tmp_path / "whole"), **SMALL}
+    assert start(whole, "new").wait() == 0
+    killed = {**whole, "out": str(tmp_path / "killed")}
+    run = start(killed, "new")
+    assert run.stdout is not None
+    for line in run.stdout:
+        if line.startswith("step 1 1"):
+            run.send_signal(signal.SIGKILL)
+            break
+    assert run.wait() == -signal.SIGKILL
+    assert start(killed, "resume").wait() == 0
+    one, two = last_weights(tmp_path / "whole"), last_weights(tmp_path / "killed")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_two_processes_equal_one_that_works_in_two_parts(clip: Path, tmp_path: Path) -> None:
+    """DDP averages the gradients of its parts as accumulation does; equal but for rounding."""
+    alone = {"data": str(clip), "out": str(tmp_path / "alone"), **SMALL, "accumulate": 2}
+    assert start(alone, "new").wait() == 0
+    shared = {**alone, "out": str(tmp_path / "shared"), "accumulate": 1}
+    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517")
+    assert start(shared, "new", *launcher).wait() == 0
+    one, two = last_weights(tmp_path / "alone"), last_weights(tmp_path / "shared")
+    far = max(float((one[n].float() - two[n].float()).abs().max()) for n in one)
+    assert far < 1e-4

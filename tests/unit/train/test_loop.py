@@ -1,0 +1,199 @@
+"""The loop: what it leaves behind, what it refuses, and that nothing is lost when it is stopped."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from vodkit import settings as settings_file
+from vodkit.detect.checkpoint import load_checkpoint
+from vodkit.detect.models import build_network
+from vodkit.errors import InputError, SettingsError, VideoError
+from vodkit.formats.table import read_dataset, write_dataset
+from vodkit.records import Dataset, LabelledVideo
+from vodkit.train.log import Meter, as_csv, flat
+from vodkit.train.loop import Losses, Progress, train
+from vodkit.train.resume import described, refuse_changes
+from vodkit.train.settings import TrainSettings
+
+TINY: dict[str, Any] = {
+    "model": "yolox_nano",
+    "weights": "random",
+    "width_px": 32,
+    "height_px": 32,
+    "epochs": 2,
+    "batch_size": 8,
+    "cache_views": 2,
+    "still_iou": 2.0,
+    "val_every": 2,
+    "save_every_s": 0.0,
+    "device": "cpu",
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def tiny(data: Path, out: Path, **other: Any) -> TrainSettings:
+    return TrainSettings(data=str(data), out=str(out), **{**TINY, **other})
+
+
+class Killed(Exception):  # noqa: N818
+    """The moment at which a run is stopped."""
+
+
+def stop_after(steps: int) -> Any:
+    seen = []
+
+    def watch(progress: Progress) -> None:
+        seen.append(progress)
+        if sum(p.what == "step" for p in seen) == steps + 1:
+            raise Killed
+
+    return watch
+
+
+def test_a_run_leaves_a_checkpoint_that_loads_a_log_and_a_manifest(
+    square_data: Path, tmp_path: Path
+) -> None:
+    told: list[Progress] = []
+    result = train(tiny(square_data, tmp_path / "run"), watch=told.append)
+    state, card = load_checkpoint(result.checkpoint)
+    assert card.classes == ("square",)
+    assert (card.preprocessing.width_px, card.preprocessing.height_px) == (32, 32)
+    assert {metric.name for metric in card.expected} == {"AP", "AP50"}
+    torch.manual_seed(0)
+    begun, _ = build_network("yolox_nano", classes=("square",), weights="random")
+    for name, value in begun.state_dict().items():
+        frozen = name.startswith("backbone.backbone.")
+        if frozen or name == "head.reg_preds.0.weight":
+            assert torch.equal(state[name], value) == frozen, name
+    lines = (tmp_path / "run" / "log.csv").read_text().splitlines()
+    assert lines[0].startswith("epoch,iou,objectness,class,loss")
+    assert len(lines) == 3
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["training_frames"] == 16
+    assert manifest["cached_features"] == "yes"
+    again = settings_file.load(TrainSettings, toml=tmp_path / "run" / "settings.toml")
+    assert again == tiny(square_data, tmp_path / "run")
+    assert [p.done for p in told if p.what == "step"] == [1, 2, 1, 2]
+    assert not list((tmp_path / "run").rglob("*.f16"))
+
+
+@pytest.mark.parametrize("cache", ["on", "off"])
+def test_a_stopped_run_ends_bit_equal(square_data: Path, tmp_path: Path, cache: str) -> None:
+    whole = train(tiny(square_data, tmp_path / "whole", cache=cache))
+    halted = tiny(square_data, tmp_path / "halted", cache=cache)
+    with pytest.raises(Killed):
+        train(halted, watch=stop_after(2))  # in the middle of the second epoch
+    told: list[Progress] = []
+    resumed = train(halted, resume_run=True, watch=told.append)
+    assert sum(p.what == "step" for p in told) < 4
+    one, _ = load_checkpoint(whole.checkpoint.with_name("last.safetensors"))
+    two, _ = load_checkpoint(resumed.checkpoint.with_name("last.safetensors"))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert (resumed.ap, resumed.epochs) == (whole.ap, whole.epochs)
+
+
+def test_changed_data_or_settings_are_refused_with_the_difference(
+    square_data: Path, tmp_path: Path
+) -> None:
+    halted = tiny(square_data, tmp_path / "run")
+    with pytest.raises(Killed):
+        train(halted, watch=stop_after(1))
+    with pytest.raises(InputError, match=r"1 changed: lr: was 0\.002, is 0\.5"):
+        train(tiny(square_data, tmp_path / "run", lr=0.5), resume_run=True)
+    dataset = read_dataset(square_data)
+    fewer = tmp_path / "fewer.json"
+    videos = tuple(video for video in dataset.videos if video.source != "two")
+    write_dataset(Dataset(classes=dataset.classes, videos=videos), fewer)
+    with pytest.raises(InputError, match="1 changed: - video two"):
+        train(tiny(fewer, tmp_path / "run", root=str(square_data.parent)), resume_run=True)
+    with pytest.raises(InputError, match="no training to resume"):
+        train(tiny(square_data, tmp_path / "other"), resume_run=True)
+
+
+def test_a_loss_that_is_not_finite_names_the_sample(
+    square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Losses.forward
+
+    def poisoned(self: Losses, given: Any, cuts: Any) -> Any:
+        losses = real(self, given, cuts)
+        return {**losses, "iou": losses["iou"] * (np.nan if 5 in given().indices else 1)}
+
+    monkeypatch.setattr(Losses, "forward", poisoned)
+    with pytest.raises(InputError, match=r"the loss is nan in epoch 1, .*: one, frame 5; lower lr"):
+        train(tiny(square_data, tmp_path / "run"))
+
+
+def test_a_broken_video_is_left_out_only_when_asked(square_data: Path, tmp_path: Path) -> None:
+    dataset = read_dataset(square_data)
+    first = dataset.videos[0]
+    lost = LabelledVideo(source="gone.mp4", info=first.info, tracks=first.tracks, split="train")
+    write_dataset(
+        Dataset(classes=dataset.classes, videos=(*dataset.videos, lost)), tmp_path / "d.json"
+    )
+    asked = {"root": str(square_data.parent), "epochs": 1, "val_split": ""}
+    with pytest.raises(VideoError, match=r"gone\.mp4"):
+        train(tiny(tmp_path / "d.json", tmp_path / "run", **asked))
+    result = train(tiny(tmp_path / "d.json", tmp_path / "run", skip_broken=True, **asked))
+    assert result.left_out == ("gone.mp4",)
+    assert result.ap is None
+    assert result.checkpoint.name == "last.safetensors"
+
+
+def test_an_unknown_split_names_those_there_are(square_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no videos in split 'test'; it has: \['train', 'val'\]"):
+        train(tiny(square_data, tmp_path, val_split="test"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["learning_rate=1"], "unknown setting 'learning_rate'"),
+        (["freeze=backbon"], "did you mean backbone"),
+        (["cache=on", "freeze=none"], "cache is on, freeze none"),
+        (["cache=on", "augment.mosaic=0.5"], "augment.mosaic"),
+        (["batch_size=8", "accumulate=3"], "batch_size is 8, accumulate 3"),
+        (["lr=0"], "lr is 0"),
+        (["ema_decay=1.5"], "ema_decay is 1.5"),
+        (["workers=-1"], "workers is -1"),
+    ],
+)
+def test_settings_are_strict(words: list[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        settings_file.load(TrainSettings, words=["data=x", "out=y", *words])
+
+
+def test_epochs_follow_the_size_of_the_data() -> None:
+    settings = TrainSettings(data="x", out="y")
+    assert [settings.num_epochs(n) for n in (1, 20, 1000)] == [60, 20, 10]
+
+
+def test_what_a_dataset_is_and_how_it_differs(square_data: Path) -> None:
+    about = described(read_dataset(square_data))
+    assert list(about) == ["classes", "video one", "video two", "video three"]
+    refuse_changes(about, about, where="here")
+    with pytest.raises(InputError, match=r"here: .*2 changed: \+ video four; classes: was square"):
+        refuse_changes(about, {**about, "classes": "dot", "video four": ""}, where="here")
+
+
+def test_numbers_of_an_epoch() -> None:
+    meter = Meter()
+    meter.add({"a": 1.0, "b": 2.0})
+    meter.add({"a": 3.0, "b": 2.0})
+    means = meter.means()
+    assert (means["a"], means["b"], means["loss"]) == (2, 2, 4)
+    assert as_csv([means]).startswith("a,b,loss,seconds,wait\n2,2,4,")
+    assert flat(TrainSettings(data="x", out="y"))["augment.flip"] == "0.5"
