@@ -8,8 +8,15 @@ import traceback
 
 import typer
 
+from vodkit.cli.compare import compare
+from vodkit.cli.data import app as data
+from vodkit.cli.demo import demo
 from vodkit.cli.detect import detect
+from vodkit.cli.eval import evaluate
+from vodkit.cli.export import export
+from vodkit.cli.models import models
 from vodkit.cli.track import track
+from vodkit.cli.train import train
 from vodkit.errors import VodkitError
 
 EPILOG = "Start with: vodkit demo     Then: vodkit track my_video.mp4 --video"
@@ -25,9 +32,16 @@ app = typer.Typer(
 )
 # The commands, in the order of a project's life.
 COMMANDS = {
+    "demo": demo,
+    "models": models,
+    "train": train,
     "detect": detect,
     "track": track,
+    "eval": evaluate,
+    "compare": compare,
+    "export": export,
 }
+app.add_typer(data, name="data")
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
 
