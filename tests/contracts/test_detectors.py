@@ -15,6 +15,7 @@ from vodkit.detect.models import MODELS, build_network, find_card, listed, load_
 from vodkit.detect.targets import Target
 from vodkit.errors import SettingsError, WeightsError
 from vodkit.records import Frame
+from vodkit.runs import sha256
 
 PUBLISHED = [name for name in MODELS if name != "vodkit-street"]
 SMALL = ModelCard(
@@ -179,6 +180,9 @@ def test_a_published_weight_file_is_known_by_its_name(tmp_path: Path) -> None:
     torch.save({"model": module.state_dict(), "start_epoch": 300}, tmp_path / "yolox_nano.pth")
     read, read_card = build_network(tmp_path / "yolox_nano.pth")
     assert read_card.classes == card.classes
+    assert read_card.sha256 == sha256(tmp_path / "yolox_nano.pth")
+    other = build_network("yolox_nano", weights=tmp_path / "yolox_nano.pth")[1]
+    assert (other.expected, other.url) == ((), "")  # nothing is promised of other weights
     torch.testing.assert_close(
         read.state_dict()["head.stems.0.conv.weight"],
         module.state_dict()["head.stems.0.conv.weight"],

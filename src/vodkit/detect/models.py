@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING
 
 from vodkit.detect import coco
@@ -19,10 +20,9 @@ from vodkit.detect.base import (
 from vodkit.detect.decode import UNBATCHED
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.runtimes.base import KeptGraphs, Runtime
-from vodkit.detect.weights import cache_folder, check, fetch, read_state, weights_path
+from vodkit.detect.weights import cache_folder, check, digest, fetch, read_state, weights_path
 from vodkit.errors import SettingsError, WeightsError
 from vodkit.lookup import pick, unknown
-from vodkit.runs import sha256
 
 if TYPE_CHECKING:
     from torch import nn
@@ -77,9 +77,9 @@ def _torchvision(
     preprocessing: Preprocessing,
     output: Output,
     *,
+    mib: float,
     norm: dict[str, bool | float] | None = None,
 ) -> ModelCard:
-    digest = file.removesuffix(".pth").rpartition("-")[2]
     return ModelCard(
         name=builder,
         family="torchvision",
@@ -90,7 +90,8 @@ def _torchvision(
         output=output,
         architecture={"builder": builder, "outputs": list(coco.outputs_91()), **(norm or {})},
         expected=_coco_ap(ap),
-        sha256=digest,
+        sha256=file.removesuffix(".pth").rpartition("-")[2],
+        size_bytes=round(mib * 2**20),
         url=f"{_TORCHVISION}/{file}",
     )
 
@@ -139,6 +140,7 @@ MODELS: dict[str, Callable[[], ModelCard]] = {
         21.3,
         _stretch(320, _HALF, _HALF),
         _SSDLITE,
+        mib=13.418,
     ),
     "ssd300_vgg16": partial(
         _torchvision,
@@ -147,6 +149,7 @@ MODELS: dict[str, Callable[[], ModelCard]] = {
         25.1,
         _stretch(300, _VGG_MEAN, _VGG_STD),
         _SSD,
+        mib=135.988,
     ),
     "fasterrcnn_mobilenet_v3_large_320_fpn": partial(
         _torchvision,
@@ -156,6 +159,7 @@ MODELS: dict[str, Callable[[], ModelCard]] = {
         _fit(320, 640),
         _TWO_STAGE,
         norm=_FROZEN,
+        mib=74.239,
     ),
     "fasterrcnn_mobilenet_v3_large_fpn": partial(
         _torchvision,
@@ -165,6 +169,7 @@ MODELS: dict[str, Callable[[], ModelCard]] = {
         _fit(800, 1333),
         _TWO_STAGE,
         norm=_FROZEN,
+        mib=74.239,
     ),
     "fasterrcnn_resnet50_fpn": partial(
         _torchvision,
@@ -174,6 +179,7 @@ MODELS: dict[str, Callable[[], ModelCard]] = {
         _fit(800, 1333),
         _TWO_STAGE,
         norm=_FROZEN_V1,
+        mib=159.743,
     ),
     "fasterrcnn_resnet50_fpn_v2": partial(
         _torchvision,
@@ -182,6 +188,7 @@ MODELS: dict[str, Callable[[], ModelCard]] = {
         46.7,
         _fit(800, 1333),
         _TWO_STAGE,
+        mib=167.104,
     ),
     "retinanet_resnet50_fpn": partial(
         _torchvision,
@@ -191,6 +198,7 @@ MODELS: dict[str, Callable[[], ModelCard]] = {
         _fit(800, 1333),
         _RETINA,
         norm=_FROZEN_V1,
+        mib=130.267,
     ),
     "retinanet_resnet50_fpn_v2": partial(
         _torchvision,
@@ -199,6 +207,7 @@ MODELS: dict[str, Callable[[], ModelCard]] = {
         41.5,
         _fit(800, 1333),
         _RETINA,
+        mib=146.037,
     ),
     "fcos_resnet50_fpn": partial(
         _torchvision,
@@ -208,6 +217,7 @@ MODELS: dict[str, Callable[[], ModelCard]] = {
         _fit(800, 1333),
         _FCOS,
         norm=_FROZEN,
+        mib=123.608,
     ),
 }
 
@@ -289,9 +299,12 @@ def build_network(
         card = networks.card_for_classes(card, classes)
         return networks.build(card), card
     module = networks.build(card)
-    if weights != "random":
+    if weights == "random":
+        card = _as_loaded(card, None, weights)
+    else:
         source = _weight_file(card, path, weights)
         networks.load_state(module, read_state(source), where=str(source))
+        card = _as_loaded(card, source, weights)
     if classes is not None and tuple(classes) != card.classes:
         module, card = networks.for_classes(module, card, classes)
     return module, card
@@ -304,6 +317,19 @@ def _weight_file(card: ModelCard, path: Path | None, weights: str | Path) -> Pat
         return fetch(card)
     check(path, card)
     return path
+
+
+def _as_loaded(card: ModelCard, source: Path | None, weights: str | Path) -> ModelCard:
+    """The card of what is really loaded: other weights keep no promise of the published ones."""
+    seen = replace(
+        card,
+        sha256="" if source is None else digest(source),
+        size_bytes=0 if source is None else source.stat().st_size,
+    )
+    if weights == "default":
+        return seen
+    what = "random weights" if source is None else f"weights of {source.name}"
+    return replace(seen, source=f"{what}; {card.source}", expected=(), url="")
 
 
 def load_detector(
@@ -377,6 +403,7 @@ def _network_runtime(
     """Our own networks. The torch graph is only built where it is needed."""
     source = None if weights == "random" else _weight_file(card, path, weights)
     batched = card.output.decoding not in UNBATCHED
+    card = _as_loaded(card, source, weights)
 
     def graph() -> "nn.Module":
         from vodkit.detect import networks
@@ -399,7 +426,7 @@ def _network_runtime(
 
     if source is None:
         return OpenVINORuntime(converted(graph, card, None), outputs=(), batched=batched), card
-    kept = KeptGraphs(cache_folder() / "openvino", sha256(source), "openvino")
+    kept = KeptGraphs(cache_folder() / "openvino", card.sha256, "openvino")
     return OpenVINORuntime(converted(graph, card, kept), outputs=(), batched=batched), card
 
 
@@ -411,7 +438,7 @@ def _onnx_of(
 
     if source is None:
         raise SettingsError("runtime onnx needs weights; with random ones use torch or openvino")
-    kept = KeptGraphs(cache_folder() / "onnx", sha256(source), "torch")
+    kept = KeptGraphs(cache_folder() / "onnx", card.sha256, "torch")
 
     def make(height_px: int, width_px: int) -> Path:
         path = kept.path(card, height_px, width_px, ".onnx")
@@ -429,8 +456,8 @@ def _prefers_torch(runtime: str, device: str) -> bool:
         return runtime == "torch"
     if device not in {"auto", "cpu"} or find_spec("openvino") is None:
         return True
-    if device == "cpu" or not Path("/dev/nvidiactl").exists():
-        return False
+    if device == "cpu" or not (Path("/dev/nvidiactl").exists() or which("nvidia-smi")):
+        return False  # found out without waiting for torch
     import torch
 
     return torch.cuda.is_available()

@@ -121,6 +121,7 @@ def test_the_table_says_what_torchvisions_weight_cards_say(name: str) -> None:
     assert card.expected[0].value == pytest.approx(
         official.meta["_metrics"]["COCO-val2017"]["box_map"] / 100
     )
+    assert card.size_bytes / 2**20 == pytest.approx(official.meta["_file_size"], abs=1e-3)
     assert list(coco.outputs_91()) == official.meta["categories"]
     assert [card.architecture["outputs"][i] for i in (0, 1, 90)] == [
         "__background__",
