@@ -74,7 +74,7 @@ def read_predictions(
                     raise InputError(f"two files are about {video.source}: {both}")
                 table, dropped = _in_classes(part, dataset.classes, class_map or {})
                 tables[video.source], files[video.source] = table, str(file)
-                notes += dropped + _gaps(part, video)
+                notes += _taken_for(part, video) + dropped + _gaps(part, video)
                 for key, value in part.about.items():
                     about.setdefault(key, set()).add(value)
     if not tables:
@@ -119,9 +119,7 @@ def _read(file: Path, dataset: Dataset, format: str) -> list[_Part]:  # noqa: A0
             frames=looked,
         )
         return [one]
-    rates = {video.info.rate for video in dataset.videos}
-    reading = Reading(rate=min(rates) if rates else None)
-    read = read_dataset(file, format, reading=reading)
+    read = read_dataset(file, format, reading=_reading(file, dataset))
     return [
         _Part(
             file=file,
@@ -136,6 +134,18 @@ def _read(file: Path, dataset: Dataset, format: str) -> list[_Part]:  # noqa: A0
     ]
 
 
+def _reading(file: Path, dataset: Dataset) -> Reading:
+    """What plain text files do not say, taken from the truth: classes by number, size, rate."""
+    if not dataset.videos:
+        return Reading()
+    info = dataset.videos[0].info
+    return Reading(
+        classes=dataset.classes if file.suffix.lower() == ".txt" else (),
+        rate=info.rate,
+        size_px=(info.width_px, info.height_px),
+    )
+
+
 def _video_of(part: _Part, dataset: Dataset) -> LabelledVideo:
     """The video that a file is about: the same source, else the same name."""
     for video in dataset.videos:
@@ -147,6 +157,8 @@ def _video_of(part: _Part, dataset: Dataset) -> LabelledVideo:
     fitting = exact or fitting
     if len(fitting) == 1:
         return fitting[0]
+    if len(dataset.videos) == 1:
+        return dataset.videos[0]
     there = [video.source for video in dataset.videos]
     if fitting:
         which = " or ".join(video.source for video in fitting[:3])
@@ -154,6 +166,14 @@ def _video_of(part: _Part, dataset: Dataset) -> LabelledVideo:
     hint = " or ".join(nearest(part.source, there) or sorted(there)[:3])
     message = f"is about {part.source!r}, which is not in the truth; it has {hint}"
     raise InputError(f"{part.file}: {message}")
+
+
+def _taken_for(part: _Part, video: LabelledVideo) -> list[str]:
+    """A warning where nothing but the lack of other videos says what a file is about."""
+    wanted = _names(part.source) | _names(part.file.as_posix())
+    if part.source == video.source or wanted & _names(video.source):
+        return []
+    return [f"{part.file}: is about {part.source!r}; taken for {video.source!r}, the only video"]
 
 
 def _names(source: str) -> set[str]:

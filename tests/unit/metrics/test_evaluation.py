@@ -1,0 +1,372 @@
+"""One evaluation end to end: records, JSON, intervals, comparing, files, the command line."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from metric_scenes import RATE, perfect, scene, table, video
+from vodkit.cli.compare import compare as compare_command
+from vodkit.cli.eval import evaluate as eval_command
+from vodkit.errors import FormatError, InputError, SettingsError
+from vodkit.formats.table import write_dataset
+from vodkit.metrics.accumulate import MetricAccumulator
+from vodkit.metrics.bootstrap import BootstrapSettings, draw, interval, make_units
+from vodkit.metrics.clips import make_clips
+from vodkit.metrics.compare import compare, from_evaluation, load_run
+from vodkit.metrics.evaluation import EvalSettings, evaluate
+from vodkit.metrics.headline import DEFINITIONS
+from vodkit.metrics.prediction_files import read_predictions
+from vodkit.metrics.validate import checked_table, find_problems, require_valid
+from vodkit.records import Dataset, Detections, State, TrackTable
+from vodkit.runs import METRICS, write_json
+
+QUICK = EvalSettings(bootstrap=BootstrapSettings(resamples=100))
+
+
+@pytest.fixture(scope="module")
+def result():
+    dataset, predictions = scene(11)
+    return evaluate(dataset, predictions, settings=QUICK, split="test", about={"mode": "online"})
+
+
+def test_everything_is_there_with_intervals_and_protocols(result):
+    assert [one.name for one in result.headline] == list(DEFINITIONS)
+    for one in result.headline:
+        if one.name != "identities_kept":
+            assert one.low <= one.value <= one.high, one
+        assert one.protocol
+    assert result.replicates.unit == "video"
+    assert set(result.per_video) == {f"v{k}.mp4" for k in range(11)}
+    assert set(result.detection.coco.per_class) == {"class0", "class1"}
+    assert result.data.num_frames == 440
+
+
+def test_json_has_no_nan_and_comes_back(result):
+    text = json.dumps(result.to_json(), allow_nan=False)
+    again = json.loads(text)
+    assert again["schema"] == 1
+    assert again["detection"]["vid"]["protocols"].keys() == {"coco", "vid-devkit", "mega"}
+    assert again["data"]["split"] == "test"
+    assert again["tracking"]["overall"]["hota"]["hota"] == pytest.approx(
+        result.tracking.overall.hota.hota, abs=1e-8
+    )
+
+
+def test_the_same_input_gives_the_same_output(result):
+    dataset, predictions = scene(11)
+    again = evaluate(dataset, predictions, settings=QUICK, split="test", about={"mode": "online"})
+    assert again.to_json() == result.to_json()
+
+
+def test_few_videos_are_cut_into_blocks_and_it_is_said():
+    dataset, predictions = scene(2, num_frames=100)
+    few = evaluate(dataset, predictions, settings=QUICK)
+    assert (few.replicates.unit, few.replicates.num_units) == ("block", 20)
+    assert any("do not say what other videos" in note for note in few.notes)
+    assert all(one.low <= one.value <= one.high for one in few.headline if one.low is not None)
+
+
+def test_no_resamples_no_intervals():
+    dataset, predictions = scene(2)
+    settings = EvalSettings(bootstrap=BootstrapSettings(resamples=0))
+    bare = evaluate(dataset, predictions, settings=settings)
+    assert all(one.low is None for one in bare.headline)
+
+
+def test_perfect_predictions_of_one_short_video():
+    dataset, _ = scene(1)
+    best = evaluate(dataset, perfect(dataset), settings=QUICK)
+    values = {one.name: one.value for one in best.headline}
+    assert values.pop("stability") == 0.0
+    values.pop("identities_kept")
+    assert all(value == pytest.approx(1.0) for value in values.values())
+
+
+def test_without_ids_there_is_no_tracking():
+    dataset, predictions = scene(1)
+    boxes = {name: replace(t, ids=np.full(len(t), -1)) for name, t in predictions.items()}
+    found = evaluate(dataset, boxes, settings=QUICK)
+    assert found.tracking is None
+    assert "hota" not in {one.name for one in found.headline}
+    assert any("no ids" in note for note in found.notes)
+    assert found.to_json()["tracking"] is None
+
+
+def test_missing_videos_count_as_nothing_found():
+    dataset, predictions = scene(2)
+    half = evaluate(dataset, {"v0.mp4": predictions["v0.mp4"]}, settings=QUICK)
+    assert half.per_video["v1.mp4"].ap50 == 0.0
+    assert "no predictions for 1 of 2 videos" in half.notes[0]
+
+
+def test_states_that_do_not_count_are_left_out():
+    dataset, _ = scene(1)
+    best = perfect(dataset)
+    coasting = {
+        name: replace(t, states=np.full(len(t), State.PREDICTED)) for name, t in best.items()
+    }
+    seen = evaluate(dataset, coasting, settings=replace(QUICK, states=("observed",)))
+    assert seen.data.num_found == 0
+    assert evaluate(dataset, coasting, settings=QUICK).data.num_found > 0
+
+
+def test_a_benchmark_is_applied_to_tracks_only():
+    truth = table([(f, 1, 0, 0, 10, 10, 0) for f in range(9)] + [(f, 2, 50, 0, 60, 10, 7)
+                                                                for f in range(9)])  # fmt: skip
+    found = table([(f, k, 50 * k, 0, 50 * k + 10, 10, 0) for f in range(9) for k in (0, 1)])
+    dataset = Dataset(classes=tuple("abcdefgh"), videos=(video("v", truth, num_frames=9),))
+    plain = evaluate(dataset, {"v": found}, settings=QUICK)
+    bench = evaluate(dataset, {"v": found}, settings=replace(QUICK, benchmark="MOT17"))
+    assert plain.tracking.overall.clear.mota == pytest.approx(0.0)
+    assert bench.tracking.overall.clear.mota == pytest.approx(1.0)
+    assert bench.detection.coco == plain.detection.coco
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"min_score": 1.5}, "min_score"),
+        ({"benchmark": "MOT18"}, "MOT17"),
+        ({"states": ("seen",)}, "observed"),
+    ],
+)
+def test_wrong_settings_are_refused(options, name):
+    with pytest.raises(SettingsError, match=name):
+        EvalSettings(**options)
+    for bad in ({"resamples": -1}, {"confidence": 1.0}, {"min_videos": 0}):
+        with pytest.raises(SettingsError, match=next(iter(bad))):
+            BootstrapSettings(**bad)
+
+
+def test_problems_are_found_with_file_and_frame():
+    dataset, predictions = scene(1)
+    beyond = table([(40, 1, 0, 0, 9, 9)])
+    label = table([(3, 1, 0, 0, 9, 9, 2)])
+    bad = {"v0.mp4": beyond, "w0.mp4": label}
+    problems = find_problems(dataset, bad, files={"v0.mp4": "a.jsonl"})
+    assert [str(one) for one in problems] == [
+        "a.jsonl, frame 40: beyond the end: the video has 40 frames, 0 to 39",
+        "w0.mp4: no video 'w0.mp4' in the truth; it has v0.mp4",
+    ]
+    with pytest.raises(InputError, match=r"label 2; the truth has 2 classes"):
+        evaluate(dataset, {"v0.mp4": label})
+    with pytest.raises(InputError, match=r"and 1 more"):
+        require_valid(dataset, bad)
+    require_valid(dataset, predictions)
+    unlabelled = replace(dataset.videos[0], tracks=None)
+    with pytest.raises(InputError, match="no labelled video"):
+        make_clips(Dataset(classes=("a",), videos=(unlabelled,)), {})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frames": [0, 3.9]}, r"frames: row 1 is 3\.9"),
+        ({"frames": [0, -1]}, "frame -1 in row 1"),
+        ({"ids": [4, -7]}, "id -7 in row 1, frame 0"),
+        ({"ids": [4, 4]}, "row 1, frame 0: id 4 stands twice"),
+        ({"labels": [0, -1]}, "label -1 in row 1"),
+        ({"scores": [0.5, 1.5]}, r"row 1, frame 0: score 1\.5"),
+        ({"scores": [0.5, np.nan]}, "row 1, frame 0: score nan"),
+        ({"boxes_xyxy": [[0, 0, 9, 9], [0, 0, np.nan, 9]]}, "row 1, frame 0: box 1"),
+        ({"boxes_xyxy": [[0, 0, 9, 9]]}, "1 boxes, 2 frames"),
+    ],
+)
+def test_raw_arrays_are_checked(change, message):
+    good = {
+        "frames": [0, 0], "ids": [4, 5], "boxes_xyxy": [[0, 0, 9, 9]] * 2, "labels": [0, 0],
+        "scores": [0.5, 0.6],
+    }  # fmt: skip
+    arrays = {name: np.array(values) for name, values in (good | change).items()}
+    assert len(checked_table(**{k: np.array(v) for k, v in good.items()})) == 2
+    with pytest.raises(InputError, match=message):
+        checked_table(**arrays, where="a.txt")
+
+
+def test_better_tracks_are_told_from_worse_ones():
+    dataset, poor = scene(12, missed=0.5)
+    good = scene(12, missed=0.05)[1]
+    settings = EvalSettings(bootstrap=BootstrapSettings(resamples=300))
+    a = from_evaluation(evaluate(dataset, poor, settings=settings), "A")
+    b = from_evaluation(evaluate(dataset, good, settings=settings), "B")
+    forward, back = compare(a, b), compare(b, a)
+    by_name = {one.name: one for one in forward.differences}
+    assert by_name["frame_accuracy"].better == "B"
+    assert "B is better on frame accuracy, +" in forward.verdict
+    reverse = {one.name: one for one in back.differences}
+    assert reverse["frame_accuracy"].better == "B"
+    assert reverse["ap50"].difference == pytest.approx(-by_name["ap50"].difference)
+    itself = compare(a, a)
+    assert not any(one.better for one in itself.differences)
+    assert "cannot be told apart" in itself.verdict
+    assert json.dumps(itself.to_json(), allow_nan=False)
+
+
+def test_other_data_and_other_definitions_are_not_compared(result):
+    run = from_evaluation(result, "A")
+    with pytest.raises(InputError, match="different data"):
+        compare(run, replace(run, name="B", fingerprint="0"))
+    other = {**run.settings, "min_score": 0.3}
+    with pytest.raises(InputError, match=r"min_score is 0\.5 in A and 0\.3 in B"):
+        compare(run, replace(run, name="B", settings=other))
+    refined = compare(run, replace(run, name="B", mode="refined"))
+    assert any("know the future" in note for note in refined.notes)
+
+
+def test_runs_that_cannot_be_read(tmp_path):
+    with pytest.raises(FormatError, match="cannot read"):
+        load_run(tmp_path)
+    for text in ("{", "[]", '{"schema": 1}', '{"schema": 99}'):
+        (tmp_path / METRICS).write_text(text)
+        with pytest.raises(FormatError):
+            load_run(tmp_path)
+
+
+def test_intervals_widen_for_few_units_and_are_none_where_unknown():
+    values = np.random.default_rng(0).normal(0.5, 0.1, 2000)
+    many = interval(0.5, values, num_units=1000)
+    few = interval(0.5, values, num_units=5)
+    assert few.high - few.low > many.high - many.low
+    assert interval(0.5, values, num_units=1) is None
+    assert interval(None, values, num_units=9) is None
+    assert interval(0.5, np.full(9, np.nan), num_units=9) is None
+    moved = interval(0.9, values, num_units=1000, recentre=True)
+    assert (moved.low + moved.high) / 2 == pytest.approx(0.9, abs=0.01)
+
+
+def test_draws_depend_on_seed_and_number_only():
+    settings = BootstrapSettings(resamples=50)
+    assert (draw(7, settings) == draw(7, settings)).all()
+    assert (draw(7, settings).sum(axis=1) == 7).all()
+    assert (draw(7, settings) != draw(7, replace(settings, seed=1))).any()
+
+
+def test_blocks_cover_every_frame_once():
+    dataset, predictions = scene(3)
+    clips = make_clips(dataset, predictions)
+    units = make_units(clips, BootstrapSettings(min_block_frames=7))
+    assert np.concatenate([u.frames for u in units.clips]).tolist() == [*range(40)] * 3
+    assert len(units.of_image) == 120
+    assert min(len(u.frames) for u in units.clips) >= 7
+
+
+def test_accumulating_frame_by_frame_equals_all_at_once():
+    dataset, predictions = scene(2)
+    halves = [MetricAccumulator(dataset.classes, rate=RATE) for _ in range(2)]
+    for k, one in enumerate(dataset.videos):
+        for frame in range(40):
+            truth, found = (t[t.frames == frame] for t in (one.tracks, predictions[one.source]))
+            halves[(frame + k) % 2].update(
+                one.source, frame, found=detections(found), truth=detections(truth)
+            )
+    whole = halves[0].merge(halves[1])
+    boxes = {n: replace(t, ids=np.full(len(t), -1)) for n, t in predictions.items()}
+    expected = evaluate(dataset, boxes, settings=QUICK)
+    assert whole.compute_ap().overall.ap50 == pytest.approx(
+        expected.detection.coco.overall.ap50, abs=0.01
+    )
+    assert whole.compute(QUICK).data.num_frames == 80
+    with pytest.raises(InputError, match="frame 0 was given already"):
+        whole.merge(halves[0])
+    with pytest.raises(InputError, match="rates differ"):
+        whole.merge(MetricAccumulator(("x",), rate=Fraction(1)))
+
+
+def detections(rows):
+    return Detections(rows.boxes_xyxy, rows.scores, rows.labels)
+
+
+def test_ignore_regions_can_be_accumulated():
+    one = MetricAccumulator(("a",))
+    box = Detections(np.array([[0, 0, 9, 9]]), np.array([0.9]), np.array([0]))
+    one.update("v", 0, found=box, truth=Detections.empty(), ignore=box)
+    one.update("v", 1, found=box, truth=box)
+    assert one.compute_ap().overall.ap == pytest.approx(1.0)
+    assert one.compute(QUICK).frames.overall.frame_accuracy == 1.0
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A dataset file, and one MOTChallenge text file of tracks a video."""
+    dataset, predictions = scene(2, num_classes=1)
+    write_dataset(dataset, tmp_path / "labels.json", "cocovid")
+    for name, found in predictions.items():
+        lines = [
+            f"{f + 1},{i + 1},{b[0]},{b[1]},{b[2] - b[0]},{b[3] - b[1]},{s},-1,-1,-1"
+            for f, i, b, s in zip(found.frames, found.ids, found.boxes_xyxy, found.scores,
+                                  strict=True)
+        ]  # fmt: skip
+        (tmp_path / f"{name[:-4]}.txt").write_text("\n".join(lines))
+    return tmp_path, dataset, predictions
+
+
+def test_files_are_matched_by_name_and_classes_by_name(files):
+    folder, dataset, predictions = files
+    paths = [folder / "v0.txt", folder / "v1.txt"]
+    given = read_predictions(paths, dataset)
+    assert set(given.tables) == set(predictions)
+    assert given.tables["v1.mp4"].ids.tolist() == (predictions["v1.mp4"].ids + 1).tolist()
+    with pytest.raises(InputError, match="two files are about"):
+        read_predictions([paths[0], paths[0]], dataset)
+    (folder / "other.txt").write_text(paths[0].read_text())
+    with pytest.raises(InputError, match="not in the truth; it has"):
+        read_predictions([folder / "other.txt"], dataset)
+    single = Dataset(classes=dataset.classes, videos=dataset.videos[:1])
+    taken = read_predictions([folder / "other.txt"], single)
+    assert "taken for 'v0.mp4', the only video" in taken.notes[0]
+    with pytest.raises(FormatError, match="no such file"):
+        read_predictions([folder / "missing.txt"], dataset)
+
+
+def test_our_own_prediction_files_and_other_classes(files):
+    folder, dataset, predictions = files
+    from vodkit.formats.predictions import Header, write_table
+
+    info = dataset.videos[0].info
+    header = Header(source="x/v0.mp4", classes=("dog", "class0"), info=info, tracker="t")
+    path = folder / "run" / "predictions.jsonl"
+    path.parent.mkdir()
+    found = replace(predictions["v0.mp4"], labels=predictions["v0.mp4"].frames % 2)
+    write_table(path, header, found, range(30))
+    given = read_predictions([folder / "run"], dataset)
+    assert given.about == {"detector": "", "tracker": "t", "mode": "online"}
+    assert (given.tables["v0.mp4"].labels == 0).all()
+    assert any("classes that the truth has not are left out: dog" in n for n in given.notes)
+    renamed = read_predictions([folder / "run"], dataset, class_map={"dog": "class0"})
+    assert len(renamed.tables["v0.mp4"]) == len(found)
+    strange = Dataset(classes=("cat",), videos=(video("v0.mp4", TrackTable.empty()),))
+    with pytest.raises(InputError, match="--class-map dog=cat"):
+        read_predictions([folder / "run"], strange)
+
+
+def test_the_commands(files, capsys):
+    folder, _, _ = files
+    outs = [folder / "a", folder / "b"]
+    for out in outs:
+        eval_command(
+            folder / "labels.json", [folder / "v0.txt", folder / "v1.txt"], split="",
+            format="auto", prediction_format="auto", class_map=[], model="", tracker="vodkit",
+            settings=["bootstrap.resamples=50"], out=out, as_json=False,
+        )  # fmt: skip
+    assert "HOTA" in capsys.readouterr().out
+    content = json.loads((outs[0] / METRICS).read_text())
+    assert content["settings"]["bootstrap"]["resamples"] == 50
+    compare_command(outs[0], [outs[1]], as_json=False)
+    assert "cannot be told apart" in capsys.readouterr().out
+    compare_command(outs[0], [outs[1]], as_json=True)
+    assert json.loads(capsys.readouterr().out)[0]["differences"]
+    with pytest.raises(SettingsError, match="either prediction files or --model"):
+        eval_command(
+            folder / "labels.json", [], split="", format="auto", prediction_format="auto",
+            class_map=[], model="", tracker="vodkit", settings=[], out=outs[0], as_json=False,
+        )  # fmt: skip
+
+
+def test_written_metrics_can_be_compared(result, tmp_path):
+    write_json(tmp_path / METRICS, result.to_json())
+    there = load_run(tmp_path)
+    assert there.values == pytest.approx({one.name: one.value for one in result.headline}, abs=1e-8)
+    compare(there, replace(from_evaluation(result, "B")))
