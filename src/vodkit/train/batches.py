@@ -4,6 +4,7 @@ Legend: B pictures, H W of the network's input.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,11 +129,15 @@ def plan_cache(
 ) -> CachedViews | str:
     """A cache that fits ``most_bytes``, still empty; or the reason why there can be none."""
     width, height = source.canvas_px
-    x_13HW = torch.zeros(1, 3, height, width, device=device)
-    cuts = cut_points(module, lambda: networks.losses(module, card, x_13HW, [_nothing(device)]))
+    # Asked of a copy, as at inference: a pass in training mode would move the norms' statistics.
+    copied = deepcopy(module)
+    graph = networks.deployed(copied, card)
+    picture = torch.zeros(1, height, width, 3, dtype=torch.uint8, device=device)
+    with torch.no_grad():
+        cuts = cut_points(copied, lambda: graph(picture))
     if not cuts:
         return "no frozen part that pictures go through first"
-    form = record(module, cuts, networks.normalise(x_13HW, card))
+    form = record(module, cuts, networks.normalise(picture.permute(0, 3, 1, 2), card))
     shapes = tuple(tuple(leaf.shape[1:]) for leaf in leaves(form))
     fitting = most_bytes // Layout(shapes, len(source.frames)).num_bytes
     if fitting < 1:
@@ -141,12 +146,6 @@ def plan_cache(
     views = min(views, fitting)
     store = FeatureCache(path, Layout(shapes, len(source.frames) * views))
     return CachedViews(store, cuts, form, views)
-
-
-def _nothing(device: torch.device) -> Target:
-    return Target(
-        torch.zeros(0, 4, device=device), torch.zeros(0, dtype=torch.int64, device=device)
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,20 @@ from copy import deepcopy
 import torch
 from torch import nn
 
+_SHARE = 0.05  # of a run, that the average reaches back over at most
+
+
+def fitting_decay(most: float, num_steps: int) -> float:
+    """A decay of at most ``most`` whose memory is short beside the run.
+
+    With 0.998 the average reaches back over 500 steps; a fine-tuning of 400 would be validated on
+    what it was before it learnt anything.
+
+    >>> round(fitting_decay(0.998, 400), 3), fitting_decay(0.998, 100_000), fitting_decay(0, 400)
+    (0.952, 0.998, 0)
+    """
+    return min(most, 1 - 1 / (_SHARE * num_steps + 1))
+
 
 class Ema:
     """A copy of a network whose weights follow it slowly.

@@ -32,7 +32,7 @@ from vodkit.runs import MANIFEST, SETTINGS, make_folder, stack, write_atomic, wr
 from vodkit.settings import to_toml
 from vodkit.train import freeze, resume
 from vodkit.train.batches import Batch, Share, cached_batches, pixel_batches
-from vodkit.train.ema import Ema
+from vodkit.train.ema import Ema, fitting_decay
 from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.optim import lr_factor, make_optimizer, set_rates
 from vodkit.train.replay import replaying
@@ -174,7 +174,8 @@ class _Run:
         self.steps_per_epoch = -(-len(self._order(0)) // settings.batch_size)
         self.num_epochs = settings.num_epochs(self.steps_per_epoch)
         self.num_steps = self.steps_per_epoch * self.num_epochs
-        self.ema = Ema(self.module, decay=settings.ema_decay, ramp=max(self.num_steps / 10, 1.0))
+        decay = fitting_decay(settings.ema_decay, self.num_steps)
+        self.ema = Ema(self.module, decay=decay, ramp=max(self.num_steps / 50, 1.0))
         self.optimizer: Any = fabric.setup_optimizers(
             make_optimizer(
                 self.module,
@@ -292,12 +293,22 @@ class _Run:
 
     def _backward(self, part: Batch, num_parts: int) -> dict[str, float]:
         cuts = () if self.material.cached is None else self.material.cached.cuts
-        losses = self.wrapped(lambda: part, cuts)
-        total = torch.stack(list(losses.values())).sum()
-        if not bool(torch.isfinite(total)):
-            raise InputError(self._culprit(part, cuts, float(total)))
-        self.fabric.backward(total / num_parts)
+        try:
+            losses = self.wrapped(lambda: part, cuts)
+            total = torch.stack(list(losses.values())).sum()
+            if not bool(torch.isfinite(total)):
+                raise InputError(self._culprit(part, cuts, float(total)))
+            self.fabric.backward(total / num_parts)
+        except torch.OutOfMemoryError as error:
+            raise InputError(self._too_large(part)) from error
         return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _too_large(self, part: Batch) -> str:
+        height, width = part.images.shape[2:]
+        settings = self.settings
+        seen = f"{len(part.indices)} pictures of {width}x{height} px at once"
+        allowed = f"raise accumulate (now {settings.accumulate}), or lower batch_size, width_px"
+        return f"out of memory with {seen}; {allowed}"
 
     def _culprit(self, part: Batch, cuts: tuple[str, ...], total: float) -> str:
         """Which sample makes the loss what it should not be."""

@@ -68,7 +68,7 @@ class TrainSettings:
     fixed_norms: bool = False
     """normalise with the statistics the model came with, in all stages"""
     ema_decay: float = 0.998
-    """of the average of the weights that is saved; 0: no averaging"""
+    """of the average of the weights that is saved, at most (short runs take less); 0: none"""
     cache: str = "auto"
     """keep the frozen part's features on disk: auto (where it can), on, off"""
     cache_views: int = 4

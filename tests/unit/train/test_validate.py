@@ -39,7 +39,7 @@ def test_validation_equals_detecting_and_counting(square_data: Path, tmp_path: P
 
     dataset = read_dataset(square_data).only("val")
     runtime = TorchRuntime(
-        deployed(module, material.card), device=torch.device("cpu"), one_at_a_time=False
+        deployed(module, material.card), device=torch.device("cpu"), batched=True
     )
     detector = GraphDetector(
         material.card, runtime, score_threshold=0.01, max_detections=100, classes=None
