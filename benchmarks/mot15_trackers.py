@@ -28,6 +28,7 @@ class Sequence:
     """One sequence: its frames without pixels, and what the public detector found in them."""
 
     def __init__(self, folder: Path) -> None:
+        """Read one sequence's folder."""
         info = dict(
             line.split("=", 1)
             for line in (folder / "seqinfo.ini").read_text().splitlines()
@@ -118,7 +119,7 @@ def score(results: dict[str, np.ndarray]) -> dict[str, float]:
                     "OUTPUT_EMPTY_CLASSES": False,
                     "LOG_ON_ERROR": None,
                     "BREAK_ON_ERROR": True,
-                }  # fmt: skip
+                }
             )
             found = evaluator.evaluate([dataset], metrics)[0]["MotChallenge2DBox"]["ours"]
     return _numbers(found)

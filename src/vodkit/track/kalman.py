@@ -28,7 +28,7 @@ class Motion:
 
     acceleration: float = 1.0
     """unforeseen change of the centre's velocity, in sizes/s per sqrt(s)"""
-    wander: float = 0.3
+    wander: float = 0.05
     """unforeseen change of the centre's position (gait, shaking camera), in sizes per sqrt(s)"""
     size_acceleration: float = 0.3
     """the same for width and height"""

@@ -1,0 +1,218 @@
+"""Laws that hold for every tracker in the table, with its default settings."""
+
+import numpy as np
+import pytest
+
+from vodkit.errors import InputError, SettingsError
+from vodkit.records import Detections, Frame, State, Tracks
+from vodkit.track.table import TRACKERS, make_tracker
+
+NAMES = sorted(set(TRACKERS) - {"roboflow"})
+WIDTH, HEIGHT = 2000, 1500
+
+
+def frame_at(index, rate=30.0, size=(WIDTH, HEIGHT)):
+    return Frame.unseen(index, index / rate, width_px=size[0], height_px=size[1])
+
+
+def walkers(seed=0, num=6, seconds=3.0, rate=30.0, classes=1):
+    """Objects on straight ways that never touch, with a trembling, forgetful detector."""
+    rng = np.random.default_rng(seed)
+    start = np.column_stack([rng.uniform(400, 1200, num), 250 + 160 * np.arange(num)])
+    speed = rng.uniform(-60, 60, (num, 2)) * [1, 0.1]
+    size = np.column_stack([rng.uniform(40, 60, num), rng.uniform(90, 120, num)])
+    labels = np.arange(num) % classes
+    noise = rng.normal(0, 1.0, (int(seconds * 30) + 1, num, 4))
+    missed = rng.random((int(seconds * 30) + 1, num)) < 0.04
+    stride = round(30 / rate)
+    for i in range(int(seconds * rate)):
+        centre = start + speed * i / rate
+        boxes = np.hstack([centre - size / 2, centre + size / 2]) + noise[i * stride]
+        there = ~missed[i * stride]
+        yield frame_at(i, rate), Detections(boxes[there], np.full(num, 0.9)[there], labels[there])
+
+
+def run(name, steps, tracker=None):
+    tracker = tracker or make_tracker(name)
+    return [tracker.step(frame, detections) for frame, detections in steps]
+
+
+def changed(steps, function):
+    for frame, detections in steps:
+        yield frame, function(detections)
+
+
+@pytest.fixture(params=sorted(TRACKERS))
+def name(request):
+    if request.param == "roboflow":
+        pytest.importorskip("supervision", exc_type=ImportError)
+        pytest.importorskip("trackers", exc_type=ImportError)
+    return request.param
+
+
+def test_every_object_keeps_one_id(name):
+    results = run(name, walkers())
+    last = results[-1]
+    assert len(last) >= 5
+    assert set(np.concatenate([r.ids for r in results]).tolist()) <= set(range(1, 8))
+
+
+def test_two_runs_are_equal(name):
+    assert run(name, walkers(seed=3)) == run(name, walkers(seed=3))
+
+
+def test_input_order_does_not_matter(name):
+    rng = np.random.default_rng(5)
+    mixed = changed(walkers(seed=4), lambda d: d[rng.permutation(len(d))])
+    assert run(name, walkers(seed=4)) == run(name, mixed)
+
+
+def test_observed_boxes_are_the_detections_own(name):
+    for (_, detections), tracks in zip(
+        walkers(seed=1), run(name, walkers(seed=1)), strict=True
+    ):
+        seen = tracks.boxes_xyxy[tracks.states == State.OBSERVED]
+        given = {tuple(box) for box in detections.boxes_xyxy.tolist()}
+        assert {tuple(box) for box in seen.tolist()} <= given
+
+
+def test_ids_are_unique_sorted_and_from_one(name):
+    for tracks in run(name, walkers(seed=2)):
+        assert (np.diff(tracks.ids) > 0).all()
+        assert len(tracks) == 0 or tracks.ids.min() >= 1
+
+
+def test_half_the_frame_rate_keeps_the_same_objects_together(name):
+    full = run(name, walkers(seed=6, rate=30.0))
+    half = run(name, walkers(seed=6, rate=15.0))
+    pairs = set()
+    for i, tracks in enumerate(half[10:], start=10):
+        here, there = full[2 * i], tracks
+        for box, own in zip(there.boxes_xyxy, there.ids, strict=True):
+            same = np.flatnonzero(np.abs(here.boxes_xyxy - box).max(axis=1, initial=0) < 1e-3)
+            pairs |= {(int(here.ids[row]), int(own)) for row in same}
+    assert len(pairs) >= 5
+    assert len({a for a, _ in pairs}) == len(pairs) == len({b for _, b in pairs})
+
+
+def test_interleaved_instances_do_not_know_each_other(name):
+    one, two = make_tracker(name), make_tracker(name)
+    results = [
+        (one.step(*a), two.step(*b))
+        for a, b in zip(walkers(seed=7), walkers(seed=8), strict=True)
+    ]
+    assert [a for a, _ in results] == run(name, walkers(seed=7))
+    assert [b for _, b in results] == run(name, walkers(seed=8))
+
+
+def test_input_is_not_touched(name):
+    def frozen(detections):
+        for column in (detections.boxes_xyxy, detections.scores, detections.labels):
+            assert not column.flags.writeable
+        return detections
+
+    steps = list(changed(walkers(seed=9), frozen))
+    before = [(d.boxes_xyxy.copy(), d.scores.copy()) for _, d in steps]
+    run(name, steps)
+    for (boxes, scores), (_, detections) in zip(before, steps, strict=True):
+        np.testing.assert_array_equal(boxes, detections.boxes_xyxy)
+        np.testing.assert_array_equal(scores, detections.scores)
+
+
+def test_empty_frames_age_tracks_until_they_are_gone(name):
+    tracker = make_tracker(name)
+    first = run(name, walkers(seed=10, seconds=1.0), tracker)
+    for index in range(30, 330):
+        last = tracker.step(frame_at(index), Detections.empty())
+    assert len(last) == 0
+    again = [
+        tracker.step(frame_at(330 + i), d) for i, (_, d) in enumerate(walkers(seed=10, seconds=1))
+    ]
+    assert len(again[-1]) >= 5
+    assert not set(again[-1].ids.tolist()) & set(first[-1].ids.tolist())
+
+
+def test_empty_video(name):
+    assert run(name, [(frame_at(i), Detections.empty()) for i in range(3)]) == [Tracks.empty()] * 3
+
+
+def test_time_going_backwards_is_refused_with_frame_and_time(name):
+    tracker = make_tracker(name)
+    tracker.step(frame_at(10), Detections.empty())
+    with pytest.raises(InputError, match=r"frame 9 is at 0\.3"):
+        tracker.step(frame_at(9), Detections.empty())
+
+
+def test_not_a_number_and_inverted_boxes_never_reach_a_tracker():
+    with pytest.raises(InputError, match="box 0"):
+        Detections([[0, 0, np.nan, 5]], [0.9], [0])
+    with pytest.raises(InputError, match="box 1"):
+        Detections([[0, 0, 5, 5], [9, 0, 5, 5]], [0.9, 0.9], [0, 0])
+
+
+@pytest.mark.parametrize("way", ["moved", "larger"])
+def test_place_and_size_of_the_picture_do_not_matter(name, way):
+    scale, shift, size = (1.0, 64.0, (WIDTH, HEIGHT))
+    if way == "larger":
+        scale, shift, size = 4.0, 0.0, (4 * WIDTH, 4 * HEIGHT)
+
+    def altered():
+        for frame, d in walkers(seed=11):
+            boxes = d.boxes_xyxy * np.float32(scale) + np.float32(shift)
+            yield frame_at(frame.index, size=size), Detections(boxes, d.scores, d.labels)
+
+    for one, two in zip(run(name, walkers(seed=11)), run(name, altered()), strict=True):
+        np.testing.assert_array_equal(one.ids, two.ids)
+        np.testing.assert_array_equal(one.states, two.states)
+
+
+def test_objects_of_two_classes_in_one_place_stay_two(name):
+    box = [[500, 500, 560, 620]]
+    for i in range(20):
+        near = (np.array(box * 2) + [[0], [8]]).astype(np.float32)
+        tracks = (tracker := make_tracker(name) if i == 0 else tracker).step(
+            frame_at(i), Detections(near, [0.9, 0.9], [i % 2, 1 - i % 2])
+        )
+    for label, x1 in ((0, 508), (1, 500)):  # in the last frame, i = 19
+        row = int(np.flatnonzero(tracks.labels == label)[0])
+        assert len(tracks) == 2
+        assert tracks.boxes_xyxy[row, 0] == x1
+
+
+def test_after_a_cut_everybody_is_new(name):
+    tracker = make_tracker(name)
+    before = run(name, walkers(seed=12, seconds=1.0), tracker)[-1]
+    tracker.notice_cut()
+    after = [
+        tracker.step(frame_at(30 + i), d) for i, (_, d) in enumerate(walkers(seed=12, seconds=1))
+    ]
+    assert len(after[-1]) >= 5
+    assert not set(before.ids.tolist()) & {i for r in after for i in r.ids.tolist()}
+
+
+@pytest.mark.parametrize("own", NAMES)
+def test_a_saved_tracker_goes_on_as_if_nothing_had_happened(own, tmp_path):
+    steps = list(walkers(seed=13, classes=2))
+    whole = run(own, steps)
+    first = make_tracker(own)
+    run(own, steps[:40], first)
+    np.savez(tmp_path / "state.npz", **first.state_dict())
+    second = make_tracker(own)
+    with np.load(tmp_path / "state.npz", allow_pickle=False) as state:
+        second.load_state(dict(state))
+    assert run(own, steps[40:], second) == whole[40:]
+
+
+@pytest.mark.parametrize("own", NAMES)
+def test_a_state_that_is_not_whole_is_refused(own):
+    state = make_tracker(own).state_dict()
+    del state["mean"]
+    with pytest.raises(InputError, match="lacks mean"):
+        make_tracker(own).load_state(state)
+
+
+def test_unknown_names_are_answered_with_the_nearest():
+    with pytest.raises(SettingsError, match="bytetrack"):
+        make_tracker("bytetrak")
+    with pytest.raises(SettingsError, match=r"lost_s"):
+        make_tracker("vodkit", ["life.lots_s=2"])
