@@ -95,8 +95,11 @@ def test_numbers_are_those_of_torchvisions_own_forward(name: str) -> None:
     else:
         grown = np.repeat(np.repeat(frame.image, 4, 0), 4, 1)[:height, :width]
         frame = Frame(0, 0.0, np.ascontiguousarray(grown))
-    if hasattr(official, "topk_candidates") and "ssd" in name:
-        official.topk_candidates = 10_000  # ours looks at all of them
+    if hasattr(official, "nms_thresh"):  # random scores are nearly equal: compare before NMS
+        official.nms_thresh, official.detections_per_img = 1.0, 100_000
+        card = replace(card, output=replace(card.output, nms_iou=1.0))
+    if "ssd" in name:
+        official.topk_candidates = 100_000  # ours looks at all of them
     with torch.inference_mode():
         theirs = official([torch.from_numpy(frame.image).permute(2, 0, 1) / 255])[0]
     ours = detector(module, card).detect([frame])[0]
@@ -108,6 +111,7 @@ def test_numbers_are_those_of_torchvisions_own_forward(name: str) -> None:
         ours.scores[:count], theirs["scores"].numpy()[keep][:count], atol=1e-4
     )
     # equal scores may stand in another order: every box of theirs has one of ours near
+    expected = expected[:: max(count // 300, 1)]
     apart = np.abs(expected[:, None] - ours.boxes_xyxy[None]).max(axis=2).min(axis=1)
     assert (apart < 0.1).mean() >= 0.95
 
