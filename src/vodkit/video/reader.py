@@ -18,11 +18,11 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self, TypeAlias
+from typing import Any, BinaryIO, Protocol, Self, TypeAlias
 
 from vodkit.errors import VideoError
 from vodkit.records import Frame, VideoInfo
-from vodkit.video.container import ContainerVideo
+from vodkit.video.container import ContainerVideo, words
 from vodkit.video.pictures import SUFFIXES, PictureVideo, natural_key, pictures_in
 from vodkit.video.stream import LiveSettings, LiveVideo
 
@@ -105,7 +105,7 @@ def open_video(
     if scheme in LIVE_SCHEMES or (scheme == "file"):
         return ContainerVideo(partial(str, text), text, strict=strict)
     if scheme:
-        return ContainerVideo(partial(_open_remote, text), text, strict=strict)
+        return ContainerVideo(_remote(text), text, strict=strict)
     return _open_path(Path(text), strict=strict, picture_rate=picture_rate)
 
 
@@ -151,11 +151,20 @@ class _Cursor:
         return self._place
 
 
-def _open_remote(url: str) -> BinaryIO:
+def _remote(url: str) -> "partial[BinaryIO]":
+    """What opens ``url``; it keeps the file system, for an archive closes with its own."""
     import fsspec
 
     try:
-        opened = fsspec.open(url, "rb").open()
+        system, path = fsspec.url_to_fs(url)
     except (OSError, ValueError, ImportError) as error:
-        raise VideoError(f"cannot be opened: {error}", path=url) from error
+        raise VideoError(f"cannot be opened: {words(error)}", path=url) from error
+    return partial(_open_remote, system, path)
+
+
+def _open_remote(system: Any, path: str) -> BinaryIO:
+    try:
+        opened: BinaryIO = system.open(path, "rb")
+    except KeyError as error:  # an archive's word for a file that is not in it
+        raise FileNotFoundError(error.args[0]) from error
     return opened

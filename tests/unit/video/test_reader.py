@@ -1,0 +1,235 @@
+"""Every kind of source gives the same frames; every kind of bad input gives one clear error."""
+
+import io
+import pickle
+import zipfile
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import fsspec
+import numpy as np
+import pytest
+
+from vodkit.errors import InputError, VideoError
+from vodkit.video import container
+from vodkit.video.reader import open_video
+
+
+def is_frame(image: np.ndarray, level: int) -> bool:
+    return abs(float(image.mean()) - level) < 3
+
+
+def test_frames_carry_index_container_time_and_their_own_picture(grey_video, grey_level) -> None:
+    with open_video(grey_video) as video:
+        frames = list(video.frames())
+    assert video.info.rate == Fraction(30000, 1001)
+    assert (
+        [frame.index for frame in frames] == list(range(60)) == list(range(video.info.num_frames))
+    )
+    assert [frame.time_s for frame in frames] == [
+        float(i * Fraction(1001, 30000)) for i in range(60)
+    ]
+    assert all(is_frame(frame.image, grey_level(frame.index)) for frame in frames)
+
+
+def test_random_access_gives_the_pictures_of_sequential_reading(grey_video) -> None:
+    with open_video(grey_video) as video:
+        frames = list(video.frames())
+        asked = [59, 0, 13, 12, 11, 13, 30, 2, 58, 24]
+        found = video.frames_at(asked)
+        assert [frame.index for frame in found] == asked
+        for frame in found:
+            assert frame.time_s == frames[frame.index].time_s
+            assert np.array_equal(frame.image, frames[frame.index].image)
+            assert np.array_equal(video.frame_at(frame.index).image, frame.image)
+
+
+def test_start_and_every_choose_frames_without_renumbering_them(grey_video, grey_level) -> None:
+    with open_video(grey_video) as video:
+        chosen = list(video.frames(start=25, every=7))
+    assert [frame.index for frame in chosen] == [25, 32, 39, 46, 53]
+    assert all(is_frame(frame.image, grey_level(frame.index)) for frame in chosen)
+
+
+def test_frame_at_time_is_what_a_player_shows(grey_video) -> None:
+    with open_video(grey_video) as video:
+        step_s = 1001 / 30000
+        assert [
+            video.frame_at_time(t).index for t in (0, step_s - 1e-4, step_s, 59.5 * step_s)
+        ] == [
+            0,
+            0,
+            1,
+            59,
+        ]
+        with pytest.raises(VideoError, match=r"allowed: 0\.000 to"):
+            video.frame_at_time(-0.5)
+        with pytest.raises(VideoError, match=r"asked for 9\.000 s"):
+            video.frame_at_time(9.0)
+
+
+def test_passes_through_one_video_do_not_disturb_each_other(grey_video) -> None:
+    for source in (grey_video, io.BytesIO(grey_video.read_bytes())):
+        with open_video(source) as video:
+            for a, b in zip(video.frames(), video.frames(start=30), strict=False):
+                assert video.frame_at(7).index == 7
+                assert (a.index + 30, True) == (b.index, is_frame(b.image, 16 + b.index * 37 % 220))
+
+
+def test_size_px_decodes_small_and_keeps_the_source_size(grey_video, grey_level) -> None:
+    with open_video(grey_video) as video:
+        for frame in (*video.frames(size_px=(16, 24)), video.frame_at(5, size_px=(16, 24))):
+            assert frame.image.shape == (24, 16, 3)
+            assert (frame.width_px, frame.height_px) == (48, 32)
+            assert is_frame(frame.image, grey_level(frame.index))
+
+
+def test_a_file_a_file_object_and_remote_files_are_one(grey_video, tmp_path) -> None:
+    data = grey_video.read_bytes()
+    with fsspec.open("memory://clips/grey.mp4", "wb") as file:
+        file.write(data)
+    with zipfile.ZipFile(tmp_path / "clips.zip", "w") as archive:
+        archive.writestr("grey.mp4", data)
+    sources = [
+        grey_video,
+        str(grey_video),
+        f"file://{grey_video}",
+        io.BytesIO(data),
+        "memory://clips/grey.mp4",
+        f"zip://grey.mp4::{tmp_path / 'clips.zip'}",
+    ]
+    pictures = []
+    for source in sources:
+        with open_video(source) as video:
+            frames = [*video.frames(), *video.frames_at([40, 3])]
+        pictures.append(np.stack([frame.image for frame in frames]))
+    assert all(np.array_equal(pictures[0], other) for other in pictures[1:])
+
+
+def test_a_video_travels_to_another_process_before_and_after_use(grey_video) -> None:
+    with open_video(grey_video) as video:
+        fresh = pickle.loads(pickle.dumps(video))
+        before = video.frame_at(20)
+        used = pickle.loads(pickle.dumps(video))
+    for copy in (fresh, used):
+        with copy:
+            assert np.array_equal(copy.frame_at(20).image, before.image)
+
+
+def test_folder_and_glob_come_in_natural_order(tmp_path: Path) -> None:
+    for number in (10, 9, 100, 1):
+        cv2.imwrite(str(tmp_path / f"f{number}.png"), np.full((8, 12, 3), number, np.uint8))
+    (tmp_path / "notes.txt").write_text("no picture")
+    for source in (tmp_path, tmp_path / "f*"):
+        with open_video(source, picture_rate=Fraction(10)) as video:
+            frames = list(video.frames())
+            assert [int(frame.image.mean()) for frame in frames] == [1, 9, 10, 100]
+            assert [frame.time_s for frame in frames] == [0.0, 0.1, 0.2, 0.3]
+            assert video.info.num_frames == 4
+            assert video.frame_at_time(0.25).index == 2
+
+
+def test_pictures_of_every_depth_come_as_rgb(tmp_path: Path) -> None:
+    rgba = np.zeros((6, 7, 4), np.uint8)
+    rgba[:] = (30, 20, 10, 128)  # BGRA, as OpenCV writes
+    for name, image in {
+        "alpha.png": rgba,
+        "grey.png": np.full((6, 7), 20, np.uint8),
+        "deep.png": np.full((6, 7, 3), 20 * 257, np.uint16),
+    }.items():
+        cv2.imwrite(str(tmp_path / name), image)
+    with open_video(tmp_path) as video:
+        assert [tuple(frame.image[0, 0]) for frame in video.frames()] == [
+            (10, 20, 30),
+            (20, 20, 20),
+            (20, 20, 20),
+        ]
+
+
+def test_a_broken_picture_is_an_error_or_counted(tmp_path: Path) -> None:
+    for name in ("a.png", "c.png"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / "b.png").write_bytes(b"\x89PNG but not really")
+    with open_video(tmp_path) as video, pytest.raises(VideoError, match=r"b\.png"):
+        list(video.frames())
+    with open_video(tmp_path, strict=False) as video:
+        assert [frame.index for frame in video.frames()] == [0, 2]
+        assert video.num_lost == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.mp4", None, "no such file or folder"),
+        ("empty.mp4", b"", "cannot be opened"),
+        ("text.mp4", b"this is no video\n" * 50, "cannot be opened"),
+        ("*.png", None, "no pictures here; allowed: .bmp"),
+    ],
+)
+def test_what_is_no_video_is_named(tmp_path: Path, name, content, message) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(VideoError, match=message) as caught:
+        open_video(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_folder_without_pictures_and_unknown_urls_are_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "clips.zip", "w"):
+        missing = f"zip://grey.mp4::{tmp_path / 'clips.zip'}"
+    for source in (tmp_path, "nosuchscheme://x/y.mp4", "memory://not/there.mp4", missing):
+        with pytest.raises(VideoError, match=str(source)):
+            open_video(source)
+
+
+def test_sound_alone_and_a_cover_picture_are_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "sound.wav"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("pcm_s16le", rate=8000, layout="mono")
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), "s16", "mono")
+        silence.sample_rate = 8000
+        out.mux(stream.encode(silence))
+    with pytest.raises(VideoError, match="has no video, only audio"):
+        open_video(path)
+
+
+@pytest.mark.parametrize("asked", [-1, 60])
+def test_an_index_beyond_the_video_is_an_error(grey_video, asked: int) -> None:
+    with open_video(grey_video) as video, pytest.raises(VideoError, match="allowed: 0 to 59"):
+        video.frame_at(asked)
+
+
+def test_senseless_steps_are_errors(grey_video, tmp_path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint8))
+    for source in (grey_video, tmp_path):
+        with open_video(source) as video:
+            for words in ({"start": -1}, {"every": 0}):
+                with pytest.raises(InputError, match="allowed: from 0, from 1"):
+                    next(video.frames(**words))
+
+
+def test_a_picture_above_the_limit_is_refused_before_it_is_decoded(grey_video, monkeypatch) -> None:
+    monkeypatch.setattr(container, "MAX_PIXELS", 1000)
+    with pytest.raises(VideoError, match=r"\(48, 32\) px; allowed: up to 1000 pixels"):
+        open_video(grey_video)
+
+
+def test_a_truncated_file_gives_what_is_there_then_an_error_with_the_time(
+    grey_video, tmp_path
+) -> None:
+    path = tmp_path / "cut.mkv"
+    with av.open(str(grey_video)) as source, av.open(str(path), "w") as out:
+        copy = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = copy
+                out.mux(packet)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    with open_video(path, strict=False) as video:
+        readable = [frame.index for frame in video.frames()]
+    assert 10 < len(readable) < 60
+    assert readable == list(range(len(readable)))
