@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,10 @@ from vodkit.records import NO_ID, Dataset, LabelledVideo, State, TrackTable, Vid
 TIMES = "times"
 """tag of a video whose times are frame index / rate, because the label file has no others"""
 NOMINAL = "nominal"
+
+
+Place: TypeAlias = int | Callable[[], int | None] | None
+"""a line of a file, or the function that finds it"""
 
 
 def raise_fault(fault: FormatError) -> None:
@@ -146,7 +150,7 @@ class Rows:
         frame: int,
         box_xyxy: tuple[float, float, float, float],
         *,
-        line: int | Callable[[], int | None] | None = None,
+        line: Place = None,
         track_id: int = NO_ID,
         label: int = 0,
         score: float = 1.0,
@@ -332,10 +336,11 @@ def info_for(
     return info, tags
 
 
-def relative_source(text: str, path: Path, *, line: int | None = None, up: bool = False) -> str:
+def relative_source(text: str, path: Path, *, line: Place = None, up: bool = False) -> str:
     """``text`` as a relative path with ``/``; absolute paths and ``..`` are refused.
 
-    ``up`` allows leading ``..``, for files of our own that stand beside their videos.
+    ``up`` allows leading ``..``, for files of our own that stand beside their videos. ``line`` may
+    be a function, because finding the line takes a walk through the file.
     """
     name = text.replace("\\", "/")
     parts = PurePosixPath(name).parts
@@ -343,9 +348,8 @@ def relative_source(text: str, path: Path, *, line: int | None = None, up: bool 
     leading = climbs == list(range(len(climbs)))
     unsafe = name.startswith("/") or re.match(r"^[A-Za-z]:", name) or "\0" in name
     if not parts or unsafe or (climbs and not (up and leading)):
-        raise FormatError(
-            f"path {text!r} leads outside; allowed: relative, without '..'", path=path, line=line
-        )
+        told = f"path {text!r} leads outside; allowed: relative, without '..'"
+        raise FormatError(told, path=path, line=line() if callable(line) else line)
     return str(PurePosixPath(name))
 
 

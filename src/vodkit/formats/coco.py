@@ -56,7 +56,7 @@ def read(path: Path, reading: Reading) -> Dataset:
             reading.fault(fault)
     videos = []
     for node, rows in found.values():
-        source = relative_source(node.words("file_name"), path, line=node.line())
+        source = relative_source(node.words("file_name"), path, line=node.line)
         videos.append(still(source, (node.integer("width"), node.integer("height")), rows))
     return Dataset(classes=classes, videos=tuple(videos))
 

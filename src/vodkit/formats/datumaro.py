@@ -72,7 +72,7 @@ def read(path: Path, reading: Reading) -> Dataset:
 
 
 def _sort_in(node: Node, groups: dict[str, dict[int, Node]]) -> None:
-    name = relative_source(node.words("id"), node.path, line=node.line())
+    name = relative_source(node.words("id"), node.path, line=node.line)
     match = re.fullmatch(r"(.+)/(?:frame_)?(\d{1,9})", name, flags=re.ASCII)
     source, frame = (match.group(1), int(match.group(2))) if match else (name, -1)
     items = groups.setdefault(source, {})
@@ -97,7 +97,7 @@ def _video(
     size = _size(first)
     if set(items) == {-1}:
         source = first.at("image").words("path", source) if "image" in first else source
-        source = relative_source(source, first.path, line=first.line())
+        source = relative_source(source, first.path, line=first.line)
         rows = Rows(first.path, reading, num_classes=len(classes), num_frames=1)
         _add_all(rows, first, 0, reading)
         size = size or reading.size_px

@@ -102,7 +102,7 @@ def _video(
     reading: Reading,
 ) -> LabelledVideo:
     first = group[0]
-    source = relative_source(name, first.path, line=first.line())
+    source = relative_source(name, first.path, line=first.line)
     if "size" in first:
         size = (first.at("size").integer("width"), first.at("size").integer("height"))
     info, tags = info_for(source, path, reading, size_px=size)

@@ -81,7 +81,7 @@ def _add(rows: Rows, node: Node, frame: int, labels: dict[int, int]) -> None:
 
 
 def _video(node: Node, rows: Rows, listed: set[int], reading: Reading) -> LabelledVideo:
-    source = relative_source(node.words("name"), node.path, line=node.line())
+    source = relative_source(node.words("name"), node.path, line=node.line)
     size = (node.integer("width"), node.integer("height"))
     info, tags = info_for(source, node.path, reading, size_px=size)
     return LabelledVideo(

@@ -87,7 +87,7 @@ def _add(node: Node, found: dict[int, tuple[Node, Rows]], labels: dict[int, int]
 
 def _video(node: Node, rows: Rows, reading: Reading) -> LabelledVideo:
     names = [
-        relative_source(node.at("file_names").words(n), node.path, line=node.line())
+        relative_source(node.at("file_names").words(n), node.path, line=node.line)
         for n in range(rows.num_frames or 0)
     ]
     folder = str(PurePosixPath(names[0]).parent) if names else f"video_{node.integer('id')}"
