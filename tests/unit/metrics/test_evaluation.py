@@ -28,7 +28,7 @@ QUICK = EvalSettings(bootstrap=BootstrapSettings(resamples=100))
 
 @pytest.fixture(scope="module")
 def result():
-    dataset, predictions = scene(11)
+    dataset, predictions = scene(11, num_frames=20)
     return evaluate(dataset, predictions, settings=QUICK, split="test", about={"mode": "online"})
 
 
@@ -41,7 +41,7 @@ def test_everything_is_there_with_intervals_and_protocols(result):
     assert result.replicates.unit == "video"
     assert set(result.per_video) == {f"v{k}.mp4" for k in range(11)}
     assert set(result.detection.coco.per_class) == {"class0", "class1"}
-    assert result.data.num_frames == 440
+    assert result.data.num_frames == 220
 
 
 def test_json_has_no_nan_and_comes_back(result):
@@ -56,7 +56,7 @@ def test_json_has_no_nan_and_comes_back(result):
 
 
 def test_the_same_input_gives_the_same_output(result):
-    dataset, predictions = scene(11)
+    dataset, predictions = scene(11, num_frames=20)
     again = evaluate(dataset, predictions, settings=QUICK, split="test", about={"mode": "online"})
     assert again.to_json() == result.to_json()
 
@@ -187,9 +187,9 @@ def test_raw_arrays_are_checked(change, message):
 
 
 def test_better_tracks_are_told_from_worse_ones():
-    dataset, poor = scene(12, missed=0.5)
-    good = scene(12, missed=0.05)[1]
-    settings = EvalSettings(bootstrap=BootstrapSettings(resamples=300))
+    dataset, poor = scene(10, missed=0.5, num_frames=20)
+    good = scene(10, missed=0.05, num_frames=20)[1]
+    settings = QUICK
     a = from_evaluation(evaluate(dataset, poor, settings=settings), "A")
     b = from_evaluation(evaluate(dataset, good, settings=settings), "B")
     forward, back = compare(a, b), compare(b, a)

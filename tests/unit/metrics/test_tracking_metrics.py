@@ -236,12 +236,12 @@ def reference_preprocessing(datasets, truth, found, benchmark):
 def test_benchmarks_refuse_other_classes_and_names():
     truth, found = mot_scene(1)
     frames = np.arange(40)
+    cars = replace(found, labels=np.where(found.frames == 4, 2, 0))
     with pytest.raises(InputError, match=r"MOT17 evaluates pedestrians .* has class 3"):
-        bad = replace(found, labels=np.where(found.frames == 4, 2, 0))
-        mot_challenge(truth, bad, frames, benchmark="MOT17")
+        mot_challenge(truth, cars, frames, benchmark="MOT17")
+    unknown = replace(truth, labels=truth.labels + 13)
     with pytest.raises(InputError, match="allowed: 1 to 13"):
-        bad = replace(truth, labels=truth.labels + 13)
-        mot_challenge(bad, found, frames, benchmark="MOT20")
+        mot_challenge(unknown, found, frames, benchmark="MOT20")
     with pytest.raises(SettingsError, match="MOT17"):
         mot_challenge(truth, found, frames, benchmark="MOT18")
 

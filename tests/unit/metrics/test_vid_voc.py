@@ -57,17 +57,13 @@ class Case:
     def _motion(self, notes, boxes):
         images = {image["id"]: image for image in self.truth["images"]}
         values = np.full(len(notes), np.nan)
-        for video in {image["video_id"] for image in images.values()}:
-            rows = [k for k, a in enumerate(notes) if images[a["image_id"]]["video_id"] == video]
+        for number in {image["video_id"] for image in images.values()}:
+            rows = [k for k, a in enumerate(notes) if images[a["image_id"]]["video_id"] == number]
             frames = [images[notes[k]["image_id"]]["frame_id"] for k in rows]
             keys = [(f, notes[k]["instance_id"]) for f, k in zip(frames, rows, strict=True)]
             one = table([(*key, *boxes[k]) for key, k in zip(keys, rows, strict=True)])
-            order = {
-                key: m
-                for key, m in zip(
-                    zip(one.frames, one.ids, strict=True), motion_iou(one), strict=True
-                )
-            }
+            names = zip(one.frames.tolist(), one.ids.tolist(), strict=True)
+            order = dict(zip(names, motion_iou(one), strict=True))
             values[rows] = [order[key] for key in keys]
         return values
 
