@@ -297,7 +297,7 @@ class _Run:
             losses = self.wrapped(lambda: part, cuts)
             total = torch.stack(list(losses.values())).sum()
             if not bool(torch.isfinite(total)):
-                raise InputError(self._culprit(part, cuts, float(total)))
+                raise InputError(self._culprit(part, cuts, float(total.detach())))
             self.fabric.backward(total / num_parts)
         except torch.OutOfMemoryError as error:
             raise InputError(self._too_large(part)) from error

@@ -15,7 +15,7 @@ from vodkit.arrays import FloatArray
 from vodkit.data.loader import FrameDataset, TrainingViews
 from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
-from vodkit.detect.decode import DECODINGS
+from vodkit.detect.decode import DECODINGS, UNBATCHED
 from vodkit.detect.postprocess import finish
 from vodkit.detect.preprocess import Placement, resized_px
 from vodkit.metrics.ap import CocoResult, table_average_precision
@@ -59,7 +59,7 @@ def _found(
     module: nn.Module, card: ModelCard, against: Validation, device: torch.device
 ) -> Iterator[tuple[int, Detections]]:
     graph = networks.deployed(module, card)
-    size = 1 if card.output.decoding == "boxes" else 8
+    size = 1 if card.output.decoding in UNBATCHED else 8
     for batch in _batches(against, device, size):
         outputs = _run(graph, batch, against.cached)
         arrays = [part.float().cpu().numpy() for part in outputs]
