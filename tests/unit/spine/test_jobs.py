@@ -1,0 +1,201 @@
+"""A run into a folder: nothing lost, nothing doubled, whatever happens in between."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from vodkit import jobs, runs
+from vodkit.detect.base import ModelCard, Output, Preprocessing
+from vodkit.errors import OutputError, PartialError, SettingsError, VideoError
+from vodkit.formats.predictions import read_frames, read_predictions
+from vodkit.jobs import DETECTIONS, JobSettings, prepare_folder, run_source
+from vodkit.outputs import confirmed_ids, final_frames, write_coco, write_csv, write_mot
+from vodkit.pipeline import FlowSettings, detect_video, track_video
+from vodkit.records import Detections, Frame, Tracks
+from vodkit.track.table import make_tracker
+from vodkit.video.synth import Scene, SceneSettings, write_scene
+
+RESULTS = (runs.PREDICTIONS, DETECTIONS)
+
+
+class Blobs:
+    """A detector of strongly coloured regions: enough for made-up scenes, and exact in repeats."""
+
+    classes = ("thing",)
+    card = ModelCard(
+        name="blobs",
+        family="graph",
+        classes=classes,
+        licence="Apache-2.0",
+        source="these tests",
+        preprocessing=Preprocessing(width_px=160, height_px=120),
+        output=Output(decoding="none"),
+    )
+
+    def __init__(self) -> None:
+        self.num_seen = 0
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        self.num_seen += len(frames)
+        return [self._one(frame) for frame in frames]
+
+    def _one(self, frame: Frame) -> Detections:
+        image = frame.image.astype(int)
+        regions, _ = ndimage.label(image.max(axis=2) - image.min(axis=2) > 120)
+        scale = frame.width_px / frame.image.shape[1]
+        found = ndimage.find_objects(regions)
+        boxes = [(x.start, y.start, x.stop, y.stop) for y, x in found]
+        big = [box for box in boxes if (box[2] - box[0]) * (box[3] - box[1]) > 60]
+        scores = [min(1.0, 0.5 + len(big) * 0.01 + box[0] / 1000) for box in big]
+        return Detections(np.array(big, float).reshape(-1, 4) * scale, scores, [0] * len(big))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "scene.mp4"
+    write_scene(Scene(SceneSettings(num_frames=40, width_px=160, height_px=120)), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an undisturbed run."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(clip, folder, JobSettings())
+    return folder
+
+
+def run(clip: Path, folder: Path, wanted: JobSettings, *, resume: bool = False) -> int:
+    prepare_folder(folder, wanted, resume=resume)
+    detector = Blobs()
+    for _ in run_source(str(clip), folder, detector, wanted):
+        pass
+    return detector.num_seen
+
+
+def test_a_run_leaves_settings_manifest_and_every_frame(clip: Path, tmp_path: Path) -> None:
+    wanted = JobSettings()
+    assert run(clip, tmp_path, wanted) == 40
+    manifest = json.loads((tmp_path / runs.MANIFEST).read_text())
+    assert manifest["ended"] == "complete"
+    assert manifest["num_frames"] == 40
+    assert manifest["source_sha256"] == runs.sha256(clip)
+    assert manifest["model"]["licence"] == "Apache-2.0"
+    assert jobs.is_complete(tmp_path)
+    header, table = read_predictions(tmp_path / runs.PREDICTIONS)
+    assert (header.tracker, header.detector, header.classes) == ("vodkit", "blobs", ("thing",))
+    assert len(np.unique(table.frames)) > 20
+    assert [frame.index for frame in read_frames(tmp_path / runs.PREDICTIONS)] == list(range(40))
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_a_run_killed_at_any_byte_goes_on_to_the_same_bytes(
+    clip: Path,
+    whole: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    share_a: float,
+    share_b: float,
+) -> None:
+    folder = tmp_path_factory.mktemp("killed")
+    truth = {name: (whole / name).read_bytes() for name in RESULTS}
+    prepare_folder(folder, JobSettings())
+    for name, share in zip(RESULTS, (share_a, share_b), strict=True):
+        (folder / name).write_bytes(truth[name][: round(share * len(truth[name]))])
+    num_seen = run(clip, folder, JobSettings(), resume=True)
+    for name in RESULTS:
+        assert (folder / name).read_bytes() == truth[name]
+    recorded = truth[DETECTIONS][: round(share_b * len(truth[DETECTIONS]))].count(b'{"frame"')
+    assert num_seen <= 40 - max(recorded - 1, 0), "what was recorded is not detected again"
+
+
+def test_detection_alone_goes_on_too(clip: Path, tmp_path: Path) -> None:
+    wanted = JobSettings(tracker="none")
+    run(clip, tmp_path / "a", wanted)
+    truth = (tmp_path / "a" / runs.PREDICTIONS).read_bytes()
+    prepare_folder(tmp_path / "b", wanted)
+    (tmp_path / "b" / runs.PREDICTIONS).write_bytes(truth[: len(truth) // 2])
+    assert 0 < run(clip, tmp_path / "b", wanted, resume=True) < 40
+    assert (tmp_path / "b" / runs.PREDICTIONS).read_bytes() == truth
+    assert not (tmp_path / "b" / DETECTIONS).exists()
+
+
+def test_going_on_under_other_settings_or_with_another_video_is_refused(
+    clip: Path, tmp_path: Path
+) -> None:
+    run(clip, tmp_path, JobSettings())
+    with pytest.raises(OutputError, match="--resume goes on with it, --overwrite starts anew"):
+        prepare_folder(tmp_path, JobSettings())
+    with pytest.raises(SettingsError, match=r"score_threshold = 0\.3"):
+        prepare_folder(tmp_path, JobSettings(score_threshold=0.3), resume=True)
+    other = tmp_path / "other.mp4"
+    write_scene(Scene(SceneSettings(num_frames=40, width_px=160, height_px=120, seed=3)), other)
+    prepare_folder(tmp_path, JobSettings(), resume=True)
+    with pytest.raises(OutputError, match="of another run: source_sha256"):
+        list(run_source(str(other), tmp_path, Blobs(), JobSettings()))
+    prepare_folder(tmp_path, JobSettings(), overwrite=True)
+    assert not (tmp_path / runs.PREDICTIONS).exists()
+
+
+def test_a_cut_off_video_keeps_what_could_be_read(clip: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(clip.read_bytes()[: int(clip.stat().st_size * 0.7)])
+    with pytest.raises(PartialError, match=r"cut\.mp4 at .* s: .*kept \d+ frames"):
+        run(cut, tmp_path / "run", JobSettings())
+    kept = [frame.index for frame in read_frames(tmp_path / "run" / runs.PREDICTIONS)]
+    assert kept == list(range(len(kept)))
+    assert len(kept) > 5
+    assert not jobs.is_complete(tmp_path / "run")
+    lenient = JobSettings(flow=FlowSettings(full_size=False, strict=False))
+    with pytest.raises(PartialError, match="could not be decoded; the rest is done"):
+        run(cut, tmp_path / "lenient", lenient)
+
+
+def test_every_nth_frame_keeps_the_videos_indices_and_times(clip: Path) -> None:
+    flow = FlowSettings(every=3, batch_size=4)
+    seen = [(f.index, f.time_s) for f, _ in detect_video(clip, Blobs(), flow=flow)]
+    assert [index for index, _ in seen] == list(range(0, 40, 3))
+    assert seen[5][1] == pytest.approx(15 / 25, abs=1e-4)
+
+
+def test_batches_and_decoding_size_do_not_change_who_is_where(clip: Path) -> None:
+    def ids(batch_size: int) -> list[list[int]]:
+        flow = FlowSettings(batch_size=batch_size)
+        flowing = track_video(clip, Blobs(), make_tracker("vodkit"), flow=flow)
+        return [tracks.ids.tolist() for _, _, tracks in flowing]
+
+    assert ids(1) == ids(7)
+
+
+def test_other_forms_hold_the_same_boxes_and_no_unconfirmed_track(
+    clip: Path, tmp_path: Path
+) -> None:
+    run(clip, tmp_path, JobSettings())
+    predictions = tmp_path / runs.PREDICTIONS
+    ids = confirmed_ids(predictions)
+    frames = list(final_frames(predictions))
+    total = sum(len(frame.found) for frame in frames)
+    assert ids
+    assert {i for f in frames if isinstance(f.found, Tracks) for i in f.found.ids.tolist()} == ids
+    for write, name in ((write_csv, "a.csv"), (write_mot, "a.txt"), (write_coco, "a.json")):
+        write(predictions, tmp_path / name)
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == total + 1
+    lines = (tmp_path / "a.txt").read_text().splitlines()
+    assert len(lines) == total
+    assert min(int(line.split(",")[0]) for line in lines) >= 1
+    assert len(json.loads((tmp_path / "a.json").read_text())) == total
+
+
+def test_sources_are_checked_before_any_work() -> None:
+    jobs.check_sources(["rtsp://host/stream", "0", "frames/*.png", __file__])
+    with pytest.raises(VideoError, match="no such file or folder"):
+        jobs.check_sources([__file__, "missing.mp4"])
+    assert jobs.folder_names(["a/x.mp4", "b/x.mp4", "c/x.avi"]) == ["x", "x-2", "x-3"]
