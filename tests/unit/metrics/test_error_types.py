@@ -1,14 +1,9 @@
-"""TIDE's error types: each by hand, and all of them equal to ``tidecv`` (and to hotcoco)."""
-
-import importlib
-import sys
-import types
+"""TIDE's error types, each by hand (``tidecv`` itself: tests/slow); curves; calibration."""
 
 import numpy as np
 import pytest
 
 from metric_scenes import columns, no_boxes
-from vodkit.boxes import to_xywh
 from vodkit.metrics.columns import BoxColumns
 from vodkit.metrics.curves import calibration, confusion, curves
 from vodkit.metrics.errors import (
@@ -23,9 +18,6 @@ from vodkit.metrics.errors import (
     summarise_errors,
 )
 from vodkit.metrics.match import coco_verdicts
-
-NAMES = {"class": "Cls", "localisation": "Loc", "both": "Both", "duplicate": "Dupe",
-         "background": "Bkg", "missed": "Miss"}  # fmt: skip
 
 
 def boxes(*rows, scores=None, labels=None, images=None, ignore=None):
@@ -81,60 +73,6 @@ def test_without_truth_costs_are_undefined():
     assert result.ap50 is None
     assert result.ap_loss["background"] is None
     assert result.counts["background"] == 1
-
-
-@pytest.fixture(scope="module")
-def tide():
-    """``tidecv`` without what its plots and downloads need (seaborn, pandas, appdirs)."""
-    plots = types.ModuleType("tidecv.plotting")
-    plots.Plotter = lambda: None
-    sys.modules["tidecv.plotting"] = plots
-    sys.modules.setdefault("appdirs", types.ModuleType("appdirs"))
-    try:
-        return importlib.import_module("tidecv")
-    except ImportError as error:
-        pytest.skip(f"tidecv cannot be imported: {error}")
-
-
-def untied(columns_, rng):
-    """The same boxes with scores of which no two are equal."""
-    scores = rng.permutation(len(columns_)) / max(1, len(columns_))
-    return BoxColumns(
-        images=columns_.images, boxes_xyxy=columns_.boxes_xyxy, labels=columns_.labels,
-        scores=scores,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("ties", [False, True])
-def test_counts_and_costs_equal_tidecv(tide, seed, ties):
-    rng = np.random.default_rng(seed)
-    truth, found = columns(rng, crowds=0.0, num_images=12)
-    found = found if ties else untied(found, rng)
-    theirs = tide_run(tide, truth, found)
-    ours = summarise_errors(find_errors(truth, found), found, num_classes=3)
-    main, special = theirs.fix_main_errors(), theirs.fix_special_errors()
-    counts = theirs.count_errors()
-    assert ours.ap50 == pytest.approx(theirs.ap / 100, abs=1e-9)
-    for kind, value in main.items():
-        name = next(mine for mine, short in NAMES.items() if short == kind.short_name)
-        assert ours.counts[name] == counts[kind]
-        assert ours.ap_loss[name] == pytest.approx(value / 100, abs=1e-9), name
-    by_name = {kind.short_name: value / 100 for kind, value in special.items()}
-    assert ours.false_alarm_ap_loss == pytest.approx(by_name["FalsePos"], abs=1e-9)
-    assert ours.miss_ap_loss == pytest.approx(by_name["FalseNeg"], abs=1e-9)
-
-
-def tide_run(tide, truth, found):
-    there, seen = tide.Data("truth"), tide.Data("found")
-    boxed, found_boxes = to_xywh(truth.boxes_xyxy), to_xywh(found.boxes_xyxy)
-    for image, label, box in zip(truth.images, truth.labels, boxed, strict=True):
-        there.add_ground_truth(int(image), int(label), box.tolist())
-    rows = zip(found.images, found.labels, found.scores, found_boxes, strict=True)
-    for image, label, score, box in rows:
-        there.add_image(int(image), str(image))
-        seen.add_detection(int(image), int(label), float(score), box.tolist())
-    return tide.TIDE().evaluate(there, seen, mode="bbox")
 
 
 def test_best_thresholds_by_hand():
