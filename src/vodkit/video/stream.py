@@ -106,50 +106,54 @@ class LiveVideo:
             return None
 
     def _read(self, size_px: tuple[int, int] | None) -> None:
-        """The reading thread: frames in, reconnecting, until closed or hopeless."""
+        """The reading thread. However it ends, the consumer learns of it."""
         clock = _Clock()
+        reason = "the reading thread broke"
+        try:
+            reason = self._read_on(clock, size_px)
+        finally:
+            self._disconnect()
+            self._fail(reason, clock)
+
+    def _read_on(self, clock: "_Clock", size_px: tuple[int, int] | None) -> str:
+        """Frames in, reconnecting, until closed or hopeless; why it ended."""
         pause_s, last_frame_at = self._settings.first_pause_s, time.monotonic()
         while not self._stopped:
             try:
                 for frame in self._decode(clock, size_px):
                     self._put(frame)
                     pause_s, last_frame_at = self._settings.first_pause_s, time.monotonic()
-            except (av.FFmpegError, VideoError) as error:
-                reason = str(error)
-            else:
                 reason = "the stream ended"
-            self._container.close()
+            except (av.FFmpegError, VideoError) as error:
+                reason = words(error)
+            self._disconnect()
             if time.monotonic() - last_frame_at > self._settings.give_up_s:
-                return self._fail(f"no frame for {self._settings.give_up_s:g} s: {reason}", clock)
+                return f"no frame for {self._settings.give_up_s:g} s: {reason}"
             with self._changed:
                 self._changed.wait_for(lambda: self._stopped, timeout=pause_s)
             pause_s = min(pause_s * 2, self._settings.longest_pause_s)
             clock.expect_jump()
-            self._reconnect()
-        return None
+        return "was closed"
 
-    def _reconnect(self) -> None:
-        if self._stopped:
-            return
-        try:
-            self._container = self._connect()
-        except VideoError:
-            return  # the closed container fails at once, and the next pause is longer
-        self.num_reconnects += 1
+    def _disconnect(self) -> None:
+        if self._container is not None:
+            self._container.close()
+        self._container = None
 
     def _decode(self, clock: "_Clock", size_px: tuple[int, int] | None) -> Iterator[Frame]:
+        """The frames of one connection, which is made again if it was lost."""
+        if self._container is None:
+            self._container = self._connect()
+            self.num_reconnects += 1
         stream = self._container.streams.video[0]
-        try:
-            for raw in self._container.decode(stream):
-                if self._stopped:
-                    return
-                pts_s = None if raw.pts is None else float(raw.pts * stream.time_base)
-                time_s = clock.time_s(pts_s)
-                image = to_rgb(raw, size_px or (raw.width, raw.height), time_s, self._source)
-                yield Frame(self.num_received, time_s, image, raw.width, raw.height)
-                self.num_received += 1
-        except (AssertionError, ValueError) as error:  # PyAV: reading a closed container
-            raise VideoError(f"not connected ({words(error)})", path=self._source) from error
+        for raw in self._container.decode(stream):
+            if self._stopped:
+                return
+            pts_s = None if raw.pts is None else float(raw.pts * stream.time_base)
+            time_s = clock.time_s(pts_s)
+            image = to_rgb(raw, size_px or (raw.width, raw.height), time_s, self._source)
+            yield Frame(self.num_received, time_s, image, raw.width, raw.height)
+            self.num_received += 1
 
     def _put(self, frame: Frame) -> None:
         with self._changed:
@@ -161,7 +165,8 @@ class LiveVideo:
 
     def _fail(self, message: str, clock: "_Clock") -> None:
         with self._changed:
-            self._failure = VideoError(message, path=self._source, time_s=clock.last_s)
+            if not self._stopped:
+                self._failure = VideoError(message, path=self._source, time_s=clock.last_s)
             self._changed.notify_all()
 
     def _connect(self) -> Any:
@@ -197,13 +202,14 @@ class LiveVideo:
         raise VideoError(f"is live; frames cannot be chosen ({asked[0]})", path=self._source)
 
     def close(self) -> None:
-        """Stop the reading thread and disconnect."""
+        """Stop the reading thread, which disconnects."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join(self._settings.open_timeout_s + self._settings.read_timeout_s)
-        self._container.close()
+        else:
+            self._disconnect()
 
     def __enter__(self) -> Self:
         """Itself."""

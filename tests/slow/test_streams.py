@@ -1,0 +1,257 @@
+"""Live sources against real servers on loopback: HTTP (MPEG-TS) and RTSP (MPEG-TS in RTP, by TCP).
+
+The servers cut the connection when the test says so; nothing sleeps, every wait has an end.
+"""
+
+import io
+import socketserver
+import struct
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import av
+import numpy as np
+import pytest
+
+from vodkit.errors import SettingsError, VideoError
+from vodkit.video.reader import open_video
+from vodkit.video.stream import LiveSettings, LiveVideo
+
+pytestmark = pytest.mark.slow
+
+NUM_FRAMES = 75
+PATIENT_S = 30.0
+QUICK = LiveSettings(
+    max_waiting=NUM_FRAMES,
+    open_timeout_s=5.0,
+    read_timeout_s=5.0,
+    first_pause_s=0.01,
+    longest_pause_s=0.1,
+    give_up_s=20.0,
+)
+
+
+def transport_stream() -> bytes:
+    """Three seconds of H.264 in MPEG-TS, every picture another grey."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mpegts") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.options = {"g": "10", "bf": "0", "preset": "ultrafast"}
+        for i in range(NUM_FRAMES):
+            picture = np.full((48, 64, 3), 20 + 2 * i, np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode())
+    return file.getvalue()
+
+
+MEDIA = transport_stream()
+
+
+class Station:
+    """A server and what it does: each connection sends its part, then hangs up or waits."""
+
+    def __init__(self, parts: list[bytes]) -> None:
+        self.parts = iter(parts)
+        self.hang_up = threading.Event()
+        self.num_served = 0
+
+    def serve(self, write) -> None:
+        part = next(self.parts, None)
+        if part is None:
+            return
+        self.num_served += 1
+        write(part)
+        if part is MEDIA:
+            self.hang_up.wait(PATIENT_S)
+
+
+class Web(BaseHTTPRequestHandler):
+    """A live MPEG-TS over HTTP, without a length."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "video/mp2t")
+        self.end_headers()
+        try:
+            self.server.station.serve(self.wfile.write)
+        except ConnectionError:
+            return
+
+    def log_message(self, *words: object) -> None:
+        """Quiet."""
+
+
+class Camera(socketserver.StreamRequestHandler):
+    """The part of RTSP 1.0 (RFC 2326) that a camera needs, RTP interleaved in the connection."""
+
+    def handle(self) -> None:
+        while (request := self._request()) is not None:
+            method, url, number = request
+            head = f"RTSP/1.0 200 OK\r\nCSeq: {number}\r\nSession: 1\r\n"
+            body = ""
+            if method == "OPTIONS":
+                head += "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"
+            elif method == "DESCRIBE":
+                body = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+                body += "m=video 0 RTP/AVP 33\r\na=control:track0\r\n"
+                head += f"Content-Base: {url}/\r\nContent-Type: application/sdp\r\n"
+            elif method == "SETUP":
+                head += "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
+            head += f"Content-Length: {len(body)}\r\n\r\n"
+            self.wfile.write((head + body).encode())
+            if method == "PLAY":
+                self._play()
+                return
+
+    def _request(self) -> tuple[str, str, str] | None:
+        lines = []
+        while (line := self.rfile.readline().strip()) != b"":
+            lines.append(line.decode())
+        if not lines:
+            return None
+        method, url, _ = lines[0].split()
+        number = next(x.split(":")[1].strip() for x in lines if x.lower().startswith("cseq"))
+        return method, url, number
+
+    def _play(self) -> None:
+        try:
+            self.server.station.serve(self._send)
+        except ConnectionError:
+            return
+
+    def _send(self, media: bytes) -> None:
+        step = 7 * 188
+        for i in range(0, len(media), step):
+            header = struct.pack(">BBHII", 0x80, 33, i // step & 0xFFFF, i // step * 3600, 1)
+            packet = header + media[i : i + step]
+            self.wfile.write(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+
+
+class RtspServer(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+@pytest.fixture(params=["http", "rtsp"])
+def on_air(request: pytest.FixtureRequest) -> Iterator:
+    """``on_air(parts)`` gives a station and its URL."""
+    servers = []
+
+    def start(parts: list[bytes]) -> tuple[Station, str]:
+        kind, handler = (
+            (ThreadingHTTPServer, Web) if request.param == "http" else (RtspServer, Camera)
+        )
+        server = kind(("127.0.0.1", 0), handler)
+        server.daemon_threads = True
+        server.block_on_close = False
+        server.station = Station(parts)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return server.station, f"{request.param}://127.0.0.1:{server.server_address[1]}/live"
+
+    yield start
+    for server in servers:
+        server.station.hang_up.set()
+        server.shutdown()
+        server.server_close()
+
+
+def wait_until(video: LiveVideo, condition) -> None:
+    with video._changed:
+        assert video._changed.wait_for(condition, PATIENT_S), "the awaited did not happen"
+
+
+def test_frames_come_as_they_are_sent(on_air) -> None:
+    _, url = on_air([MEDIA])
+    with open_video(url, live=QUICK) as video:
+        assert (video.info.width_px, video.info.height_px) == (64, 48)
+        assert video.info.rate == Fraction(25)
+        assert video.info.num_frames is None
+        frames = [frame for frame, _ in zip(video.frames(), range(50), strict=False)]
+        assert [frame.index for frame in frames] == list(range(50))
+        times = np.array([frame.time_s for frame in frames])
+        assert np.diff(times) == pytest.approx(0.04, abs=0.005)
+        levels = [float(frame.image.mean()) for frame in frames]
+        assert levels == pytest.approx([20 + 2 * i for i in range(50)], abs=4)
+        assert (video.num_dropped, video.num_reconnects) == (0, 0)
+
+
+def test_a_dropped_connection_is_made_again(on_air) -> None:
+    first_half = MEDIA[: len(MEDIA) // 2 // 188 * 188]
+    station, url = on_air([first_half, MEDIA])
+    with open_video(url, live=QUICK) as video:
+        frames = []
+        for frame in video.frames():
+            frames.append(frame)
+            if video.num_reconnects and len(frames) > 60:
+                break
+        assert video.num_reconnects >= 1
+    assert station.num_served == 2
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    times = [frame.time_s for frame in frames]
+    assert times == sorted(set(times)), "the clock goes on, though the stream's began anew"
+
+
+def test_a_slow_consumer_gets_the_newest_and_learns_what_was_dropped(on_air) -> None:
+    _, url = on_air([MEDIA])
+    with open_video(url, live=LiveSettings(max_waiting=2)) as video:
+        coming = video.frames()
+        first = next(coming)
+        wait_until(video, lambda: video.num_received >= 50 and video.num_dropped >= 40)
+        later = next(coming)
+        assert later.index - first.index > 40
+        assert video.num_dropped >= later.index - first.index - 1
+        assert later.time_s - first.time_s == pytest.approx(
+            (later.index - first.index) * 0.04, abs=0.01
+        )
+
+
+def test_a_source_that_stays_away_ends_in_an_error_with_the_time(on_air) -> None:
+    _, url = on_air([MEDIA[: len(MEDIA) // 2 // 188 * 188]])
+    impatient = LiveSettings(
+        max_waiting=NUM_FRAMES, open_timeout_s=1.0, first_pause_s=0.01, give_up_s=1.0
+    )
+    seen = []
+    with open_video(url, live=impatient) as video:
+        with pytest.raises(VideoError, match="no frame for 1 s") as caught:
+            seen.extend(frame.index for frame in video.frames())
+        assert caught.value.time_s is not None
+        assert video.num_received > 10
+
+
+def test_closing_ends_the_thread_while_the_source_is_silent(on_air) -> None:
+    _, url = on_air([MEDIA])
+    video = open_video(url, live=QUICK)
+    coming = video.frames()
+    next(coming)
+    video.close()
+    assert not video._thread.is_alive()
+    assert sum(1 for _ in coming) <= NUM_FRAMES
+
+
+def test_a_live_source_has_no_way_back(on_air) -> None:
+    _, url = on_air([MEDIA])
+    with open_video(url, live=QUICK) as video:
+        for ask in (lambda: video.frame_at(3), lambda: video.frame_at_time(1.0)):
+            with pytest.raises(VideoError, match="frames cannot be chosen"):
+                ask()
+        next(video.frames())
+        with pytest.raises(VideoError, match="gives its frames once"):
+            next(video.frames())
+
+
+def test_nobody_there_is_an_error_at_once() -> None:
+    for url in ("http://127.0.0.1:9/live", "rtsp://127.0.0.1:9/live"):
+        with pytest.raises(VideoError, match="cannot connect") as caught:
+            open_video(url)
+        assert url in str(caught.value)
+
+
+def test_patience_is_checked() -> None:
+    with pytest.raises(SettingsError, match="max_waiting is 0; allowed: 1 or more"):
+        LiveSettings(max_waiting=0)
+    with pytest.raises(SettingsError, match="give_up_s is 0; allowed: above 0"):
+        LiveSettings(give_up_s=0)
