@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -107,6 +108,9 @@ def test_torchvision_is_the_same_in_openvino(
                 torch.tensor([-3.0, 1.0, 0.5]).repeat(len(value) // 3) if value.ndim == 1 else None
             )
             value.copy_(value * 0.3 if row is None else row)
+    if card.output.decoding == "class_scores":
+        # scores of a random network are nearly equal: compare what is there before suppression
+        card = replace(card, output=replace(card.output, nms_iou=1.0))
     save_checkpoint(module.state_dict(), card, tmp_path / "m.safetensors")
     pair = [
         load_detector(

@@ -1,7 +1,5 @@
 """``vodkit models``: every model by name, and whether its weights are here."""
 
-import typer
-
 from vodkit.cli import options
 
 
@@ -19,24 +17,14 @@ def models(as_json: bool = options.JSON) -> None:
 
         print(json.dumps([{**asdict(x.card), "path": str(x.path), "here": x.here} for x in lines]))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold")
-    for title in ("model", "input", "classes", "expected", "licence", "MB", "weights"):
-        table.add_column(title, no_wrap=title in {"model", "weights"})
+    row = "{:38} {:>9} {:>4} {:>6} {:>6}  {:13} {:8} {}"
+    print(row.format("model", "input px", "cls", "MB", "AP", "licence", "weights", "AP on"))
     for line in lines:
         card, wanted = line.card, line.card.preprocessing
-        expected = "; ".join(f"{m.name} {m.value:.3f} ({m.data})" for m in card.expected)
         size = f"{card.size_bytes / 1e6:.1f}" if card.size_bytes else "?"
-        table.add_row(
-            card.name,
-            f"{wanted.width_px}x{wanted.height_px} {wanted.resize}",
-            str(len(card.classes)),
-            expected,
-            card.licence,
-            size,
-            "here" if line.here else "to fetch",
-        )
-    Console().print(table)
-    typer.echo("\nA file works as well: .safetensors, .pth, .onnx, .xml, .pb (docs/detectors.md)")
+        best = next((metric for metric in card.expected if metric.name == "AP"), None)
+        values = (f"{wanted.width_px}x{wanted.height_px}", len(card.classes), size)
+        promise = (f"{best.value:.3f}", card.licence) if best else ("?", card.licence)
+        where = "here" if line.here else "to fetch"
+        print(row.format(card.name, *values, *promise, where, best.data if best else ""))
+    print("\nA file works as well: .safetensors, .pth, .onnx, .xml, .pb (docs/detectors.md)")

@@ -10,9 +10,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from vodkit import boxes
 from vodkit.detect.base import ModelCard, Preprocessing, without_normalisation, write_card
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _SCORE = 0.01  # compare even very uncertain boxes
 _MULTIPLE = 32
+_NEVER = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,11 +180,19 @@ class Differences:
     max_score: float
 
 
-def compare(one: GraphDetector, two: GraphDetector, frames: Sequence[Frame]) -> Differences:
+class Finds(Protocol):
+    """All that a comparison needs of a detector."""
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """See Detector."""
+        ...
+
+
+def compare(one: Finds, two: Finds, frames: Sequence[Frame]) -> Differences:
     """Pair the boxes of both frame by frame and take the largest differences.
 
-    Boxes pair when they are each other's best overlap within a class (IoU above 0.5). A box at the
-    score threshold that only one of the two gives counts as a score difference, not as unpaired.
+    Boxes pair one to one within a class, where they overlap by more than 0.5. A box at the score
+    threshold that only one of the two gives counts as a score difference, not as unpaired.
     """
     box_px, score, num_boxes, unpaired = [0.0], [0.0], 0, 0
     for a, b in zip(one.detect(frames), two.detect(frames), strict=True):
@@ -199,14 +209,13 @@ def compare(one: GraphDetector, two: GraphDetector, frames: Sequence[Frame]) -> 
 
 
 def _pairs(a: Detections, b: Detections) -> tuple[Any, Any]:
-    if not len(a) or not len(b):
-        nobody = np.empty(0, np.int64)
-        return nobody, nobody
+    """Rows of ``a`` and ``b`` that are the same box: the cheapest one-to-one pairing."""
     overlap = boxes.iou(a.boxes_xyxy, b.boxes_xyxy)
-    overlap[a.labels[:, None] != b.labels[None, :]] = 0
-    best = overlap.argmax(axis=1)
-    mutual = (overlap.argmax(axis=0)[best] == np.arange(len(a))) & (overlap.max(axis=1) > 0.5)
-    return np.flatnonzero(mutual), best[mutual]
+    allowed = (overlap > 0.5) & (a.labels[:, None] == b.labels[None, :])
+    apart = 1 - overlap + np.abs(a.scores[:, None] - b.scores[None, :])
+    rows, columns = linear_sum_assignment(np.where(allowed, apart, _NEVER))
+    paired = allowed[rows, columns]
+    return rows[paired], columns[paired]
 
 
 def _in_torch(graph: "nn.Module", card: ModelCard) -> GraphDetector:
