@@ -6,6 +6,7 @@ object was clearly on one side and later clearly on the other; a visit ends only
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -127,7 +128,7 @@ def _crossings(
     side_px = (along[0] * (points[:, 1] - start[1]) - along[1] * (points[:, 0] - start[0])) / length
     sure = np.flatnonzero(np.abs(side_px) > margin)
     found = []
-    for a, b in zip(sure[:-1], sure[1:], strict=True):
+    for a, b in pairwise(sure.tolist()):
         if side_px[a] * side_px[b] < 0:
             share = side_px[a] / (side_px[a] - side_px[b])
             where = points[a] + share * (points[b] - points[a])

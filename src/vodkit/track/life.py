@@ -104,10 +104,13 @@ def promote(book: Book, life: Life) -> None:
     book.status = status.astype(np.uint8)
 
 
-def give_out(book: Book, life: Life, *, shown: BoolArray | None = None) -> Tracks:
+def give_out(
+    book: Book, life: Life, *, shown: BoolArray | None = None, filtered: bool = False
+) -> Tracks:
     """What is known now: seen tracks with their detection's box, hidden ones with the predicted.
 
-    ``shown`` (N,): those of the unseen that may be given out at all.
+    ``shown`` (N,): those of the unseen that may be given out at all. ``filtered``: seen tracks
+    give out the filter's box, which trembles less but is nobody's detection.
     """
     seen = book.missed == 0
     unseen_s = np.where(seen, 0, book.now_s - book.seen_s)
@@ -117,7 +120,9 @@ def give_out(book: Book, life: Life, *, shown: BoolArray | None = None) -> Track
         coasting &= shown
     rows = np.flatnonzero(seen | coasting)
     unseen = ~seen[rows]
-    boxes = np.where(unseen[:, None], boxes_of(book.mean[rows]), book.seen_xyxy[rows])
+    boxes = boxes_of(book.mean[rows])
+    if not filtered:
+        boxes = np.where(unseen[:, None], boxes, book.seen_xyxy[rows])
     return Tracks(
         boxes,
         book.scores[rows] * 0.5 ** unseen_s[rows],

@@ -30,7 +30,7 @@ class RefineSettings:
     """... and how much more for every second between them"""
     stitch_window_s: float = 0.7
     """velocity at a piece's end is taken over this time"""
-    fill_s: float = 3.0
+    fill_s: float = 1.5
     """gaps up to this long are filled along a straight line"""
     min_track_s: float = 0.25
     """tracks that were seen over a shorter time are taken for false alarms"""

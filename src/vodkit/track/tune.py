@@ -98,7 +98,7 @@ def consistency(steps: Steps, name: str, words: Sequence[str] = ()) -> float:
     return float(agreement * min(1.0, len(forward) / strong))
 
 
-def _links(table: TrackTable) -> set[tuple[tuple[float, ...], tuple[float, ...]]]:
+def _links(table: TrackTable) -> set[tuple[tuple[Any, ...], tuple[Any, ...]]]:
     """Consecutive observed boxes of one id, each as (frame, x1, y1, x2, y2)."""
     assert table.states is not None
     seen = table[table.states == State.OBSERVED]
@@ -145,10 +145,10 @@ def tune(
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
     study.optimize(objective, n_trials=max(1, num_trials), catch=(SettingsError,))
     best = study.best_trial
+    score_now, before = study.best_value, study.trials[0].value
+    assert before is not None
     words = tuple(f"{setting}={value!r}" for setting, value in best.params.items())
-    return Tuned(
-        words=words, score=best.value, before=study.trials[0].value, num_trials=len(study.trials)
-    )
+    return Tuned(words=words, score=score_now, before=before, num_trials=len(study.trials))
 
 
 def _words(trial: Any, ranges: Mapping[str, tuple[float, float]]) -> list[str]:

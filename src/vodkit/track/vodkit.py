@@ -62,6 +62,8 @@ class VodkitSettings:
     """detectors do change their mind: this much IoU with a track left over is the same object"""
     vote_memory_s: float = 2.0
     """how long an observed class counts in the vote of the track"""
+    filtered: bool = False
+    """give out the filter's boxes for seen objects too, instead of the detections' own"""
     motion: Motion = field(default_factory=Motion)
     life: Life = field(default_factory=lambda: Life(lost_s=2.0))
     occlusion: Occlusion = field(default_factory=Occlusion)
@@ -104,7 +106,7 @@ class VodkitTracker:
         book.open(self._fresh(found, free), found, s.motion)
         promote(book, s.life)
         excuse(book, s.occlusion)
-        return give_out(book, s.life, shown=self._plausible())
+        return give_out(book, s.life, shown=self._plausible(), filtered=s.filtered)
 
     def _associate(self, found: Found) -> IntArray:
         """Tell tracks what they are; gives the strong detections that are nobody's."""

@@ -1,0 +1,56 @@
+"""``vodkit refine``: a second, offline pass over predictions."""
+
+import json
+from pathlib import Path
+
+import typer
+
+from vodkit.cli import options
+
+
+def refine(
+    predictions: Path = typer.Argument(..., help="A run folder or its predictions.jsonl."),
+    out: Path = typer.Option(None, "--out", "-o", help="Default: refined.jsonl beside it."),
+    settings: list[str] = typer.Option([], "--set", help="A setting, e.g. stitch_s=5."),
+    as_json: bool = options.JSON,
+) -> None:
+    """Stitch, fill and clean tracks with knowledge of the whole video.
+
+    Example: vodkit refine runs/plaza --set fill_s=2
+    """
+    from dataclasses import replace
+
+    import numpy as np
+
+    from vodkit import runs
+    from vodkit.errors import InputError
+    from vodkit.formats.predictions import predicted_frames, read_predictions, write_table
+    from vodkit.records import State
+    from vodkit.settings import load, to_toml
+    from vodkit.track.refine import RefineSettings
+    from vodkit.track.refine import refine as run
+
+    path = predictions / runs.PREDICTIONS if predictions.is_dir() else predictions
+    wanted = load(RefineSettings, words=settings)
+    header, table = read_predictions(path)
+    if not header.tracker:
+        raise InputError(f"{path}: detections without tracks; run `vodkit track` first")
+    target = out or path.with_name("refined.jsonl")
+    if target.resolve() == path.resolve():
+        raise InputError(f"{target}: online and refined results may not be one file")
+    result = run(table, wanted)
+    notes = {**header.notes, "refine": to_toml(wanted)}
+    changed = replace(header, mode="refined", notes=notes)
+    write_table(target, changed, result, predicted_frames(path))
+    assert result.states is not None
+    facts = {
+        "written": str(target),
+        "tracks_before": len(np.unique(table.ids)),
+        "tracks_after": len(np.unique(result.ids)),
+        "boxes_filled": int((result.states == State.FILLED).sum()),
+    }
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        print(f"{facts['tracks_before']} tracks became {facts['tracks_after']}; "
+              f"{facts['boxes_filled']} boxes filled in: {target}")  # fmt: skip
