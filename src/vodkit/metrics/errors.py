@@ -32,6 +32,8 @@ KINDS = ("class", "localisation", "both", "duplicate", "background")
 MISSED = "missed"
 CLASS, LOCALISATION, BOTH, DUPLICATE, BACKGROUND = range(5)
 NO_ERROR, IGNORED = -1, -2
+_RECALLS = np.arange(101) / 100
+"""tidecv's; COCO's own differ in the last bit, which moves a recall that falls on a point"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +222,8 @@ def _ap(
     for k in np.unique(errors.truth.labels):
         rows = order[(kept & (labels == k))[order]]
         if num_truth[k]:
-            values.append(coco_ap(*curve(right[rows], ~right[rows], int(num_truth[k]))))
+            points = curve(right[rows], ~right[rows], int(num_truth[k]))
+            values.append(coco_ap(*points, recalls=_RECALLS))
         elif len(rows):
             values.append(0.0)
     return mean(values)

@@ -35,7 +35,7 @@ def eleven_point_ap(recall: FloatArray, precision: FloatArray) -> float:
     return float(best[places].mean())
 
 
-def coco_ap(recall: FloatArray, precision: FloatArray) -> float:
+def coco_ap(recall: FloatArray, precision: FloatArray, *, recalls: FloatArray = RECALLS) -> float:
     """Mean of the largest precision at recall >= 0, 0.01, ..., 1 (COCO)."""
     best = np.append(envelope(precision), 0.0)
-    return float(best[np.searchsorted(recall, RECALLS, side="left")].mean())
+    return float(best[np.searchsorted(recall, recalls, side="left")].mean())
