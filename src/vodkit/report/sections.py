@@ -105,8 +105,8 @@ def guards(subject: Subject) -> list[tuple[str, str]]:
     return [(name, words) for name, words in facts.items() if words]
 
 
-def charts(subjects: Sequence[Subject]) -> list[str]:
-    """Precision over recall, F1 over threshold, calibration, and what errors cost, as SVG."""
+def charts(subjects: Sequence[Subject]) -> list[tuple[str, str]]:
+    """(title, SVG): precision over recall, F1, calibration, and what errors cost."""
     several = len(subjects) > 1
     precision, f1 = [], []
     for subject in subjects:
@@ -116,12 +116,14 @@ def charts(subjects: Sequence[Subject]) -> list[str]:
             title = subject.title if several and len(found) == 1 else title
             precision.append(Line(name=title, x=curve.recall, y=curve.precision))
             f1.append(Line(name=title, x=curve.thresholds, y=curve.f1))
-    made = [
-        line_chart(precision, Axes(title="Precision and recall", x="recall", y="precision")),
-        line_chart(f1, Axes(title="F1", x="score threshold", y="F1")),
-        _calibration(subjects),
+    by_recall = Axes(title="Precision and recall", x="recall", y="precision")
+    by_score = Axes(title="F1", x="score threshold", y="F1")
+    return [
+        ("Precision and recall at IoU 0.5", line_chart(precision, by_recall)),
+        ("F1 at each score threshold", line_chart(f1, by_score)),
+        ("Calibration: is a score of 0.8 right in 80 % of cases?", _calibration(subjects)),
+        ("What each kind of error costs", _losses(subjects)),
     ]
-    return [*made, _losses(subjects)]
 
 
 def _calibration(subjects: Sequence[Subject]) -> str:
