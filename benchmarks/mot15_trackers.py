@@ -3,7 +3,9 @@
 Measured by TrackEval with its MOT15 rules (only truth with conf != 0, no classes), combined over
 the sequences. One set of defaults for all of them; the sequences are test data.
 
-    python benchmarks/mot15_trackers.py [--peers] [NAME ...] [--set life.lost_s=2 ...]
+    python benchmarks/mot15_trackers.py [NAME ...] [--set life.lost_s=2 ...]
+
+    python benchmarks/mot15_trackers.py roboflow --set kind=botsort --set lost_s=1   # the peers
 """
 
 import argparse
@@ -19,6 +21,7 @@ import numpy as np
 
 from vodkit.records import Detections, Frame, State, Tracks, TrackTable
 from vodkit.track.life import backfill
+from vodkit.track.refine import RefineSettings, refine
 from vodkit.track.table import TRACKERS, make_tracker
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "sequences" / "mot15"
@@ -69,9 +72,8 @@ def table_of(steps: list[tuple[Frame, Detections, Tracks]]) -> TrackTable:
     )
 
 
-def mot_rows(table: TrackTable, states: tuple[State, ...]) -> np.ndarray:
+def mot_rows(table: TrackTable) -> np.ndarray:
     """Lines of a MOTChallenge file."""
-    table = table[np.isin(table.states, states)]
     box = table.boxes_xyxy
     ones = np.full((len(table), 3), -1.0)
     return np.column_stack(
@@ -139,15 +141,18 @@ def _numbers(found) -> dict[str, float]:
 
 
 def measure(name: str, words: list[str]) -> dict[str, dict[str, float]]:
-    """A tracker's scores, without and with its predicted boxes."""
-    tables = {s.name: table_of(follow(s, make_tracker(name, words))) for s in sequences()}
+    """A tracker's scores: online without and with its predicted boxes, and refined offline."""
+    online = {s.name: table_of(follow(s, make_tracker(name, words))) for s in sequences()}
+    smooth = RefineSettings(smooth_s=0.3)
     kinds = {
-        "observed": (State.OBSERVED,),
-        "with predicted": (State.OBSERVED, State.PREDICTED),
+        "observed": {seq: table[table.states == State.OBSERVED] for seq, table in online.items()},
+        "with predicted": online,
+        "refined": {seq: refine(table) for seq, table in online.items()},
+        "refined, smooth_s=0.3": {seq: refine(table, smooth) for seq, table in online.items()},
     }
     return {
-        kind: score({seq: mot_rows(table, states) for seq, table in tables.items()})
-        for kind, states in kinds.items()
+        kind: score({seq: mot_rows(table) for seq, table in tables.items()})
+        for kind, tables in kinds.items()
     }
 
 

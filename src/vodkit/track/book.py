@@ -163,8 +163,6 @@ class Book:
         """Old votes fade with time, the new one counts its score."""
         top = int(labels.max(initial=0)) + 1
         self._widen("votes", top)
-        if self.votes.shape[1] == 1:
-            return
         age_s = self.now_s - self.seen_s[rows]
         self.votes[rows] *= np.exp(-age_s / self.vote_memory_s)[:, None]
         self.votes[rows, labels] += scores

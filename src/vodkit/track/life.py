@@ -49,7 +49,8 @@ class Life:
     """what has left the picture, or was there before a cut, can come back for this long if it
     looks the same (needs embeddings); 0: who comes in is new"""
     coast_s: float = 0.5
-    """predicted boxes of lost tracks are given out for this long; 0: never"""
+    """predicted boxes of lost tracks are given out for this long after they were last seen, or
+    last known to be hidden; 0: never"""
     coast_occluded_s: float = 2.0
     """the same of occluded tracks"""
 
@@ -115,7 +116,9 @@ def give_out(
     seen = book.missed == 0
     unseen_s = np.where(seen, 0, book.now_s - book.seen_s)
     limit_s = np.array([-1, 0, life.coast_occluded_s, life.coast_s, -1])[book.status]
-    coasting = ~seen & (unseen_s <= limit_s)
+    since_s = np.where(book.status == Status.LOST, book.now_s - book.excused_s, unseen_s)
+    longest_s = max(life.coast_s, life.coast_occluded_s)
+    coasting = ~seen & (since_s <= limit_s) & (unseen_s <= longest_s)
     if shown is not None:
         coasting &= shown
     rows = np.flatnonzero(seen | coasting)

@@ -1,0 +1,206 @@
+"""The offline pass, counting and tuning."""
+
+import numpy as np
+import pytest
+
+from vodkit.errors import InputError, SettingsError
+from vodkit.records import Detections, Frame, State, TrackTable
+from vodkit.track.count import (
+    CountSettings,
+    Line,
+    Zone,
+    count_crossings,
+    count_visits,
+)
+from vodkit.track.refine import RefineSettings, refine
+from vodkit.track.tune import Clip, consistency, replay, tune
+
+RATE = 10.0
+
+
+def table_of(rows):
+    """A table of (frame, id, x, y) rows: boxes 40 x 100 with the foot's middle at (x, y)."""
+    frames, ids, x, y = np.array(rows, float).T
+    boxes = np.column_stack([x - 20, y - 100, x + 20, y])
+    return TrackTable(
+        frames=frames, times_s=frames / RATE, ids=ids, boxes_xyxy=boxes,
+        labels=np.zeros(len(ids)), scores=np.full(len(ids), 0.9),
+    )  # fmt: skip
+
+
+def walk(track_id, first, last, x0=100.0, speed=8.0, y=200.0):
+    return [(f, track_id, x0 + speed * f, y) for f in range(first, last)]
+
+
+def test_pieces_of_one_way_get_one_id_and_the_gap_is_filled_on_the_line():
+    table = table_of(walk(1, 0, 20) + walk(5, 32, 50) + walk(2, 0, 50, x0=700, speed=-6, y=400))
+    result = refine(table)
+    assert np.unique(result.ids).tolist() == [1, 2]
+    own = result[result.ids == 1]
+    assert own.frames.tolist() == list(range(50))
+    np.testing.assert_allclose(own.boxes_xyxy[:, 0], 80 + 8.0 * own.frames)
+    np.testing.assert_allclose(own.times_s, own.frames / RATE)
+    filled = own.states == State.FILLED
+    assert own.frames[filled].tolist() == list(range(20, 32))
+
+
+def test_two_at_the_same_time_are_never_one():
+    table = table_of(walk(1, 0, 30) + walk(2, 20, 50))
+    assert np.unique(refine(table).ids).tolist() == [1, 2]
+
+
+def test_who_goes_the_other_way_is_not_stitched():
+    table = table_of(walk(1, 0, 20, speed=20) + [(f, 2, 100, 200) for f in range(35, 60)])
+    assert np.unique(refine(table).ids).tolist() == [1, 2]
+
+
+def test_observed_boxes_do_not_move_unless_asked():
+    rng = np.random.default_rng(0)
+    rows = [(f, i, x + rng.normal(0, 3), y) for f, i, x, y in walk(1, 0, 40)]
+    table = table_of(rows)
+    np.testing.assert_array_equal(refine(table).boxes_xyxy, table.boxes_xyxy)
+    smooth = refine(table, RefineSettings(smooth_s=0.6)).boxes_xyxy[:, 0]
+    straight = 80 + 8.0 * np.arange(40)
+    error = table.boxes_xyxy[:, 0] - straight
+    assert np.std((smooth - straight)[5:-5]) < 0.7 * np.std(error[5:-5])
+
+
+def test_flicker_goes_and_predictions_give_way():
+    table = table_of([*walk(1, 0, 30), (7, 9, 600, 300)])
+    predicted = table_of([(30, 1, 500, 200)])
+    predicted = TrackTable(
+        **{
+            name: getattr(predicted, name)
+            for name in ("frames", "times_s", "ids", "boxes_xyxy", "labels", "scores")
+        },
+        states=[State.PREDICTED],
+    )
+    result = refine(TrackTable.concat([table, predicted]))
+    assert set(result.ids.tolist()) == {1}
+    assert result.frames.max() == 29
+
+
+def test_class_is_voted_scores_are_shared_and_input_is_untouched():
+    table = table_of(walk(1, 0, 10))
+    labels = np.zeros(10, int)
+    labels[3] = 2
+    scores = np.linspace(0.5, 1, 10)
+    names = ("frames", "times_s", "ids", "boxes_xyxy")
+    table = TrackTable(
+        **{name: getattr(table, name) for name in names}, labels=labels, scores=scores
+    )
+    before = table[:]
+    result = refine(table)
+    assert set(result.labels.tolist()) == {0}
+    np.testing.assert_allclose(result.scores, scores.mean())
+    assert table == before
+
+
+def test_every_other_frame_is_filled_at_its_own_stride():
+    rows = [(2 * f, 1, 100.0 + 5 * f, 200.0) for f in range(30) if not 10 <= f < 14]
+    assert refine(table_of(rows)).frames.tolist() == list(range(0, 60, 2))
+
+
+def test_an_empty_table_stays_empty():
+    assert len(refine(TrackTable.empty())) == 0
+    assert count_crossings(TrackTable.empty(), []) == []
+
+
+DOOR = Line(name="door", start_px=(300, 0), end_px=(300, 480))
+
+
+def test_trembling_on_the_line_is_not_crossing():
+    rng = np.random.default_rng(1)
+    table = table_of([(f, 1, 300 + rng.normal(0, 2), 200) for f in range(100)])
+    assert count_crossings(table, [DOOR]) == []
+
+
+def test_a_crossing_counts_once_with_its_direction_through_tremble_and_gap():
+    rng = np.random.default_rng(2)
+    rows = [(f, 1, 100 + 8 * f + rng.normal(0, 6), 200) for f in range(60) if not 22 <= f < 29]
+    rows += [(f, 2, 600 - 8 * f + rng.normal(0, 6), 300) for f in range(60)]
+    found = count_crossings(table_of(rows), [DOOR])
+    assert sorted((c.track_id, c.inwards) for c in found) == [(1, False), (2, True)]
+
+
+def test_counts_survive_an_id_change_on_the_line_once_refined():
+    table = table_of(walk(1, 0, 24) + walk(7, 27, 50))
+    assert count_crossings(table, [DOOR]) == []
+    assert len(count_crossings(refine(table), [DOOR])) == 1
+
+
+def test_passing_beside_the_end_of_a_line_is_not_crossing():
+    short = Line(name="short", start_px=(300, 300), end_px=(300, 400))
+    assert count_crossings(table_of(walk(1, 0, 60)), [short]) == []
+
+
+def test_dwell_time_survives_flicker_and_gaps():
+    zone = Zone(name="shop", corners_px=((200, 100), (400, 100), (400, 300), (200, 300)))
+    rows = walk(1, 0, 60)  # inside from x = 200 (frame 13) to 400 (frame 37)
+    rows = [row for row in rows if not 20 <= row[0] < 24]
+    rows[15] = (rows[15][0], 1, 150.0, 200.0)  # one box in the wrong place
+    visits = count_visits(table_of(rows), [zone])
+    assert len(visits) == 1
+    assert visits[0].dwell_s == pytest.approx(2.4, abs=0.11)
+    assert visits[0].enter_s == pytest.approx(1.3, abs=0.05)
+
+
+def test_coming_back_later_is_a_second_visit_of_one_object():
+    zone = Zone(name="shop", corners_px=((200, 100), (400, 100), (400, 300), (200, 300)))
+    x = np.concatenate([np.full(20, 300), np.full(20, 600), np.full(20, 300)])
+    visits = count_visits(table_of([(f, 1, x[f], 200) for f in range(60)]), [zone])
+    assert [visit.track_id for visit in visits] == [1, 1]
+
+
+def test_wrong_shapes_are_refused_by_name():
+    with pytest.raises(SettingsError, match="zone shop has 2 corners"):
+        Zone(name="shop", corners_px=((0, 0), (1, 1)))
+    with pytest.raises(SettingsError, match="line door: both ends"):
+        Line(name="door", start_px=(1, 1), end_px=(1, 1))
+    with pytest.raises(SettingsError, match="anchor is 'foot'"):
+        CountSettings(anchor="foot")
+
+
+def crowd(seed=0, num_frames=40):
+    rng = np.random.default_rng(seed)
+    start, speed = rng.uniform(100, 500, (5, 2)), rng.uniform(-40, 40, (5, 2))
+    steps, truth = [], []
+    for i in range(num_frames):
+        centre = start + speed * i / RATE
+        half = np.array([15, 40])
+        boxes = np.hstack([centre - half, centre + half])
+        seen = rng.random(5) < 0.85
+        frame = Frame.unseen(i, i / RATE, width_px=640, height_px=640)
+        found = Detections(boxes[seen], np.full(5, 0.55)[seen], np.zeros(5, int)[seen])
+        steps.append((frame, found))
+        truth += [(i, n + 1, *(centre[n] + [0, 40])) for n in range(5)]
+    return steps, table_of(truth)
+
+
+def test_consistency_is_high_for_a_tracker_that_works_and_zero_for_one_that_does_nothing():
+    steps, _ = crowd()
+    assert consistency(steps, "vodkit", ["new=0.5"]) > 0.6
+    assert consistency(steps, "vodkit", ["high=0.9", "new=0.9"]) == 0
+
+
+def test_tuning_finds_that_the_threshold_was_too_high():
+    pytest.importorskip("optuna")
+    steps, truth = crowd(num_frames=15)
+
+    def recall(real, found):
+        return len(found) / len(real)
+
+    tuned = tune(
+        "bytetrack", [Clip(steps=steps, truth=truth)], score=recall, num_trials=12,
+        space={"high": (0.3, 0.8), "new": (0.3, 0.9)},
+    )  # fmt: skip
+    assert tuned.before == 0
+    assert tuned.score > 0.7
+    assert len(replay(steps, "bytetrack", tuned.words)) / len(truth) == tuned.score
+
+
+def test_tuning_refuses_what_it_cannot_do():
+    with pytest.raises(InputError, match="no clips"):
+        tune("vodkit", [])
+    with pytest.raises(SettingsError, match="no search space"):
+        tune("roboflow", [Clip(steps=[])])
