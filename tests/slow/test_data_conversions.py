@@ -10,9 +10,11 @@ import pytest
 from vodkit.data.audit import audit
 from vodkit.data.findings import Grade
 from vodkit.data.ingest import ingest
+from vodkit.data.preview import labelled_pictures
 from vodkit.formats.base import Reading
 from vodkit.formats.table import FORMATS, read_dataset, write_dataset
 from vodkit.records import Dataset, LabelledVideo
+from vodkit.report.contact_sheet import contact_sheet
 
 pytestmark = pytest.mark.slow
 SUFFIXES = {"cocovid": ".json", "coco": ".json", "datumaro": ".json", "label_studio": ".json",
@@ -117,3 +119,22 @@ def test_pictures_of_one_set_are_not_taken_for_one_another(shared_data: Path) ->
     done = audit(Dataset(classes=("raccoon",), videos=tuple(sides)), root)
     leaks = [one for one in done.findings if one.code == "leak"]
     assert len(leaks) <= 2, [one.evidence for one in leaks]
+
+
+def test_the_same_labels_on_the_same_pixels(shared_data: Path, tmp_path: Path) -> None:
+    """Contact sheets of truth that came through CVAT, Label Studio and MOT are one picture."""
+    folder = shared_data / "sequences" / "mot15" / "TUD-Campus"
+    truth = read_dataset(folder)
+    told = Reading(size_px=(640, 480), rate=Fraction(25), classes=truth.classes)
+    sheets = [_sheet(truth.videos[0], folder)]
+    for name in ("cvat", "label_studio", "mot"):
+        write_dataset(truth, place(name, tmp_path), name)
+        video = read_dataset(place(name, tmp_path), name, reading=told).videos[0]
+        sheets.append(_sheet(replace(video, source=truth.videos[0].source), folder))
+    for other in sheets[1:]:
+        np.testing.assert_array_equal(sheets[0], other)
+
+
+def _sheet(video: LabelledVideo, root: Path) -> np.ndarray:
+    shown = list(labelled_pictures(video, root, num_shown=6))
+    return contact_sheet(shown, ("pedestrian",), columns=3)

@@ -152,7 +152,8 @@ def _watch(
         return [Finding(code="video-missing", grade=grade, message=message, video=video.source)]
     places = [] if is_still(video) else _places(video, settings)
     try:
-        seen = look(path, keep={frame for window in places for frame in window})
+        wanted = {frame for window in places for frame in window}
+        seen = look(path, keep=wanted, picture_rate=video.info.rate)
     except VideoError as error:
         return [
             Finding(code="video-missing", grade=Grade.ERROR, message=str(error), video=video.source)

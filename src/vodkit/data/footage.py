@@ -77,12 +77,15 @@ def small_size(info: VideoInfo) -> tuple[int, int]:
     return max(2, width // 2 * 2), max(2, height // 2 * 2)
 
 
-def look(path: Path, *, keep: Collection[int] = ()) -> Footage:
+def look(
+    path: Path, *, keep: Collection[int] = (), picture_rate: Fraction = Fraction(25)
+) -> Footage:
     """One pass over the video at ``path``; the small pictures of frames ``keep`` stay.
 
-    Raises VideoError only where nothing can be opened at all.
+    ``picture_rate`` is that of a folder of pictures, which have no clock of their own. Raises
+    VideoError only where nothing can be opened at all.
     """
-    with open_video(path, strict=False) as video:
+    with open_video(path, strict=False, picture_rate=picture_rate) as video:
         eyes = _Eyes(frozenset(keep), video.info)
         broken = ""
         try:

@@ -28,7 +28,7 @@ def paint(boxes: np.ndarray, seed: int) -> np.ndarray:
 
 
 def tracks_of(num_frames: int) -> np.ndarray:
-    """(T, 2, 4): two objects that cross the picture to and fro."""
+    """(T, 2, 4): two objects that cross the picture and come back."""
     t = np.arange(num_frames)
     x = 10 + 105 * np.abs((t / 30) % 2 - 1)
     y = 20 + 65 * np.abs((t / 23 + 0.4) % 2 - 1)

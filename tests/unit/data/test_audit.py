@@ -221,3 +221,22 @@ def test_the_file_is_never_touched(make_video: Make, tmp_path: Path) -> None:
     audit_file(path)
     assert path.read_bytes() == before
     assert read_dataset(path).videos[0].source == "a.mp4"
+
+
+def test_pictures_in_a_folder_have_the_rate_of_their_labels(
+    make_video: Make, tmp_path: Path
+) -> None:
+    import cv2
+
+    from vodkit.video.reader import open_video
+
+    video = make_video(num_frames=12)
+    (tmp_path / "frames").mkdir()
+    with open_video(tmp_path / "a.mp4") as opened:
+        for frame in opened.frames():
+            cv2.imwrite(str(tmp_path / "frames" / f"{frame.index:03d}.png"), frame.image)
+    assert video.tracks is not None
+    info = replace(video.info, rate=video.info.rate * 2)
+    table = replace(video.tracks, times_s=video.tracks.frames / 50)
+    folder = replace(video, source="frames", info=info, tracks=table)
+    assert codes(audit(whole(folder), tmp_path)) == set()
