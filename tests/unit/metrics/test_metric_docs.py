@@ -1,0 +1,41 @@
+"""The documents say what the code does: the schema's keys, and the example of a new metric."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from metric_scenes import perfect, scene
+from vodkit.metrics.bootstrap import BootstrapSettings
+from vodkit.metrics.clips import make_clips
+from vodkit.metrics.evaluation import EvalSettings, evaluate
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def test_every_key_of_the_json_is_documented():
+    dataset, predictions = scene(1, num_frames=15)
+    settings = EvalSettings(bootstrap=BootstrapSettings(resamples=5))
+    content = evaluate(dataset, predictions, settings=settings).to_json()
+    text = (DOCS / "metrics-schema.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w.-]+)`", text))
+    for key, value in content.items():
+        if key == "detection":
+            assert {f"detection.{name}" for name in value} <= named
+        else:
+            assert key in named
+        if key in {"data", "settings", "per_video", "replicates", "occlusion", "stability"}:
+            inner = next(iter(value.values())) if key == "per_video" else value
+            assert set(inner) <= named, key
+
+
+def test_the_example_of_a_new_metric_works():
+    text = (DOCS / "add-a-metric.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    made = {"__name__": "example"}
+    exec(compile(code, "add-a-metric.md", "exec"), made)
+    dataset, _ = scene(2, num_frames=15)
+    clips = make_clips(dataset, perfect(dataset))
+    counts = sum((made["alone_counts"](clip) for clip in clips), made["AloneCounts"]())
+    assert made["alone_recall"](counts) in {None, 1.0}
+    assert made["alone_recall"](made["AloneCounts"](found=1, whole=2)) == pytest.approx(0.5)
