@@ -88,7 +88,7 @@ class DistillSettings:
     """mean grey levels by which a frame must differ from the last one taken"""
     most_side_px: int = 800
     """larger pictures are shrunk to this"""
-    steps: int = 2000
+    steps: int = 1400
     batch_size: int = 16
     side_px: int = 256
     """pictures to learn from are squares of this side"""
@@ -232,8 +232,8 @@ class _Run:
     def fit(self) -> None:
         """Step after step."""
         meter = Meter()
-        for pictures, wanted in ahead(self._lesson, range(self.step, self.settings.steps)):
-            meter.add(self._learn(pictures, wanted))
+        for pictures in ahead(self.pictures, range(self.step, self.settings.steps)):
+            meter.add(self._learn(pictures, self.teacher.answer(pictures)))
             self.step += 1
             done = self.step == self.settings.steps
             if self.step % _LOG_EVERY == 0 or done:
@@ -246,10 +246,6 @@ class _Run:
     def _progress(self, losses: dict[str, float]) -> DistillProgress:
         total = self.settings.steps
         return DistillProgress(what="step", done=self.step, total=total, losses=losses)
-
-    def _lesson(self, step: int) -> tuple[ByteArray, Answers]:
-        pictures = self.pictures(step)
-        return pictures, self.teacher.answer(pictures)
 
     def _learn(self, pictures: ByteArray, wanted: Answers) -> dict[str, float]:
         """One optimizer step; its losses by name."""
@@ -384,7 +380,7 @@ def fresh_student(settings: DistillSettings) -> tuple[yolox.YOLOX, ModelCard]:
     module = networks.build(card)
     assert isinstance(module, yolox.YOLOX)
     load_backbone(module, settings.backbone_weights, name=settings.backbone)
-    return module, card
+    return module.to(memory_format=torch.channels_last), card
 
 
 def ahead(make: Callable[[int], T], steps: Iterable[int]) -> Iterator[T]:

@@ -41,7 +41,7 @@ class Teacher:
         missing = [name for name in classes if name not in card.classes]
         if missing:
             raise SettingsError(f"classes: the teacher {card.name} knows no {', '.join(missing)}")
-        self.module = module.eval()
+        self.module = module.eval().to(memory_format=torch.channels_last)
         self.card = card
         self.rows = [card.classes.index(name) for name in classes]
 
