@@ -1,6 +1,6 @@
 """AP of person detection on PETS09-S2L1 (held out: never train or tune on it).
 
-python benchmarks/pets_detectors.py --data ../shared/data/sequences/pets09_s2l1 --model vodkit-street
+python benchmarks/pets_detectors.py --model vodkit-street --data FOLDER   (vtest.avi, gt.txt)
 Prints one JSON line: AP50, AP (IoU 0.50:0.95), frames, milliseconds a frame, versions.
 """
 
