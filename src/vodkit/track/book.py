@@ -124,6 +124,8 @@ class Book:
 
     def restart(self, pairs: Pairs, found: Found, motion: Motion) -> None:
         """Like ``observe`` for tracks of which nobody knows how they got there."""
+        if len(pairs.rows) == 0:
+            return
         self.observe(pairs, found, motion, reupdate=False)
         fresh = kalman.start(found.boxes_xyxy[pairs.cols], motion)
         self.mean[pairs.rows], self.cov[pairs.rows] = fresh

@@ -152,6 +152,8 @@ class VodkitTracker:
         """Match what was away, by looks alone."""
         book, s = self.book, self.settings
         rows = np.flatnonzero(book.status == Status.AWAY)
+        if len(rows) == 0 or len(cols) == 0:
+            return Pairs(rows[:0], cols[:0])
         r, c = np.repeat(rows, len(cols)), np.tile(cols, len(rows))
         alike = look_alike(book, found, Pairs(r, c))
         good = (alike >= s.min_likeness) & (book.labels[r] == found.labels[c])
