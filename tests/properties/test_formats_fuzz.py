@@ -49,7 +49,7 @@ def damages(draw: st.DrawFn) -> list[tuple[float, int, bytes]]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(damage=damages(), which=st.integers(0, 10**6), collect=st.booleans())
 def test_only_our_own_errors(
     name: str, damage: list[tuple[float, int, bytes]], which: int, collect: bool

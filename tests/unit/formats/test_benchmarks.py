@@ -189,6 +189,7 @@ def test_poses_become_boxes(shared_data: Path) -> None:
     assert padding.max() <= 3.5  # the truth has a margin of 3 px around the points
 
 
+@pytest.mark.slow
 def test_supervision_and_back() -> None:
     pytest.importorskip("supervision")
     found = Detections([[1, 2, 3, 4]], [0.5], [1])
