@@ -167,7 +167,7 @@ def _difference(a: Run, b: Run, name: str) -> Difference:
         low=low,
         high=high,
         better=better,
-        text=_sentence(name, better, gap, low, high),
+        text=_sentence(name, better, (gap, low, high), turned=bool(better) and (gap or 0) < 0),
     )
 
 
@@ -182,8 +182,12 @@ def _title(name: str) -> str:
 
 
 def _sentence(
-    name: str, better: str, gap: float | None, low: float | None, high: float | None
+    name: str, better: str, span: tuple[float | None, float | None, float | None], *, turned: bool
 ) -> str:
+    """One number's verdict; ``turned``: told as a plus of the better run, b - a being below 0."""
+    gap, low, high = span
+    if turned and gap is not None and low is not None and high is not None:
+        gap, low, high = -gap, -high, -low
     if gap is None:
         return f"{_title(name)} is not defined in both"
     text = shown(name, gap, sign="+")
