@@ -9,14 +9,17 @@ import traceback
 import typer
 
 from vodkit.cli.compare import compare
+from vodkit.cli.count import count
 from vodkit.cli.data import app as data
 from vodkit.cli.demo import demo
 from vodkit.cli.detect import detect
 from vodkit.cli.eval import evaluate
 from vodkit.cli.export import export
 from vodkit.cli.models import models
+from vodkit.cli.refine import refine
 from vodkit.cli.track import track
 from vodkit.cli.train import train
+from vodkit.cli.tune import tune
 from vodkit.errors import VodkitError
 
 EPILOG = "Start with: vodkit demo     Then: vodkit track my_video.mp4 --video"
@@ -37,6 +40,9 @@ COMMANDS = {
     "train": train,
     "detect": detect,
     "track": track,
+    "refine": refine,
+    "count": count,
+    "tune": tune,
     "eval": evaluate,
     "compare": compare,
     "export": export,
