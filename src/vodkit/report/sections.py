@@ -11,6 +11,7 @@ from vodkit.report.charts import Axes, Line, bar_chart, line_chart
 
 UNDEFINED = "-"
 MAX_CURVES = 6
+_EMPTY = frozenset({UNDEFINED, "0 of 0", "0"})
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -152,26 +153,38 @@ def _losses(subjects: Sequence[Subject]) -> str:
 
 def tables(subjects: Sequence[Subject]) -> list[Table]:
     """Per class, per video, by size, speed, occlusion, density and kind of error."""
-    makers: tuple[Callable[[Subject], Table], ...] = (
-        _by_video,
-        _by_class,
+    whole: tuple[Callable[[Subject], Table], ...] = (_by_video, _by_class)
+    binned: tuple[Callable[[Subject], Table], ...] = (
         _by_size_and_speed,
         _by_occlusion,
         _by_density,
     )
-    return [_joined([make(subject) for subject in subjects], subjects) for make in makers]
+    made = [_joined([make(subject) for subject in subjects], subjects) for make in whole]
+    made += [
+        _joined([make(subject) for subject in subjects], subjects, drop_empty=True)
+        for make in binned
+    ]
+    return made
 
 
-def _joined(parts: Sequence[Table], subjects: Sequence[Subject]) -> Table:
-    """One table out of one a subject: a column says whose row it is."""
-    if len(parts) == 1:
-        return parts[0]
+def _joined(
+    parts: Sequence[Table], subjects: Sequence[Subject], *, drop_empty: bool = False
+) -> Table:
+    """One table out of one a subject: a column says whose row it is.
+
+    ``drop_empty`` leaves out bins in which no subject has anything.
+    """
+    groups = list(zip(*(part.rows for part in parts), strict=True))
+    if drop_empty:
+        groups = [rows for rows in groups if not all(row[-1] in _EMPTY for row in rows)]
+    several = len(subjects) > 1
     rows = [
-        (row[0], subject.title, *row[1:])
-        for rows in zip(*(part.rows for part in parts), strict=True)
+        (row[0], subject.title, *row[1:]) if several else row
+        for rows in groups
         for row, subject in zip(rows, subjects, strict=True)
     ]
-    columns = (parts[0].columns[0], "run", *parts[0].columns[1:])
+    columns = parts[0].columns
+    columns = (columns[0], "run", *columns[1:]) if several else columns
     return Table(
         title=parts[0].title, columns=columns, rows=tuple(rows), explained=parts[0].explained
     )
