@@ -11,7 +11,9 @@ from vodkit.train.distill import DistillProgress, DistillSettings, distill
 
 
 def show(progress: DistillProgress) -> None:
-    """One line for each thing that is done."""
+    """One line for each thing that is done, and for every 25th step."""
+    if progress.what == "step" and progress.done % 25:
+        return
     losses = "  ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
     print(f"{progress.what} {progress.done}/{progress.total}  {losses}", flush=True)
 

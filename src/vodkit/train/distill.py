@@ -78,6 +78,10 @@ class DistillSettings:
     """those of the teacher's that the student learns"""
     licence: str = "Apache-2.0"
     """SPDX identifier of the weights that come out"""
+    source: str = "distilled with vodkit"
+    """for the card: who made the weights, from what"""
+    notes: str = ""
+    """for the card: what else is worth knowing"""
     input_px: int = 416
     """side of the network's input that the card names"""
     every: int = 2
@@ -232,20 +236,17 @@ class _Run:
     def fit(self) -> None:
         """Step after step."""
         meter = Meter()
-        for pictures in ahead(self.pictures, range(self.step, self.settings.steps)):
-            meter.add(self._learn(pictures, self.teacher.answer(pictures)))
-            self.step += 1
-            done = self.step == self.settings.steps
-            if self.step % _LOG_EVERY == 0 or done:
-                self.rows.append({"step": self.step, **meter.means()})
-                self.watch(self._progress(meter.means()))
-                meter = Meter()
-            if self.step % self.settings.save_every == 0 or done:
-                self.save()
-
-    def _progress(self, losses: dict[str, float]) -> DistillProgress:
         total = self.settings.steps
-        return DistillProgress(what="step", done=self.step, total=total, losses=losses)
+        for pictures in ahead(self.pictures, range(self.step, total)):
+            losses = self._learn(pictures, self.teacher.answer(pictures))
+            self.step += 1
+            meter.add(losses)
+            if self.step % _LOG_EVERY == 0 or self.step == total:
+                self.rows.append({"step": self.step, **meter.means()})
+                meter = Meter()
+            if self.step % self.settings.save_every == 0 or self.step == total:
+                self.save()
+            self.watch(DistillProgress(what="step", done=self.step, total=total, losses=losses))
 
     def _learn(self, pictures: ByteArray, wanted: Answers) -> dict[str, float]:
         """One optimizer step; its losses by name."""
@@ -338,6 +339,7 @@ def gather(settings: DistillSettings, watch: Watch) -> tuple[list[Scene], list[C
         weights=teacher_weights(settings),
         score_threshold=_LOOK_SCORE,
         classes=settings.classes,
+        runtime="torch",  # converting a graph takes longer than some hundred looks
     )
 
     def look(frame: Frame) -> Detections:
@@ -367,7 +369,8 @@ def fresh_student(settings: DistillSettings) -> tuple[yolox.YOLOX, ModelCard]:
         family="yolox",
         classes=settings.classes,
         licence=settings.licence,
-        source=f"distilled from {settings.teacher} with vodkit, neck and head begun as its own",
+        source=settings.source,
+        notes=settings.notes,
         preprocessing=Preprocessing(
             width_px=settings.input_px,
             height_px=settings.input_px,
@@ -377,7 +380,9 @@ def fresh_student(settings: DistillSettings) -> tuple[yolox.YOLOX, ModelCard]:
         output=Output(decoding="scored_boxes", nms_iou=0.65),
         architecture={"backbone": settings.backbone},
     )
-    module = networks.build(card)
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        module = networks.build(card)
     assert isinstance(module, yolox.YOLOX)
     load_backbone(module, settings.backbone_weights, name=settings.backbone)
     return module.to(memory_format=torch.channels_last), card

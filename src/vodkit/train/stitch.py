@@ -22,7 +22,7 @@ from vodkit.detect.weights import read_state
 from vodkit.errors import SettingsError, WeightsError
 from vodkit.train.teacher import Teacher, network_input
 
-_RIDGE = 1e-4  # of the mean square of the features
+_RIDGE = 1e-4  # directions in which the features vary less than this are hardly used
 # Convolutions of the neck that read the backbone: name, level of the features, channels before.
 _READERS = (
     ("lateral_conv0", 2, False),
