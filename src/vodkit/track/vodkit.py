@@ -65,7 +65,7 @@ class VodkitSettings:
     filtered: bool = False
     """give out the filter's boxes for seen objects too, instead of the detections' own"""
     motion: Motion = field(default_factory=Motion)
-    life: Life = field(default_factory=lambda: Life(lost_s=2.0))
+    life: Life = field(default_factory=lambda: Life(lost_s=4.2, occluded_s=5.0))
     occlusion: Occlusion = field(default_factory=Occlusion)
 
     def __post_init__(self) -> None:
