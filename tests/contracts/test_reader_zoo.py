@@ -74,7 +74,7 @@ def test_random_access_equals_sequential(path: Path) -> None:
 def test_damage_is_loud_after_what_could_be_read(name: str) -> None:
     path = next(p for p in FILES if p.name == name)
     got: list[int] = []
-    with open_video(path) as video, pytest.raises(VideoError, match=name) as caught:
+    with open_video(path) as video, pytest.raises(VideoError, match=name) as caught:  # noqa: PT012
         for frame in video.frames():
             got.append(frame.index)  # noqa: PERF401 - an error must not lose them
     assert got == list(range(len(got)))

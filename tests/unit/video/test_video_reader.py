@@ -175,7 +175,7 @@ def test_a_cut_off_file_gives_what_is_there_then_an_error_with_the_time(clip: Pa
 
 def test_writer_leaves_nothing_behind_on_error(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
-    with (
+    with (  # noqa: PT012
         pytest.raises(InputError, match="is not after the one before"),
         VideoWriter(path, width_px=64, height_px=48, rate=Fraction(25)) as writer,
     ):
