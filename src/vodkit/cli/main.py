@@ -5,6 +5,7 @@ Exit codes: 0 fine, 1 our fault, 2 the user's input, 3 partial result, 130 stopp
 
 import sys
 import traceback
+from collections.abc import Callable
 
 import typer
 
@@ -34,7 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # The commands, in the order of a project's life.
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "models": models,
     "train": train,
