@@ -44,13 +44,13 @@ class DemoSettings:
 
     model: str = "vodkit-street"
     """the detector to begin with"""
-    epochs: int = 12
+    epochs: int = 10
     """of fine-tuning on clip A, with the backbone frozen"""
-    cache_views: int = 3
+    cache_views: int = 2
     """fixed views of each picture whose features are kept"""
-    every: int = 2
+    every: int = 4
     """learn from every n-th frame of clip A"""
-    lr: float = 1.5e-3
+    lr: float = 2e-3
     """learning rate at its highest"""
     frames_on_sheet: int = 12
     """pictures on the contact sheet"""
