@@ -89,4 +89,7 @@ def _clock(clip: Clip, y: int) -> str:
     marks = np.linspace(0, len(clip.frames) - 1, 6).astype(np.int64)
     seconds = clip.frames[marks] / float(clip.rate)
     places = zip(_x(marks, len(clip.frames)), seconds, strict=True)
-    return "".join(f'<text class="clock" x="{x:.1f}" y="{y}">{s:.1f} s</text>' for x, s in places)
+    last = WIDTH - 46  # so that the last one fits in
+    return "".join(
+        f'<text class="clock" x="{min(x, last):.1f}" y="{y}">{s:.1f} s</text>' for x, s in places
+    )
