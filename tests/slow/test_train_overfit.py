@@ -129,13 +129,18 @@ def start(words: dict[str, Any], how: str, *launcher: str) -> subprocess.Popen[s
     )
 
 
+def finished(run: subprocess.Popen[str]) -> bool:
+    run.communicate(timeout=300)
+    return run.returncode == 0
+
+
 def last_weights(out: Path) -> dict[str, torch.Tensor]:
     return load_checkpoint(out / "last.safetensors")[0]
 
 
 def test_a_killed_run_ends_bit_equal(clip: Path, tmp_path: Path) -> None:
     whole = {"data": str(clip), "out": str(tmp_path / "whole"), **SMALL}
-    assert start(whole, "new").wait() == 0
+    assert finished(start(whole, "new"))
     killed = {**whole, "out": str(tmp_path / "killed")}
     run = start(killed, "new")
     assert run.stdout is not None
@@ -143,8 +148,9 @@ def test_a_killed_run_ends_bit_equal(clip: Path, tmp_path: Path) -> None:
         if line.startswith("step 1 1"):
             run.send_signal(signal.SIGKILL)
             break
-    assert run.wait() == -signal.SIGKILL
-    assert start(killed, "resume").wait() == 0
+    run.communicate()
+    assert run.returncode == -signal.SIGKILL
+    assert finished(start(killed, "resume"))
     one, two = last_weights(tmp_path / "whole"), last_weights(tmp_path / "killed")
     assert all(torch.equal(one[name], two[name]) for name in one)
 
@@ -152,10 +158,10 @@ def test_a_killed_run_ends_bit_equal(clip: Path, tmp_path: Path) -> None:
 def test_two_processes_equal_one_that_works_in_two_parts(clip: Path, tmp_path: Path) -> None:
     """DDP averages the gradients of its parts as accumulation does; equal but for rounding."""
     alone = {"data": str(clip), "out": str(tmp_path / "alone"), **SMALL, "accumulate": 2}
-    assert start(alone, "new").wait() == 0
+    assert finished(start(alone, "new"))
     shared = {**alone, "out": str(tmp_path / "shared"), "accumulate": 1}
     launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517")
-    assert start(shared, "new", *launcher).wait() == 0
+    assert finished(start(shared, "new", *launcher))
     one, two = last_weights(tmp_path / "alone"), last_weights(tmp_path / "shared")
     far = max(float((one[n].float() - two[n].float()).abs().max()) for n in one)
     assert far < 1e-4

@@ -38,14 +38,14 @@ class Batch:
     features: list[Tree] | None = None
     """outputs of the network's cut points"""
 
-    def only(self, row: int) -> "Batch":
-        """One sample of the batch, alone."""
+    def rows(self, rows: Sequence[int]) -> "Batch":
+        """A batch of these samples of this one."""
+        chosen = list(rows)
         features = None
         if self.features is not None:
-            one = iter([leaf[row : row + 1] for leaf in leaves(self.features)])
-            features = rebuilt(self.features, one)
-        image = self.images[row : row + 1]
-        return Batch(image, [self.targets[row]], [self.indices[row]], features)
+            features = rebuilt(self.features, iter([x[chosen] for x in leaves(self.features)]))
+        targets = [self.targets[row] for row in chosen]
+        return Batch(self.images[chosen], targets, [self.indices[row] for row in chosen], features)
 
 
 def from_examples(examples: Sequence[Example], device: torch.device) -> Batch:

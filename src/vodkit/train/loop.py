@@ -202,7 +202,7 @@ class _Run:
             if self._is_validated():
                 row |= self._validate()
             self._log(row)
-            self.save()
+            self._save_if_due()
             if self.settings.patience and self.worse >= self.settings.patience:
                 break
         self._checkpoint(LAST, None)
@@ -230,8 +230,7 @@ class _Run:
             self.batch += 1
             meter.add(losses)
             self._tell("step", losses, lr=rate, wait=meter.wait_share)
-            if time.monotonic() - self.saved_at > self.settings.save_every_s:
-                self.save()
+            self._save_if_due()
         return meter.means()
 
     def _batches(self) -> Iterator[Batch]:
@@ -316,7 +315,8 @@ class _Run:
         names = []
         with torch.no_grad():
             for row, index in enumerate(part.indices):
-                losses = self.wrapped(partial(part.only, row), cuts)
+                # Twice: batch norms of small maps need more than one number.
+                losses = self.wrapped(partial(part.rows, [row, row]), cuts)
                 if not bool(torch.isfinite(torch.stack(list(losses.values())).sum())):
                     names.append(frames.name(index))
         blamed = names or [frames.name(index) for index in part.indices]
@@ -383,7 +383,11 @@ class _Run:
             )
         )
 
-    def save(self) -> None:
+    def _save_if_due(self) -> None:
+        if time.monotonic() - self.saved_at > self.settings.save_every_s:
+            self._save()
+
+    def _save(self) -> None:
         """The whole state, so that a kill after this loses nothing before it."""
         self.saved_at = time.monotonic()
         if not self.fabric.is_global_zero:
