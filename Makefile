@@ -5,8 +5,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# One thread a process in tests: the numbers do not depend on it, and two cores are shared better.
-TEST_ENV := OMP_NUM_THREADS=2
+# Two processes of one thread each: the numbers do not depend on it, and two cores are shared best.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -30,10 +30,10 @@ check: $(READY) ## format, lint, types, architecture
 	@$(BIN)/codespell
 
 test: check ## check, then the fast tests
-	@$(TEST_ENV) $(BIN)/python -m pytest -q
+	@$(PYTEST)
 
 test-all: check ## check, then all tests, the slow ones too
-	@$(TEST_ENV) $(BIN)/python -m pytest -q -m ""
+	@$(PYTEST) -m ""
 
 ci: ## what .ci/run calls: the demo, and all tests
 	@$(MAKE) --no-print-directory demo

@@ -18,7 +18,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["trak", "a.mp4"], "Did you mean 'track'?"),
+        (["trak", "a.mp4"], "Did you mean 'track'"),
         (["track", "a.mp4", "--modle", "x"], "--model"),
         (["track"], "Missing argument"),
         (["track", "a.mp4", "--every", "0"], "every is 0; allowed: 1 or more"),

@@ -95,7 +95,7 @@ def test_a_run_leaves_settings_manifest_and_every_frame(clip: Path, tmp_path: Pa
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_a_run_killed_at_any_byte_goes_on_to_the_same_bytes(

@@ -174,6 +174,7 @@ def test_losses_are_finite_for_wild_answers_and_where_there_is_nothing() -> None
     assert np.isfinite(list(losses.values())).all()
 
 
+@pytest.mark.slow
 def test_a_run_makes_a_checkpoint_that_loads_and_detects(tiny: DistillSettings) -> None:
     seen: list[DistillProgress] = []
     path = distill(tiny, watch=seen.append)

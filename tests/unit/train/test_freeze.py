@@ -48,6 +48,7 @@ def state_of(parts: list[nn.Module]) -> list[torch.Tensor]:
     return [value.clone() for part in parts for value in part.state_dict().values()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("word", ["backbone", "stage2"])
 def test_frozen_stages_stay_and_the_others_move(name: str, word: str) -> None:
