@@ -68,8 +68,8 @@ def _read_sheet(
     names = content.get("names", ())
     if isinstance(names, dict):
         wanted = list(range(len(names)))
-        if sorted(names) != wanted:
-            raise FormatError(f"names are numbered {sorted(names)}; allowed: {wanted}", path=sheet)
+        if set(names) != set(wanted):
+            raise FormatError(f"names are numbered {list(names)}; allowed: {wanted}", path=sheet)
         names = [names[number] for number in wanted]
     if not names and (root / "classes.txt").is_file():
         names = read_text(root / "classes.txt").split()
