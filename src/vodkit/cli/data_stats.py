@@ -4,21 +4,29 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import typer
+
 from vodkit.cli import data_options as options
 
 
 def stats(
     dataset: Path = options.DATASET,
     format: str = options.FORMAT,  # noqa: A002
+    page: Path = typer.Option(None, "--page", help="Also write an HTML page with pictures here."),
     as_json: bool = options.JSON,
 ) -> None:
     """Classes, sizes, speeds, occlusion, track lengths, and how the labels lie in time.
 
-    Example: vodkit data stats dataset.json
+    Example: vodkit data stats dataset.json --page stats.html
     """
     from vodkit.data.stats import measure
 
-    numbers = measure(options.load(dataset, format)[0])
+    labels, root = options.load(dataset, format)
+    if page is not None:
+        from vodkit.report.dataset_page import write_dataset_page
+
+        write_dataset_page(page, labels, root, title=dataset.name)
+    numbers = measure(labels)
     if as_json:
         print(json.dumps(numbers.as_json(), ensure_ascii=False))
         return

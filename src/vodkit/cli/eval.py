@@ -1,6 +1,7 @@
 """``vodkit eval``: predictions against labels, every number with its uncertainty."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from vodkit.cli import options
 
 if TYPE_CHECKING:
     from vodkit.metrics.evaluation import Evaluation
-    from vodkit.records import Dataset
+    from vodkit.records import Dataset, TrackTable
 
 
 def evaluate(
@@ -23,7 +24,8 @@ def evaluate(
     model: str = typer.Option("", "--model", "-m", help="Run this model first (instead of files)."),
     tracker: str = typer.Option("vodkit", "--tracker", "-t", help="With --model; or none."),
     settings: list[str] = typer.Option([], "--set", help="A setting, e.g. min_score=0.3."),
-    out: Path = typer.Option(Path("runs/eval"), "--out", "-o", help="Folder for metrics.json."),
+    out: Path = typer.Option(Path("runs/eval"), "--out", "-o", help="Folder of the results."),
+    report: bool = typer.Option(True, "--report/--no-report", help="Write report.html, too."),
     as_json: bool = options.JSON,
 ) -> None:
     """Measure predictions against labels: detection, frames, tracking, stability.
@@ -52,10 +54,12 @@ def evaluate(
     tables, notes = given.tables, given.notes
     result = run(dataset, tables, settings=wanted, split=split, about=about, notes=notes)
     runs.write_json(folder / runs.METRICS, result.to_json())
+    if report:
+        _write_page(folder / runs.REPORT, dataset, truth, tables, result)
     if as_json:
         print((folder / runs.METRICS).read_text(encoding="utf-8"), end="")
     else:
-        _show(result, folder / runs.METRICS)
+        _show(result, folder)
 
 
 def _run_model(dataset: "Dataset", truth: Path, folder: Path, *, model: str, tracker: str) -> Path:
@@ -70,7 +74,23 @@ def _run_model(dataset: "Dataset", truth: Path, folder: Path, *, model: str, tra
     return place
 
 
-def _show(result: "Evaluation", path: Path) -> None:
+def _write_page(
+    path: Path,
+    dataset: "Dataset",
+    truth: Path,
+    tables: "Mapping[str, TrackTable]",
+    result: "Evaluation",
+) -> None:
+    from vodkit.report.page import write_report
+    from vodkit.report.sections import Subject
+
+    root = truth if truth.is_dir() else truth.parent
+    videos = {one.source: (root / one.source).resolve().as_uri() for one in dataset.videos}
+    subject = Subject(title=path.parent.name, evaluation=result, predictions=tables, videos=videos)
+    write_report(path, dataset, root, [subject])
+
+
+def _show(result: "Evaluation", folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -84,5 +104,5 @@ def _show(result: "Evaluation", path: Path) -> None:
         span = shown_span(one.name, one.low, one.high)
         table.add_row(DEFINITIONS[one.name].title, shown(one.name, one.value), span, one.protocol)
     console.print(table)
-    for note in (*result.notes, f"all numbers are in {path}"):
+    for note in (*result.notes, f"all numbers and the report are in {folder}"):
         console.print(note, highlight=False, soft_wrap=True)
