@@ -111,18 +111,20 @@ def interval(
     num_units: int,
     confidence: float = 0.95,
     recentre: bool = False,
+    limits: tuple[float, float] = (-np.inf, np.inf),
 ) -> Interval | None:
     """The expanded percentile interval; None where it cannot be known.
 
     ``recentre`` moves it so that the replicates' mean falls on ``value``: counts made in blocks
-    do not add up to the whole (tracks are cut), their spread is what is wanted.
+    do not add up to the whole (tracks are cut), their spread is what is wanted. It is cut at
+    ``limits``, which the number cannot leave.
     """
     known = replicates[np.isfinite(replicates)]
     if value is None or num_units < 2 or len(known) < max(2, len(replicates) // 2):
         return None
     shift = value - float(known.mean()) if recentre else 0.0
     tail = expanded_tail(num_units, confidence)
-    low, high = np.quantile(known, [tail, 1 - tail]) + shift
+    low, high = np.clip(np.quantile(known, [tail, 1 - tail]) + shift, *limits)
     return Interval(low=min(float(low), value), high=max(float(high), value))
 
 

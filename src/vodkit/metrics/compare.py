@@ -148,12 +148,15 @@ def _difference(a: Run, b: Run, name: str) -> Difference:
     one, two = a.values[name], b.values[name]
     gap = None if one is None or two is None else two - one
     drawn = _paired(a.replicates.get(name, ()), b.replicates.get(name, ()))
+    lowest, highest = DEFINITIONS[name].limits
+    span = highest - lowest
     found = interval(
         gap,
         drawn,
         num_units=a.num_units,
         confidence=a.confidence,
         recentre=a.unit == "block",
+        limits=(-span, span),
     )
     low, high = (None, None) if found is None else (found.low, found.high)
     better = ""

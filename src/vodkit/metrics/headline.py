@@ -49,6 +49,8 @@ class Definition:
     protocol: str
     percent: bool = True
     """shown in percent; otherwise as it is"""
+    limits: tuple[float, float] = (0.0, 1.0)
+    """what the number cannot leave"""
 
 
 DEFINITIONS: dict[str, Definition] = {
@@ -81,6 +83,7 @@ DEFINITIONS: dict[str, Definition] = {
     "ass_a": Definition(title="AssA", higher_is_better=True, protocol="association part of HOTA"),
     "mota": Definition(
         title="MOTA",
+        limits=(-np.inf, 1.0),
         higher_is_better=True,
         protocol="CLEAR-MOT at IoU 0.5, counts summed over videos and classes",
     ),
@@ -98,6 +101,7 @@ DEFINITIONS: dict[str, Definition] = {
         title="instability",
         higher_is_better=False,
         percent=False,
+        limits=(0.0, np.inf),
         protocol="fragment + centre + scale-ratio error (Zhang & Wang 2016), at the threshold",
     ),
 }
@@ -167,6 +171,7 @@ def _headline(name: str, value: float | None, replicates: Replicates) -> Headlin
         num_units=replicates.num_units,
         confidence=replicates.confidence,
         recentre=replicates.unit == "block",
+        limits=definition.limits,
     )
     return Headline(
         name=name,
