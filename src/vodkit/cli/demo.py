@@ -62,7 +62,7 @@ def _show(result: "DemoResult") -> None:
         print(f"{title:28}{cells[0]:>8}{cells[1]:>8}")
     print(f"\n{result.verdict}")
     print(f"{ONE_SCENE}\n")
-    print(f"The audit of the labels has {result.num_findings} warnings and errors.")
+    print(f"Findings of the audit (that both clips are of one scene is one): {result.num_findings}")
     print(f"report         {result.report}")
     print(f"video          {result.video}")
     print(f"contact sheet  {result.sheet}")
