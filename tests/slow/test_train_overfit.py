@@ -60,7 +60,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FAMILIES = {
-    "yolox_nano": {"lr": 5e-3, "width_px": 96, "height_px": 96, "epochs": 120},
+    "vodkit-street": {"lr": 5e-3, "width_px": 128, "height_px": 128, "epochs": 100},
     "ssdlite320_mobilenet_v3_large": {"lr": 2e-3, "width_px": 96, "height_px": 96, "epochs": 150},
     "fasterrcnn_mobilenet_v3_large_320_fpn": {
         "lr": 5e-4,
@@ -77,7 +77,7 @@ def test_a_clip_is_learnt_by_heart(clip: Path, tmp_path: Path, model: str) -> No
         data=str(clip),
         out=str(tmp_path),
         model=model,
-        weights="random",
+        weights="default" if model == "vodkit-street" else "random",
         freeze="none",
         stage_lr_ratio=1.0,
         augment=Augment.none(),
