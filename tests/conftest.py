@@ -1,6 +1,7 @@
 """Fixtures for all tests: the shared real data, and random state that never leaks."""
 
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,8 @@ def _random_state_does_not_leak() -> Iterator[None]:
     state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
     yield
     random.setstate(state)
     np.random.set_state(numpy_state)  # noqa: NPY002

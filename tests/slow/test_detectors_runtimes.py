@@ -95,13 +95,9 @@ def test_nano_is_the_same_in_every_runtime(nano: Path, frames: list[Frame], runt
     assert compare(other, again, frames).max_box_px == 0
 
 
-@pytest.mark.parametrize(
-    "name", ["ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_320_fpn"]
-)
-def test_torchvision_is_the_same_in_openvino(
-    name: str, frames: list[Frame], tmp_path: Path
-) -> None:
+def test_ssdlite_is_the_same_in_openvino(frames: list[Frame], tmp_path: Path) -> None:
     torch.manual_seed(0)
+    name = "ssdlite320_mobilenet_v3_large"
     module, card = build_network(name, classes=("person", "car"), weights="random")
     for key, value in module.state_dict().items():
         if re.search(r"(cls_score|classification_head\.module_list\.\d+\.1)\.bias$", key):

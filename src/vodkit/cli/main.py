@@ -23,6 +23,8 @@ from vodkit.cli.train import train
 from vodkit.cli.tune import tune
 from vodkit.errors import VodkitError
 
+STOPPED = 130  # 128 + SIGINT, as shells say it
+_STOPPED_WORDS = "stopped; what was done is kept, --resume goes on"
 EPILOG = "Start with: vodkit demo     Then: vodkit track my_video.mp4 --video"
 
 app = typer.Typer(
@@ -71,10 +73,12 @@ def main(arguments: list[str] | None = None) -> None:
     words = [word for word in words if word not in {"-v", "--verbose"}]
     try:
         code = app(args=words, prog_name="vodkit", standalone_mode=False)
+        if code == STOPPED:  # the parser has swallowed the Ctrl-C
+            _complain(_STOPPED_WORDS, STOPPED, verbose=False)
     except VodkitError as error:
         code = _complain(str(error), error.exit_code, verbose=verbose)
     except (KeyboardInterrupt, typer.Abort):
-        code = _complain("stopped; what was done is kept, --resume goes on", 130, verbose=False)
+        code = _complain(_STOPPED_WORDS, STOPPED, verbose=False)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away, as `head` does
         code = 0

@@ -128,8 +128,12 @@ class PredictionWriter:
         trace: TracebackType | None,
     ) -> None:
         """Close the file; what was written stays, error or not."""
-        del kind, error, trace
-        self._file.close()
+        del error, trace
+        try:
+            self._file.close()
+        except OSError as fault:
+            if kind is None:
+                raise OutputError(f"cannot write: {fault.strerror}", path=self.path) from fault
 
 
 def _open(path: Path, mode: str) -> BufferedWriter:
