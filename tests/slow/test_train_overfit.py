@@ -61,13 +61,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 FAMILIES = {
     "vodkit-street": {"lr": 5e-3, "width_px": 128, "height_px": 128, "epochs": 100},
-    "ssdlite320_mobilenet_v3_large": {"lr": 2e-3, "width_px": 96, "height_px": 96, "epochs": 150},
-    "fasterrcnn_mobilenet_v3_large_320_fpn": {
-        "lr": 5e-4,
-        "width_px": 128,
-        "height_px": 128,
-        "epochs": 120,
-    },
 }
 
 
