@@ -150,8 +150,8 @@ def _fine_tune(settings: DemoSettings, out: Path, tell: Callable[[str], None]) -
         nonlocal last_told
         if time.monotonic() - last_told > 10:
             last_told = time.monotonic()
-            if progress.what == "features":
-                tell(f"    features of picture {progress.done} of {progress.total}")
+            if progress.num_epochs == 0:
+                tell(f"    {progress.what}: {progress.done} of {progress.total}")
             else:
                 tell(f"    epoch {progress.epoch + 1} of {progress.num_epochs}")
 
