@@ -137,6 +137,8 @@ class ContainerVideo:
         """Container facts; the first picture is decoded, for its rotation and to see that it is."""
         with closing(self._open()) as decoding:
             stream = decoding.stream
+            if stream.codec_context is None:  # no decoder knows this codec: PyAV gives no size
+                raise VideoError("its codec is not known", path=self._name)
             self._time_base = Fraction(stream.time_base)
             size = (stream.width, stream.height)
             if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
