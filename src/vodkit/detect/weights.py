@@ -7,12 +7,14 @@ where it stopped.
 
 import hashlib
 import os
+import struct
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from pickle import UnpicklingError  # only to catch it
 from typing import TYPE_CHECKING, Any
 
 from vodkit.detect.base import ModelCard
@@ -119,15 +121,20 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path}: cannot read the weights: {error}") from error
 
 
-def _read_torch(path: Path) -> dict[str, Any]:
-    from pickle import UnpicklingError
+# What the interpreter of a broken (or hostile) archive of weights is known to raise.
+_UNREADABLE = (
+    UnpicklingError, RuntimeError, EOFError, ValueError, OSError, LookupError, TypeError,
+    AttributeError, AssertionError, ArithmeticError, MemoryError, struct.error,
+)  # fmt: skip
 
+
+def _read_torch(path: Path) -> dict[str, Any]:
     import torch
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except _UNREADABLE as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{path}: not a file of weights alone: {reason}") from error
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path}: holds a {type(content).__name__}; allowed: a state dict")

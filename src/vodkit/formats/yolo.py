@@ -65,15 +65,17 @@ def _read_sheet(
 ) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
     """Class names, and (split, folder of pictures) pairs."""
     content = _read_yaml(sheet) if sheet.is_file() else {}
-    names = content.get("names", ())
+    names = content.get("names")
     if isinstance(names, dict):
         wanted = list(range(len(names)))
         if set(names) != set(wanted):
             raise FormatError(f"names are numbered {list(names)}; allowed: {wanted}", path=sheet)
         names = [names[number] for number in wanted]
+    if not isinstance(names or [], list):
+        raise FormatError(f"names is {names!r}; allowed: a list, or numbered", path=sheet)
     if not names and (root / "classes.txt").is_file():
         names = read_text(root / "classes.txt").split()
-    classes = reading.classes or tuple(map(str, names))
+    classes = reading.classes or tuple(map(str, names or ()))
     if not classes:
         raise FormatError("no class names: neither in data.yaml nor told", path=sheet)
     folders = [
