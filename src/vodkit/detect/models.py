@@ -295,6 +295,9 @@ def build_network(
     card, path = find_card(name_or_path)
     if card.family == "graph":
         raise WeightsError(f"{name_or_path}: a foreign graph can be run, not trained")
+    if weights == "random" and card.architecture.get("frozen_norm"):
+        # Statistics that nobody has learnt must not be frozen: deep networks would not train.
+        card = replace(card, architecture={**card.architecture, "frozen_norm": False})
     if weights == "random" and classes is not None:
         card = networks.card_for_classes(card, classes)
         return networks.build(card), card

@@ -21,7 +21,7 @@ from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
 from vodkit.detect.targets import Target
 from vodkit.errors import SettingsError
-from vodkit.train.replay import Tree, cut_points, leaves, rebuilt, record
+from vodkit.train.replay import Tree, cut_points, leaves, rebuilt, record, replaying
 
 _BATCHES_PER_CHUNK = 8  # made together: enough for neighbours to be decoded together
 
@@ -58,6 +58,18 @@ def from_examples(examples: Sequence[Example], device: torch.device) -> Batch:
 def _target(example: Example, device: torch.device) -> Target:
     columns = (example.boxes_xyxy, example.labels, example.ignore)
     return Target(*(column.to(device) for column in columns))
+
+
+def run_graph(graph: nn.Module, batch: Batch, cuts: Sequence[str]) -> tuple[Tensor, ...]:
+    """Outputs of a deployed graph; features of ``cuts``, where the batch has them, are replayed."""
+    pictures = batch.images.permute(0, 2, 3, 1)
+    if batch.features is None:
+        out = graph(pictures)
+    else:
+        # The graph shares the network as ``inner.module``.
+        with replaying(graph, [f"inner.module.{name}" for name in cuts], batch.features):
+            out = graph(pictures)
+    return out if isinstance(out, tuple) else (out,)
 
 
 class CachedViews:

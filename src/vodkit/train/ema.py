@@ -26,7 +26,8 @@ class Ema:
 
     Only what can change is averaged, so that frozen weights stay the same bit by bit. The decay
     grows from 0 with the number of updates, ``decay * (1 - exp(-updates / ramp))`` (as in YOLOX),
-    so that a short training is not held back by where it began.
+    so that a short training is not held back by where it began. Statistics of norms are not
+    averaged; see ``norms``.
     """
 
     def __init__(self, module: nn.Module, *, decay: float, ramp: float) -> None:
@@ -45,17 +46,3 @@ class Ema:
         for name, parameter in module.named_parameters():
             if parameter.requires_grad:
                 own[name].lerp_(parameter, share)
-        self._follow_statistics(module, share)
-
-    def _follow_statistics(self, module: nn.Module, share: float) -> None:
-        """Buffers of modules in training mode; counters and others are taken over."""
-        for name, part in module.named_modules():
-            if not part.training:
-                continue
-            own = self.module.get_submodule(name)
-            for key, value in part.named_buffers(recurse=False):
-                mine = own.get_buffer(key)
-                if value.is_floating_point():
-                    mine.lerp_(value, share)
-                else:
-                    mine.copy_(value)

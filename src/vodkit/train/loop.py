@@ -34,6 +34,7 @@ from vodkit.train import freeze, resume
 from vodkit.train.batches import Batch, Share, cached_batches, pixel_batches
 from vodkit.train.ema import Ema, fitting_decay
 from vodkit.train.log import Meter, as_csv, flat
+from vodkit.train.norms import learning_norms, measure_norms, plain_batches
 from vodkit.train.optim import lr_factor, make_optimizer, set_rates
 from vodkit.train.replay import replaying
 from vodkit.train.settings import PRECISIONS, TrainSettings
@@ -200,12 +201,28 @@ class _Run:
             row = self._epoch()
             self.epoch, self.batch = self.epoch + 1, 0
             if self._is_validated():
+                self._measure_norms()
                 row |= self._validate()
             self._log(row)
             self._save_if_due()
             if self.settings.patience and self.worse >= self.settings.patience:
                 break
+        if self.material.validation is None:
+            self._measure_norms()
         self._checkpoint(LAST, None)
+
+    def _measure_norms(self) -> None:
+        """The averaged weights get the statistics that they have on the training pictures."""
+        names, material = learning_norms(self.module), self.material
+        if names:
+            batches = plain_batches(
+                material.training,
+                material.cached,
+                size=self.share.size,
+                device=self.fabric.device,
+            )
+            cuts = () if material.cached is None else material.cached.cuts
+            measure_norms(self.ema.module, self.card, names, batches, cuts)
 
     def _set_mode(self) -> None:
         """What is frozen in this epoch is, and the rest is in training mode."""

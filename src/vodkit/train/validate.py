@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vodkit.arrays import FloatArray
 from vodkit.data.loader import FrameDataset, TrainingViews
@@ -20,8 +20,7 @@ from vodkit.detect.postprocess import finish
 from vodkit.detect.preprocess import Placement, resized_px
 from vodkit.metrics.ap import CocoResult, table_average_precision
 from vodkit.records import Dataset, Detections, LabelledVideo, TrackTable
-from vodkit.train.batches import Batch, CachedViews, from_examples
-from vodkit.train.replay import replaying
+from vodkit.train.batches import Batch, CachedViews, from_examples, run_graph
 
 _THRESHOLD, _MOST = 0.01, 100
 
@@ -60,24 +59,13 @@ def _found(
 ) -> Iterator[tuple[int, Detections]]:
     graph = networks.deployed(module, card)
     size = 1 if card.output.decoding in UNBATCHED else 8
+    cuts = () if against.cached is None else against.cached.cuts
     for batch in _batches(against, device, size):
-        outputs = _run(graph, batch, against.cached)
+        outputs = run_graph(graph, batch, cuts)
         arrays = [part.float().cpu().numpy() for part in outputs]
         for row, index in enumerate(batch.indices):
             one = arrays if size == 1 else [array[row] for array in arrays]
             yield index, _finish(one, card, against, index)
-
-
-def _run(graph: nn.Module, batch: Batch, cached: CachedViews | None) -> tuple[Tensor, ...]:
-    pictures = batch.images.permute(0, 2, 3, 1)
-    if cached is None or batch.features is None:
-        out = graph(pictures)
-    else:
-        # The graph shares the network as ``inner.module``.
-        cuts = [f"inner.module.{name}" for name in cached.cuts]
-        with replaying(graph, cuts, batch.features):
-            out = graph(pictures)
-    return out if isinstance(out, tuple) else (out,)
 
 
 def _batches(against: Validation, device: torch.device, size: int) -> Iterable[Batch]:
