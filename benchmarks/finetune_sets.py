@@ -37,11 +37,11 @@ def flies(root: Path) -> tuple[Dataset, Path]:
     folder = root / "sequences" / "flies"
 
     def probe(path: Path) -> VideoInfo:
-        with open_video(path) as video:
+        with open_video(folder / path.name) as video:
             return video.info
 
     def labelled(name: str, split: str) -> LabelledVideo:
-        reading = Reading(classes=("fly",), source=str(folder / f"{name}.mp4"), probe=probe)
+        reading = Reading(classes=("fly",), source=f"{name}.mp4", probe=probe)
         read = read_dataset(folder / f"{name}_gt.txt", "mot", reading=reading)
         return replace(read.videos[0], split=split)
 
