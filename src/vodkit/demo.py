@@ -168,7 +168,7 @@ def _fine_tune(settings: DemoSettings, out: Path, tell: Callable[[str], None]) -
         ema_decay=0.98,
         freeze="backbone",
     )
-    return train(wanted, watch=watch)
+    return train(wanted, overwrite=True, watch=watch)
 
 
 def _subject(dataset: Dataset, out: Path, name: str, audited: str) -> Subject:

@@ -55,10 +55,9 @@ def campaign(name: str, seconds: int) -> dict[str, object]:
         counted = re.search(r"number_of_executed_units: (\d+)", done.stderr)
         executions += int(counted[1]) if counted else 0
         new = [x for x in folder.iterdir() if x.is_file()]
-        findings += [keep(name, file, done.stderr) for file in new]
+        findings += [keep(name, file, done.stdout + done.stderr) for file in new]
         if done.returncode and not new:
-            findings.append({"error": done.stderr[-2000:]})
-            break
+            raise SystemExit(done.stderr)
     return {
         "target": name,
         "seconds": round(time.monotonic() - begin),

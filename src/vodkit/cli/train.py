@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
+from vodkit.cli import options
+
 if TYPE_CHECKING:
     from vodkit.train.loop import Progress
 
@@ -26,6 +28,7 @@ def train(
     ),
     search: int = typer.Option(0, "--search", help="Try so many settings (Optuna) first."),
     resume: bool = typer.Option(False, "--resume", help="Go on with the run in --out."),
+    overwrite: bool = options.OVERWRITE,
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Fine-tune a detector on labelled video; the best checkpoint is chosen on split val.
@@ -36,7 +39,7 @@ def train(
     from vodkit.train import loop
     from vodkit.train.settings import TrainSettings
 
-    options = {
+    chosen = {
         "data": str(data),
         "out": str(out),
         "model": model,
@@ -44,14 +47,14 @@ def train(
         "epochs": epochs,
         "batch_size": batch_size,
     }
-    given = [f"{name}={json.dumps(value)}" for name, value in options.items() if value is not None]
+    given = [f"{name}={json.dumps(value)}" for name, value in chosen.items() if value is not None]
     wanted = settings.load(TrainSettings, toml=settings_file, words=[*given, *words])
     if search:
         from vodkit.train.search import best_settings
 
         wanted = best_settings(wanted, trials=search)
     with _Bars(quiet=as_json) as bars:
-        result = loop.train(wanted, resume_run=resume, watch=bars.show)
+        result = loop.train(wanted, resume_run=resume, overwrite=overwrite, watch=bars.show)
     if as_json:
         print(json.dumps(asdict(result), default=str))
         return

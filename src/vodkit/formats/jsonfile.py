@@ -97,6 +97,13 @@ class Node:
             raise node.fault(f"is {_summary(node.value)}; allowed: text")
         return node.value
 
+    def words_in(self, key: str) -> list[str]:
+        """The texts of the list under ``key``."""
+        node = self.at(key)
+        if not isinstance(node.value, list):
+            raise node.fault(f"is {_summary(node.value)}; allowed: a list of texts")
+        return [node.words(index) for index in range(len(node.value))]
+
     def truth(self, key: str) -> bool:
         """The yes or no under ``key``: true, false, 0 or 1; missing is no."""
         if key not in self:

@@ -296,7 +296,7 @@ def _header(node: Node) -> Header:
         )
         return Header(
             source=node.words("source"),
-            classes=tuple(node.at("classes").words(i) for i in range(len(node.value["classes"]))),
+            classes=tuple(node.words_in("classes")),
             info=info,
             detector=node.words("detector", ""),
             tracker=node.words("tracker", ""),

@@ -5,6 +5,7 @@ import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from vodkit.settings import to_toml
 
@@ -12,10 +13,10 @@ from vodkit.settings import to_toml
 class Meter:
     """Means of losses over an epoch, and the share of its time spent waiting for data."""
 
-    def __init__(self) -> None:
-        """The epoch begins now."""
-        self._sums: dict[str, float] = {}
-        self._count = 0
+    def __init__(self, sums: Mapping[str, float] | None = None, count: int = 0) -> None:
+        """The epoch begins now, or goes on after ``count`` steps whose losses had these sums."""
+        self._sums = dict(sums or {})
+        self._count = count
         self._began = time.monotonic()
         self._waited = 0.0
 
@@ -31,6 +32,11 @@ class Meter:
         self._count += 1
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
+
+    @property
+    def so_far(self) -> dict[str, Any]:
+        """What another Meter needs to go on."""
+        return {"sums": dict(self._sums), "count": self._count}
 
     @property
     def wait_share(self) -> float:

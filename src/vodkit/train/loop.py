@@ -26,7 +26,7 @@ from vodkit.data.sampling import epoch_order, repeat_factors, whole_batches
 from vodkit.detect import networks
 from vodkit.detect.base import Metric, ModelCard
 from vodkit.detect.checkpoint import save_checkpoint
-from vodkit.errors import InputError
+from vodkit.errors import InputError, OutputError
 from vodkit.metrics.ap import CocoScores
 from vodkit.runs import MANIFEST, SETTINGS, make_folder, stack, write_atomic, write_json
 from vodkit.settings import to_toml
@@ -111,6 +111,7 @@ def train(
     settings: TrainSettings,
     *,
     resume_run: bool = False,
+    overwrite: bool = False,
     watch: Callable[[Progress], None] = watch_nothing,
 ) -> TrainResult:
     """Fine-tune a model on a dataset's training split; see ``TrainSettings``.
@@ -118,17 +119,19 @@ def train(
     Args:
         settings: what to do; written to the run folder.
         resume_run: go on with the run in ``settings.out``; on a CPU it ends bit for bit as if it
-            had never stopped.
+            had never stopped; where there is none, it begins.
+        overwrite: throw away the training that is in ``settings.out``.
         watch: called after every step and epoch.
 
     Raises:
+        OutputError: a training is in the folder already, and neither of the two is asked for.
         InputError: no labelled frames, a loss that is not finite (the sample is named), or, when
             resuming, a changed dataset or setting (the difference is named).
         VideoError: a video cannot be read (see ``skip_broken``).
     """
     started = time.monotonic()
     fabric = _fabric(settings)
-    goes_on = _open_folder(settings, fabric, resume_run=resume_run)
+    goes_on = _open_folder(settings, fabric, resume_run=resume_run, overwrite=overwrite)
     material = prepare(
         settings,
         fabric.device,
@@ -188,6 +191,7 @@ class _Run:
             )
         )
         self.epoch = self.batch = 0
+        self.meter = Meter()
         self.depth = -1
         self.best: CocoScores | None = None
         self.worse = 0
@@ -199,7 +203,7 @@ class _Run:
         while self.epoch < self.num_epochs:
             self._set_mode()
             row = self._epoch()
-            self.epoch, self.batch = self.epoch + 1, 0
+            self.epoch, self.batch, self.meter = self.epoch + 1, 0, Meter()
             if self._is_validated():
                 self._measure_norms()
                 row |= self._validate()
@@ -237,7 +241,7 @@ class _Run:
 
     def _epoch(self) -> dict[str, float]:
         """All steps that the epoch still has; the means of losses, and the time spent waiting."""
-        meter = Meter()
+        meter = self.meter
         source = self._batches()
         for _ in range(self.batch, self.steps_per_epoch):
             with meter.waiting():
@@ -417,7 +421,9 @@ class _Run:
             "updates": self.ema.updates,
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
+            "threads": torch.get_num_threads(),  # another number of them sums in another order
             "at": {"epoch": self.epoch, "batch": self.batch, "worse": self.worse},
+            "meter": self.meter.so_far,
             "best": None if self.best is None else asdict(self.best),
             "rows": self.rows,
         }
@@ -434,6 +440,8 @@ class _Run:
         self.ema.updates = state["updates"]
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
+        torch.set_num_threads(state["threads"])
+        self.meter = Meter(**state["meter"])
         self.epoch, self.batch = state["at"]["epoch"], state["at"]["batch"]
         self.worse, self.rows = state["at"]["worse"], state["rows"]
         self.best = None if state["best"] is None else CocoScores(**state["best"])
@@ -453,19 +461,24 @@ def _fabric(settings: TrainSettings) -> Fabric:
     return fabric
 
 
-def _open_folder(settings: TrainSettings, fabric: Fabric, *, resume_run: bool) -> bool:
+def _open_folder(
+    settings: TrainSettings, fabric: Fabric, *, resume_run: bool, overwrite: bool
+) -> bool:
     """Make the run folder; whether there is a state in it to go on from.
 
-    A run that was killed before its first state begins again.
+    A run that was killed before its first state begins again, as one that never began does: a
+    script may always say ``--resume``.
     """
     out = make_folder(Path(settings.out))
-    if resume_run and (out / SETTINGS).is_file():
-        return (out / resume.STATE).is_file()
-    if resume_run:
-        raise InputError(f"{out}: there is no training to resume")
+    if resume_run and (out / resume.STATE).is_file():
+        return True
+    if (out / MANIFEST).is_file() and not resume_run and not overwrite:
+        message = "has a training; --resume goes on with it, --overwrite starts anew"
+        raise OutputError(message, path=out)
     fabric.barrier()
     if fabric.is_global_zero:
-        (out / resume.STATE).unlink(missing_ok=True)
+        for name in (resume.STATE, MANIFEST, LOG, BEST, LAST):
+            (out / name).unlink(missing_ok=True)
         write_atomic(out / SETTINGS, to_toml(settings))
     return False
 

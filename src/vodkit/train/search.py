@@ -46,7 +46,7 @@ def best_settings(settings: TrainSettings, *, trials: int) -> TrainSettings:
 
 def _try(settings: TrainSettings, trial: Any, folder: Path) -> float:
     wanted = replace(_changed(settings, trial), out=str(folder / f"{trial.number:03d}"))
-    return train(wanted, watch=_pruning(trial)).ap or 0.0
+    return train(wanted, overwrite=True, watch=_pruning(trial)).ap or 0.0
 
 
 def _changed(settings: TrainSettings, trial: Any) -> TrainSettings:

@@ -12,7 +12,7 @@ import torch
 from vodkit import settings as settings_file
 from vodkit.detect.checkpoint import load_checkpoint
 from vodkit.detect.models import build_network
-from vodkit.errors import InputError, SettingsError, VideoError
+from vodkit.errors import InputError, OutputError, SettingsError, VideoError
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.records import Dataset, LabelledVideo
 from vodkit.train.log import Meter, as_csv, flat
@@ -119,8 +119,17 @@ def test_changed_data_or_settings_are_refused_with_the_difference(
     write_dataset(Dataset(classes=dataset.classes, videos=videos), fewer)
     with pytest.raises(InputError, match="1 changed: - video two"):
         train(tiny(fewer, tmp_path / "run", root=str(square_data.parent)), resume_run=True)
-    with pytest.raises(InputError, match="no training to resume"):
-        train(tiny(square_data, tmp_path / "other"), resume_run=True)
+
+
+def test_a_training_is_not_thrown_away_unasked(square_data: Path, tmp_path: Path) -> None:
+    wanted = tiny(square_data, tmp_path / "run", epochs=1)
+    first = train(wanted, resume_run=True)  # none there: it begins
+    kept = first.checkpoint.read_bytes()
+    with pytest.raises(OutputError, match=r"has a training; --resume .* --overwrite"):
+        train(wanted)
+    assert first.checkpoint.read_bytes() == kept
+    train(tiny(square_data, tmp_path / "run", epochs=1, lr=0.01), overwrite=True)
+    assert first.checkpoint.read_bytes() != kept
 
 
 def test_a_loss_that_is_not_finite_names_the_sample(
