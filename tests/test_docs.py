@@ -1,0 +1,105 @@
+"""The documents say what is there: commands parse, Python runs up to its data, links lead on."""
+
+import ast
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+import typer.main
+
+from vodkit.cli.main import app
+from vodkit.settings import load
+from vodkit.track.table import TRACKERS
+from vodkit.train.settings import TrainSettings
+
+CHECKOUT = Path(__file__).parent.parent
+DOCUMENTS = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+PLACEHOLDERS = re.compile(r"\.\.\.|COMMAND|[A-Z]{3,}|<\w+>")
+ROOT = typer.main.get_command(app)
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """(where, text) of every fenced block of a language; shell blocks have none or ``sh``."""
+    fence = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    wanted = {"sh": {"sh", "bash", "console", ""}, "python": {"python"}}[language]
+    return [
+        (f"{path.relative_to(CHECKOUT)}:{text.count(chr(10), 0, found.start()) + 1}", found[2])
+        for path in DOCUMENTS
+        for text in [path.read_text(encoding="utf-8")]
+        for found in fence.finditer(text)
+        if found[1] in wanted
+    ]
+
+
+def command_lines() -> list[tuple[str, str]]:
+    """Every ``vodkit ...`` line in a shell block, its continuation lines joined."""
+    lines = []
+    for where, text in blocks("sh"):
+        joined = re.sub(r"\\\n\s*", " ", text)
+        for line in joined.splitlines():
+            words = line.strip().removeprefix("$ ").removeprefix(".venv/bin/")
+            if words.startswith("vodkit "):
+                lines.append((where, words.split("  #")[0].split(" # ")[0].strip()))
+    return lines
+
+
+def examples(command: object, name: str) -> list[tuple[str, str]]:
+    """The example in the help of every command."""
+    inner = getattr(command, "commands", {})
+    found = [pair for key, value in inner.items() for pair in examples(value, f"{name} {key}")]
+    text = " ".join((command.help or "").split())
+    lines = re.findall(r"Example: (vodkit .*)", text)
+    assert inner or lines, f"{name} --help has no example"
+    return found + [(f"{name} --help", line) for line in lines]
+
+
+COMMANDS = command_lines() + examples(ROOT, "vodkit")
+PYTHON = blocks("python")
+
+
+def test_there_are_documents_to_check() -> None:
+    assert len(COMMANDS) > 20
+    assert len(PYTHON) > 3
+
+
+@pytest.mark.parametrize(("where", "line"), COMMANDS, ids=lambda value: str(value)[:60])
+def test_commands_are_ones_that_the_door_takes(where: str, line: str) -> None:
+    if PLACEHOLDERS.search(line):
+        pytest.skip("a pattern, not a command")
+    name, words, command = "vodkit", shlex.split(line)[1:], ROOT
+    while hasattr(command, "commands") and words:
+        name, *words = words
+        assert name in command.commands, f"{where}: {line}"
+        command = command.commands[name]
+    with command.make_context(name, list(words)) as context:
+        chosen = dict(context.params)
+    settings = [word for word in chosen.get("words") or [] if "=" in word]
+    if name == "train":
+        load(TrainSettings, words=["data=a", "out=b", *settings])
+    if name == "track" and settings:
+        load(TRACKERS[chosen["tracker"]][1], words=settings)
+
+
+@pytest.mark.parametrize(("where", "text"), PYTHON, ids=[where for where, _ in PYTHON])
+def test_python_names_what_exists(where: str, text: str) -> None:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vodkit"):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                assert hasattr(module, alias.name), f"{where}: {node.module}.{alias.name}"
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "vodkit":
+            assert hasattr(importlib.import_module("vodkit"), node.attr), f"{where}: {node.attr}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_and_named_files_lead_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
+    named = re.findall(r"`((?:src|tests|benchmarks|docs|examples)/[\w./-]+\.\w+)`", text)
+    for target in named:
+        assert (CHECKOUT / target).exists(), target
