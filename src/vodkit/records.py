@@ -403,19 +403,27 @@ class LabelledVideo:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dataset:
-    """Labelled videos that share one list of classes."""
+    """Labelled videos that share one list of classes.
+
+    One recording may stand in several splits, each with labelled frames of its own.
+    """
 
     classes: tuple[str, ...]
     videos: tuple[LabelledVideo, ...]
 
     def __post_init__(self) -> None:
-        """Check that classes are unique, sources are unique and labels are in range."""
+        """Check that classes are unique, no source stands twice in a split, labels are in range."""
         doubled = sorted({name for name in self.classes if self.classes.count(name) > 1})
         _require(not doubled, self, f"class names stand twice: {doubled}")
-        sources = [video.source for video in self.videos]
-        if len(set(sources)) < len(sources):
-            twice = sorted({source for source in sources if sources.count(source) > 1})
-            _require(False, self, f"videos stand twice: {twice[:3]}")  # noqa: FBT003
+        splits: dict[str, list[str]] = {}
+        for video in self.videos:
+            splits.setdefault(video.source, []).append(video.split)
+        twice = [
+            source
+            for source, names in splits.items()
+            if len(set(names)) < len(names) or (len(names) > 1 and "" in names)
+        ]
+        _require(not twice, self, f"videos stand twice: {twice[:3]}")
         for video in self.videos:
             if video.tracks is not None and len(video.tracks):
                 top = int(video.tracks.labels.max())

@@ -30,7 +30,7 @@ def split(
 ) -> None:
     """Divide by video, scene or group, never by frame; alike in classes, sizes and lengths.
 
-    Where a video stands on several sides, each side gets a file of its own.
+    A video cut over several sides stands in the file once for each.
 
     Example: vodkit data split dataset.json -o split.json --val 0.2
     """
@@ -47,13 +47,8 @@ def split(
     make_folder(out.parent)
     whole = moved(whole, root, out.parent)
     sides = split_dataset(whole, wanted, cuts=_cuts(whole, out.parent) if by == "scene" else None)
-    merged = merge(sides)
-    files = {out: merged} if merged is not None else {
-        out.with_suffix(f".{side}{out.suffix}"): data for side, data in sides.items()
-    }  # fmt: skip
-    for path, data in files.items():
-        write_dataset(data, path)
-    _say(sides, [*files], as_json=as_json)
+    write_dataset(merge(sides), out)
+    _say(sides, out, as_json=as_json)
 
 
 def _cuts(dataset: "Dataset", root: Path) -> "dict[str, IntArray]":
@@ -62,7 +57,7 @@ def _cuts(dataset: "Dataset", root: Path) -> "dict[str, IntArray]":
     return {video.source: look(root / video.source).cuts for video in dataset.videos}
 
 
-def _say(sides: "dict[str, Dataset]", files: list[Path], *, as_json: bool) -> None:
+def _say(sides: "dict[str, Dataset]", out: Path, *, as_json: bool) -> None:
     from vodkit.data.audit import SPLIT_WARNING
     from vodkit.data.stats import measure
 
@@ -77,7 +72,7 @@ def _say(sides: "dict[str, Dataset]", files: list[Path], *, as_json: bool) -> No
     warnings = {v.tags[SPLIT_WARNING] for d in sides.values() for v in d.videos
                 if SPLIT_WARNING in v.tags}  # fmt: skip
     if as_json:
-        told = {"files": [*map(str, files)], "sides": counts, "warnings": sorted(warnings)}
+        told = {"file": str(out), "sides": counts, "warnings": sorted(warnings)}
         print(json.dumps(told, ensure_ascii=False))
         return
     rows = [
@@ -85,5 +80,5 @@ def _say(sides: "dict[str, Dataset]", files: list[Path], *, as_json: bool) -> No
         for side, one in counts.items()
     ]
     options.print_table(["side", "videos", "frames", "boxes"], rows)
-    for line in [*(f"warning: {warning}" for warning in sorted(warnings)), *map(str, files)]:
+    for line in [*(f"warning: {warning}" for warning in sorted(warnings)), str(out)]:
         print(line)

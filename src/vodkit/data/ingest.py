@@ -42,7 +42,8 @@ def ingest(
     told = reading or Reading()
     root = path if path.is_dir() else path.parent
     home = videos or root
-    if told.source and not (root / told.source).exists():
+    typed = Path(told.source)
+    if told.source and (typed.is_absolute() or not (root / typed).exists()):
         found = _found(home, told.source)
         told = replace(told, source=_relative(found, root))
     dataset = read_dataset(path, format, reading=replace(told, probe=_probing(root, home)))

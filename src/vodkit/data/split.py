@@ -109,14 +109,12 @@ def split_dataset(
     return {side: _tagged(data, warning) for side, data in made.items()}
 
 
-def merge(sides: Mapping[str, Dataset]) -> Dataset | None:
-    """All sides as one dataset; None where a video stands on several sides."""
+def merge(sides: Mapping[str, Dataset]) -> Dataset:
+    """All sides as one dataset; a video that is on several sides stands in it once for each."""
     videos = [video for data in sides.values() for video in data.videos]
-    sources = [video.source for video in videos]
-    if len(set(sources)) < len(sources):
-        return None
     classes = next(iter(sides.values())).classes
-    return Dataset(classes=classes, videos=tuple(sorted(videos, key=lambda video: video.source)))
+    ordered = sorted(videos, key=lambda video: video.source)
+    return Dataset(classes=classes, videos=tuple(ordered))
 
 
 def _units(dataset: Dataset, settings: SplitSettings, cuts: Mapping[str, IntArray]) -> list[Unit]:

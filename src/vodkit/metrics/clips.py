@@ -12,7 +12,7 @@ import numpy as np
 
 from vodkit.arrays import IntArray
 from vodkit.errors import InputError
-from vodkit.metrics.validate import require_valid
+from vodkit.metrics.validate import require_one_split, require_valid
 from vodkit.records import Dataset, LabelledVideo, TrackTable
 
 
@@ -68,6 +68,7 @@ def make_clips(dataset: Dataset, predictions: Mapping[str, TrackTable]) -> tuple
     Raises InputError for predictions of a video that the dataset has not, for labels that are
     no class of it, and for frames beyond the end of a video.
     """
+    require_one_split(dataset)
     require_valid(dataset, predictions)
     labelled = [video for video in dataset.videos if video.tracks is not None]
     if not labelled:

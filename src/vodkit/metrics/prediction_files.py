@@ -16,6 +16,7 @@ from vodkit.formats import predictions as jsonl
 from vodkit.formats.base import Reading
 from vodkit.formats.table import read_dataset
 from vodkit.lookup import nearest
+from vodkit.metrics.validate import require_one_split
 from vodkit.records import Dataset, LabelledVideo, TrackTable
 from vodkit.runs import PREDICTIONS
 
@@ -61,6 +62,7 @@ def read_predictions(
     ``class_map`` renames classes of the files to those of the dataset. Raises FormatError for
     files that cannot be read, InputError where video or classes do not fit.
     """
+    require_one_split(dataset)
     tables: dict[str, TrackTable] = {}
     files: dict[str, str] = {}
     about: dict[str, set[str]] = {}

@@ -32,6 +32,16 @@ class Problem:
         return f"{place}: {self.message}"
 
 
+def require_one_split(dataset: Dataset) -> None:
+    """InputError when a recording stands in several splits: numbers are of one of them."""
+    splits: dict[str, list[str]] = {}
+    for video in dataset.videos:
+        splits.setdefault(video.source, []).append(video.split)
+    for source, names in splits.items():
+        if len(names) > 1:
+            raise InputError(f"{source} stands in {', '.join(names)}; choose one with --split")
+
+
 def find_problems(
     dataset: Dataset,
     predictions: Mapping[str, TrackTable],

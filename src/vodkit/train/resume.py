@@ -50,7 +50,9 @@ def described(dataset: Dataset) -> dict[str, str]:
             columns = (video.tracks.frames, video.tracks.boxes_xyxy, video.tracks.labels)
             for column in (*columns, video.tracks.ignore):
                 digest.update(np.ascontiguousarray(column).tobytes())
-        about[f"video {video.source}"] = digest.hexdigest()[:16]
+        name = f"video {video.source}"
+        # One recording may stand in several splits.
+        about[f"{name}, {video.split}" if name in about else name] = digest.hexdigest()[:16]
     return about
 
 

@@ -48,6 +48,16 @@ def test_times_come_from_the_container(make_video: Make, tmp_path: Path) -> None
     assert brought.info.num_frames == 30
 
 
+def test_a_video_named_by_its_whole_path_comes_out_relative(
+    make_video: Make, tmp_path: Path
+) -> None:
+    write_dataset(whole(make_video(num_frames=9)), tmp_path / "gt.txt", "mot")
+    told = Reading(source=str(tmp_path / "a.mp4"), classes=("bee", "fly"))
+    done = ingest(tmp_path / "gt.txt", reading=told, relative_to=tmp_path / "out")
+    assert done.dataset.videos[0].source == "../a.mp4"
+    assert done.notes == ()
+
+
 def test_a_missing_video_is_noted_and_times_stay_nominal(make_video: Make, tmp_path: Path) -> None:
     write_dataset(whole(make_video(num_frames=9)), tmp_path / "a.json")
     (tmp_path / "a.mp4").unlink()

@@ -58,7 +58,6 @@ def test_no_video_is_on_two_sides_and_none_is_lost(
     again = split_dataset(whole, wanted)
     assert again == sides
     merged = merge(sides)
-    assert merged is not None
     assert len(merged.videos) == len(whole.videos)
 
 
@@ -101,7 +100,12 @@ def test_one_video_is_cut_in_time_with_a_gap_and_a_warning() -> None:
     assert "one recording only (a.mp4)" in val.tags[SPLIT_WARNING]
     assert train.tracks is not None
     assert set(train.tracks.frames) == set(train.labelled_frames)
-    assert merge(sides) is None
+    whole = merge(sides)
+    assert [(one.source, one.split) for one in whole.videos] == [
+        ("a.mp4", "train"),
+        ("a.mp4", "val"),
+    ]
+    assert whole.only("val").videos == sides["val"].videos
 
 
 def test_scenes_are_kept_whole() -> None:

@@ -125,6 +125,18 @@ def test_a_dataset_knows_its_classes_and_refuses_boxes_beyond_the_video() -> Non
         Dataset(classes=("a", "a"), videos=())
 
 
+def test_a_recording_may_stand_in_several_splits_but_once_in_each() -> None:
+    parts = [
+        LabelledVideo(source="a.mp4", info=INFO, tracks=table(), split=split)
+        for split in ("train", "val", "train", "")
+    ]
+    both = Dataset(classes=("person",), videos=tuple(parts[:2]))
+    assert both.only("val").videos == (parts[1],)
+    for twice in ((parts[0], parts[2]), (parts[0], parts[3])):
+        with pytest.raises(InputError, match="videos stand twice"):
+            Dataset(classes=("person",), videos=twice)
+
+
 @given(st.lists(st.integers(0, 3), max_size=12))
 def test_a_table_made_of_frames_has_every_box_once(counts: list[int]) -> None:
     rows = [

@@ -370,3 +370,13 @@ def test_written_metrics_can_be_compared(result, tmp_path):
     there = load_run(tmp_path)
     assert there.values == pytest.approx({one.name: one.value for one in result.headline}, abs=1e-8)
     compare(there, replace(from_evaluation(result, "B")))
+
+
+def test_a_recording_in_several_splits_needs_a_choice():
+    dataset, _ = scene(1)
+    found = perfect(dataset)
+    parts = [replace(dataset.videos[0], split=split) for split in ("train", "val")]
+    both = Dataset(classes=dataset.classes, videos=tuple(parts))
+    with pytest.raises(InputError, match=r"stands in train, val; choose one with --split"):
+        evaluate(both, found)
+    assert evaluate(both.only("val"), found).detection.coco.overall.ap50 == pytest.approx(1)
