@@ -52,6 +52,7 @@ def test_a_video_named_by_its_whole_path_comes_out_relative(
     make_video: Make, tmp_path: Path
 ) -> None:
     write_dataset(whole(make_video(num_frames=9)), tmp_path / "gt.txt", "mot")
+    (tmp_path / "out").mkdir()
     told = Reading(source=str(tmp_path / "a.mp4"), classes=("bee", "fly"))
     done = ingest(tmp_path / "gt.txt", reading=told, relative_to=tmp_path / "out")
     assert done.dataset.videos[0].source == "../a.mp4"
