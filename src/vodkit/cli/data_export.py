@@ -17,6 +17,7 @@ def export(
         0.5, "--tolerance-px", help="Largest error of key frames (cvat, label_studio)."
     ),
     pictures: bool = typer.Option(True, "--pictures/--no-pictures", help="Write pictures too."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace a folder that is there."),
     as_json: bool = options.JSON,
 ) -> None:
     """Write labels for other programs; says what that format cannot hold.
@@ -31,7 +32,9 @@ def export(
     chosen = whole.only(split) if split else whole
     make_folder(out.parent)
     writing = Writing(tolerance_px=tolerance_px)
-    lost = export_dataset(chosen, out, format, root=root, writing=writing, pictures=pictures)
+    lost = export_dataset(
+        chosen, out, format, root=root, writing=writing, pictures=pictures, overwrite=overwrite
+    )
     if as_json:
         print(json.dumps({"out": str(out), "format": format, "lost": lost}))
         return

@@ -1,7 +1,8 @@
 """Writing a dataset in another form, with the pictures that the form needs.
 
 Forms of one picture a frame (COCO, YOLO, VOC, ...) get their pictures decoded from the videos;
-still pictures are copied byte for byte.
+still pictures are copied byte for byte. A killed export leaves nothing under the wanted name: a
+folder takes it when it is whole, a label file when its pictures are there.
 """
 
 import shutil
@@ -28,22 +29,43 @@ def export_dataset(
     root: Path,
     writing: Writing | None = None,
     pictures: bool = True,
+    overwrite: bool = False,
 ) -> list[str]:
     """Write labels, and pictures where the form needs them; what is lost, in words.
 
-    Sources are relative to ``root``. ``pictures`` False leaves pictures to the caller.
+    Sources are relative to ``root``. ``pictures`` False leaves pictures to the caller. A folder
+    that holds something is replaced with ``overwrite``, else it is an OutputError: labels of two
+    exports must not mix.
     """
+    path = path.resolve()
     chosen = writing or Writing()
     lost = what_is_lost(dataset, format)
-    write_dataset(dataset, path, format, writing=chosen)
-    layout = pick(FORMATS, format, "label format").PICTURES
-    if pictures and layout is not None:
-        base = path if path.is_dir() else path.parent
-        for video, name in zip(dataset.videos, stems(dataset), strict=True):
-            _write_pictures(
-                video, name, root=root, base=base, layout=layout, default_split=chosen.default_split
-            )
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise OutputError("is there and not empty; --overwrite replaces it", path=path)
+    part = path.with_name(f".part-{path.name}")
+    _remove(part)
+    try:
+        write_dataset(dataset, part, format, writing=chosen)
+        layout = pick(FORMATS, format, "label format").PICTURES
+        if pictures and layout is not None:
+            base = part if part.is_dir() else path.parent
+            for video, name in zip(dataset.videos, stems(dataset), strict=True):
+                _write_pictures(
+                    video, name, root=root, base=base, layout=layout,
+                    default_split=chosen.default_split,
+                )  # fmt: skip
+        _remove(path)
+        part.replace(path)
+    finally:
+        _remove(part)
     return lost
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _write_pictures(

@@ -15,7 +15,7 @@ from vodkit.data.ingest import ingest
 from vodkit.data.prelabel import PrelabelSettings, doubts, for_correction
 from vodkit.data.preview import found_at, labelled_pictures
 from vodkit.data.stats import measure, motion_iou
-from vodkit.errors import InputError
+from vodkit.errors import InputError, OutputError
 from vodkit.formats.base import Reading
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.records import Dataset, Detections, LabelledVideo, Tracks, TrackTable
@@ -90,6 +90,19 @@ def test_export_without_the_video_is_refused(make_video: Make, tmp_path: Path) -
     (tmp_path / "a.mp4").unlink()
     with pytest.raises(InputError, match="no pictures can be made"):
         export_dataset(data, tmp_path / "out", "yolo", root=tmp_path)
+    assert list(tmp_path.iterdir()) == []  # labels without pictures are no export
+
+
+def test_two_exports_do_not_mix(make_video: Make, tmp_path: Path) -> None:
+    long, short = whole(make_video(num_frames=6)), whole(make_video(num_frames=4, name="b.mp4"))
+    out = tmp_path / "out"
+    export_dataset(long, out, "yolo", root=tmp_path)
+    with pytest.raises(OutputError, match="--overwrite replaces it"):
+        export_dataset(short, out, "yolo", root=tmp_path)
+    assert len(list(out.rglob("*.jpg"))) == 6
+    export_dataset(short, out, "yolo", root=tmp_path, overwrite=True)
+    assert len(list(out.rglob("*.jpg"))) == 4
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "b.mp4", "out"}
 
 
 def test_previews_show_labelled_frames(make_video: Make, tmp_path: Path) -> None:
