@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,43 +34,38 @@ TELL_OF_THE_RUN = {"manifest.json", "log.csv", "state.pt"}
 class Job:
     """A command, and how it goes on after a kill."""
 
-    words: Callable[[Path], list[str]]
-    """the command that writes into this folder"""
+    words: Sequence[str]
+    """the command; it writes into the current folder"""
     again: Sequence[str] = ()
     """added from the second start on"""
 
 
-def _train(out: Path) -> list[str]:
-    small = ["width_px=64", "height_px=64", "save_every_s=0.05", "workers=0", "cache=off"]
-    words = ["train", "--data", str(LABELS), "--model", "vodkit-street", "--out", str(out / "run")]
-    chosen = [*small, "every=16", "val_every=1", "val_split=test"]
-    return [*words, "--epochs", "2", *(word for one in chosen for word in ("--set", one))]
-
-
+SMALL = (
+    "width_px=64", "height_px=64", "save_every_s=0.05", "workers=0", "cache=off",
+    "every=16", "val_every=1", "val_split=test", "epochs=2",
+)  # fmt: skip
+DATA = str(LABELS)
 JOBS = {
     "track": Job(
-        words=lambda out: ["track", str(CLIP_B), "--out", str(out), "--csv", "--mot", "--coco"],
+        words=["track", str(CLIP_B), "--out", ".", "--csv", "--mot", "--coco"], again=["--resume"]
+    ),
+    "train": Job(
+        words=["train", "--data", DATA, "--out", "run", *(f"--set={one}" for one in SMALL)],
         again=["--resume"],
     ),
-    "train": Job(words=_train, again=["--resume"]),
-    "data import": Job(
-        words=lambda out: ["data", "import", str(LABELS), "-o", str(out / "a.json")]
-    ),
-    "data audit --fix": Job(
-        words=lambda out: ["data", "audit", str(LABELS), "--labels-only", "--fix",
-                           str(out / "a.json")],
-    ),
-    "data split": Job(words=lambda out: ["data", "split", str(LABELS), "-o", str(out / "a.json")]),
+    "data import": Job(words=["data", "import", DATA, "-o", "a.json"]),
+    "data audit --fix": Job(words=["data", "audit", DATA, "--labels-only", "--fix", "a.json"]),
+    "data split": Job(words=["data", "split", DATA, "-o", "a.json"]),
     "data export yolo": Job(
-        words=lambda out: ["data", "export", str(LABELS), "-f", "yolo", "-o", str(out / "a"),
-                           "--split", "test"],
+        words=["data", "export", DATA, "-f", "yolo", "-o", "a", "--split", "test"],
+        again=["--overwrite"],
     ),
     "data export cvat": Job(
-        words=lambda out: ["data", "export", str(LABELS), "-f", "cvat", "-o", str(out / "a"),
-                           "--split", "test"],
+        words=["data", "export", DATA, "-f", "cvat", "-o", "a", "--split", "test"],
+        again=["--overwrite"],
     ),
-    "data preview": Job(words=lambda out: ["data", "preview", str(LABELS), "-o", str(out / "a")]),
-}  # fmt: skip
+    "data preview": Job(words=["data", "preview", DATA, "-o", "a"]),
+}
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -84,16 +79,18 @@ def contents(folder: Path) -> dict[str, str]:
     return found
 
 
-def start(words: Sequence[str]) -> "subprocess.Popen[bytes]":
-    """The command, silent."""
-    return subprocess.Popen([*DOOR, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def start(words: Sequence[str], out: Path) -> "subprocess.Popen[bytes]":
+    """The command, silent, in this folder."""
+    return subprocess.Popen(
+        [*DOOR, *words], cwd=out, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
 
 
 def undisturbed(job: Job, out: Path) -> tuple[dict[str, str], float]:
     """What the job leaves when it is let alone, and how long it takes."""
     out.mkdir()
     begin = time.monotonic()
-    done = start(job.words(out))
+    done = start(job.words, out)
     _, said = done.communicate()
     if done.returncode:
         raise SystemExit(said.decode())
@@ -105,7 +102,7 @@ def one_round(job: Job, out: Path, takes_s: float, chance: random.Random) -> tup
     out.mkdir()
     hits = 0
     for number in range(KILLS_A_ROUND + 1):
-        process = start([*job.words(out), *(job.again if number else ())])
+        process = start([*job.words, *(job.again if number else ())], out)
         if number < KILLS_A_ROUND:
             try:
                 process.wait(chance.uniform(0, takes_s))

@@ -72,6 +72,8 @@ def _put(values: dict[str, Value], word: str) -> None:
     *tables, last = name.strip().split(".")
     for table in tables:
         values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise SettingsError(f"{word!r}: {table} was given as {values!r}; it holds settings")
     try:
         values[last] = tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
