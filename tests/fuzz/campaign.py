@@ -34,7 +34,7 @@ def child(name: str, folder: Path, seconds: int) -> None:
     corpus.mkdir(exist_ok=True)
     for number, seed in enumerate(TARGETS[name].seeds()):
         (corpus / f"seed{number}").write_bytes(seed)
-    longest = max(file.stat().st_size for file in corpus.iterdir()) + 256
+    longest = max((file.stat().st_size for file in corpus.iterdir()), default=4096) + 256
     words = [
         sys.argv[0], str(corpus), f"-artifact_prefix={folder}/", f"-max_total_time={seconds}",
         f"-timeout={SLOWEST_INPUT_S}", f"-rss_limit_mb={MOST_MEMORY_MB}", f"-max_len={longest}",

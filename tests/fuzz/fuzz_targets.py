@@ -193,6 +193,13 @@ def _video_seeds(kind: str) -> list[bytes]:
     return [bytes([strict]) + video_of(kind) for strict in (0, 1)]
 
 
+def _odd_seeds() -> list[bytes]:
+    """Small odd files from real life, where they are; else none."""
+    folder = Path(__file__).parents[3] / "shared" / "data" / "videos"
+    files = [file for file in sorted(folder.glob("*/*")) if file.stat().st_size < 300_000]
+    return [b"\0" + file.read_bytes() for file in files]
+
+
 def _sniff_seeds() -> list[bytes]:
     return [seed[1:] for name in FORMATS for seed in label_seeds(name)[:1]]
 
@@ -232,6 +239,7 @@ def _targets() -> Iterator[tuple[str, Target]]:
     yield "sniff", Target(run=find_out_format, seeds=_sniff_seeds)
     for kind in CODECS:
         yield f"video-{kind}", Target(run=read_video, seeds=partial(_video_seeds, kind))
+    yield "video-odd", Target(run=read_video, seeds=_odd_seeds)
     yield "settings", Target(run=read_settings, seeds=_setting_seeds)
     yield "card", Target(run=read_model_card, seeds=card_seeds)
     for ending in (".safetensors", ".pth"):
