@@ -17,6 +17,7 @@ FLOORS = {
     "review": 4,
     "outputs": 3,
     "jobs": 3,
+    "bench": 3,
     "demo": 4,
     "pipeline": 3,
     "train": 3,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import typer
 
+from vodkit.cli.bench import bench
 from vodkit.cli.compare import compare
 from vodkit.cli.count import count
 from vodkit.cli.data import app as data
@@ -49,6 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "eval": evaluate,
     "compare": compare,
     "export": export,
+    "bench": bench,
 }
 app.add_typer(data, name="data")
 for _name, _command in COMMANDS.items():

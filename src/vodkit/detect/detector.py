@@ -1,6 +1,7 @@
 """The detector that all families and runtimes share: place, run, decode, finish."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 
 from vodkit.arrays import ByteArray, FloatArray
@@ -48,6 +49,11 @@ class GraphDetector:
             outputs = self._runtime.run([picture for picture, _ in pairs])
             found += [self._finish(*pair, out) for pair, out in zip(pairs, outputs, strict=True)]
         return found
+
+    def network_alone(self, frames: Sequence[Frame]) -> Callable[[], object]:
+        """A call that runs the bare network on these frames, placed beforehand: to measure it."""
+        pictures = [place(frame, self.card.preprocessing)[0] for frame in frames]
+        return partial(self._runtime.run, pictures)
 
     def _finish(
         self, picture: ByteArray, placement: Placement, outputs: Sequence[FloatArray]

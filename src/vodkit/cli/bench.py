@@ -1,0 +1,66 @@
+"""``vodkit bench``: how fast this machine is with each model, runtime and source."""
+
+import json
+from pathlib import Path
+
+import typer
+
+from vodkit.cli import data_options, options
+
+
+def bench(
+    sources: list[str] = typer.Argument(None, help="Videos; default: a sample clip."),
+    models: list[str] = typer.Option(
+        [], "--model", "-m", help="Repeatable; default: every model whose weights are here."
+    ),
+    runtimes: list[str] = typer.Option(
+        [], "--runtime", help="Repeatable; default: all that are installed."
+    ),
+    tracker: str = typer.Option("vodkit", "--tracker", "-t", help="Name of a tracker."),
+    batch_size: int = options.BATCH,
+    seconds: float = typer.Option(2.0, "--seconds", help="For each speed, in each turn."),
+    turns: int = typer.Option(2, "--turns", help="Measure everything so often; the best counts."),
+    out: Path = typer.Option(None, "--out", "-o", help="Also write the result as JSON here."),
+    as_json: bool = options.JSON,
+) -> None:
+    """Measure decoding, network, detector and the whole pipeline, in frames a second.
+
+    Example: vodkit bench plaza.mp4 --model vodkit-street
+    """
+    from rich.console import Console
+
+    from vodkit import runs
+    from vodkit.bench import BenchSettings, run_bench
+
+    given = {"sources": tuple(sources or ()), "models": tuple(models), "runtimes": tuple(runtimes)}
+    wanted = BenchSettings(
+        tracker=tracker,
+        batch_size=batch_size,
+        seconds=seconds,
+        turns=turns,
+        **{name: value for name, value in given.items() if value},
+    )
+    told = Console(stderr=True, highlight=False, soft_wrap=True)
+    result = run_bench(wanted, tell=told.print)
+    content = {"stack": runs.stack(), "lines": result.as_json(), "left_out": list(result.left_out)}
+    if out is not None:
+        runs.write_json(out, content)
+    if as_json:
+        print(json.dumps(content))
+        return
+    titles = ["source", "model", "runtime", "input px", "decode/s", "network/s", "detect/s",
+              "track/s", "track/network"]  # fmt: skip
+    rows = [
+        [
+            Path(line.source).name,
+            line.model + (" (random weights)" if line.random_weights else ""),
+            line.runtime,
+            f"{line.input_px[0]}x{line.input_px[1]}",
+            *(f"{x:.1f}" for x in (line.decode, line.network, line.detect, line.track)),
+            f"{line.share:.0%}",
+        ]
+        for line in result.lines
+    ]
+    data_options.print_table(titles, rows)
+    for words in result.left_out:
+        print(f"left out: {words}")
