@@ -15,8 +15,9 @@ import torch
 from vodkit import boxes
 from vodkit.detect import coco
 from vodkit.detect.checkpoint import save_checkpoint
-from vodkit.detect.export import compare, export_detector
+from vodkit.detect.export import export_detector
 from vodkit.detect.models import build_network, load_detector
+from vodkit.detect.parity import compare
 from vodkit.errors import OutputError, SettingsError, WeightsError
 from vodkit.records import Frame
 from vodkit.video.reader import open_video

@@ -4,12 +4,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
 
+import numpy as np
+
 from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import ModelCard
 from vodkit.detect.decode import DECODINGS
 from vodkit.detect.postprocess import Candidates, finish
 from vodkit.detect.preprocess import Placement, place
 from vodkit.detect.runtimes.base import Runtime
+from vodkit.detect.runtimes.choice import Choice
 from vodkit.errors import SettingsError, WeightsError
 from vodkit.lookup import pick, unknown
 from vodkit.records import Detections, Frame
@@ -26,8 +29,12 @@ class GraphDetector:
         score_threshold: float,
         max_detections: int | None,
         classes: Sequence[str] | None,
+        choice: Choice | None = None,
     ) -> None:
-        """``classes`` keeps only these, numbered in this order; None keeps all of the card's."""
+        """``classes`` keeps only these, numbered in this order; None keeps all of the card's.
+
+        ``choice`` says how the runtime was chosen; None: it was named.
+        """
         if not 0 <= score_threshold <= 1:
             raise SettingsError(f"score_threshold is {score_threshold}; allowed: 0 to 1")
         if max_detections is not None and max_detections < 1:
@@ -35,6 +42,9 @@ class GraphDetector:
         self.card = card
         self.classes = _known(card, classes)
         self.runtime = runtime.name
+        self.choice = choice
+        self.num_cut_frames = 0
+        """frames so far with more boxes than ``max_detections``, of which the best were kept"""
         self._runtime = runtime
         self._decode = pick(DECODINGS, card.output.decoding, "output.decoding")
         self._score_threshold = score_threshold
@@ -60,12 +70,17 @@ class GraphDetector:
     ) -> Detections:
         height, width = picture.shape[:2]
         candidates = self._decode(outputs, self._score_threshold, (width, height))
-        return finish(
+        most = self._max_detections
+        found = finish(
             self._renumbered(candidates),
             placement,
             nms_iou=self.card.output.nms_iou,
-            max_detections=self._max_detections,
+            max_detections=None if most is None else most + 1,
         )
+        if most is None or len(found) <= most:
+            return found
+        self.num_cut_frames += 1
+        return found[:most]
 
     def _renumbered(self, found: Candidates) -> Candidates:
         """Labels as positions in ``classes``, without boxes of classes that are not wanted."""
@@ -77,9 +92,10 @@ class GraphDetector:
         if self.classes == self.card.classes:
             return Candidates(found.boxes_xyxy, found.scores, labels)
         place_of = {self.card.classes.index(name): i for i, name in enumerate(self.classes)}
-        keep = [row for row, label in enumerate(labels) if int(label) in place_of]
-        new = [place_of[int(labels[row])] for row in keep]
-        return Candidates(found.boxes_xyxy[keep], found.scores[keep], labels[keep] * 0 + new)
+        new = np.full(len(self.card.classes), -1)
+        new[list(place_of)] = list(place_of.values())
+        keep = new[labels] >= 0
+        return Candidates(found.boxes_xyxy[keep], found.scores[keep], new[labels[keep]])
 
 
 def _known(card: ModelCard, classes: Sequence[str] | None) -> tuple[str, ...]:

@@ -170,54 +170,6 @@ def graph_card(card: ModelCard, path: Path) -> ModelCard:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Differences:
-    """What two detectors say differently of the same frames."""
-
-    num_boxes: int
-    num_unpaired: int
-    max_box_px: float
-    max_score: float
-
-
-class Finds(Protocol):
-    """All that a comparison needs of a detector."""
-
-    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
-        """See Detector."""
-        ...
-
-
-def compare(one: Finds, two: Finds, frames: Sequence[Frame]) -> Differences:
-    """Pair the boxes of both frame by frame and take the largest differences.
-
-    Boxes pair one to one within a class, where they overlap by more than 0.5. A box at the score
-    threshold that only one of the two gives counts as a score difference, not as unpaired.
-    """
-    box_px, score, num_boxes, unpaired = [0.0], [0.0], 0, 0
-    for a, b in zip(one.detect(frames), two.detect(frames), strict=True):
-        rows, columns = _pairs(a, b)
-        num_boxes += len(rows)
-        box_px += np.abs(a.boxes_xyxy[rows] - b.boxes_xyxy[columns]).ravel().tolist()
-        score += np.abs(a.scores[rows] - b.scores[columns]).tolist()
-        alone = [*np.delete(a.scores, rows), *np.delete(b.scores, columns)]
-        score += [float(s - _SCORE) for s in alone if s < 2 * _SCORE]
-        unpaired += sum(bool(s >= 2 * _SCORE) for s in alone)
-    return Differences(
-        num_boxes=num_boxes, num_unpaired=unpaired, max_box_px=max(box_px), max_score=max(score)
-    )
-
-
-def _pairs(a: Detections, b: Detections) -> tuple[Any, Any]:
-    """Rows of ``a`` and ``b`` that are the same box: the cheapest one-to-one pairing."""
-    overlap = boxes.iou(a.boxes_xyxy, b.boxes_xyxy)
-    allowed = (overlap > 0.5) & (a.labels[:, None] == b.labels[None, :])
-    apart = 1 - overlap + np.abs(a.scores[:, None] - b.scores[None, :])
-    rows, columns = linear_sum_assignment(np.where(allowed, apart, _NEVER))
-    paired = allowed[rows, columns]
-    return rows[paired], columns[paired]
-
-
 def _in_torch(graph: "nn.Module", card: ModelCard) -> GraphDetector:
     from vodkit.detect.runtimes.torch_module import TorchRuntime, device_of
 

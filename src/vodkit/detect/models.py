@@ -3,9 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
-from shutil import which
 from typing import TYPE_CHECKING
 
 from vodkit.detect import coco
@@ -15,20 +13,17 @@ from vodkit.detect.base import (
     Output,
     Preprocessing,
     read_card,
-    without_normalisation,
 )
-from vodkit.detect.decode import UNBATCHED
 from vodkit.detect.detector import GraphDetector
-from vodkit.detect.runtimes.base import KeptGraphs, Runtime
-from vodkit.detect.weights import cache_folder, check, digest, fetch, read_state, weights_path
-from vodkit.errors import SettingsError, WeightsError
+from vodkit.detect.runtimes.choice import AUTO, choose
+from vodkit.detect.runtimes.table import GRAPH_SUFFIXES, RUNTIMES, Runnable
+from vodkit.detect.weights import check, digest, fetch, parts, read_state, weights_path
+from vodkit.errors import WeightsError
 from vodkit.lookup import pick, unknown
 
 if TYPE_CHECKING:
     from torch import nn
 
-RUNTIMES = ("auto", "torch", "openvino", "onnx")
-GRAPH_SUFFIXES = (".onnx", ".xml", ".pb")
 WEIGHT_SUFFIXES = (".pth", ".pt")
 CHECKPOINT_SUFFIX = ".safetensors"
 DEFAULT_SCORE = 0.1  # trackers make use of uncertain boxes
@@ -349,9 +344,9 @@ def load_detector(
 
     Args:
         name_or_path: a name in MODELS, a checkpoint (``.safetensors``), a published weight file
-            (``.pth``), or a graph (``.onnx``, ``.xml``, ``.pb``) with its card beside it.
-        runtime: ``auto`` (torch on a GPU, else OpenVINO where installed), ``torch``,
-            ``openvino`` or ``onnx``.
+            (``.pth``), or a graph (``.onnx``, ``.xml``, ``.pb``, ``.pt2``) with its card beside.
+        runtime: a name in RUNTIMES, or ``auto``: what was fastest here when it was first asked
+            (``detector.choice`` says what and why).
         score_threshold: boxes below are not given.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
         classes: keep only these, numbered in this order.
@@ -362,50 +357,44 @@ def load_detector(
         WeightsError: missing, corrupt, or not fitting weights.
         SettingsError: an unknown name or a runtime that cannot run this.
     """
-    if runtime not in RUNTIMES:
-        raise unknown(runtime, RUNTIMES, "runtime")
+    if runtime != AUTO and runtime not in RUNTIMES:
+        raise unknown(runtime, (AUTO, *RUNTIMES), "runtime")
     card, path = find_card(name_or_path)
-    if card.family == "graph":
-        assert path is not None
-        chosen = _graph_runtime(card, path, runtime)
-    else:
-        chosen, card = _network_runtime(card, path, runtime, device, weights)
+    wanted = _runnable_file(card, path, device) if card.family == "graph" else None
+    wanted = wanted or _runnable_network(card, path, device, weights)
+    chosen = None
+    if runtime == AUTO:
+        chosen = choose(wanted)
+        runtime = chosen.runtime
     return GraphDetector(
-        card,
-        chosen,
+        wanted.card,
+        RUNTIMES[runtime](wanted),
         score_threshold=score_threshold,
         max_detections=max_detections,
         classes=classes,
+        choice=chosen,
     )
 
 
-def _graph_runtime(card: ModelCard, path: Path, runtime: str) -> Runtime:
-    """Foreign graphs: OpenVINO reads all of them, onnxruntime only its own."""
-    batched = card.output.decoding not in UNBATCHED
+def _runnable_file(card: ModelCard, path: Path | None, device: str) -> Runnable:
+    """A foreign or exported graph; its card is given the digest if it has none."""
+    assert path is not None
     if card.sha256:
         check(path, card)
-    has_openvino = find_spec("openvino") is not None
-    if runtime == "onnx" or (runtime == "auto" and not has_openvino and path.suffix == ".onnx"):
-        if path.suffix != ".onnx":
-            raise SettingsError(f"runtime onnx cannot run {path.name}; allowed: openvino")
-        from vodkit.detect.runtimes.onnx_graph import OnnxRuntime
-
-        names = card.output.names
-        return OnnxRuntime(lambda *_: path, card.preprocessing, outputs=names, batched=batched)
-    if runtime == "torch":
-        raise SettingsError(f"runtime torch cannot run {path.name}; allowed: openvino, onnx")
-    from vodkit.detect.runtimes.openvino_graph import OpenVINORuntime, foreign
-
-    made = foreign(path, card.preprocessing)
-    return OpenVINORuntime(made, outputs=card.output.names, batched=batched)
+    else:
+        card = replace(card, sha256=digest(path), size_bytes=sum(_sizes(path)))
+    return Runnable(card=card, device=device, file=path)
 
 
-def _network_runtime(
-    card: ModelCard, path: Path | None, runtime: str, device: str, weights: str | Path
-) -> tuple[Runtime, ModelCard]:
-    """Our own networks. The torch graph is only built where it is needed."""
+def _sizes(path: Path) -> list[int]:
+    return [part.stat().st_size for part in parts(path)]
+
+
+def _runnable_network(
+    card: ModelCard, path: Path | None, device: str, weights: str | Path
+) -> Runnable:
+    """A network of our own. The torch graph is only built where it is needed."""
     source = None if weights == "random" else _weight_file(card, path, weights)
-    batched = card.output.decoding not in UNBATCHED
     card = _as_loaded(card, source, weights)
 
     def graph() -> "nn.Module":
@@ -416,51 +405,4 @@ def _network_runtime(
             networks.load_state(module, read_state(source), where=str(source))
         return networks.deployed(module, card)
 
-    if _prefers_torch(runtime, device):
-        from vodkit.detect.runtimes.torch_module import TorchRuntime, device_of
-
-        device_found = device_of(device)
-        return TorchRuntime(graph(), device=device_found, batched=batched), card
-    if device not in {"auto", "cpu"}:
-        raise SettingsError(f"runtime {runtime} runs on the cpu; device {device!r} needs torch")
-    if runtime == "onnx":
-        return _onnx_of(graph, card, source, batched=batched), card
-    from vodkit.detect.runtimes.openvino_graph import OpenVINORuntime, converted
-
-    if source is None:
-        return OpenVINORuntime(converted(graph, card, None), outputs=(), batched=batched), card
-    kept = KeptGraphs(cache_folder() / "openvino", card.sha256, "openvino")
-    return OpenVINORuntime(converted(graph, card, kept), outputs=(), batched=batched), card
-
-
-def _onnx_of(
-    graph: "Callable[[], nn.Module]", card: ModelCard, source: Path | None, *, batched: bool
-) -> Runtime:
-    """A network of ours in onnxruntime: written to the cache, read from there."""
-    from vodkit.detect.runtimes.onnx_graph import OnnxRuntime, write_onnx
-
-    if source is None:
-        raise SettingsError("runtime onnx needs weights; with random ones use torch or openvino")
-    kept = KeptGraphs(cache_folder() / "onnx", card.sha256, "torch")
-
-    def make(height_px: int, width_px: int) -> Path:
-        path = kept.path(card, height_px, width_px, ".onnx")
-        if not path.is_file():
-            write_onnx(graph(), path, height_px, width_px)
-        return path
-
-    inside = without_normalisation(card.preprocessing)
-    return OnnxRuntime(make, inside, outputs=(), batched=batched)
-
-
-def _prefers_torch(runtime: str, device: str) -> bool:
-    """Whether torch runs it: asked for, on a GPU, or because there is no OpenVINO."""
-    if runtime != "auto":
-        return runtime == "torch"
-    if device not in {"auto", "cpu"} or find_spec("openvino") is None:
-        return True
-    if device == "cpu" or not (Path("/dev/nvidiactl").exists() or which("nvidia-smi")):
-        return False  # found out without waiting for torch
-    import torch
-
-    return torch.cuda.is_available()
+    return Runnable(card=card, device=device, graph=graph, kept=source is not None)

@@ -29,11 +29,18 @@ class Candidates:
 
 
 def suppress(
-    boxes_xyxy: FloatArray, scores: FloatArray, labels: IntArray, *, nms_iou: float
+    boxes_xyxy: FloatArray,
+    scores: FloatArray,
+    labels: IntArray,
+    *,
+    nms_iou: float,
+    most: int | None = None,
 ) -> IntArray:
     """Rows (K,) that survive class-aware greedy suppression, best score first; ties by row.
 
     A box falls when a better box of its class that stands overlaps it by more than ``nms_iou``.
+    With ``most`` the first so many survivors are given and the rest is not looked at, so that N
+    candidates cost at most N x (most + 512) overlaps, however crowded they are.
 
     >>> boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 8], [0, 0, 9, 9]])
     >>> suppress(boxes, np.array([0.5, 0.9, 0.7]), np.array([0, 0, 1]), nms_iou=0.5)
@@ -41,7 +48,7 @@ def suppress(
     """
     order = np.argsort(-scores, kind="stable")
     if nms_iou >= 1 or len(order) < 2:
-        return order
+        return order[:most]
     boxes = boxes_xyxy.astype(np.float64)
     # Boxes of different classes are moved apart, so that one pass serves all classes.
     boxes = boxes + labels[:, None] * (boxes.max() - boxes.min() + 1)
@@ -51,7 +58,9 @@ def suppress(
         if len(kept):
             block = block[~(iou(boxes[block], boxes[kept]) > nms_iou).any(axis=1)]
         kept = np.concatenate([kept, block[_greedy(iou(boxes[block], boxes[block]) > nms_iou)]])
-    return kept
+        if most is not None and len(kept) >= most:
+            break
+    return kept[:most]
 
 
 def _greedy(overlaps: FloatArray) -> IntArray:
@@ -75,5 +84,5 @@ def finish(
     boxes = placement.to_source(np.nan_to_num(found.boxes_xyxy, nan=-1.0))
     real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     boxes, scores, labels = boxes[real], found.scores[real], found.labels[real]
-    kept = suppress(boxes, scores, labels, nms_iou=nms_iou)[:max_detections]
+    kept = suppress(boxes, scores, labels, nms_iou=nms_iou, most=max_detections)
     return Detections(boxes[kept], np.clip(scores[kept], 0, 1), labels[kept])

@@ -18,6 +18,7 @@ from pickle import UnpicklingError  # only to catch it
 from typing import TYPE_CHECKING, Any
 
 from vodkit.detect.base import ModelCard
+from vodkit.detect.onnx_files import external_files
 from vodkit.errors import WeightsError
 from vodkit.runs import make_folder, sha256, write_atomic
 
@@ -81,17 +82,57 @@ def check(path: Path, card: ModelCard) -> None:
 
 
 def parts(path: Path) -> list[Path]:
-    """The files that a weight file or graph consists of: OpenVINO's ``.xml`` has a ``.bin``."""
+    """The files that a weight file or graph consists of.
+
+    OpenVINO's ``.xml`` has a ``.bin``; an ``.onnx`` may take tensors from files beside it.
+    """
+    if path.suffix == ".onnx":
+        return [path, *external_files(path)]
     beside = path.with_suffix(".bin")
     return [path, beside] if path.suffix == ".xml" and beside.is_file() else [path]
 
 
 def digest(path: Path) -> str:
-    """The sha256 of a weight file; of a graph in two files, that of both digests together."""
+    """The sha256 of a weight file; of a graph in several, that of all digests together."""
     digests = [sha256(part) for part in parts(path)]
     return (
         digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     )
+
+
+def trust(path: Path) -> str:
+    """Remember that this ``.pt2`` archive may be read, by its sha256, which is given back.
+
+    Reading such an archive can run code that is in it (torch unpickles). Exporting on this
+    machine trusts what was written; for a file from elsewhere a person has to decide.
+    """
+    seen, known = digest(path), _trusted_list()
+    make_folder(known.parent)
+    lines = _trusted()
+    if seen not in lines:
+        write_atomic(known, "".join(f"{line}\n" for line in [*lines, seen]))
+    return seen
+
+
+def require_trust(path: Path) -> None:
+    """WeightsError unless the archive was exported here, or trusted by name."""
+    if digest(path) not in _trusted():
+        raise WeightsError(
+            f"{path}: reading a .pt2 archive can run code that is in it, and this one was not"
+            " exported here; use its .onnx or .xml, or, if you trust who made it:"
+            f" vodkit models --trust {path}"
+        )
+
+
+def _trusted_list() -> Path:
+    return cache_folder() / "trusted-archives.txt"
+
+
+def _trusted() -> list[str]:
+    try:
+        return _trusted_list().read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError):
+        return []
 
 
 def read_state(path: Path) -> dict[str, "Tensor"]:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from vodkit.detect.export import Certificate, compare, fixed_size
+from vodkit.detect.export import Certificate, fixed_size
 from vodkit.detect.models import find_card
+from vodkit.detect.parity import compare
 from vodkit.records import Detections, Frame
 
 FRAME = Frame(0, 0.0, np.zeros((50, 50, 3), np.uint8))

@@ -1,7 +1,11 @@
 """What runs a network: torch, OpenVINO, onnxruntime. All give the same numbers.
 
 base            the Runtime protocol
-torch_module    the graph of ``networks.deployed`` as it is, on CPU or GPU
+table           RUNTIMES: what ``--runtime`` can be, one line each
+choice          ``--runtime auto``: measured once per machine and model, then remembered
+torch_module    the graph of ``networks.deployed``, as it is or compiled, on CPU or GPU
+cuda_graphs     the same as one recorded CUDA graph
 openvino_graph  converted straight from the torch graph, or read from a foreign file
-onnx_graph      foreign ONNX files with onnxruntime
+onnx_graph      ONNX files with onnxruntime
+quantise        the same graphs in INT8, calibrated on pictures
 """

@@ -10,6 +10,7 @@ import numpy as np
 
 from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import Preprocessing
+from vodkit.detect.onnx_files import external_files
 from vodkit.errors import SettingsError, WeightsError
 
 _OPSET = 17
@@ -45,12 +46,17 @@ class OnnxRuntime:
         if size not in self._sessions:
             self._sessions[size] = _session(self._make(*size))
         session = self._sessions[size]
-        name = session.get_inputs()[0].name
-        found = [
-            session.run(self._outputs, {name: normalised(picture, self._wanted)})
-            for picture in pictures
-        ]
+        found = [self._one(session, normalised(picture, self._wanted)) for picture in pictures]
         return [tuple(x[0] if self._batched else x for x in outputs) for outputs in found]
+
+    def _one(self, session: Any, picture: FloatArray) -> list[FloatArray]:
+        name = session.get_inputs()[0].name
+        try:
+            outputs: list[FloatArray] = session.run(self._outputs, {name: picture})
+        except errors_of_onnxruntime() as error:
+            reason = str(error).strip().splitlines()[0]
+            raise WeightsError(f"onnxruntime cannot run the graph: {reason}") from error
+        return outputs
 
 
 def _onnxruntime() -> Any:
@@ -63,12 +69,30 @@ def _onnxruntime() -> Any:
 
 def _session(path: Path) -> Any:
     onnxruntime = _onnxruntime()
+    external_files(path)  # refuses paths that lead out of the folder
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what is wrong comes as an error, once
+    options.intra_op_num_threads = _threads()
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except (RuntimeError, ValueError) as error:
-        raise WeightsError(f"{path}: onnxruntime cannot read the graph: {error}") from error
+    except errors_of_onnxruntime() as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WeightsError(f"{path}: onnxruntime cannot read the graph: {reason}") from error
+
+
+def _threads() -> int:
+    """``OMP_NUM_THREADS`` holds for onnxruntime too; 0: as many as there are cores."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdigit() else 0
+
+
+def errors_of_onnxruntime() -> tuple[type[BaseException], ...]:
+    """What onnxruntime raises: its own errors have no common base but Exception."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = [kind for kind in vars(state).values() if isinstance(kind, type)]
+    raised = [kind for kind in own if issubclass(kind, Exception)]
+    return (*raised, RuntimeError, ValueError, OSError)
 
 
 def normalised(picture: ByteArray, wanted: Preprocessing) -> FloatArray:

@@ -1,4 +1,4 @@
-"""OpenVINO: the fastest on CPUs. Numbers stay float32 whatever the CPU could do below that."""
+"""OpenVINO: mostly the fastest on CPUs. Numbers stay float32 unless bf16 is asked for by name."""
 
 import os
 import warnings
@@ -11,25 +11,39 @@ import openvino as ov
 
 from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import ModelCard, Preprocessing
+from vodkit.detect.onnx_files import external_files
 from vodkit.detect.runtimes.base import KeptGraphs
-from vodkit.errors import WeightsError
+from vodkit.errors import SettingsError, WeightsError
+from vodkit.lookup import pick
 
-# bf16 is faster on some CPUs, but its scores are off by up to 0.01: not the same numbers.
-_PRECISE = {"INFERENCE_PRECISION_HINT": "f32"}
+# Precision of ``--runtime``: what the CPU must be able to do for it. bf16 is faster on some CPUs,
+# but its scores are off by up to 0.01: not the same numbers, so never without being asked for.
+PRECISIONS = {"f32": "FP32", "bf16": "BF16"}
 
 
 class OpenVINORuntime:
-    """Runs a model per input size: one picture with all cores, several with a core each."""
+    """Runs a model per input size: one picture with all cores, several with a core each.
+
+    These are OpenVINO's latency and throughput modes; which one serves is told by the number of
+    pictures in a call. An INT8 file runs in INT8 in either.
+    """
 
     def __init__(
-        self, make: Callable[[int, int], ov.Model], *, outputs: Sequence[str], batched: bool
+        self,
+        make: Callable[[int, int], ov.Model],
+        *,
+        outputs: Sequence[str],
+        batched: bool,
+        precision: str = "f32",
     ) -> None:
         """``make(height_px, width_px)`` gives a model that takes (1, H, W, 3) uint8 RGB.
 
         ``outputs`` names its outputs in the order wanted; empty: its own order. ``batched``:
-        they have a batch axis, which is then taken off.
+        they have a batch axis, which is then taken off. ``precision``: a name in PRECISIONS;
+        SettingsError where the CPU lacks it.
         """
-        self.name = "openvino on cpu"
+        self.name = f"openvino{'' if precision == 'f32' else '-' + precision} on cpu"
+        self._precision = _supported(precision)
         self._make = make
         self._outputs = tuple(outputs)
         self._batched = batched
@@ -71,7 +85,9 @@ class OpenVINORuntime:
         if size not in self._models:
             self._models[size] = self._make(*size)
         return ov.Core().compile_model(
-            self._models[size], "CPU", {"PERFORMANCE_HINT": hint, **_PRECISE}
+            self._models[size],
+            "CPU",
+            {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": self._precision},
         )
 
     def _take(self, request: Any) -> tuple[FloatArray, ...]:
@@ -81,6 +97,14 @@ class OpenVINORuntime:
             tensors = list(request.output_tensors)
         arrays = (np.array(tensor.data) for tensor in tensors)
         return tuple(array[0] if self._batched else array for array in arrays)
+
+
+def _supported(precision: str) -> str:
+    """The precision, if this CPU has it; OpenVINO would silently take another."""
+    able = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if pick(PRECISIONS, precision, "precision") not in able:
+        raise SettingsError(f"this CPU has no {precision}; OpenVINO finds {', '.join(able)}")
+    return precision
 
 
 def converted(
@@ -112,7 +136,9 @@ def convert(graph: Any, height_px: int, width_px: int) -> ov.Model:
 
 
 def read_model(path: Path) -> ov.Model:
-    """The model in an ``.xml``, ``.onnx`` or ``.pb`` file."""
+    """The model in an ``.xml``, ``.onnx`` or ``.pb`` file. No extension library is loaded."""
+    if path.suffix == ".onnx":
+        external_files(path)  # refuses paths that lead out of the folder
     try:
         return ov.Core().read_model(path)
     except RuntimeError as error:

@@ -1,13 +1,19 @@
-"""Torch as it is: the reference for all other runtimes, and the one for GPUs."""
+"""Torch: as it is (the reference for all other runtimes), and compiled."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from shutil import which
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vodkit.arrays import ByteArray, FloatArray
-from vodkit.errors import SettingsError
+from vodkit.errors import SettingsError, WeightsError
+
+_COMPILED_BATCH = 8  # batches are cut into 8, 4, 2, 1, so that only four shapes are compiled
 
 
 def device_of(name: str) -> torch.device:
@@ -24,35 +30,91 @@ def device_of(name: str) -> torch.device:
 
 
 class TorchRuntime:
-    """Runs a graph from ``networks.deployed``."""
+    """Runs a graph from ``networks.deployed``, or one that torch has exported."""
 
     def __init__(
-        self, graph: nn.Module, *, device: torch.device, batched: bool, max_batch: int = 64
+        self,
+        graph: nn.Module,
+        *,
+        device: torch.device,
+        batched: bool,
+        max_batch: int = 64,
+        compiled: bool = False,
     ) -> None:
-        """``batched``: outputs have a batch axis; without, pictures go one at a time."""
-        self.name = f"torch on {device}"
-        self._graph = graph.to(device).to(memory_format=torch.channels_last)
+        """``batched``: outputs have a batch axis; without, pictures go one at a time.
+
+        ``compiled`` runs it through torch.compile, which takes a while at the first picture of
+        each size. SettingsError when there is no C++ compiler for that.
+        """
+        self.name = f"{'compile' if compiled else 'torch'} on {device}"
+        graph = graph.to(device).to(memory_format=torch.channels_last)
+        self._graph: Callable[[Tensor], Any] = _compiled(graph) if compiled else graph
         self._device = device
         self._batched = batched
+        self._compiled = compiled
         self._max_batch = max_batch if batched else 1
 
     @torch.inference_mode()
     def run(self, pictures: Sequence[ByteArray]) -> list[tuple[FloatArray, ...]]:
         """See Runtime."""
         found: list[tuple[FloatArray, ...]] = []
-        for start in range(0, len(pictures), self._max_batch):
-            some = pictures[start : start + self._max_batch]
-            outputs = _arrays(self._graph(self._batch(some)))
+        while len(found) < len(pictures):
+            count = self._next_batch(len(pictures) - len(found))
+            some = pictures[len(found) : len(found) + count]
+            outputs = as_arrays(self._graph(self._batch(some)))
             if self._batched:
-                found += [tuple(output[i] for output in outputs) for i in range(len(some))]
+                found += [tuple(output[i] for output in outputs) for i in range(count)]
             else:
                 found.append(outputs)
         return found
+
+    def _next_batch(self, left: int) -> int:
+        return (
+            even_batch(min(left, self._max_batch)) if self._compiled else self._max_batch_of(left)
+        )
+
+    def _max_batch_of(self, left: int) -> int:
+        return min(left, self._max_batch)
 
     def _batch(self, pictures: Sequence[ByteArray]) -> Tensor:
         return torch.from_numpy(np.stack(pictures)).to(self._device)
 
 
-def _arrays(outputs: Tensor | tuple[Tensor, ...]) -> tuple[FloatArray, ...]:
+def even_batch(left: int) -> int:
+    """The largest of 8, 4, 2, 1 that is not above ``left``: few shapes for whoever compiles.
+
+    >>> [even_batch(n) for n in (1, 3, 7, 64)]
+    [1, 2, 4, 8]
+    """
+    return min(1 << (left.bit_length() - 1), _COMPILED_BATCH)
+
+
+def as_arrays(outputs: Tensor | Sequence[Tensor]) -> tuple[FloatArray, ...]:
+    """A graph's output or outputs as arrays on the CPU, the caller's to keep."""
     parts = tuple(outputs) if isinstance(outputs, tuple | list) else (outputs,)
-    return tuple(part.cpu().numpy() for part in parts)
+    return tuple(part.float().cpu().numpy() if part.is_floating_point() else part.cpu().numpy()
+                 for part in parts)  # fmt: skip
+
+
+def cpp_compiler() -> str | None:
+    """The C++ compiler that torch.compile would call: ``CXX``, g++ or clang++; None: none."""
+    named = os.environ.get("CXX")
+    names = (named,) if named else ("g++", "clang++", "cl")
+    return next((found for name in names if (found := which(name))), None)
+
+
+def _compiled(graph: nn.Module) -> Callable[[Tensor], Any]:
+    if cpp_compiler() is None:
+        named = os.environ.get("CXX")
+        seen = f"CXX is {named!r}, which is not there" if named else "neither g++ nor clang++ found"
+        raise SettingsError(f"runtime compile needs a C++ compiler: {seen}; allowed: torch, ...")
+    return torch.compile(graph, dynamic=False)
+
+
+def read_exported(path: Path) -> nn.Module:
+    """The module in a ``.pt2`` archive. Torch unpickles in there: only for files we trust."""
+    try:
+        return torch.export.load(path).module()
+    except (RuntimeError, ValueError, OSError, LookupError, AttributeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"{path}: torch cannot read the archive: {reason}") from error

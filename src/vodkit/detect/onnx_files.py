@@ -1,0 +1,118 @@
+"""What an ONNX file points at outside itself, found without any ONNX library.
+
+Large ONNX models keep tensors in files beside them ("external data"), by a path that stands in
+the model. A hostile model can point at any file of the user. This reads just enough of the
+protobuf (https://protobuf.dev/programming-guides/encoding, onnx.proto3) to see all such paths,
+and refuses those that lead out of the model's folder, before any library opens the model.
+"""
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+from vodkit.errors import WeightsError
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_MAX_DEPTH = 64  # graphs within graphs; ONNX files have two or three
+
+# message: field number: the message in it. Only the ways that lead to tensors.
+_FIELDS = {
+    "model": {7: "graph", 25: "function", 20: "training"},
+    "training": {1: "graph", 2: "graph"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node", 11: "attribute"},
+    "node": {5: "attribute"},
+    "attribute": {
+        5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse",
+    },
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {13: "entry"},
+}  # fmt: skip
+
+
+def external_files(path: Path) -> list[Path]:
+    """The files beside an ONNX model that it takes tensors from, each once, in order of name.
+
+    Raises WeightsError when the file is no protobuf, or a path in it is absolute, leads out of
+    the model's folder (also by a link), or does not exist.
+    """
+    if path.stat().st_size == 0:
+        raise WeightsError(f"{path}: empty; allowed: an ONNX model")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            locations = set(_locations(data, 0, len(data), "model", 0))
+        except (IndexError, UnicodeDecodeError, RecursionError) as error:
+            raise WeightsError(f"{path}: not an ONNX model, or cut short") from error
+    return [_inside(path, location) for location in sorted(locations)]
+
+
+def _inside(path: Path, location: str) -> Path:
+    folder = path.parent.resolve()
+    if "\0" in location:
+        raise WeightsError(f"{path}: external data at {location!r}; allowed: file names")
+    beside = (folder / location.replace("\\", "/")).resolve()
+    if not location or Path(location).is_absolute() or not beside.is_relative_to(folder):
+        raise WeightsError(
+            f"{path}: its external data is at {location!r}, outside the model's folder;"
+            " allowed: files beside the model"
+        )
+    if not beside.is_file():
+        raise WeightsError(f"{path}: its external data {location!r} is missing beside it")
+    return beside
+
+
+def _locations(data: mmap.mmap, start: int, stop: int, message: str, depth: int) -> Iterator[str]:
+    """Paths of external data in the message that fills ``data[start:stop]``."""
+    if depth > _MAX_DEPTH:
+        raise RecursionError
+    inner = _FIELDS[message]
+    for number, begin, end in _parts(data, start, stop):
+        kind = inner.get(number)
+        if kind == "entry":
+            key, value = _entry(data, begin, end)
+            if key == "location":
+                yield value
+        elif kind is not None:
+            yield from _locations(data, begin, end, kind, depth + 1)
+
+
+def _entry(data: mmap.mmap, start: int, stop: int) -> tuple[str, str]:
+    words = {1: "", 2: ""}
+    for number, begin, end in _parts(data, start, stop):
+        words[number] = data[begin:end].decode()
+    return words[1], words[2]
+
+
+def _parts(data: mmap.mmap, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """Number, begin and end of every length-delimited field; IndexError where bytes are missing."""
+    at = start
+    while at < stop:
+        tag, at = _varint(data, at, stop)
+        wire = tag & 7
+        if wire == _VARINT:
+            _, at = _varint(data, at, stop)
+        elif wire == _BYTES:
+            length, at = _varint(data, at, stop)
+            if at + length > stop:
+                raise IndexError
+            yield tag >> 3, at, at + length
+            at += length
+        elif wire in {_FIXED64, _FIXED32}:
+            at += 8 if wire == _FIXED64 else 4
+        else:
+            raise IndexError
+    if at != stop:
+        raise IndexError
+
+
+def _varint(data: mmap.mmap, at: int, stop: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= stop:
+            raise IndexError
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise IndexError

@@ -1,0 +1,198 @@
+"""RUNTIMES, one line each: what ``--runtime`` can be besides ``auto``, and what makes it.
+
+Every maker takes a Runnable (a network of ours, or a graph file) and gives a Runtime, or says
+with SettingsError why it cannot.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
+from typing import TYPE_CHECKING
+
+from vodkit.detect.base import ModelCard, without_normalisation
+from vodkit.detect.decode import UNBATCHED
+from vodkit.detect.runtimes.base import KeptGraphs, Runtime
+from vodkit.detect.weights import cache_folder, require_trust
+from vodkit.errors import SettingsError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+GRAPH_SUFFIXES = (".onnx", ".xml", ".pb", ".pt2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runnable:
+    """A network of ours, or a graph file, with all that a runtime must know of it."""
+
+    card: ModelCard
+    device: str
+    """a ``--device`` word"""
+    graph: "Callable[[], nn.Module] | None" = None
+    """makes the torch graph of a network of ours; None: ``file`` is a graph"""
+    file: Path | None = None
+    kept: bool = True
+    """whether what is converted may be kept in the cache (not for random weights)"""
+
+    @property
+    def batched(self) -> bool:
+        """Whether outputs have a batch axis."""
+        return self.card.output.decoding not in UNBATCHED
+
+    def kept_by(self, converter: str) -> KeptGraphs | None:
+        """Where what ``converter`` makes of it is kept."""
+        if not self.kept:
+            return None
+        return KeptGraphs(cache_folder() / converter, self.card.sha256, converter)
+
+
+def _torch(wanted: Runnable, *, compiled: bool) -> Runtime:
+    from vodkit.detect.runtimes.torch_module import TorchRuntime, device_of, read_exported
+
+    name = "compile" if compiled else "torch"
+    device = device_of(wanted.device)
+    if wanted.graph is not None:
+        return TorchRuntime(
+            wanted.graph(), device=device, batched=wanted.batched, compiled=compiled
+        )
+    file = _file(wanted, name, (".pt2",))
+    require_trust(file)
+    # An archive is made for one picture at a time.
+    return TorchRuntime(
+        read_exported(file), device=device, batched=wanted.batched, max_batch=1, compiled=compiled
+    )
+
+
+def _cuda(wanted: Runnable, *, amp: bool) -> Runtime:
+    name = "cuda-amp" if amp else "cuda"
+    if wanted.graph is None:
+        raise SettingsError(f"runtime {name} runs networks of vodkit, not {_named(wanted)}")
+    if wanted.device == "cpu":
+        raise SettingsError(f"runtime {name} needs an NVIDIA GPU; device is 'cpu'")
+    from vodkit.detect.runtimes.cuda_graphs import CudaGraphRuntime
+    from vodkit.detect.runtimes.torch_module import device_of
+
+    device = device_of("cuda" if wanted.device == "auto" else wanted.device)
+    return CudaGraphRuntime(wanted.graph(), device=device, batched=wanted.batched, amp=amp)
+
+
+def _openvino(wanted: Runnable, *, precision: str) -> Runtime:
+    name = "openvino" if precision == "f32" else f"openvino-{precision}"
+    _on_cpu(wanted, name)
+    if find_spec("openvino") is None:
+        raise SettingsError(f"runtime {name} needs: pip install openvino")
+    from vodkit.detect.runtimes.openvino_graph import OpenVINORuntime, converted, foreign
+
+    if wanted.graph is not None:
+        make = converted(wanted.graph, wanted.card, wanted.kept_by("openvino"))
+        return OpenVINORuntime(make, outputs=(), batched=wanted.batched, precision=precision)
+    made = foreign(_file(wanted, name, (".onnx", ".xml", ".pb")), wanted.card.preprocessing)
+    names = wanted.card.output.names
+    return OpenVINORuntime(made, outputs=names, batched=wanted.batched, precision=precision)
+
+
+def _onnx(wanted: Runnable) -> Runtime:
+    _on_cpu(wanted, "onnx")
+    from vodkit.detect.runtimes.onnx_graph import OnnxRuntime, write_onnx
+
+    if wanted.graph is None:
+        path, names = _file(wanted, "onnx", (".onnx",)), wanted.card.output.names
+        inside = wanted.card.preprocessing
+        return OnnxRuntime(lambda *_: path, inside, outputs=names, batched=wanted.batched)
+    kept, graph = wanted.kept_by("torch"), wanted.graph
+    if kept is None:
+        raise SettingsError("runtime onnx needs weights; with random ones use torch or openvino")
+    kept = replace(kept, folder=cache_folder() / "onnx")
+
+    def make(height_px: int, width_px: int) -> Path:
+        path = kept.path(wanted.card, height_px, width_px, ".onnx")
+        if not path.is_file():
+            write_onnx(graph(), path, height_px, width_px)
+        return path
+
+    inside = without_normalisation(wanted.card.preprocessing)
+    return OnnxRuntime(make, inside, outputs=(), batched=wanted.batched)
+
+
+RUNTIMES: dict[str, Callable[[Runnable], Runtime]] = {
+    "torch": partial(_torch, compiled=False),
+    "compile": partial(_torch, compiled=True),
+    "openvino": partial(_openvino, precision="f32"),
+    "openvino-bf16": partial(_openvino, precision="bf16"),
+    "onnx": _onnx,
+    "cuda": partial(_cuda, amp=False),
+    "cuda-amp": partial(_cuda, amp=True),
+}
+# What may stand for each other, the likeliest first; the last one is the reference. Not among
+# them: what is not the same numbers (bf16, amp), and what takes minutes to start (compile on a
+# CPU, unless there is nothing else).
+_ON_GPU = ("cuda", "compile", "torch")
+_ON_CPU = ("openvino", "onnx", "torch")
+_BY_SUFFIX = {
+    ".onnx": ("openvino", "onnx"),
+    ".xml": ("openvino",),
+    ".pb": ("openvino",),
+    ".pt2": ("torch",),
+}
+
+
+def candidates(wanted: Runnable) -> tuple[str, ...]:
+    """Names in RUNTIMES that could run it here with the same numbers; the last is the reference."""
+    if wanted.graph is None:
+        assert wanted.file is not None
+        names = _BY_SUFFIX[wanted.file.suffix]
+    elif on_gpu(wanted.device):
+        names = _ON_GPU if wanted.batched else ("torch",)
+    else:
+        names = _ON_CPU
+    here = tuple(name for name in names if _is_here(name))
+    if here == ("torch",) and wanted.graph is not None and _is_here("compile"):
+        return ("compile", "torch")
+    return here or names[:1]
+
+
+def on_gpu(device: str) -> bool:
+    """Whether a ``--device`` word means a GPU here; without one, found out without torch."""
+    if device not in {"auto", "cpu"}:
+        return True
+    if device == "cpu" or not (Path("/dev/nvidiactl").exists() or which("nvidia-smi")):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _is_here(name: str) -> bool:
+    if name == "openvino":
+        return find_spec("openvino") is not None
+    if name == "onnx":
+        return find_spec("onnxruntime") is not None and find_spec("onnx") is not None
+    if name == "compile":
+        compilers = (os.environ.get("CXX"), "g++", "clang++", "cl")
+        return any(which(compiler) for compiler in compilers if compiler)
+    return True
+
+
+def _on_cpu(wanted: Runnable, name: str) -> None:
+    if wanted.device not in {"auto", "cpu"}:
+        raise SettingsError(
+            f"runtime {name} runs on the cpu; device {wanted.device!r} needs torch or cuda"
+        )
+
+
+def _file(wanted: Runnable, name: str, suffixes: tuple[str, ...]) -> Path:
+    assert wanted.file is not None
+    if wanted.file.suffix in suffixes:
+        return wanted.file
+    allowed = _BY_SUFFIX[wanted.file.suffix]
+    raise SettingsError(
+        f"runtime {name} cannot run {wanted.file.name}; allowed: {', '.join(allowed)}"
+    )
+
+
+def _named(wanted: Runnable) -> str:
+    return wanted.card.name if wanted.file is None else wanted.file.name
