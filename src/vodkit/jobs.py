@@ -21,6 +21,7 @@ from typing import Any
 
 from vodkit import runs, settings
 from vodkit.detect.base import Detector
+from vodkit.detect.tiles import TileSettings
 from vodkit.errors import OutputError, PartialError, SettingsError, VideoError
 from vodkit.formats.predictions import Header, PredictionWriter, read_frames
 from vodkit.pipeline import FlowSettings, detect_frames, follow, frames_for
@@ -48,12 +49,16 @@ class JobSettings:
     """what runs the network: auto, torch, openvino, onnxruntime"""
     device: str = "auto"
     """auto, cpu, cuda"""
+    tiles: str = ""
+    """look at tiles for small objects: ``auto``, or columns x rows as ``3x2``; empty: do not"""
     flow: FlowSettings = field(default_factory=lambda: FlowSettings(full_size=False))
 
     def __post_init__(self) -> None:
         """Check the threshold, and that tracker settings have a tracker."""
         if not 0 <= self.score_threshold < 1:
             raise SettingsError(f"score_threshold is {self.score_threshold}; allowed: 0 up to 1")
+        if self.tiles:
+            TileSettings(grid=self.tiles)
         if self.tracker == NO_TRACKER and self.tracker_settings:
             raise SettingsError(f"tracker is none, but has settings {self.tracker_settings}")
 

@@ -20,6 +20,7 @@ def track(
     batch_size: int = options.BATCH,
     runtime: str = options.RUNTIME,
     device: str = options.DEVICE,
+    tiles: str = options.TILES,
     video: bool = options.VIDEO,
     csv: bool = options.CSV,
     mot: bool = options.MOT,
@@ -37,7 +38,9 @@ def track(
     from vodkit.jobs import JobSettings
     from vodkit.pipeline import FlowSettings
 
-    flow = FlowSettings(every=every, batch_size=batch_size, strict=not lenient, full_size=False)
+    flow = FlowSettings(
+        every=every, batch_size=batch_size, strict=not lenient, full_size=bool(tiles)
+    )
     wanted = JobSettings(
         model=model,
         tracker=tracker,
@@ -45,6 +48,7 @@ def track(
         score_threshold=score_threshold,
         runtime=runtime,
         device=device,
+        tiles=tiles,
         flow=flow,
     )
     chosen = {"video": video, "csv": csv, "mot": mot, "coco": coco}
