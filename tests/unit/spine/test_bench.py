@@ -20,7 +20,6 @@ def test_speeds_are_of_what_was_asked_for() -> None:
     for line in found.lines:
         assert (line.input_px, line.random_weights) == ((416, 416), False)
         assert min(line.decode, line.network, line.detect, line.track) > 0
-        assert line.network * 1.5 > line.track  # the network is a part of it
     json.dumps(found.as_json(), allow_nan=False)
 
 
