@@ -137,6 +137,8 @@ class Detections:
     """(N,) float32 in [0, 1]"""
     labels: IntArray
     """(N,) int64, 0-based positions in the detector's classes"""
+    embeddings: FloatArray | None = None
+    """(N, D) float32: what each looks like, for trackers; cosine is their measure; None: unknown"""
 
     def __post_init__(self) -> None:
         """Check counts, finiteness and order of corners."""
@@ -144,6 +146,13 @@ class Detections:
         _set(self, "scores", self.scores, np.float32)
         _set(self, "labels", self.labels, np.int64)
         _check_detections(self, self.boxes_xyxy, self.scores, self.labels)
+        if self.embeddings is not None:
+            _set(self, "embeddings", self.embeddings, np.float32)
+            shape = self.embeddings.shape
+            right = len(shape) == 2 and shape[0] == len(self.labels)
+            _require(right, self, f"embeddings are {shape}; allowed: ({len(self.labels)}, D)")
+            finite = bool(np.isfinite(self.embeddings).all())
+            _require(finite, self, "an embedding is not finite")
 
     def __len__(self) -> int:
         """Number of boxes."""
@@ -157,7 +166,8 @@ class Detections:
 
     def __getitem__(self, which: IntArray | BoolArray | slice) -> "Detections":
         """The detections chosen by an index array, a mask or a slice."""
-        return Detections(self.boxes_xyxy[which], self.scores[which], self.labels[which])
+        looks = None if self.embeddings is None else self.embeddings[which]
+        return Detections(self.boxes_xyxy[which], self.scores[which], self.labels[which], looks)
 
     @classmethod
     def empty(cls) -> "Detections":

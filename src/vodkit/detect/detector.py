@@ -1,6 +1,7 @@
 """The detector that all families and runtimes share: place, run, decode, finish."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 
@@ -9,6 +10,7 @@ import numpy as np
 from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import ModelCard
 from vodkit.detect.decode import DECODINGS
+from vodkit.detect.embed import Pooled
 from vodkit.detect.postprocess import Candidates, finish
 from vodkit.detect.preprocess import Placement, place
 from vodkit.detect.runtimes.base import Runtime
@@ -30,10 +32,12 @@ class GraphDetector:
         max_detections: int | None,
         classes: Sequence[str] | None,
         choice: Choice | None = None,
+        pooled: Pooled | None = None,
     ) -> None:
         """``classes`` keeps only these, numbered in this order; None keeps all of the card's.
 
-        ``choice`` says how the runtime was chosen; None: it was named.
+        ``choice`` says how the runtime was chosen; None: it was named. ``pooled`` makes embeddings
+        of the maps that the runtime then gives after the network's own outputs.
         """
         if not 0 <= score_threshold <= 1:
             raise SettingsError(f"score_threshold is {score_threshold}; allowed: 0 to 1")
@@ -45,6 +49,7 @@ class GraphDetector:
         self.choice = choice
         self.num_cut_frames = 0
         """frames so far with more boxes than ``max_detections``, of which the best were kept"""
+        self._pooled = pooled
         self._runtime = runtime
         self._decode = pick(DECODINGS, card.output.decoding, "output.decoding")
         self._score_threshold = score_threshold
@@ -69,6 +74,8 @@ class GraphDetector:
         self, picture: ByteArray, placement: Placement, outputs: Sequence[FloatArray]
     ) -> Detections:
         height, width = picture.shape[:2]
+        num_maps = 0 if self._pooled is None else len(self._pooled.settings.stages)
+        outputs, maps = outputs[: len(outputs) - num_maps], outputs[len(outputs) - num_maps :]
         candidates = self._decode(outputs, self._score_threshold, (width, height))
         most = self._max_detections
         found = finish(
@@ -77,10 +84,15 @@ class GraphDetector:
             nms_iou=self.card.output.nms_iou,
             max_detections=None if most is None else most + 1,
         )
-        if most is None or len(found) <= most:
+        if most is not None and len(found) > most:
+            self.num_cut_frames += 1
+            found = found[:most]
+        if self._pooled is None:
             return found
-        self.num_cut_frames += 1
-        return found[:most]
+        # Of graphs that take one picture at a time, maps still have the batch axis.
+        maps = [one[0] if one.ndim == 4 else one for one in maps]
+        looks = self._pooled.embed(maps, found.boxes_xyxy, placement, (width, height))
+        return replace(found, embeddings=looks)
 
     def _renumbered(self, found: Candidates) -> Candidates:
         """Labels as positions in ``classes``, without boxes of classes that are not wanted."""

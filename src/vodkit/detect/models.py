@@ -15,10 +15,11 @@ from vodkit.detect.base import (
     read_card,
 )
 from vodkit.detect.detector import GraphDetector
+from vodkit.detect.embed import Pooled, load_pooled
 from vodkit.detect.runtimes.choice import AUTO, choose
 from vodkit.detect.runtimes.table import GRAPH_SUFFIXES, RUNTIMES, Runnable
 from vodkit.detect.weights import check, digest, fetch, parts, read_state, weights_path
-from vodkit.errors import WeightsError
+from vodkit.errors import SettingsError, WeightsError
 from vodkit.lookup import pick, unknown
 
 if TYPE_CHECKING:
@@ -339,6 +340,7 @@ def load_detector(
     classes: Sequence[str] | None = None,
     weights: str | Path = "default",
     max_detections: int | None = DEFAULT_MOST,
+    appearance: str | Path = "",
 ) -> GraphDetector:
     """A detector, ready to run.
 
@@ -352,6 +354,8 @@ def load_detector(
         classes: keep only these, numbered in this order.
         weights: ``default``, ``random`` (to measure speed), or a weight file.
         max_detections: keep so many of a frame, the best; None keeps all.
+        appearance: ``roi``, or a head for this detector (``vodkit train --appearance``): detections
+            then carry embeddings made from the network's own feature maps.
 
     Raises:
         WeightsError: missing, corrupt, or not fitting weights.
@@ -366,14 +370,32 @@ def load_detector(
     if runtime == AUTO:
         chosen = choose(wanted)
         runtime = chosen.runtime
+    pooled = load_pooled(appearance, wanted.card) if appearance else None
     return GraphDetector(
         wanted.card,
-        RUNTIMES[runtime](wanted),
+        RUNTIMES[runtime](wanted if pooled is None else _with_maps(wanted, pooled)),
         score_threshold=score_threshold,
         max_detections=max_detections,
         classes=classes,
         choice=chosen,
+        pooled=pooled,
     )
+
+
+def _with_maps(wanted: Runnable, pooled: Pooled) -> Runnable:
+    """The same network, whose graph gives the maps of some stages as well."""
+    if wanted.graph is None:
+        raise SettingsError(f"{wanted.card.name}: appearance needs a network, not a graph file")
+    plain, stages = wanted.graph, list(pooled.settings.stages)
+
+    def graph() -> "nn.Module":
+        from vodkit.detect.maps import with_maps
+
+        return with_maps(plain(), wanted.card, stages)
+
+    # Converted networks are kept under names made from the card: this one is another.
+    architecture = {**wanted.card.architecture, "maps": stages}
+    return replace(wanted, card=replace(wanted.card, architecture=architecture), graph=graph)
 
 
 def _runnable_file(card: ModelCard, path: Path | None, device: str) -> Runnable:

@@ -1,6 +1,7 @@
 """The trackers there are, and how to make one by name."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from vodkit.lookup import pick
@@ -31,3 +32,13 @@ def make_tracker(name: str = "vodkit", words: Sequence[str] = ()) -> Tracker:
     """
     tracker, settings = pick(TRACKERS, name, "tracker")
     return tracker(load(settings, words=words))
+
+
+def has_setting(name: str, setting: str) -> bool:
+    """Whether this tracker knows a setting of this name.
+
+    >>> has_setting("vodkit", "min_likeness"), has_setting("sort", "min_likeness")
+    (True, False)
+    """
+    _, settings = pick(TRACKERS, name, "tracker")
+    return setting in {spec.name for spec in fields(settings)}

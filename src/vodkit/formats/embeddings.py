@@ -1,0 +1,109 @@
+r"""Embeddings of a run's detections: one row a detection, in the order of the detections file.
+
+A first line of JSON says what the file is, then come the numbers::
+
+    {"vodkit": "embeddings", "version": 1, "size": 128, "dtype": "<f4"}\n
+    row, row, row ...                            (size x 4 bytes each, little endian)
+
+The rows of a frame are written before the frame's line in the detections file, so a killed run has
+them for every line there; rows too many are cut off when it goes on.
+"""
+
+import json
+from io import BufferedRandom
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from vodkit.arrays import FloatArray
+from vodkit.errors import FormatError, OutputError
+
+VERSION = 1
+_DTYPE = np.dtype("<f4")
+
+
+class EmbeddingFile:
+    """Gives out the rows that are there, in order, and then takes more; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make an empty one."""
+        self.path = path
+        self._size = 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            self._file: BufferedRandom = path.open("r+b")
+        except OSError as error:
+            raise OutputError(f"cannot write: {error.strerror}", path=path) from error
+        line = self._file.readline()
+        if line.endswith(b"\n"):
+            self._size = _size_in(line, path)
+        else:
+            self._file.seek(0)
+
+    def take(self, count: int) -> FloatArray:
+        """The next ``count`` rows (count, D) float32; OutputError when they are not there."""
+        content = self._file.read(count * self._size * _DTYPE.itemsize)
+        if not self._size or len(content) < count * self._size * _DTYPE.itemsize:
+            message = "has fewer rows than there are detections; --overwrite starts anew"
+            raise OutputError(message, path=self.path)
+        return np.frombuffer(content, _DTYPE).reshape(count, self._size).astype(np.float32)
+
+    def append(self, rows: FloatArray) -> None:
+        """Write rows (N, D) after those that were taken; whatever stood there is gone."""
+        try:
+            self._file.truncate(self._file.tell())
+            if not self._size:
+                self._size = rows.shape[1]
+                about = {"vodkit": "embeddings", "version": VERSION}
+                line = json.dumps({**about, "size": self._size, "dtype": _DTYPE.str})
+                self._file.write(line.encode() + b"\n")
+            if rows.shape[1] != self._size:
+                message = (
+                    f"has {self._size} numbers a row, not {rows.shape[1]}; it is of another run"
+                )
+                raise OutputError(message, path=self.path)
+            self._file.write(np.ascontiguousarray(rows, _DTYPE).tobytes())
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"cannot write: {error.strerror}", path=self.path) from error
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        del kind, error, trace
+        self._file.close()
+
+
+def read_embeddings(path: Path) -> FloatArray:
+    """All rows (R, D) float32 of a file; FormatError when it is no such file or torn."""
+    try:
+        line, _, content = path.read_bytes().partition(b"\n")
+    except OSError as error:
+        raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
+    size = _size_in(line, path)
+    if len(content) % (size * _DTYPE.itemsize):
+        raise FormatError(f"ends within a row of {size} numbers", path=path)
+    return np.frombuffer(content, _DTYPE).reshape(-1, size).astype(np.float32)
+
+
+def _size_in(line: bytes, path: Path) -> int:
+    try:
+        about = json.loads(line)
+        right = about["vodkit"] == "embeddings" and about["dtype"] == _DTYPE.str
+        size = int(about["size"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise FormatError("not a file of embeddings", path=path, line=1) from error
+    if not right or about.get("version", 0) > VERSION or size < 1:
+        raise FormatError(f"not embeddings that this vodkit knows: {about}", path=path, line=1)
+    return size
