@@ -1,20 +1,31 @@
 """``vodkit export``: a network as a file for elsewhere, with its parity certificate."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from vodkit.cli import options
 
+if TYPE_CHECKING:
+    from vodkit.detect.export import Certificate
+
 
 def export(
     model: str = typer.Argument(help="A model's name (vodkit models), or a checkpoint."),
     out: Path = typer.Argument(help="The file to write; its ending says how: .onnx, .xml, .pt2."),
-    frames: str = typer.Option(help="A video, on whose frames original and export are compared."),
+    frames: str = typer.Option("", help="A video, on whose frames original and export compare."),
     num_frames: int = typer.Option(8, min=1, help="Compare on so many frames of it."),
+    data: Path = typer.Option(None, help="Labelled videos: AP and HOTA of both go into the paper."),
+    split: str = typer.Option("", help="Of --data and --calibrate; default: all videos."),
+    int8: bool = typer.Option(False, "--int8", help="Quantise; needs --calibrate."),
+    calibrate: Path = typer.Option(None, help="A dataset that INT8 is calibrated on."),
+    num_calibrate: int = typer.Option(128, min=1, help="Frames of it to calibrate on."),
     weights: str = typer.Option("default", help="Another weight file for the model."),
-    tolerance_px: float = typer.Option(0.5, min=0, help="Refuse if a corner is off by more."),
-    tolerance_score: float = typer.Option(0.001, min=0, help="Refuse if a score is off by more."),
+    tolerance_px: float = typer.Option(None, help="Refuse if a corner is off by more (0.5)."),
+    tolerance_score: float = typer.Option(None, help="Refuse if a score is off by more (0.001)."),
+    tolerance_ap: float = typer.Option(None, help="Of AP that may be lost (0.002; INT8: 0.02)."),
+    tolerance_hota: float = typer.Option(None, help="Of HOTA (0.002; INT8: 0.03)."),
     as_json: bool = options.JSON,
 ) -> None:
     """Export a detector to ONNX, OpenVINO or torch.export; refused if it says something else.
@@ -22,27 +33,56 @@ def export(
     Example: vodkit export vodkit-street street.onnx --frames plaza.mp4
     """
     import json
-    from dataclasses import asdict
-    from itertools import islice
+    from dataclasses import asdict, replace
 
-    from vodkit.detect.export import export_detector
-    from vodkit.video.reader import open_video
+    from vodkit import certify
+    from vodkit.detect.export import INT8, Tolerances, export_detector
+    from vodkit.errors import SettingsError
 
-    with open_video(frames) as video:
-        every = max((video.info.num_frames or num_frames) // num_frames, 1)
-        some = list(islice(video.frames(every=every), num_frames))
+    if int8 != (calibrate is not None):
+        raise SettingsError("--int8 and --calibrate go together: ranges come from your data")
+    judged_on = data or calibrate
+    if not frames and judged_on is None:
+        raise SettingsError("give --frames VIDEO or --data LABELS: what is compared on?")
+    given = {
+        "px": tolerance_px,
+        "score": tolerance_score,
+        "ap": tolerance_ap,
+        "hota": tolerance_hota,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    calibration = []
+    if calibrate is not None:
+        calibration = certify.spread_frames(
+            *certify.labelled(calibrate, split=split), num_calibrate
+        )
+    some = certify.frames_of(frames, num_frames) if frames else []
+    if judged_on is not None and not some:
+        some = certify.spread_frames(*certify.labelled(judged_on, split=split), num_frames)
     certificate = export_detector(
         model,
         out,
         frames=some,
         weights=weights,
-        tolerance_px=tolerance_px,
-        tolerance_score=tolerance_score,
+        calibrate_on=calibration,
+        judge=None if judged_on is None else certify.judge_on(judged_on, split=split),
+        tolerances=replace(INT8 if int8 else Tolerances(), **given),
     )
     if as_json:
         print(json.dumps(asdict(certificate)))
-        return
-    print(f"{out}  ({certificate.num_boxes} boxes in {certificate.num_frames} frames compared)")
-    print(f"  corners off by at most {certificate.max_box_difference_px:.3g} px")
-    print(f"  scores off by at most  {certificate.max_score_difference:.3g}")
+    else:
+        _show(certificate, out)
+
+
+def _show(seen: "Certificate", out: Path) -> None:
+    print(f"{out}  ({seen.num_boxes} boxes in {seen.num_frames} frames compared)")
+    print(f"  corners off by at most {seen.max_box_difference_px:.3g} px")
+    print(f"  scores off by at most  {seen.max_score_difference:.3g}")
+    if seen.num_unpaired:
+        print(f"  boxes that only one of the two gives: {seen.num_unpaired}")
+    if seen.on_data is not None:
+        ap, hota = seen.on_data.ap, seen.on_data.hota
+        print(f"  AP {ap[0]:.3f} -> {ap[1]:.3f} on {seen.on_data.data}")
+        if hota is not None:
+            print(f"  HOTA {hota[0]:.3f} -> {hota[1]:.3f}")
     print(f"  certificate: {out}.parity.json   use it: vodkit track VIDEO --model {out}")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def _sample_frames() -> list[Frame]:
     if not clip.is_file():
         return []
     with open_video(clip) as video:
-        return [frame for frame, _ in zip(video.frames(every=20), range(_BATCH), strict=False)]
+        return list(islice(video.frames(every=20), _BATCH))
 
 
 def _noise() -> list[Frame]:
