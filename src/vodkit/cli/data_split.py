@@ -58,8 +58,8 @@ def _cuts(dataset: "Dataset", root: Path) -> "dict[str, IntArray]":
 
 
 def _say(sides: "dict[str, Dataset]", out: Path, *, as_json: bool) -> None:
-    from vodkit.data.audit import SPLIT_WARNING
     from vodkit.data.stats import measure
+    from vodkit.formats.base import split_warnings
 
     counts = {}
     for side, data in sides.items():
@@ -69,8 +69,7 @@ def _say(sides: "dict[str, Dataset]", out: Path, *, as_json: bool) -> None:
             "frames": sum(video.num_labelled for video in numbers.videos),
             "boxes": {one.name: one.num_boxes for one in numbers.classes},
         }
-    warnings = {v.tags[SPLIT_WARNING] for d in sides.values() for v in d.videos
-                if SPLIT_WARNING in v.tags}  # fmt: skip
+    warnings = {line for data in sides.values() for line in split_warnings(data)}
     if as_json:
         told = {"file": str(out), "sides": counts, "warnings": sorted(warnings)}
         print(json.dumps(told, ensure_ascii=False))

@@ -36,6 +36,8 @@ def train(
     Example: vodkit train --data flies.json --model vodkit-street --out runs/flies
     """
     from vodkit import settings
+    from vodkit.cli.data_options import load
+    from vodkit.formats.base import split_warnings
     from vodkit.train import loop
     from vodkit.train.settings import TrainSettings
 
@@ -55,9 +57,12 @@ def train(
         wanted = best_settings(wanted, trials=search)
     with _Bars(quiet=as_json) as bars:
         result = loop.train(wanted, resume_run=resume, overwrite=overwrite, watch=bars.show)
+    warnings = split_warnings(load(data)[0])
     if as_json:
-        print(json.dumps(asdict(result), default=str))
+        print(json.dumps({**asdict(result), "split_warnings": warnings}, default=str))
         return
+    for warning in warnings:
+        print(f"warning: {warning}")
     if result.left_out:
         print(f"left out, not readable: {', '.join(result.left_out)}")
     score = "" if result.ap is None else f"AP {result.ap:.3f}, AP50 {result.ap50:.3f}, "

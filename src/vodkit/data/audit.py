@@ -15,12 +15,9 @@ from vodkit.data.footage import Footage, look
 from vodkit.data.leaks import LeakSearch, Side, find_leaks
 from vodkit.data.shift import Shift, ShiftSearch, estimate, windows
 from vodkit.errors import FormatError, VideoError
-from vodkit.formats.base import Reading, is_still
+from vodkit.formats.base import Reading, is_still, split_warnings
 from vodkit.formats.table import read_dataset
 from vodkit.records import Dataset, LabelledVideo
-
-SPLIT_WARNING = "split_warning"
-"""tag in which ``data split`` leaves what every later report must say"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +76,7 @@ def audit_file(
 def audit(dataset: Dataset, root: Path, *, settings: AuditSettings | None = None) -> Audit:
     """All findings about a dataset whose sources are relative to ``root``."""
     chosen = settings or AuditSettings()
-    findings = [*check_classes(dataset), *_warned(dataset.videos)]
+    findings = [*check_classes(dataset), *_warned(dataset)]
     footage: dict[str, Footage] = {}
     shifts: dict[str, Shift] = {}
     for video in dataset.videos:
@@ -131,9 +128,8 @@ def sides_of(
     ]
 
 
-def _warned(videos: Sequence[LabelledVideo]) -> Iterator[Finding]:
-    warnings = {video.tags[SPLIT_WARNING] for video in videos if SPLIT_WARNING in video.tags}
-    for message in sorted(warnings):
+def _warned(dataset: Dataset) -> Iterator[Finding]:
+    for message in split_warnings(dataset):
         yield Finding(code="split-warning", grade=Grade.WARNING, message=message)
 
 

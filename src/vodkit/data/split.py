@@ -15,9 +15,8 @@ import numpy as np
 
 from vodkit.arrays import FloatArray, IntArray
 from vodkit.boxes import area
-from vodkit.data.audit import SPLIT_WARNING
 from vodkit.errors import InputError, SettingsError
-from vodkit.formats.base import labelled_frames
+from vodkit.formats.base import SPLIT_WARNING, labelled_frames
 from vodkit.records import Dataset, LabelledVideo
 
 SIDES = ("train", "val", "test")

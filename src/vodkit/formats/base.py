@@ -22,6 +22,8 @@ from vodkit.records import NO_ID, Dataset, LabelledVideo, State, TrackTable, Vid
 TIMES = "times"
 """tag of a video whose times are frame index / rate, because the label file has no others"""
 NOMINAL = "nominal"
+SPLIT_WARNING = "split_warning"
+"""tag in which ``data split`` leaves what every later report must say"""
 
 
 Place: TypeAlias = int | Callable[[], int | None] | None
@@ -221,6 +223,12 @@ class Rows:
             visibility=np.array(visible),
             ignore=np.array(ignore, np.bool_),
         )
+
+
+def split_warnings(dataset: Dataset) -> tuple[str, ...]:
+    """What the split of a dataset had to warn of; every number made with it must say so."""
+    tags = (video.tags.get(SPLIT_WARNING, "") for video in dataset.videos)
+    return tuple(sorted({warning for warning in tags if warning}))
 
 
 class Row(NamedTuple):

@@ -39,6 +39,7 @@ class Run:
     confidence: float
     values: Mapping[str, float | None]
     replicates: Mapping[str, tuple[float | None, ...]]
+    split_warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +109,7 @@ def _run(content: Mapping[str, Any], name: str) -> Run:
         confidence=replicates["confidence"],
         values={one["name"]: one["value"] for one in content["headline"]},
         replicates={key: tuple(values) for key, values in replicates["values"].items()},
+        split_warnings=tuple(content["data"].get("split_warnings", ())),
     )
 
 
@@ -212,4 +214,5 @@ def _notes(a: Run, b: Run) -> tuple[str, ...]:
         f"{len(a.values)} numbers are compared: one in twenty comes out as different by chance "
         "alone": len(a.values) > 1,
     }
-    return tuple(text for text, applies in notes.items() if applies)
+    warned = dict.fromkeys((*a.split_warnings, *b.split_warnings))
+    return (*warned, *(text for text, applies in notes.items() if applies))

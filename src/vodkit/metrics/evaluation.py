@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vodkit.errors import SettingsError
+from vodkit.formats.base import split_warnings
 from vodkit.lookup import pick
 from vodkit.metrics.ap import CocoResult, clip_columns, summarise
 from vodkit.metrics.bootstrap import BootstrapSettings, make_units
@@ -93,6 +94,10 @@ class DataFacts:
     """predicted boxes left out because nobody looked at their frame"""
     tracked: bool
     """whether truth and predictions carry ids"""
+    split_warnings: tuple[str, ...] = ()
+    """what the split itself had to warn of, as where all sides are one recording"""
+    split_warnings: tuple[str, ...]
+    """what the split itself had to warn of, as when all sides are one recording"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,10 +190,14 @@ def evaluate(
     )
     values = _headline_values(detection.coco, frames, tracking, occlusion, stability)
     return Evaluation(
-        data=_facts(clips, classes, split, tracked=tracked),
+        data=_facts(clips, truth, split, tracked=tracked),
         settings=settings,
         about=dict(about or {}),
-        notes=(*notes, *_notes(clips, predictions, replicates, tracked=tracked)),
+        notes=(
+            *split_warnings(truth),
+            *notes,
+            *_notes(clips, predictions, replicates, tracked=tracked),
+        ),
         headline=make_headline(values, replicates),
         detection=detection,
         frames=frames,
@@ -351,13 +360,11 @@ def _per_video(
     return found
 
 
-def _facts(
-    clips: Sequence[Clip], classes: tuple[str, ...], split: str, *, tracked: bool
-) -> DataFacts:
+def _facts(clips: Sequence[Clip], truth: Dataset, split: str, *, tracked: bool) -> DataFacts:
     return DataFacts(
-        fingerprint=fingerprint(clips, classes),
+        fingerprint=fingerprint(clips, truth.classes),
         split=split,
-        classes=classes,
+        classes=truth.classes,
         num_videos=len(clips),
         num_frames=sum(len(clip.frames) for clip in clips),
         num_truth=sum(len(clip.truth) for clip in clips),
@@ -366,6 +373,7 @@ def _facts(
         num_found=sum(len(clip.found) for clip in clips),
         num_found_outside=sum(clip.num_outside for clip in clips),
         tracked=tracked,
+        split_warnings=split_warnings(truth),
     )
 
 

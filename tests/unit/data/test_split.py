@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vodkit.data.audit import SPLIT_WARNING
 from vodkit.data.split import SplitSettings, merge, split_dataset
 from vodkit.errors import InputError, SettingsError
+from vodkit.formats.base import SPLIT_WARNING
 from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
 
