@@ -1,13 +1,17 @@
-"""What objects look like, without a network: colour histograms of body parts.
+"""What objects look like: colour histograms, and how well any embedding tells objects apart.
 
-A cheap stand-in where no embedding network is at hand. It tells a red coat from a blue one, and
-no more: it helps where clothes differ, and does nothing where all look alike.
+Embeddings of networks come from ``vodkit.detect.embed``. Colour histograms of body parts are a
+cheap stand-in where no embedding network is at hand: they tell a red coat from a blue one, and
+no more. That helps where clothes differ, and does nothing where all look alike.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from vodkit.arrays import FloatArray
+from vodkit.arrays import BoolArray, FloatArray, IntArray
 from vodkit.records import Detections, Frame
+from vodkit.track.base import unit_rows
 
 BANDS = 3
 """horizontal bands of a box: roughly head, body, legs"""
@@ -57,3 +61,81 @@ def _colours(pixels_rgb: FloatArray) -> FloatArray:
     grey = HUES + np.minimum((high * GREYS / 256).astype(int), GREYS - 1)
     counts = np.bincount(np.where(coloured, hue, grey), minlength=HUES + GREYS)
     return np.asarray(counts / len(rgb))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distinction:
+    """How well embeddings tell objects apart."""
+
+    auc: float
+    """chance that a pair of one track is more alike than a pair of two; NaN without such pairs"""
+    rank1: float
+    """share of boxes whose most alike other box, of another time, is of the same track"""
+    likeness_at_1pct: float
+    """the cosine that one in a hundred pairs of two tracks exceeds"""
+    num_same: int
+    """pairs of one track, far enough apart in time"""
+    num_other: int
+    """pairs of two tracks that are known to be two"""
+
+
+def distinguish(
+    embeddings: FloatArray,
+    tracks: IntArray,
+    times_s: FloatArray,
+    *,
+    rivals: BoolArray,
+    apart_s: float = 2.0,
+) -> Distinction:
+    """How well embeddings (N, D) tell their tracks apart.
+
+    Args:
+        embeddings: of boxes; any length, cosine counts.
+        tracks: (N,) numbers from 0.
+        times_s: (N,); pairs nearer in time are left out: they are too easy.
+        rivals: (T, T) which tracks are certainly two objects.
+        apart_s: least time between the boxes of a pair.
+    """
+    looks = unit_rows(embeddings, len(tracks))
+    cosine = looks @ looks.T
+    far = np.abs(times_s[:, None] - times_s) >= apart_s
+    same = (tracks[:, None] == tracks) & far
+    other = rivals[tracks[:, None], tracks]
+    once = np.triu(np.ones_like(same), 1)
+    alike, unlike = cosine[same & once], cosine[other & once]
+    known = far & (same | other)
+    asked = same.any(axis=1) & (other & far).any(axis=1)
+    best = np.where(known, cosine, -np.inf).argmax(axis=1)
+    return Distinction(
+        auc=_chance_above(alike, unlike),
+        rank1=float((tracks[best] == tracks)[asked].mean()) if asked.any() else np.nan,
+        likeness_at_1pct=float(np.quantile(unlike, 0.99)) if len(unlike) else np.nan,
+        num_same=len(alike),
+        num_other=len(unlike),
+    )
+
+
+def seen_together(tracks: IntArray, frames: IntArray, videos: IntArray) -> BoolArray:
+    """Which tracks (T, T) are two objects: in one frame at once, or in different videos.
+
+    Two tracks of one video that never meet may be one object that came back: nobody knows.
+    """
+    count = int(tracks.max(initial=-1)) + 1
+    video = np.zeros(count, np.int64)
+    video[tracks] = videos
+    together = video[:, None] != video
+    _, moment = np.unique(np.stack([videos, frames]), axis=1, return_inverse=True)
+    there = np.zeros((int(moment.max(initial=-1)) + 1, count), np.float32)
+    there[moment, tracks] = 1
+    together |= there.T @ there > 0
+    np.fill_diagonal(together, val=False)
+    return together
+
+
+def _chance_above(ups: FloatArray, downs: FloatArray) -> float:
+    """The area under the ROC curve: how often one of ``ups`` is above one of ``downs``."""
+    if not len(ups) or not len(downs):
+        return np.nan
+    below = np.searchsorted(np.sort(downs), ups, side="left")
+    up_to = np.searchsorted(np.sort(downs), ups, side="right")
+    return float((below + up_to).sum() / (2 * len(ups) * len(downs)))
