@@ -96,8 +96,6 @@ class DataFacts:
     """whether truth and predictions carry ids"""
     split_warnings: tuple[str, ...] = ()
     """what the split itself had to warn of, as where all sides are one recording"""
-    split_warnings: tuple[str, ...]
-    """what the split itself had to warn of, as when all sides are one recording"""
 
 
 @dataclass(frozen=True, kw_only=True)
