@@ -1,65 +1,114 @@
 """Epochs with a frozen backbone, with stored features and without, side by side.
 
-    python benchmarks/bench_train.py dataset.json --root videos/ --model vodkit-street
+    python benchmarks/bench_train.py --model vodkit-street
+    python benchmarks/bench_train.py --model ssdlite320_mobilenet_v3_large --weights random
 
-Prints one JSON line: seconds of an epoch of either kind (the first is left out), their ratio, the
-final AP of each, and the time that filling the store takes.
+Fine-tunes on the first of the sample clips and measures on the second; each seed once with stored
+features and once from pictures. Prints one JSON line: seconds of an epoch of either kind (the
+first of each run is left out), their ratio, the final AP and AP50 of each seed, the share of time
+that steps waited for data, and the time of the whole runs, filling the store included.
 """
 
 import argparse
 import csv
 import json
+import os
 import statistics
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.runs import stack
+from vodkit.samples import samples
 from vodkit.train.loop import LOG, train
 from vodkit.train.settings import TrainSettings
 
 
-def epochs(given: argparse.Namespace, cache: str, folder: Path) -> dict[str, float]:
+def plaza(folder: Path) -> Path:
+    """The sample clips: the first to train on, the second to validate on."""
+    whole = read_dataset(samples.LABELS)
+    videos = (replace(v, split="train" if v.split == "train" else "val") for v in whole.videos)
+    write_dataset(replace(whole, videos=tuple(videos)), folder / "plaza.json")
+    return folder / "plaza.json"
+
+
+def one_run(given: argparse.Namespace, data: Path, cache: str, seed: int) -> dict[str, Any]:
+    """What the epochs of one training took, and what came out."""
+    out = data.parent / f"{cache}-{seed}"
     settings = TrainSettings(
-        data=str(given.data),
-        root=str(given.root),
-        out=str(folder / cache),
+        data=str(data),
+        root=str(samples.LABELS.parent),
+        out=str(out),
         model=given.model,
+        weights=given.weights,
+        freeze=given.freeze,
         epochs=given.epochs,
         every=given.every,
         cache=cache,
         width_px=given.side,
         height_px=given.side,
-        plain_epochs=0,
         val_every=given.epochs,
         save_every_s=1e9,
+        seed=seed,
     )
     result = train(settings)
-    with (folder / cache / LOG).open(encoding="utf-8") as file:
-        seconds = [float(row["seconds"]) for row in csv.DictReader(file)][1:]
+    with (out / LOG).open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))[1:]
+    return {
+        "epochs_s": [float(row["seconds"]) for row in rows],
+        "wait": [float(row["wait"]) for row in rows],
+        "all_s": result.seconds,
+        "ap": result.ap,
+        "ap50": result.ap50,
+    }
+
+
+def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of all seeds."""
+    seconds = [s for run in runs for s in run["epochs_s"]]
     return {
         "epoch_min_s": min(seconds),
         "epoch_median_s": statistics.median(seconds),
         "epoch_max_s": max(seconds),
-        "all_s": result.seconds,
-        "ap": result.ap or 0.0,
-        "ap50": result.ap50 or 0.0,
+        "wait_median": statistics.median(w for run in runs for w in run["wait"]),
+        "all_s": [round(run["all_s"], 1) for run in runs],
+        "ap": [run["ap"] for run in runs],
+        "ap50": [run["ap50"] for run in runs],
     }
 
 
 def main() -> None:
+    """Run both kinds for every seed, in turns."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("data", type=Path)
-    arguments.add_argument("--root", type=Path, default=Path())
     arguments.add_argument("--model", default="vodkit-street")
-    arguments.add_argument("--epochs", type=int, default=4)
-    arguments.add_argument("--every", type=int, default=1)
+    arguments.add_argument("--weights", default="default")
+    arguments.add_argument("--freeze", default="backbone")
+    arguments.add_argument("--epochs", type=int, default=6)
+    arguments.add_argument("--every", type=int, default=4)
     arguments.add_argument("--side", type=int, default=0)
+    arguments.add_argument("--seeds", type=int, default=3)
     given = arguments.parse_args()
+    found: dict[str, list[dict[str, Any]]] = {"on": [], "off": []}
     with tempfile.TemporaryDirectory() as folder:
-        with_cache = epochs(given, "on", Path(folder))
-        without = epochs(given, "off", Path(folder))
-    ratio = without["epoch_median_s"] / with_cache["epoch_median_s"]
-    result = {"cached": with_cache, "pixels": without, "ratio": ratio, "stack": stack()}
+        data = plaza(Path(folder))
+        for seed in range(given.seeds):
+            for cache, runs in found.items():
+                runs.append(one_run(given, data, cache, seed))
+    cached, pixels = summary(found["on"]), summary(found["off"])
+    result = {
+        "model": given.model,
+        "freeze": given.freeze,
+        "ratio": pixels["epoch_median_s"] / cached["epoch_median_s"],
+        "cached": cached,
+        "pixels": pixels,
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "stack": stack(),
+    }
     print(json.dumps(result))
 
 

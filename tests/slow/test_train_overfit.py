@@ -60,11 +60,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "clip.json"
 
 
-# model: epochs (of one step), and the share of the first loss that may be left. These begin with
-# random weights; eight pictures are too few for their norms' statistics to serve evaluation.
-FALLING = {
-    "ssdlite320_mobilenet_v3_large": (25, 0.4),
-    "fasterrcnn_mobilenet_v3_large_320_fpn": (12, 0.8),
+# model: learning rate and epochs of one step each; beginning with random weights, norms included
+FROM_NOTHING = {
+    "yolox_nano": (5e-3, 100),
+    "ssdlite320_mobilenet_v3_large": (2e-3, 30),
 }
 
 
@@ -94,13 +93,22 @@ def test_a_clip_is_learnt_by_heart(clip: Path, tmp_path: Path) -> None:
     assert sorted(found.labels) == [0, 1]
 
 
-@pytest.mark.parametrize("model", FALLING)
-def test_losses_of_every_other_family_fall(clip: Path, tmp_path: Path, model: str) -> None:
-    epochs, left = FALLING[model]
-    train(by_heart(clip, tmp_path, model=model, weights="random", lr=1e-3, epochs=epochs))
+@pytest.mark.parametrize("model", FROM_NOTHING)
+def test_random_weights_learn_a_clip_by_heart(clip: Path, tmp_path: Path, model: str) -> None:
+    """The larger families do so in benchmarks/finetune_overfit.py."""
+    lr, epochs = FROM_NOTHING[model]
+    result = train(by_heart(clip, tmp_path, model=model, weights="random", lr=lr, epochs=epochs))
+    assert result.ap is not None
+    assert result.ap > 0.95, result
+
+
+def test_two_stages_begin_to_learn(clip: Path, tmp_path: Path) -> None:
+    """What a laptop can afford of Faster R-CNN in a test."""
+    name = "fasterrcnn_mobilenet_v3_large_320_fpn"
+    train(by_heart(clip, tmp_path, model=name, weights="random", lr=1e-3, epochs=12))
     with (tmp_path / "log.csv").open(encoding="utf-8") as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
-    assert losses[-1] < left * losses[0], losses
+    assert losses[-1] < 0.8 * losses[0], losses
 
 
 SMALL: dict[str, Any] = {

@@ -66,20 +66,21 @@ class FeatureCache:
 
     def write(self, slots: Sequence[int], maps: Sequence[Tensor]) -> None:
         """Put feature maps (B, ...) into B slots; InputError where half precision is too small."""
-        flat = torch.cat([part.detach().flatten(1).cpu() for part in maps], dim=1).half()
+        flat = torch.cat([_channels_last(part.detach()).cpu() for part in maps], dim=1).half()
         if not bool(torch.isfinite(flat).all()):
             raise InputError("features do not fit half precision; use cache = off")
         self._slots[list(slots)] = flat.numpy()
 
     def read(self, slots: Sequence[int]) -> list[Tensor]:
-        """Feature maps (B, ...) of B slots, float32."""
-        rows = torch.from_numpy(self._slots[list(slots)]).float()
+        """Feature maps (B, ...) of B slots, float32; images among them with channels last.
+
+        That is the layout that convolutions are fast in; to change it each time would cost more
+        than to read.
+        """
+        rows = torch.from_numpy(self._slots[list(slots)])
         sizes = [math.prod(shape) for shape in self.layout.shapes]
         parts = torch.split(rows, sizes, dim=1)
-        return [
-            part.reshape(len(rows), *shape)
-            for part, shape in zip(parts, self.layout.shapes, strict=True)
-        ]
+        return [_as_map(part, s) for part, s in zip(parts, self.layout.shapes, strict=True)]
 
     def finish(self, made_from: dict[str, Any]) -> None:
         """Say that all slots are filled, and from what."""
@@ -90,6 +91,19 @@ class FeatureCache:
         """Remove the files."""
         _note(self.path).unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
+
+
+def _channels_last(maps: Tensor) -> Tensor:
+    """Flat rows (B, N) of maps (B, ...)."""
+    return (maps.permute(0, 2, 3, 1) if maps.ndim == 4 else maps).flatten(1)
+
+
+def _as_map(rows: Tensor, shape: Shape) -> Tensor:
+    """What ``_channels_last`` was given, of one shape without the batch axis, as float32."""
+    if len(shape) != 3:
+        return rows.reshape(len(rows), *shape).float()
+    channels, height, width = shape
+    return rows.reshape(len(rows), height, width, channels).float().permute(0, 3, 1, 2)
 
 
 def is_finished(path: Path, made_from: dict[str, Any]) -> bool:

@@ -89,7 +89,14 @@ def losses(
     ``images_B3HW`` are RGB 0-255 (any dtype) of the network's input size, and the boxes of
     ``targets`` are in their pixels.
     """
-    return _family(card).losses(module, card, normalise(images_B3HW, card), targets)
+    return losses_of_normalised(module, card, normalise(images_B3HW, card), targets)
+
+
+def losses_of_normalised(
+    module: nn.Module, card: ModelCard, x_B3HW: Tensor, targets: Sequence[Target]
+) -> dict[str, Tensor]:
+    """The same of pictures that ``normalise`` gave, or of any where features stand in for them."""
+    return _family(card).losses(module, card, x_B3HW, targets)
 
 
 def normalise(images_B3HW: Tensor, card: ModelCard) -> Tensor:

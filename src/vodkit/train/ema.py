@@ -42,7 +42,7 @@ class Ema:
         """One step towards ``module``."""
         self.updates += 1
         share = 1 - self.decay * (1 - math.exp(-self.updates / self.ramp))
-        own = dict(self.module.named_parameters())
-        for name, parameter in module.named_parameters():
-            if parameter.requires_grad:
-                own[name].lerp_(parameter, share)
+        pairs = zip(self.module.parameters(), module.parameters(), strict=True)
+        moving = [pair for pair in pairs if pair[1].requires_grad]
+        if moving:  # all at once: a loop in Python would cost as much as a small head
+            torch._foreach_lerp_([own for own, _ in moving], [new for _, new in moving], share)

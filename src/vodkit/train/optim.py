@@ -40,9 +40,9 @@ def make_optimizer(
                     {"params": chosen, "base_lr": rate, "lr": rate, "weight_decay": decay}
                 )
     if name == "adamw":
-        return torch.optim.AdamW(groups)
+        return torch.optim.AdamW(groups, fused=True)
     if name == "sgd":
-        return torch.optim.SGD(groups, momentum=_SGD_MOMENTUM, nesterov=True)
+        return torch.optim.SGD(groups, momentum=_SGD_MOMENTUM, nesterov=True, fused=True)
     raise SettingsError(f"optimizer is {name!r}; allowed: {', '.join(OPTIMIZERS)}")
 
 
