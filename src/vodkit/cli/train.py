@@ -26,6 +26,9 @@ def train(
     words: list[str] = typer.Option(
         [], "--set", help="Any other setting, name=value (repeatable)."
     ),
+    appearance: bool = typer.Option(
+        False, "--appearance", help="Train a head that tells tracks apart; the detector stays."
+    ),
     search: int = typer.Option(0, "--search", help="Try so many settings (Optuna) first."),
     resume: bool = typer.Option(False, "--resume", help="Go on with the run in --out."),
     overwrite: bool = options.OVERWRITE,
@@ -34,6 +37,7 @@ def train(
     """Fine-tune a detector on labelled video; the best checkpoint is chosen on split val.
 
     Example: vodkit train --data flies.json --model vodkit-street --out runs/flies
+    With --appearance: a head that tells tracked objects apart, for vodkit track --appearance.
     """
     from vodkit import settings
     from vodkit.cli.data_options import load
@@ -50,6 +54,13 @@ def train(
         "batch_size": batch_size,
     }
     given = [f"{name}={json.dumps(value)}" for name, value in chosen.items() if value is not None]
+    if appearance:
+        from vodkit.cli.train_appearance import refuse, train_head
+
+        refuse((("--freeze", freeze), ("--epochs", epochs), ("--batch-size", batch_size),
+                ("--search", search), ("--resume", resume)))  # fmt: skip
+        train_head([*given, *words], settings_file, overwrite=overwrite, as_json=as_json)
+        return
     wanted = settings.load(TrainSettings, toml=settings_file, words=[*given, *words])
     if search:
         from vodkit.train.search import best_settings
