@@ -20,11 +20,12 @@ from vodkit.detect.detector import GraphDetector
 from vodkit.detect.models import build_network, load_detector
 from vodkit.detect.parity import LEAST_SCORE, compare
 from vodkit.detect.preprocess import place
+from vodkit.detect.runtimes.base import versions
 from vodkit.detect.weights import digest, parts, trust
 from vodkit.errors import OutputError, SettingsError
 from vodkit.lookup import pick
 from vodkit.records import Frame
-from vodkit.runs import make_folder, stack, write_json
+from vodkit.runs import make_folder, write_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -265,7 +266,7 @@ def _certificate(
         num_calibrated=num_calibrated,
         on_data=None if judge is None else judge(original, exported),
         tolerances=tolerances or (INT8 if num_calibrated else Tolerances()),
-        versions=stack(),
+        versions=versions(),
     )
 
 

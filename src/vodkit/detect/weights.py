@@ -11,6 +11,7 @@ import struct
 import sys
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Callable, Mapping
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -163,7 +164,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 
 # What the interpreter of a broken (or hostile) archive of weights is known to raise.
-_UNREADABLE = (
+UNREADABLE = (
     UnpicklingError, RuntimeError, EOFError, ValueError, OSError, LookupError, TypeError,
     AttributeError, AssertionError, ArithmeticError, MemoryError, struct.error,
 )  # fmt: skip
@@ -173,8 +174,10 @@ def _read_torch(path: Path) -> dict[str, Any]:
     import torch
 
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that will be refused anyway
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{path}: not a file of weights alone: {reason}") from error
     if not isinstance(content, Mapping):

@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
 from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import ModelCard
+from vodkit.runs import stack
 
 
 class Runtime(Protocol):
@@ -24,6 +25,17 @@ class Runtime(Protocol):
         All pictures of a call have one size. Outputs are the caller's to keep.
         """
         ...
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that can change a number of a runtime."""
+    found = stack()
+    for name in ("onnx", "onnxruntime", "nncf"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,12 @@ from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import ModelCard
 from vodkit.detect.parity import TOLERANCE_PX, TOLERANCE_SCORE, compare_outputs
 from vodkit.detect.preprocess import place
-from vodkit.detect.runtimes.base import Runtime
+from vodkit.detect.runtimes.base import Runtime, versions
 from vodkit.detect.runtimes.table import RUNTIMES, Runnable, candidates, on_gpu
 from vodkit.detect.weights import cache_folder
 from vodkit.errors import InputError, SettingsError
 from vodkit.records import Frame
-from vodkit.runs import stack, write_atomic
+from vodkit.runs import write_atomic
 from vodkit.samples import samples
 
 AUTO = "auto"
@@ -40,7 +39,6 @@ _PATIENCE_S = 5.0  # no further round after this
 _MUST_GAIN = 1.25
 """a runtime later in the list must be this much faster than the best before it, so that the
 choice does not hang on noise"""
-_MORE = ("onnxruntime", "onnx")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +221,7 @@ def recall(path: Path) -> Choice | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return settings.build(Choice, content["choice"])
-    except (OSError, ValueError, LookupError, TypeError, SettingsError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SettingsError):
         return None
 
 
@@ -245,12 +243,6 @@ def _remembered_at(facts: Mapping[str, Any]) -> Path:
 def _facts(wanted: Runnable, names: Sequence[str]) -> dict[str, Any]:
     """Everything on which the fastest runtime depends."""
     card, size = wanted.card, wanted.card.preprocessing
-    versions = stack()
-    for name in _MORE:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return {
         "schema": _SCHEMA,
         "model": card.name,
@@ -258,7 +250,7 @@ def _facts(wanted: Runnable, names: Sequence[str]) -> dict[str, Any]:
         "input_px": [size.width_px, size.height_px],
         "machine": machine(wanted.device),
         "candidates": list(names),
-        "versions": versions,
+        "versions": versions(),
     }
 
 

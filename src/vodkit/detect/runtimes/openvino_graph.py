@@ -8,6 +8,13 @@ from typing import Any
 
 import numpy as np
 import openvino as ov
+from openvino.frontend import (
+    GeneralFailure,
+    InitializationFailure,
+    NotImplementedFailure,
+    OpConversionFailure,
+    OpValidationFailure,
+)
 
 from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import ModelCard, Preprocessing
@@ -16,6 +23,15 @@ from vodkit.detect.runtimes.base import KeptGraphs
 from vodkit.errors import SettingsError, WeightsError
 from vodkit.lookup import pick
 
+# OpenVINO's own errors have no common base but Exception.
+_FAILURES = (
+    RuntimeError,
+    GeneralFailure,
+    InitializationFailure,
+    NotImplementedFailure,
+    OpConversionFailure,
+    OpValidationFailure,
+)
 # Precision of ``--runtime``: what the CPU must be able to do for it. bf16 is faster on some CPUs,
 # but its scores are off by up to 0.01: not the same numbers, so never without being asked for.
 PRECISIONS = {"f32": "FP32", "bf16": "BF16"}
@@ -132,7 +148,11 @@ def convert(graph: Any, height_px: int, width_px: int) -> ov.Model:
     with warnings.catch_warnings():
         # torch.jit.trace is announced to go; OpenVINO uses it inside.
         warnings.simplefilter("ignore")
-        return ov.convert_model(graph, example_input=example, input=[1, height_px, width_px, 3])
+        try:
+            return ov.convert_model(graph, example_input=example, input=[1, height_px, width_px, 3])
+        except _FAILURES as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise WeightsError(f"OpenVINO cannot convert this network: {reason}") from error
 
 
 def read_model(path: Path) -> ov.Model:
@@ -141,7 +161,7 @@ def read_model(path: Path) -> ov.Model:
         external_files(path)  # refuses paths that lead out of the folder
     try:
         return ov.Core().read_model(path)
-    except RuntimeError as error:
+    except _FAILURES as error:
         reason = str(error).strip().splitlines()[-1]
         raise WeightsError(f"{path}: OpenVINO cannot read the graph: {reason}") from error
 
@@ -165,7 +185,7 @@ def foreign(path: Path, wanted: Preprocessing) -> Callable[[int, int], ov.Model]
             chain.scale(1 / wanted.scale).mean(list(wanted.mean)).scale(list(wanted.std))
         try:
             return steps.build()
-        except RuntimeError as error:
+        except _FAILURES as error:
             reason = str(error).strip().splitlines()[-1]
             raise WeightsError(
                 f"{path}: the card's preprocessing does not fit: {reason}"

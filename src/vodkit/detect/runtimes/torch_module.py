@@ -1,16 +1,19 @@
 """Torch: as it is (the reference for all other runtimes), and compiled."""
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from shutil import which
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vodkit.arrays import ByteArray, FloatArray
+from vodkit.detect.weights import UNREADABLE
 from vodkit.errors import SettingsError, WeightsError
 
 _COMPILED_BATCH = 8  # batches are cut into 8, 4, 2, 1, so that only four shapes are compiled
@@ -59,7 +62,8 @@ class TorchRuntime:
         """See Runtime."""
         found: list[tuple[FloatArray, ...]] = []
         while len(found) < len(pictures):
-            count = self._next_batch(len(pictures) - len(found))
+            count = min(len(pictures) - len(found), self._max_batch)
+            count = even_batch(count) if self._compiled else count
             some = pictures[len(found) : len(found) + count]
             outputs = as_arrays(self._graph(self._batch(some)))
             if self._batched:
@@ -67,14 +71,6 @@ class TorchRuntime:
             else:
                 found.append(outputs)
         return found
-
-    def _next_batch(self, left: int) -> int:
-        return (
-            even_batch(min(left, self._max_batch)) if self._compiled else self._max_batch_of(left)
-        )
-
-    def _max_batch_of(self, left: int) -> int:
-        return min(left, self._max_batch)
 
     def _batch(self, pictures: Sequence[ByteArray]) -> Tensor:
         return torch.from_numpy(np.stack(pictures)).to(self._device)
@@ -92,8 +88,7 @@ def even_batch(left: int) -> int:
 def as_arrays(outputs: Tensor | Sequence[Tensor]) -> tuple[FloatArray, ...]:
     """A graph's output or outputs as arrays on the CPU, the caller's to keep."""
     parts = tuple(outputs) if isinstance(outputs, tuple | list) else (outputs,)
-    return tuple(part.float().cpu().numpy() if part.is_floating_point() else part.cpu().numpy()
-                 for part in parts)  # fmt: skip
+    return tuple(part.cpu().numpy() for part in parts)
 
 
 def cpp_compiler() -> str | None:
@@ -113,8 +108,13 @@ def _compiled(graph: nn.Module) -> Callable[[Tensor], Any]:
 
 def read_exported(path: Path) -> nn.Module:
     """The module in a ``.pt2`` archive. Torch unpickles in there: only for files we trust."""
+    log = logging.getLogger("torch.export")
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # torch tells a broken archive with a whole traceback
     try:
         return torch.export.load(path).module()
-    except (RuntimeError, ValueError, OSError, LookupError, AttributeError) as error:
+    except (*UNREADABLE, BadZipFile) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{path}: torch cannot read the archive: {reason}") from error
+    finally:
+        log.setLevel(level)

@@ -1,0 +1,203 @@
+"""``--runtime auto``: measured, remembered, and only among those that say the same."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vodkit.detect import networks
+from vodkit.detect.base import ModelCard, Output, Preprocessing
+from vodkit.detect.checkpoint import save_checkpoint
+from vodkit.detect.models import load_detector
+from vodkit.detect.runtimes import choice, table
+from vodkit.detect.runtimes.choice import Choice, Trial, measure, recall, remember
+from vodkit.detect.runtimes.torch_module import TorchRuntime
+from vodkit.errors import SettingsError, WeightsError
+
+SMALL = ModelCard(
+    name="small",
+    family="yolox",
+    classes=("person", "car"),
+    licence="Apache-2.0",
+    source="made for a test",
+    preprocessing=Preprocessing(width_px=64, height_px=64),
+    output=Output(decoding="scored_boxes"),
+    architecture={"size": "nano"},
+)
+PICTURES = [np.zeros((64, 64, 3), np.uint8)] * 2
+ROW = np.array([[1.0, 2, 30, 40, 0.9, 0], [5, 5, 20, 20, 0.4, 1]], np.float32)
+
+
+class Says:
+    """A runtime that always says ``rows``, after doing ``work``."""
+
+    name = "says"
+
+    def __init__(self, rows: np.ndarray, work: int = 0) -> None:
+        self.rows, self.work = rows, work
+
+    def run(self, pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray, ...]]:
+        for _ in range(self.work * len(pictures)):
+            np.sort(np.arange(200_000)[::-1] % 977)
+        return [(self.rows.copy(),) for _ in pictures]
+
+
+def broken() -> Says:
+    raise WeightsError("no such thing")
+
+
+def test_the_clearly_faster_one_is_chosen_and_others_are_told() -> None:
+    found = measure(
+        {
+            "slow": lambda: Says(ROW, 3),
+            "wrong": lambda: Says(ROW + 1),
+            "broken": broken,
+            "fast": lambda: Says(ROW),
+            "reference": lambda: Says(ROW, 3),
+        },
+        PICTURES,
+        SMALL,
+    )
+    by_name = {trial.runtime: trial for trial in found.trials}
+    assert found.runtime == "fast"
+    assert by_name["wrong"].refused.startswith("differs by")
+    assert by_name["broken"].refused == "does not run: no such thing"
+    assert by_name["slow"].one_ms > by_name["fast"].one_ms >= 0
+    assert "runtime: fast (measured here: slow " in found.line()
+    with pytest.raises(SettingsError, match="no runtime to choose: reference: no such thing"):
+        measure({"fast": lambda: Says(ROW), "reference": broken}, PICTURES, SMALL)
+
+
+@pytest.mark.parametrize(("second_ms", "wins"), [(10.0, "b"), (18.0, "a"), (21.0, "a")])
+def test_a_later_runtime_must_be_clearly_faster(second_ms: float, wins: str) -> None:
+    trials = [
+        Trial(runtime="a", one_ms=20.0, batch_ms=20.0),
+        Trial(runtime="b", one_ms=second_ms, batch_ms=second_ms),
+        Trial(runtime="c", refused="differs by 3 px"),
+    ]
+    assert choice._best(trials) == wins
+
+
+def test_what_is_remembered_comes_back_and_rubbish_does_not(tmp_path: Path) -> None:
+    made = Choice(runtime="onnx", trials=(Trial(runtime="onnx", one_ms=1.5, batch_ms=1.25),))
+    path = tmp_path / "runtimes" / "m.json"
+    assert recall(path) is None
+    remember(path, made, {"model": "m"})
+    assert recall(path) == made
+    rubbish = [b"", b"{", b"[]", b"null", b'{"choice": 3}', b"\xff"]
+    rubbish += [b'{"choice": {"runtime": "onnx", "what": 1}}', b'{"choice": {"trials": []}}']
+    for content in rubbish:
+        path.write_bytes(content)
+        assert recall(path) is None, content
+    (tmp_path / "file").write_text("in the way")
+    remember(tmp_path / "file" / "m.json", made, {})  # a cache that cannot be written is no error
+
+
+class Tiny(torch.nn.Module):
+    """A graph with rows of boxes that converts in no time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.layer = torch.nn.Conv2d(3, 6, 16, stride=16)
+
+    def forward(self, pictures_BHW3: torch.Tensor) -> torch.Tensor:
+        """(B, A, 6)."""
+        return self.layer(pictures_BHW3.permute(0, 3, 1, 2).float() / 255).flatten(2).transpose(1, 2).sigmoid()
+
+
+@pytest.fixture
+def wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> table.Runnable:
+    monkeypatch.setenv("VODKIT_CACHE", str(tmp_path / "cache"))
+    return table.Runnable(card=SMALL, device="cpu", graph=lambda: Tiny().eval())
+
+
+def test_auto_measures_once_and_then_remembers(
+    wanted: table.Runnable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = choice.choose(wanted)
+    assert [trial.runtime for trial in first.trials] == list(table.candidates(wanted))
+    assert not [trial.refused for trial in first.trials if trial.refused]
+    kept = list((tmp_path / "cache" / "runtimes").glob("small-*.json"))
+    assert len(kept) == 1
+    facts = json.loads(kept[0].read_text())["measured_on"]
+    assert facts["input_px"] == [64, 64]
+    assert {"cpu", "cores"} <= facts["machine"].keys()
+    assert {"torch", "openvino", "vodkit"} <= facts["versions"].keys()
+    with monkeypatch.context() as patched:
+        patched.setattr(choice, "measure", lambda *_: pytest.fail("measured again"))
+        assert choice.choose(wanted) == first
+    kept[0].write_text("{torn")
+    once_more = choice.choose(wanted)
+    assert once_more.trials
+    assert recall(kept[0]) == once_more
+    other = replace(SMALL, preprocessing=replace(SMALL.preprocessing, width_px=96))
+    choice.choose(replace(wanted, card=other))
+    assert len(list(kept[0].parent.iterdir())) == 2  # another input size, another measurement
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VODKIT_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "small.safetensors"
+    save_checkpoint(networks.build(SMALL).state_dict(), SMALL, path)
+    return path
+
+
+def test_a_named_runtime_is_never_measured(checkpoint: Path, tmp_path: Path) -> None:
+    found = load_detector(checkpoint, runtime="torch", device="cpu")
+    assert (found.runtime, found.choice) == ("torch on cpu", None)
+    assert not (tmp_path / "cache" / "runtimes").exists()
+    random = load_detector("yolox_nano", weights="random", device="cpu")
+    assert random.choice is not None
+    assert "not measured" in random.choice.why
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda-amp"])
+def test_a_gpu_runtime_without_a_gpu_says_so(checkpoint: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match="needs an NVIDIA GPU"):
+        load_detector(checkpoint, runtime=name, device="cpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(SettingsError, match="no CUDA GPU"):
+            load_detector(checkpoint, runtime=name)
+
+
+def test_compile_without_a_compiler_says_so(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(SettingsError, match=r"compile needs a C\+\+ compiler: CXX is 'no-such"):
+        load_detector(checkpoint, runtime="compile", device="cpu")
+
+
+def test_bf16_only_where_the_cpu_has_it(wanted: table.Runnable) -> None:
+    import openvino as ov
+
+    if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        with pytest.raises(SettingsError, match="no bf16"):
+            table.RUNTIMES["openvino-bf16"](wanted)
+        return
+    pictures = [np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)]
+    rough, exact = (
+        table.RUNTIMES[name](wanted).run(pictures)[0][0] for name in ("openvino-bf16", "openvino")
+    )
+    np.testing.assert_allclose(rough, exact, atol=0.02)
+    assert (rough != exact).any()  # it is really another precision
+
+
+def test_batches_of_what_is_compiled_have_few_sizes() -> None:
+    sizes = []
+
+    class Counts(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            sizes.append(len(x))
+            return x[:, 0, 0].float()
+
+    runtime = TorchRuntime(Counts(), device=torch.device("cpu"), batched=True)
+    runtime._compiled = True
+    assert len(runtime.run([np.zeros((4, 4, 3), np.uint8)] * 15)) == 15
+    assert sizes == [8, 4, 2, 1]
