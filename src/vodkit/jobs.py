@@ -6,6 +6,7 @@ iterates can show progress, or stop. What is on disk is right at every moment:
     settings.toml       the effective settings; --resume refuses to go on under others
     manifest.json       source, sha256, versions, weights and licences, how the run ended
     detections.jsonl    the detector's raw boxes (only when tracking)
+    embeddings.bin      what they look like (only with appearance)
     predictions.jsonl   the result
 
 A run that was killed goes on by replay (docs/decisions/0006): recorded detections are fed to a
@@ -13,24 +14,31 @@ fresh tracker, and only frames that are not in ``predictions.jsonl`` yet are app
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vodkit import runs, settings
 from vodkit.detect.base import Detector
-from vodkit.detect.tiles import TileSettings
+from vodkit.detect.embed import WithLooks, is_pooled, load_crops, threshold_of
+from vodkit.detect.models import load_detector
+from vodkit.detect.tiles import TiledDetector, TileSettings
 from vodkit.errors import OutputError, PartialError, SettingsError, VideoError
+from vodkit.formats.embeddings import EmbeddingFile
 from vodkit.formats.predictions import Header, PredictionWriter, read_frames
-from vodkit.pipeline import FlowSettings, detect_frames, follow, frames_for
+from vodkit.pipeline import FlowSettings, follow, look, sparse_flow
+from vodkit.recording import Recording, append_looks
 from vodkit.records import Detections, Frame, Tracks
-from vodkit.track.table import make_tracker
+from vodkit.track.appearance import colour_embeddings
+from vodkit.track.table import has_setting, make_tracker
 from vodkit.video.reader import Video, open_video
 
 DETECTIONS = "detections.jsonl"
+EMBEDDINGS = "embeddings.bin"
 NO_TRACKER = "none"
+COLOUR = "colour"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +59,9 @@ class JobSettings:
     """auto, cpu, cuda"""
     tiles: str = ""
     """look at tiles for small objects: ``auto``, or columns x rows as ``3x2``; empty: do not"""
+    appearance: str | None = None
+    """what detections look like, for the tracker: ``colour``, ``roi`` (the detector's own
+    features), a head trained for the detector, or a network for crops; none: do not look"""
     flow: FlowSettings = field(default_factory=lambda: FlowSettings(full_size=False))
 
     def __post_init__(self) -> None:
@@ -59,8 +70,40 @@ class JobSettings:
             raise SettingsError(f"score_threshold is {self.score_threshold}; allowed: 0 up to 1")
         if self.tiles:
             TileSettings(grid=self.tiles)
+        if self.tracker == NO_TRACKER and self.flow.sparse:
+            raise SettingsError("sparse needs a tracker: it fills the frames between key frames")
         if self.tracker == NO_TRACKER and self.tracker_settings:
             raise SettingsError(f"tracker is none, but has settings {self.tracker_settings}")
+
+
+def looks_at_crops(appearance: str | None) -> bool:
+    """Whether embeddings come from a network for crops, which wants frames in full size."""
+    return bool(appearance) and appearance != COLOUR and not is_pooled(str(appearance))
+
+
+def make_detector(wanted: JobSettings) -> Detector:
+    """The detector that a job asks for: in tiles or not, with embeddings or not."""
+    looks = wanted.appearance
+    crops, pooled = looks_at_crops(looks), bool(looks) and looks != COLOUR
+    pooled = pooled and not crops
+    if pooled and wanted.tiles:
+        allowed = f"{COLOUR}, or a network for crops"
+        raise SettingsError(f"tiles with appearance {looks}: views differ; allowed: {allowed}")
+    detector: Detector = load_detector(
+        wanted.model,
+        runtime=wanted.runtime,
+        score_threshold=wanted.score_threshold,
+        device=wanted.device,
+        appearance=str(looks) if pooled else "",
+    )
+    if wanted.tiles:
+        detector = TiledDetector(detector, TileSettings(grid=wanted.tiles))
+    if looks == COLOUR:
+        return WithLooks(detector, colour_embeddings)
+    if crops:
+        network = load_crops(Path(str(looks)), runtime=wanted.runtime, device=wanted.device)
+        return WithLooks(detector, network)
+    return detector
 
 
 @dataclass(frozen=True)
@@ -111,7 +154,8 @@ def prepare_folder(
     runs.make_folder(folder)
     text = settings.to_toml(wanted)
     there = folder / runs.SETTINGS
-    results = [folder / runs.PREDICTIONS, folder / DETECTIONS, folder / runs.MANIFEST]
+    names = (runs.PREDICTIONS, DETECTIONS, EMBEDDINGS, runs.MANIFEST)
+    results = [folder / name for name in names]
     if overwrite:
         for path in results:
             path.unlink(missing_ok=True)
@@ -147,14 +191,14 @@ def run_source(
     Raises PartialError when the video broke off after some frames (they are on disk), and
     VideoError when not even one could be decoded.
     """
-    manifest = _manifest(source, detector)
+    manifest = _manifest(source, detector, wanted)
     _refuse_other_source(folder, manifest)
     last: Step | None = None
     num_lost = 0
     runs.write_json(folder / runs.MANIFEST, {**manifest, "ended": "running or killed"})
     with open_video(source, strict=wanted.flow.strict) as video:
         try:
-            for last in _steps(video, source, folder, detector, wanted):
+            for last in _steps(video, folder, detector, wanted, manifest):
                 yield last
         except VideoError as error:
             _finish(folder, manifest, last, ended=f"broken off: {error}")
@@ -169,11 +213,12 @@ def run_source(
 
 
 def _steps(
-    video: Video, source: str, folder: Path, detector: Detector, wanted: JobSettings
+    video: Video, folder: Path, detector: Detector, wanted: JobSettings, about: dict[str, Any]
 ) -> Iterator[Step]:
+    """Each frame, done; ``about`` is the manifest, which learns how it was done."""
     tracker_name = "" if wanted.tracker == NO_TRACKER else wanted.tracker
     header = Header(
-        source=source,
+        source=about["source"],
         classes=detector.classes,
         info=video.info,
         detector=detector.card.name,
@@ -181,53 +226,79 @@ def _steps(
     )
     total = video.info.num_frames
     total = None if total is None else -(-total // wanted.flow.every)
-    frames = iter(frames_for(video, detector, wanted.flow))
     with ExitStack() as files:
         out = files.enter_context(PredictionWriter(folder / runs.PREDICTIONS, header, resume=True))
+        looks = None
+        if wanted.appearance:
+            looks = files.enter_context(EmbeddingFile(folder / EMBEDDINGS))
         flow: Iterator[tuple[Frame, Detections | Tracks]]
         if tracker_name:
             raw_header = replace(header, tracker="")
             raw = PredictionWriter(folder / DETECTIONS, raw_header, resume=True)
             files.enter_context(raw)
-            flow = _tracked(_replayed(frames, raw, detector, wanted.flow.batch_size), wanted)
+            recording = Recording(raw, looks, detector)
+            flow = _tracked(video, recording, wanted, about)
         else:
-            undone = (frame for frame in frames if frame.index > out.last_frame)
-            flow = iter(detect_frames(undone, detector, wanted.flow.batch_size))
+            if looks is not None:
+                _pass_over(looks, out)
+            flow = look(video, detector, wanted.flow, after=out.last_frame)
+        files.callback(_end, flow)
         for num_done, (frame, found) in enumerate(flow, 1):
             if frame.index > out.last_frame:
+                if looks is not None and isinstance(found, Detections):
+                    append_looks(looks, found)
                 out.write(frame.index, frame.time_s, found)
             yield Step(frame, found, num_done, total)
 
 
+def _end(flow: object) -> None:
+    """Close a flow that was left early, so that its threads end before the files are closed."""
+    if isinstance(flow, Generator):
+        flow.close()
+
+
 def _tracked(
-    pairs: Iterator[tuple[Frame, Detections]], wanted: JobSettings
+    video: Video, recording: Recording, wanted: JobSettings, about: dict[str, Any]
 ) -> Iterator[tuple[Frame, Tracks]]:
-    tracker = make_tracker(wanted.tracker, wanted.tracker_settings)
-    for frame, _, tracks in follow(pairs, tracker, cuts=wanted.flow.cuts):
-        yield frame, tracks
+    """Frames with their tracks; ``about`` takes what the manifest will tell of how."""
+    tracker, flow = make_tracker(wanted.tracker, tracker_words(wanted)), wanted.flow
+    frame: Frame | None = None
+    if flow.sparse:
+        sparse = sparse_flow(video, recording, tracker, flow)
+        for frame, tracks in sparse.run(recording.detect):
+            yield frame, tracks
+        about["sparse"] = asdict(sparse.report)
+    else:
+        found = look(video, recording, flow)
+        for frame, _, tracks in follow(found, tracker, cuts=flow.cuts):
+            yield frame, tracks
+    recording.require_all_used(frame)
 
 
-def _replayed(
-    frames: Iterator[Frame], raw: PredictionWriter, detector: Detector, batch_size: int
-) -> Iterator[tuple[Frame, Detections]]:
-    """Frames with their detections: recorded ones first, then the detector's, recorded now."""
-    recorded = raw.last_frame
-    if recorded >= 0:
-        for known in read_frames(raw.path):
-            frame = next(frames, None)
-            if frame is None or frame.index != known.index:
-                seen = "the video ends" if frame is None else f"the video has frame {frame.index}"
-                message = f"has frame {known.index} where {seen}; the video changed"
-                raise OutputError(message, path=raw.path)
-            assert isinstance(known.found, Detections)
-            yield frame, known.found
-    for frame, detections in detect_frames(frames, detector, batch_size):
-        raw.write(frame.index, frame.time_s, detections)
-        yield frame, detections
+def tracker_words(wanted: JobSettings) -> tuple[str, ...]:
+    """The settings for the tracker; before the user's own, how alike embeddings of one object are.
+
+    A trained head knows that of itself (its card's ``threshold``).
+    """
+    if not wanted.appearance or wanted.appearance == COLOUR:
+        return wanted.tracker_settings
+    likeness = threshold_of(wanted.appearance)
+    if likeness is None or not has_setting(wanted.tracker, "min_likeness"):
+        return wanted.tracker_settings
+    return (f"min_likeness={likeness}", *wanted.tracker_settings)
 
 
-def _manifest(source: str, detector: Detector) -> dict[str, Any]:
+def _pass_over(looks: EmbeddingFile, done: PredictionWriter) -> None:
+    """Go behind the rows of the frames that are done."""
+    if done.last_frame >= 0:
+        looks.take(sum(len(known.found) for known in read_frames(done.path)))
+
+
+def _manifest(source: str, detector: Detector, wanted: JobSettings) -> dict[str, Any]:
     path, card = Path(source), detector.card
+    looks = None if wanted.appearance is None else Path(wanted.appearance)
+    weights = None if looks is None or not looks.is_file() else runs.sha256(looks)
+    appearance = {} if looks is None else {"name": wanted.appearance, "sha256": weights}
     return {
         "source": source,
         "source_sha256": runs.sha256(path) if path.is_file() else None,
@@ -237,6 +308,7 @@ def _manifest(source: str, detector: Detector) -> dict[str, Any]:
             "sha256": card.sha256 or None,
             "classes": list(card.classes),
         },
+        **({"appearance": appearance} if appearance else {}),
         "versions": runs.stack(),
     }
 
@@ -247,9 +319,9 @@ def _refuse_other_source(folder: Path, manifest: dict[str, Any]) -> None:
     if not path.exists():
         return
     there = json.loads(path.read_text(encoding="utf-8"))
-    for name in ("source_sha256", "model"):
-        if there[name] != manifest[name]:
-            seen = f"{name} is {there[name]} there and {manifest[name]} now"
+    for name in ("source_sha256", "model", "appearance"):
+        if there.get(name) != manifest.get(name):
+            seen = f"{name} is {there.get(name)} there and {manifest.get(name)} now"
             raise OutputError(f"is of another run: {seen}; --overwrite starts anew", path=path)
 
 

@@ -5,11 +5,12 @@ The loop is here and nowhere else. Whoever wants to write, draw or count iterate
     for frame, detections, tracks in track_video("plaza.mp4", detector, tracker):
         ...
 
-Everything streams: one batch of frames is in memory at a time, so peak memory does not depend on
-the length of the video.
+Everything streams: a few batches of frames are in memory at a time, so peak memory does not depend
+on the length of the video. While the network runs, the next frames are decoded, and the ones before
+are tracked and written; the results are those of one step after the other, bit for bit.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -17,7 +18,9 @@ from vodkit.detect.base import Detector
 from vodkit.detect.preprocess import resized_px
 from vodkit.errors import SettingsError, VideoError
 from vodkit.records import Detections, Frame, Tracks
+from vodkit.sparse import Pace, SparseFlow, SparseSettings
 from vodkit.track.base import Tracker
+from vodkit.video.ahead import ahead
 from vodkit.video.cuts import CutDetector
 from vodkit.video.reader import Source, Video, open_video
 
@@ -28,6 +31,8 @@ class FlowSettings:
 
     every: int = 1
     """detect and track in every n-th frame; times and indices stay those of the video"""
+    sparse: bool = False
+    """detect in key frames only, chosen by how things move, and fill the frames between"""
     batch_size: int = 8
     """frames given to the detector at once"""
     strict: bool = True
@@ -36,12 +41,18 @@ class FlowSettings:
     """False: decode straight to the size the detector wants; boxes stay in source pixels"""
     cuts: bool = True
     """look for shot changes and tell the tracker, so that no track lives across one"""
+    ahead: int = 8
+    """frames decoded, and frames detected, before they are asked for; 0: one after the other"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         for name in ("every", "batch_size"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
+        if self.ahead < 0:
+            raise SettingsError(f"ahead is {self.ahead}; allowed: 0 or more")
+        if self.sparse and self.every > 1:
+            raise SettingsError(f"sparse looks at every frame, every is {self.every}; allowed: 1")
 
 
 def detect_video(
@@ -54,7 +65,7 @@ def detect_video(
     """
     flow = flow or FlowSettings()
     with open_video(source, strict=flow.strict) as video:
-        yield from detect_frames(frames_for(video, detector, flow), detector, flow.batch_size)
+        yield from look(video, detector, flow)
 
 
 def track_video(
@@ -65,16 +76,60 @@ def track_video(
     ``tracker`` must be new: one instance is one video. Errors are those of ``detect_video``.
     """
     flow = flow or FlowSettings()
-    yield from follow(detect_video(source, detector, flow=flow), tracker, cuts=flow.cuts)
+    if not flow.sparse:
+        yield from follow(detect_video(source, detector, flow=flow), tracker, cuts=flow.cuts)
+        return
+    found: dict[int, Detections] = {}
+
+    def find(frames: Sequence[Frame]) -> list[Detections]:
+        detections = detector.detect(frames)
+        found.update((frame.index, one) for frame, one in zip(frames, detections, strict=True))
+        return detections
+
+    with open_video(source, strict=flow.strict) as video:
+        for frame, tracks in sparse_flow(video, detector, tracker, flow).run(find):
+            yield frame, found.pop(frame.index, Detections.empty()), tracks
+
+
+def look(
+    video: Video, detector: Detector, flow: FlowSettings, *, after: int = -1
+) -> Iterator[tuple[Frame, Detections]]:
+    """The frames of an open video that come after the frame ``after``, with what is in them.
+
+    Frames of a live source are looked at one by one as they come: none waits for a batch.
+    """
+    frames = (frame for frame in frames_for(video, detector, flow) if frame.index > after)
+    if video.is_live:
+        return detect_frames(frames, detector, 1)
+    decoded = ahead(frames, flow.ahead)
+    return ahead(detect_frames(decoded, detector, flow.batch_size), flow.ahead)
 
 
 def frames_for(video: Video, detector: Detector, flow: FlowSettings) -> Iterator[Frame]:
     """The frames of an open video, decoded to the detector's size unless pixels are wanted."""
-    size_px = None
-    if not flow.full_size:
-        wanted = detector.card.preprocessing
-        size_px = resized_px(video.info.width_px, video.info.height_px, wanted)
-    return video.frames(every=flow.every, size_px=size_px)
+    return video.frames(every=flow.every, size_px=_size_px(video, detector, flow))
+
+
+def sparse_flow(
+    video: Video, detector: Detector, tracker: Tracker, flow: FlowSettings
+) -> SparseFlow:
+    """The frames of an open video, of which only key frames will be looked at."""
+    settings = SparseSettings()
+    pace = Pace(settings, num_frames=video.info.num_frames)
+
+    def wanted(index: int, time_s: float) -> bool:
+        return pace.is_key(index, time_s) or flow.full_size
+
+    frames = video.frames(size_px=_size_px(video, detector, flow), wanted=wanted)
+    return SparseFlow(frames, tracker, pace, settings, cuts=flow.cuts)
+
+
+def _size_px(video: Video, detector: Detector, flow: FlowSettings) -> tuple[int, int] | None:
+    """What to decode to: None (as it is) where somebody wants the pixels."""
+    if flow.full_size:
+        return None
+    wanted = detector.card.preprocessing
+    return resized_px(video.info.width_px, video.info.height_px, wanted)
 
 
 def detect_frames(
@@ -108,4 +163,4 @@ def follow(
     for frame, detections in found:
         if cut_detector is not None and cut_detector.step(frame):
             tracker.notice_cut()
-        yield frame, detections, tracker.step(frame, detections)
+        yield frame, detections, tracker.step(frame, detections, embeddings=detections.embeddings)

@@ -1,8 +1,11 @@
 """Options that several commands share, so that they are the same words everywhere."""
 
 from pathlib import Path
+from typing import Any
 
 import typer
+
+from vodkit.errors import SettingsError
 
 SOURCES = typer.Argument(
     ...,
@@ -14,9 +17,19 @@ MODEL = typer.Option(
 OUT = typer.Option(Path("runs"), "--out", "-o", help="Folder; each source gets its own in it.")
 SCORE = typer.Option(0.05, "--score-threshold", help="Detections below are not kept.")
 EVERY = typer.Option(1, "--every", help="Look at every n-th frame.")
+PACE = typer.Option(
+    "1",
+    "--every",
+    help="Look at every n-th frame; auto: at key frames chosen by motion, and fill between.",
+)
 BATCH = typer.Option(8, "--batch-size", help="Frames given to the detector at once.")
 RUNTIME = typer.Option("auto", "--runtime", help="auto, torch, openvino or onnx.")
 DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:1, ...")
+APPEARANCE = typer.Option(
+    "",
+    "--appearance",
+    help="What things look like, too: colour, roi, a trained head, or an OSNet file.",
+)
 VIDEO = typer.Option(False, "--video", help="Also write annotated.mp4.")
 CSV = typer.Option(False, "--csv", help="Also write predictions.csv.")
 MOT = typer.Option(False, "--mot", help="Also write MOTChallenge lines.")
@@ -26,3 +39,12 @@ LENIENT = typer.Option(False, "--lenient", help="Go on after frames that cannot 
 RESUME = typer.Option(False, "--resume", help="Go on with a run that was stopped.")
 OVERWRITE = typer.Option(False, "--overwrite", help="Throw away an earlier run's results.")
 JSON = typer.Option(False, "--json", help="Print results for machines.")
+
+
+def pace(every: str) -> dict[str, Any]:
+    """The word after ``--every`` as settings of the flow."""
+    if every == "auto":
+        return {"sparse": True}
+    if not every.isdecimal():
+        raise SettingsError(f"--every is {every!r}; allowed: auto, or a whole number from 1")
+    return {"every": int(every)}

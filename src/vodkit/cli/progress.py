@@ -24,22 +24,13 @@ def run_all(
     as_json: bool,
 ) -> None:
     """Each source into its own run folder; a broken one does not stop the others."""
-    from vodkit.detect.models import load_detector
-    from vodkit.detect.tiles import TiledDetector, TileSettings
-    from vodkit.jobs import check_sources, folder_names, is_complete, prepare_folder
+    from vodkit.jobs import check_sources, folder_names, is_complete, make_detector, prepare_folder
 
     check_sources(sources)
     folders = [out / name for name in folder_names(sources)]
     for folder in folders:
         prepare_folder(folder, wanted, resume=resume, overwrite=overwrite)
-    detector: Detector = load_detector(
-        wanted.model,
-        runtime=wanted.runtime,
-        score_threshold=wanted.score_threshold,
-        device=wanted.device,
-    )
-    if wanted.tiles:
-        detector = TiledDetector(detector, TileSettings(grid=wanted.tiles))
+    detector = make_detector(wanted)
     failures: list[InputError | PartialError] = []
     for source, folder in zip(sources, folders, strict=True):
         try:

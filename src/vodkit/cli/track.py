@@ -16,11 +16,12 @@ def track(
     ),
     out: Path = options.OUT,
     score_threshold: float = options.SCORE,
-    every: int = options.EVERY,
+    every: str = options.PACE,
     batch_size: int = options.BATCH,
     runtime: str = options.RUNTIME,
     device: str = options.DEVICE,
     tiles: str = options.TILES,
+    appearance: str = options.APPEARANCE,
     video: bool = options.VIDEO,
     csv: bool = options.CSV,
     mot: bool = options.MOT,
@@ -35,11 +36,14 @@ def track(
     Example: vodkit track plaza.mp4 --video --csv
     """
     from vodkit.cli.progress import run_all
-    from vodkit.jobs import JobSettings
+    from vodkit.jobs import JobSettings, looks_at_crops
     from vodkit.pipeline import FlowSettings
 
     flow = FlowSettings(
-        every=every, batch_size=batch_size, strict=not lenient, full_size=bool(tiles)
+        **options.pace(every),
+        batch_size=batch_size,
+        strict=not lenient,
+        full_size=bool(tiles) or looks_at_crops(appearance),
     )
     wanted = JobSettings(
         model=model,
@@ -49,6 +53,7 @@ def track(
         runtime=runtime,
         device=device,
         tiles=tiles,
+        appearance=appearance or None,
         flow=flow,
     )
     chosen = {"video": video, "csv": csv, "mot": mot, "coco": coco}

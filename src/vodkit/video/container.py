@@ -9,17 +9,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import av
-import numpy as np
 from av.stream import Disposition
-from av.video.reformatter import Interpolation
 
-from vodkit.arrays import ByteArray
 from vodkit.errors import InputError, VideoError
 from vodkit.records import Frame, VideoInfo
+from vodkit.video.limits import LIMITS, Limits
+from vodkit.video.rgb import RgbMaker, quarter_turns, words
 from vodkit.video.timeline import Timeline, read_timeline
 
-MAX_PIXELS = 8192 * 8192
-"""a larger picture is refused: a few bytes of a hostile file can ask for terabytes"""
 _RUN = 300  # frames that are decoded rather than skipped by a seek, when no keyframe is between
 
 
@@ -29,24 +26,35 @@ class ContainerVideo:
     It may be sent to another process before or after use; each opens the file for itself.
     """
 
-    def __init__(self, opener: Callable[[], Any], name: str, *, strict: bool) -> None:
+    is_live = False
+
+    def __init__(
+        self, opener: Callable[[], Any], name: str, *, strict: bool, limits: Limits = LIMITS
+    ) -> None:
         """``opener`` gives what ``av.open`` takes: a path or a fresh binary file."""
         self._opener = opener
         self._name = name
         self._strict = strict
+        self._limits = limits
         self._seekable: _Decoding | None = None
         self.num_lost = 0
         """frames of the last pass that could not be decoded (lenient reading)"""
         self.info = self._read_info()
 
     def frames(
-        self, *, start: int = 0, every: int = 1, size_px: tuple[int, int] | None = None
+        self,
+        *,
+        start: int = 0,
+        every: int = 1,
+        size_px: tuple[int, int] | None = None,
+        wanted: Callable[[int, float], bool] | None = None,
     ) -> Iterator[Frame]:
         """Frames ``start``, ``start + every``, ... in order, as they can be decoded.
 
-        ``size_px`` (width, height) decodes straight to that size. In strict reading a frame that
-        cannot be decoded raises VideoError, after all before it were given out; in lenient
-        reading it is left out and counted in ``num_lost``.
+        ``size_px`` (width, height) decodes straight to that size. ``wanted(index, time_s)`` is
+        asked about each frame; where it says no, the frame comes without pixels. In strict reading
+        a frame that cannot be decoded raises VideoError, after all before it were given out; in
+        lenient reading it is left out and counted in ``num_lost``.
         """
         if start < 0 or every < 1:
             raise InputError(f"start is {start}, every is {every}; allowed: from 0, from 1")
@@ -61,7 +69,10 @@ class ContainerVideo:
                 self._count_lost(last, index, decoding)
                 last = index
                 if (index - start) % every == 0:
-                    yield self._frame(index, raw, decoding, size_px)
+                    if wanted is None or wanted(index, self.times_s[index]):
+                        yield self._frame(index, raw, decoding, size_px)
+                    else:
+                        yield self._unseen(index)
             self._count_lost(last, len(self._timeline.pts), decoding)
             self._count_missing()
 
@@ -126,12 +137,12 @@ class ContainerVideo:
         return {**self.__dict__, "_seekable": None}
 
     def _open(self) -> "_Decoding":
-        return _Decoding(self._opener, self._name, self.__dict__.get("_timeline"))
+        return _Decoding(self._opener, self._name, self._limits, self.__dict__.get("_timeline"))
 
     @cached_property
     def _timeline(self) -> Timeline:
         with closing(self._open()) as decoding:
-            return read_timeline(decoding.container, decoding.stream)
+            return read_timeline(decoding.container, decoding.stream, self._name, self._limits)
 
     def _read_info(self) -> VideoInfo:
         """Container facts; the first picture is decoded, for its rotation and to see that it is."""
@@ -141,15 +152,13 @@ class ContainerVideo:
                 raise VideoError("its codec is not known", path=self._name)
             self._time_base = Fraction(stream.time_base)
             size = (stream.width, stream.height)
-            if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
-                message = f"picture size {size} px; allowed: up to {MAX_PIXELS} pixels"
-                raise VideoError(message, path=self._name)
+            self._limits.check_size(size, path=self._name)
             first = next((raw for _, raw in decoding.raw_frames(strict=False)), None)
             if first is None:
                 message = f"no frame can be decoded ({decoding.complaint or 'no pictures'})"
                 raise VideoError(message, path=self._name)
             rate = stream.average_rate or stream.base_rate or Fraction(25)
-            turned = _quarter_turns(first) % 2 == 1
+            turned = quarter_turns(first) % 2 == 1
             duration = decoding.duration_s()
         timeline = self._timeline
         return VideoInfo(
@@ -165,8 +174,12 @@ class ContainerVideo:
         self, index: int, raw: Any, decoding: "_Decoding", size_px: tuple[int, int] | None
     ) -> Frame:
         width_px, height_px = self.info.width_px, self.info.height_px
-        image = to_rgb(raw, size_px or (width_px, height_px), decoding.time_s(raw), self._name)
+        image = decoding.rgb(raw, size_px or (width_px, height_px), decoding.time_s(raw))
         return Frame(index, self.times_s[index], image, width_px, height_px)
+
+    def _unseen(self, index: int) -> Frame:
+        width_px, height_px = self.info.width_px, self.info.height_px
+        return Frame.unseen(index, self.times_s[index], width_px=width_px, height_px=height_px)
 
     def _count_lost(self, last: int, index: int, decoding: "_Decoding") -> None:
         """Between ``last`` and ``index`` frames are missing: an error, or a count."""
@@ -212,9 +225,12 @@ class ContainerVideo:
 class _Decoding:
     """One open file and the pass through it."""
 
-    def __init__(self, opener: Callable[[], Any], name: str, timeline: Timeline | None) -> None:
+    def __init__(
+        self, opener: Callable[[], Any], name: str, limits: Limits, timeline: Timeline | None
+    ) -> None:
         self.name = name
         self.timeline = timeline
+        self.rgb = RgbMaker(name, limits)
         self.complaint = ""
         """what the decoder said of the last packet it could not use"""
         self._opener = opener
@@ -224,7 +240,7 @@ class _Decoding:
 
     def _reopen(self) -> None:
         try:
-            self.container: Any = av.open(self._opener())
+            self.container: Any = open_container(self._opener(), self.rgb.limits)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise VideoError(f"cannot be opened: {words(error)}", path=self.name) from error
         # The best stream, as players choose: not a smaller version of it, nor a cover picture.
@@ -234,7 +250,10 @@ class _Decoding:
             self.container.close()
             raise VideoError(f"has no video, only {kinds}", path=self.name)
         self.stream: Any = best
-        self.stream.thread_type = "AUTO"
+        if self.stream.codec_context is not None:
+            self.stream.thread_type = "AUTO"
+            # The decoder itself refuses to grow beyond this, before it takes the memory.
+            self.stream.codec_context.options = {"max_pixels": str(self.rgb.limits.max_pixels)}
 
     def close(self) -> None:
         """Close the file."""
@@ -341,28 +360,8 @@ def _chain(first: tuple[int, Any], rest: Iterator[tuple[int, Any]]) -> Iterator[
     yield from rest
 
 
-def words(error: Exception) -> str:
-    """What an error of FFmpeg or the system says, in words."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _quarter_turns(raw: Any) -> int:
-    """How often the picture must be turned by 90 degrees, counter-clockwise, to be upright."""
-    return round((raw.rotation or 0) / 90) % 4
-
-
-def to_rgb(raw: Any, size_px: tuple[int, int], time_s: float | None, name: str) -> ByteArray:
-    """The picture as (H, W, 3) RGB, upright, of this width and height."""
-    turns = _quarter_turns(raw)
-    width_px, height_px = size_px if turns % 2 == 0 else size_px[::-1]
-    if raw.width * raw.height > MAX_PIXELS:
-        message = f"picture size {raw.width}x{raw.height}; allowed: up to {MAX_PIXELS} pixels"
-        raise VideoError(message, path=name, time_s=time_s)
-    try:
-        smaller = width_px < raw.width or height_px < raw.height
-        how = Interpolation.BILINEAR if smaller else Interpolation.BICUBIC
-        image = raw.to_ndarray(format="rgb24", width=width_px, height=height_px, interpolation=how)
-    except (av.FFmpegError, ValueError) as error:
-        message = f"the picture cannot be turned into RGB: {words(error)}"
-        raise VideoError(message, path=name, time_s=time_s) from error
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+def open_container(source: Any, limits: Limits) -> Any:
+    """What FFmpeg makes of a path, URL or binary file; patience and sizes are limited."""
+    remote = isinstance(source, str) and "://" in source
+    timeout = (limits.read_s, limits.read_s) if remote else None
+    return av.open(source, options={"max_pixels": str(limits.max_pixels)}, timeout=timeout)

@@ -1,7 +1,8 @@
 """A folder or glob of pictures as a video: frame i is the i-th name in natural order."""
 
 import re
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,9 @@ import numpy as np
 
 from vodkit.errors import InputError, VideoError
 from vodkit.records import Frame, VideoInfo
+from vodkit.video.limits import LIMITS, Limits
 
+_HEADER = 1 << 18  # bytes that are looked at for a picture's size: JPEG may have much before it
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
 
@@ -35,15 +38,26 @@ def pictures_in(folder: Path, pattern: str = "*") -> list[Path]:
 class PictureVideo:
     """Pictures as frames. They have no clock: ``rate`` says how many make a second."""
 
-    def __init__(self, paths: Sequence[Path], name: str, *, rate: Fraction, strict: bool) -> None:
+    is_live = False
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        name: str,
+        *,
+        rate: Fraction,
+        strict: bool,
+        limits: Limits = LIMITS,
+    ) -> None:
         """``paths`` in the order of the frames; the first must be readable, for its size."""
         if not paths:
             allowed = ", ".join(sorted(SUFFIXES))
             raise VideoError(f"no pictures here; allowed: {allowed}", path=name)
         self._paths = tuple(paths)
         self._strict = strict
+        self._limits = limits
         self.num_lost = 0
-        height_px, width_px = _read(self._paths[0]).shape[:2]
+        height_px, width_px = _read(self._paths[0], limits).shape[:2]
         self.info = VideoInfo(
             path=name,
             width_px=width_px,
@@ -59,13 +73,23 @@ class PictureVideo:
         return tuple(float(i / self.info.rate) for i in range(len(self._paths)))
 
     def frames(
-        self, *, start: int = 0, every: int = 1, size_px: tuple[int, int] | None = None
+        self,
+        *,
+        start: int = 0,
+        every: int = 1,
+        size_px: tuple[int, int] | None = None,
+        wanted: Callable[[int, float], bool] | None = None,
     ) -> Iterator[Frame]:
         """Frames ``start``, ``start + every``, ...; see ContainerVideo.frames."""
         if start < 0 or every < 1:
             raise InputError(f"start is {start}, every is {every}; allowed: from 0, from 1")
         self.num_lost = 0
+        width_px, height_px = self.info.width_px, self.info.height_px
         for index in range(start, len(self._paths), every):
+            time_s = float(index / self.info.rate)
+            if wanted is not None and not wanted(index, time_s):
+                yield Frame.unseen(index, time_s, width_px=width_px, height_px=height_px)
+                continue
             try:
                 frame = self.frame_at(index, size_px=size_px)
             except VideoError:
@@ -80,7 +104,7 @@ class PictureVideo:
         if not 0 <= index < len(self._paths):
             message = f"asked for frame {index}; allowed: 0 to {len(self._paths) - 1}"
             raise VideoError(message, path=self.info.path)
-        image = _read(self._paths[index])
+        image = _read(self._paths[index], self._limits)
         height_px, width_px = image.shape[:2]
         if size_px is not None and size_px != (width_px, height_px):
             image = cv2.resize(image, size_px, interpolation=cv2.INTER_AREA)
@@ -114,16 +138,38 @@ class PictureVideo:
         del kind, error, trace
 
 
-def _read(path: Path) -> np.ndarray:
+def _read(path: Path, limits: Limits) -> np.ndarray:
     """(H, W, 3) RGB; grey, alpha and 16-bit pictures are converted, EXIF rotation is applied."""
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise VideoError(f"cannot be read: {error.strerror}", path=path) from error
+    declared_px = declared_size(data[:_HEADER].tobytes())
+    if declared_px is not None:
+        limits.check_size(declared_px, path=path)
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     except cv2.error as error:  # a header that asks for more pixels than OpenCV allows
         raise VideoError(f"cannot be decoded: {error.err}", path=path) from error
     if image is None:
         raise VideoError("is no picture that can be decoded", path=path)
+    limits.check_size((image.shape[1], image.shape[0]), path=path)
     return np.ascontiguousarray(image[:, :, ::-1])
+
+
+def declared_size(header: bytes) -> tuple[int, int] | None:
+    """Width and height that a PNG or JPEG file declares, before anything is decoded.
+
+    None where its first bytes do not tell. Other kinds are left to OpenCV's own limit (2 ** 30).
+    """
+    if header.startswith(b"\x89PNG") and len(header) >= 24:
+        width, height = struct.unpack_from(">II", header, 16)
+        return width, height
+    place = 2 if header.startswith(b"\xff\xd8") else len(header)
+    while place + 9 <= len(header) and header[place] == 0xFF:
+        kind = header[place + 1]
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):  # a start of frame
+            height, width = struct.unpack_from(">HH", header, place + 5)
+            return width, height
+        place += 2 + struct.unpack_from(">H", header, place + 2)[0]
+    return None

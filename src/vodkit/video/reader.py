@@ -13,7 +13,7 @@ camera number, ``rtsp://``, ``http://`` LiveVideo (http with a video file's name
 import glob
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,10 @@ from typing import Any, BinaryIO, Protocol, Self, TypeAlias
 
 from vodkit.errors import VideoError
 from vodkit.records import Frame, VideoInfo
-from vodkit.video.container import ContainerVideo, words
+from vodkit.video.container import ContainerVideo
+from vodkit.video.limits import LIMITS, Limits
 from vodkit.video.pictures import SUFFIXES, PictureVideo, natural_key, pictures_in
+from vodkit.video.rgb import words
 from vodkit.video.stream import LiveSettings, LiveVideo
 
 Source: TypeAlias = str | Path | BinaryIO
@@ -37,11 +39,22 @@ class Video(Protocol):
 
     info: VideoInfo
     num_lost: int
+    is_live: bool
+    """frames come when they come, and waiting makes them old"""
 
     def frames(
-        self, *, start: int = 0, every: int = 1, size_px: tuple[int, int] | None = None
+        self,
+        *,
+        start: int = 0,
+        every: int = 1,
+        size_px: tuple[int, int] | None = None,
+        wanted: Callable[[int, float], bool] | None = None,
     ) -> Iterator[Frame]:
-        """Frames in order; ``size_px`` (width, height) decodes straight to that size."""
+        """Frames in order; ``size_px`` (width, height) decodes straight to that size.
+
+        ``wanted(index, time_s)`` is asked about each frame in order; where it says no, the frame
+        may come without pixels (``Frame.unseen``), which saves making them.
+        """
         ...
 
     def frame_at(self, index: int, *, size_px: tuple[int, int] | None = None) -> Frame:
@@ -82,6 +95,7 @@ def open_video(
     strict: bool = True,
     picture_rate: Fraction = Fraction(25),
     live: LiveSettings | None = None,
+    limits: Limits = LIMITS,
 ) -> Video:
     """Open a source of frames.
 
@@ -91,36 +105,39 @@ def open_video(
             given out); False leaves it out and counts it in ``num_lost``.
         picture_rate: frames a second of pictures, which have no clock of their own.
         live: patience with a camera or stream.
+        limits: sizes and times above which a source is refused.
 
     Raises:
         VideoError: not there, no video in it, or not decodable; the message names the place.
     """
     if not isinstance(source, str | Path):
         name = str(getattr(source, "name", "file object"))
-        return ContainerVideo(partial(_Cursor, source), name, strict=strict)
+        return ContainerVideo(partial(_Cursor, source), name, strict=strict, limits=limits)
     text = str(source)
     scheme = text.partition("://")[0].lower() if "://" in text else ""
     if text.isdigit() or (scheme in LIVE_SCHEMES and not _FILE_URL.search(text.partition("?")[0])):
-        return LiveVideo(text, live)
+        return LiveVideo(text, live, limits=limits)
     if scheme in LIVE_SCHEMES or (scheme == "file"):
-        return ContainerVideo(partial(str, text), text, strict=strict)
+        return ContainerVideo(partial(str, text), text, strict=strict, limits=limits)
     if scheme:
-        return ContainerVideo(_remote(text), text, strict=strict)
-    return _open_path(Path(text), strict=strict, picture_rate=picture_rate)
+        return ContainerVideo(_remote(text), text, strict=strict, limits=limits)
+    return _open_path(Path(text), strict=strict, picture_rate=picture_rate, limits=limits)
 
 
-def _open_path(path: Path, *, strict: bool, picture_rate: Fraction) -> Video:
+def _open_path(path: Path, *, strict: bool, picture_rate: Fraction, limits: Limits) -> Video:
     if path.is_dir():
-        return PictureVideo(pictures_in(path), str(path), rate=picture_rate, strict=strict)
+        return PictureVideo(
+            pictures_in(path), str(path), rate=picture_rate, strict=strict, limits=limits
+        )
     if path.is_file():
         if path.suffix.lower() in SUFFIXES:
-            return PictureVideo([path], str(path), rate=picture_rate, strict=strict)
-        return ContainerVideo(partial(str, path), str(path), strict=strict)
+            return PictureVideo([path], str(path), rate=picture_rate, strict=strict, limits=limits)
+        return ContainerVideo(partial(str, path), str(path), strict=strict, limits=limits)
     if set("*?[") & set(str(path)):
         found = [Path(name) for name in glob.glob(str(path))]  # noqa: PTH207 - absolute patterns
         found = [one for one in found if one.suffix.lower() in SUFFIXES]
         found.sort(key=lambda one: natural_key(str(one)))
-        return PictureVideo(found, str(path), rate=picture_rate, strict=strict)
+        return PictureVideo(found, str(path), rate=picture_rate, strict=strict, limits=limits)
     raise VideoError("no such file or folder", path=path)
 
 

@@ -10,7 +10,7 @@ import platform
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
@@ -20,7 +20,8 @@ import av
 
 from vodkit.errors import SettingsError, VideoError
 from vodkit.records import Frame, VideoInfo
-from vodkit.video.container import to_rgb, words
+from vodkit.video.limits import LIMITS, Limits
+from vodkit.video.rgb import RgbMaker, words
 
 _CAMERAS = {"Linux": "v4l2", "Darwin": "avfoundation", "Windows": "dshow"}
 
@@ -53,12 +54,16 @@ class LiveSettings:
 class LiveVideo:
     """A live source. ``frames`` can be taken once; there is no way back in time."""
 
+    is_live = True
     num_lost = 0
     """damage cannot be told from silence in a stream: see num_dropped and num_reconnects"""
 
-    def __init__(self, source: str, settings: LiveSettings | None = None) -> None:
+    def __init__(
+        self, source: str, settings: LiveSettings | None = None, *, limits: Limits = LIMITS
+    ) -> None:
         """Connect; VideoError when that fails the first time."""
         self._source = source
+        self._limits = limits
         self._settings = settings or LiveSettings()
         self._waiting: deque[Frame] = deque()
         self._changed = threading.Condition()
@@ -79,15 +84,25 @@ class LiveVideo:
         )
 
     def frames(
-        self, *, start: int = 0, every: int = 1, size_px: tuple[int, int] | None = None
+        self,
+        *,
+        start: int = 0,
+        every: int = 1,
+        size_px: tuple[int, int] | None = None,
+        wanted: Callable[[int, float], bool] | None = None,
     ) -> Iterator[Frame]:
-        """Frames as they come. Indices count all frames received, so drops show as gaps."""
+        """Frames as they come, always with pixels (``wanted`` is asked all the same).
+
+        Indices count all frames received, so drops show as gaps.
+        """
         if self._thread is not None:
             raise VideoError("a live source gives its frames once", path=self._source)
         self._thread = threading.Thread(target=self._read, args=(size_px,), daemon=True)
         self._thread.start()
         while (frame := self._take()) is not None:
             if frame.index >= start and (frame.index - start) % every == 0:
+                if wanted is not None:
+                    wanted(frame.index, frame.time_s)
                 yield frame
 
     def _take(self) -> Frame | None:
@@ -146,12 +161,13 @@ class LiveVideo:
             self._container = self._connect()
             self.num_reconnects += 1
         stream = self._container.streams.video[0]
+        to_rgb = RgbMaker(self._source, self._limits)
         for raw in self._container.decode(stream):
             if self._stopped:
                 return
             pts_s = None if raw.pts is None else float(raw.pts * stream.time_base)
             time_s = clock.time_s(pts_s)
-            image = to_rgb(raw, size_px or (raw.width, raw.height), time_s, self._source)
+            image = to_rgb(raw, size_px, time_s)
             yield Frame(self.num_received, time_s, image, raw.width, raw.height)
             self.num_received += 1
 
@@ -176,12 +192,16 @@ class LiveVideo:
                 container = _open_camera(int(self._source), timeout)
             else:
                 options = {"rtsp_transport": "tcp"} if self._source.startswith("rtsp") else {}
+                options["max_pixels"] = str(self._limits.max_pixels)
                 container = av.open(self._source, options=options, timeout=timeout)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise VideoError(f"cannot connect: {words(error)}", path=self._source) from error
         if not container.streams.video:
             container.close()
             raise VideoError("has no video", path=self._source)
+        stream = container.streams.video[0]
+        self._limits.check_size((stream.width, stream.height), path=self._source)
+        stream.codec_context.options = {"max_pixels": str(self._limits.max_pixels)}
         return container
 
     def frame_at(self, index: int, *, size_px: tuple[int, int] | None = None) -> Frame:

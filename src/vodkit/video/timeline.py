@@ -8,9 +8,15 @@ sequential and random reading agree by construction.
 from bisect import bisect_right
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 import av
+
+from vodkit.errors import VideoError
+from vodkit.video.limits import Limits
+
+_LOOK_AT_CLOCK = 64  # packets
 
 
 @dataclass(frozen=True)
@@ -33,16 +39,23 @@ class Timeline:
         return self.keyframes[position - 1] if position else None
 
 
-def read_timeline(container: Any, stream: Any) -> Timeline:
-    """Demultiplex the whole file (no decoding) and note every frame's times."""
+def read_timeline(container: Any, stream: Any, name: str, limits: Limits) -> Timeline:
+    """Demultiplex the whole file (no decoding) and note every frame's times.
+
+    VideoError for a file that does not end within the limits.
+    """
     packets: list[tuple[int | None, int | None, bool]] = []
+    ends_at = monotonic() + limits.open_s
     # A file that was cut off may end in an error: what was read so far is what there is.
     with suppress(av.FFmpegError):
-        packets.extend(
-            (packet.pts, packet.dts, packet.is_keyframe)
-            for packet in container.demux(stream)
-            if packet.size > 0 and not packet.is_discard
-        )
+        for packet in container.demux(stream):
+            if packet.size > 0 and not packet.is_discard:
+                packets.append((packet.pts, packet.dts, packet.is_keyframe))
+            if len(packets) > limits.max_frames:
+                raise VideoError(f"has more than {limits.max_frames} frames", path=name)
+            if len(packets) % _LOOK_AT_CLOCK == 0 and monotonic() > ends_at:
+                message = f"did not end in {limits.open_s:g} s of reading ({len(packets)} frames)"
+                raise VideoError(f"{message}; is it endless?", path=name)
     timeline = _timeline(packets, container.format.name)
     return replace(timeline, num_missing=_num_missing(stream, timeline))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from vodkit.arrays import ByteArray
 from vodkit.errors import InputError, OutputError
-from vodkit.video.container import words
+from vodkit.video.rgb import words
 
 _TICKS = 90_000  # of the video's clock, a second: divides 24, 25, 30 and 30000/1001 evenly enough
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from vodkit.errors import InputError, VideoError
-from vodkit.video import container
+from vodkit.video.limits import Limits
 from vodkit.video.reader import open_video
 
 
@@ -211,10 +211,10 @@ def test_senseless_steps_are_errors(grey_video, tmp_path) -> None:
                     next(video.frames(**words))
 
 
-def test_a_picture_above_the_limit_is_refused_before_it_is_decoded(grey_video, monkeypatch) -> None:
-    monkeypatch.setattr(container, "MAX_PIXELS", 1000)
+def test_a_picture_above_the_limit_is_refused_before_it_is_decoded(grey_video) -> None:
+    limits = Limits(max_pixels=1000)
     with pytest.raises(VideoError, match=r"\(48, 32\) px; allowed: up to 1000 pixels"):
-        open_video(grey_video)
+        open_video(grey_video, limits=limits)
 
 
 def test_a_truncated_file_gives_what_is_there_then_an_error_with_the_time(

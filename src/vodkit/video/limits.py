@@ -1,0 +1,43 @@
+"""What a source may cost: a few bytes of a hostile file can ask for terabytes, or never end."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from vodkit.errors import SettingsError, VideoError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Sizes and times above which a source is refused, with VideoError."""
+
+    max_pixels: int = 8192 * 8192
+    """of a picture; a larger one is refused before it is decoded"""
+    max_side_px: int = 32768
+    """of a picture's width and height: no decoder's tables for a line of a million pixels"""
+    max_frames: int = 20_000_000
+    """of a file; nine days at 25 a second. Live sources are endless by nature"""
+    open_s: float = 600.0
+    """a file whose times are not all read by then is refused: an endless stream, or a dead disk"""
+    read_s: float = 30.0
+    """a file on the network that gives no data for so long is broken"""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            if not value > 0:
+                raise SettingsError(f"{spec.name} is {value}; allowed: above 0")
+
+    def check_size(
+        self, size_px: tuple[int, int], *, path: str | Path, time_s: float | None = None
+    ) -> None:
+        """Raise VideoError for a picture (width, height) that is empty or too large."""
+        if min(size_px) < 1 or size_px[0] * size_px[1] > self.max_pixels:
+            message = f"picture size {size_px} px; allowed: up to {self.max_pixels} pixels"
+            raise VideoError(message, path=path, time_s=time_s)
+        if max(size_px) > self.max_side_px:
+            message = f"picture size {size_px} px; allowed: up to {self.max_side_px} a side"
+            raise VideoError(message, path=path, time_s=time_s)
+
+
+LIMITS = Limits()
