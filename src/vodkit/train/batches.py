@@ -47,6 +47,13 @@ class Batch:
         targets = [self.targets[row] for row in chosen]
         return Batch(self.images[chosen], targets, [self.indices[row] for row in chosen], features)
 
+    def pieces(self, count: int) -> list["Batch"]:
+        """The batch in so many parts of nearly equal size, or as many as it has samples."""
+        if count == 1:
+            return [self]
+        rows = np.array_split(np.arange(len(self.indices)), min(count, len(self.indices)))
+        return [self.rows(part.tolist()) for part in rows]
+
 
 def from_examples(examples: Sequence[Example], device: torch.device) -> Batch:
     """Examples of one size on the device."""

@@ -34,6 +34,7 @@ from vodkit.train import freeze, resume
 from vodkit.train.batches import Batch, Share, cached_batches, pixel_batches
 from vodkit.train.ema import Ema, fitting_decay
 from vodkit.train.log import Meter, as_csv, flat
+from vodkit.train.memory import is_out_of_memory
 from vodkit.train.norms import learning_norms, measure_norms, plain_batches
 from vodkit.train.optim import lr_factor, make_optimizer, set_rates
 from vodkit.train.replay import replaying
@@ -193,7 +194,7 @@ class _Run:
                 stage_lr_ratio=settings.stage_lr_ratio,
             )
         )
-        self.epoch = self.batch = 0
+        self.epoch = self.batch = self.halvings = 0
         self.meter = Meter()
         self.depth = -1
         self.best: CocoScores | None = None
@@ -301,29 +302,47 @@ class _Run:
             final_ratio=settings.final_lr_ratio,
         )
         rate = set_rates(self.optimizer, factor)
-        self.optimizer.zero_grad()
-        shown: dict[str, float] = {}
-        for number, part in enumerate(parts, start=1):
-            # Processes exchange gradients once a step, with the last part.
-            with self.fabric.no_backward_sync(self.wrapped, enabled=number < len(parts)):
-                for name, value in self._backward(part, len(parts)).items():
-                    shown[name] = shown.get(name, 0.0) + value / len(parts)
+        shown = self._gradients(parts)
         if settings.clip_norm:
             self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=settings.clip_norm)
         self.optimizer.step()
         self.ema.update(self.module)
         return shown, rate
 
-    def _backward(self, part: Batch, num_parts: int) -> dict[str, float]:
+    def _gradients(self, parts: list[Batch]) -> dict[str, float]:
+        """Gradients of all parts, halved until they fit into memory; the mean losses."""
+        while True:
+            smaller = [piece for part in parts for piece in part.pieces(2**self.halvings)]
+            self.optimizer.zero_grad()
+            try:
+                return self._all_parts(smaller)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                most = max(len(part.indices) for part in smaller)
+                if most == 1 or self.fabric.world_size > 1:  # the others would not know
+                    raise InputError(self._too_large(smaller[0])) from error
+            self.halvings += 1
+
+    def _all_parts(self, parts: list[Batch]) -> dict[str, float]:
+        """Gradients of parts one after the other; the mean losses."""
+        whole = sum(len(part.indices) for part in parts)
+        shown: dict[str, float] = {}
+        for number, part in enumerate(parts, start=1):
+            share = len(part.indices) / whole
+            # Processes exchange gradients once a step, with the last part.
+            with self.fabric.no_backward_sync(self.wrapped, enabled=number < len(parts)):
+                for name, value in self._backward(part, share).items():
+                    shown[name] = shown.get(name, 0.0) + value * share
+        return shown
+
+    def _backward(self, part: Batch, share: float) -> dict[str, float]:
         cuts = () if self.material.cached is None else self.material.cached.cuts
-        try:
-            losses = self.wrapped(lambda: part, cuts)
-            total = torch.stack(list(losses.values())).sum()
-            if not bool(torch.isfinite(total)):
-                raise InputError(self._culprit(part, cuts, float(total.detach())))
-            self.fabric.backward(total / num_parts)
-        except torch.OutOfMemoryError as error:
-            raise InputError(self._too_large(part)) from error
+        losses = self.wrapped(lambda: part, cuts)
+        total = torch.stack(list(losses.values())).sum()
+        if not bool(torch.isfinite(total)):
+            raise InputError(self._culprit(part, cuts, float(total.detach())))
+        self.fabric.backward(total * share)
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def _too_large(self, part: Batch) -> str:
@@ -381,7 +400,8 @@ class _Run:
 
     def _log(self, row: dict[str, float]) -> None:
         """A line for the epoch, and the file of all of them."""
-        self.rows.append({"epoch": self.epoch, **row})
+        halved = {"halvings": float(self.halvings)} if self.halvings else {}
+        self.rows.append({"epoch": self.epoch, **row, **halved})
         losses = {key: value for key, value in row.items() if key not in {"ap", "ap50", "wait"}}
         self._tell("epoch", losses, wait=row["wait"])
         if self.fabric.is_global_zero:
@@ -426,6 +446,7 @@ class _Run:
             "random": torch.get_rng_state(),
             "threads": torch.get_num_threads(),  # another number of them sums in another order
             "at": {"epoch": self.epoch, "batch": self.batch, "worse": self.worse},
+            "halvings": self.halvings,
             "meter": self.meter.so_far,
             "best": None if self.best is None else asdict(self.best),
             "rows": self.rows,
@@ -447,6 +468,7 @@ class _Run:
         self.meter = Meter(**state["meter"])
         self.epoch, self.batch = state["at"]["epoch"], state["at"]["batch"]
         self.worse, self.rows = state["at"]["worse"], state["rows"]
+        self.halvings = state["halvings"]
         self.best = None if state["best"] is None else CocoScores(**state["best"])
 
 
@@ -494,6 +516,7 @@ def _describe(settings: TrainSettings, material: Material) -> None:
         "model": material.card.source,
         "licence": material.card.licence,
         "classes": list(material.card.classes),
+        "classes_begun_afresh": list(material.fresh_classes),
         "data": material.about,
         "training_frames": len(frames),
         "cached_features": material.why_not_cached or "yes",

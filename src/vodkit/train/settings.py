@@ -49,7 +49,8 @@ class TrainSettings:
     batch_size: int = 8
     """pictures a step, over all processes"""
     accumulate: int = 1
-    """parts that a step's pictures are worked on one after the other, to save memory"""
+    """parts that a step's pictures are worked on one after the other, to save memory; where it
+    does not suffice, parts are halved until it does"""
     optimizer: str = "adamw"
     lr: float = 2e-3
     """of neck and head, at its highest"""

@@ -11,7 +11,7 @@ from torch import nn
 from vodkit.data.loader import FrameDataset, TrainingViews
 from vodkit.data.sampling import labelled_keys
 from vodkit.detect.base import ModelCard
-from vodkit.detect.models import build_network
+from vodkit.detect.models import build_network, find_card
 from vodkit.detect.preprocess import input_px, resized_px
 from vodkit.errors import InputError, VideoError
 from vodkit.formats.table import read_dataset
@@ -42,6 +42,8 @@ class Material:
     """of the data, for comparison when resuming"""
     left_out: tuple[str, ...]
     """videos that could not be read"""
+    fresh_classes: tuple[str, ...]
+    """that the model did not know"""
 
     def delete_caches(self) -> None:
         """Free the disk space of stored features."""
@@ -87,7 +89,13 @@ def prepare(
         why_not_cached=why_not,
         about=about,
         left_out=left_out,
+        fresh_classes=_fresh(settings, card.classes),
     )
+
+
+def _fresh(settings: TrainSettings, classes: tuple[str, ...]) -> tuple[str, ...]:
+    known = () if settings.weights == "random" else find_card(settings.model)[0].classes
+    return tuple(name for name in classes if name not in known)
 
 
 def _folder(data: Path) -> Path:

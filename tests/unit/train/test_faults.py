@@ -1,0 +1,143 @@
+"""A training that runs out of something, or is given something odd, says what it is."""
+
+import csv
+import json
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from vodkit.detect.checkpoint import load_checkpoint
+from vodkit.errors import InputError, OutputError
+from vodkit.formats.table import read_dataset, write_dataset
+from vodkit.train.loop import Losses, train
+from vodkit.train.settings import TrainSettings
+
+TINY: dict[str, Any] = {
+    "model": "yolox_nano",
+    "weights": "random",
+    "width_px": 32,
+    "height_px": 32,
+    "epochs": 1,
+    "batch_size": 8,
+    "still_iou": 2.0,
+    "val_split": "",
+    "device": "cpu",
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def tiny(data: Path, out: Path, **other: Any) -> TrainSettings:
+    return TrainSettings(data=str(data), out=str(out), **{**TINY, **other})
+
+
+def memory_for(monkeypatch: pytest.MonkeyPatch, most: int, error: type[RuntimeError]) -> None:
+    """The network takes so many pictures at once, and no more."""
+    real = Losses.forward
+
+    def limited(self: Losses, given: Any, cuts: Any) -> Any:
+        if len(given().indices) > most:
+            raise error("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+        return real(self, given, cuts)
+
+    monkeypatch.setattr(Losses, "forward", limited)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
+def test_parts_are_halved_until_they_fit(
+    square_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[RuntimeError],
+) -> None:
+    """And the training ends as one that was told to accumulate, bit for bit."""
+    told = train(tiny(square_data, tmp_path / "told", accumulate=4, fixed_norms=True))
+    memory_for(monkeypatch, 2, error)
+    found = train(tiny(square_data, tmp_path / "found", fixed_norms=True))
+    one, two = load_checkpoint(told.checkpoint)[0], load_checkpoint(found.checkpoint)[0]
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    with (tmp_path / "found" / "log.csv").open(encoding="utf-8") as file:
+        assert [row["halvings"] for row in csv.DictReader(file)] == ["2"]
+
+
+def test_memory_for_not_even_one_picture_says_which_settings_to_lower(
+    square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory_for(monkeypatch, 0, torch.OutOfMemoryError)
+    allowed = r"out of memory with 1 pictures of 32x32 px at once; .*lower batch_size, width_px"
+    with pytest.raises(InputError, match=allowed):
+        train(tiny(square_data, tmp_path / "run"))
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(
+    square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_self: Losses, _given: Any, _cuts: Any) -> Any:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(Losses, "forward", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        train(tiny(square_data, tmp_path / "run"))
+
+
+@contextmanager
+def files_of_at_most(num_bytes: int) -> Iterator[None]:
+    """As on a disk that is full: nothing can be written beyond."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def test_no_room_for_features_is_told_before_training(square_data: Path, tmp_path: Path) -> None:
+    with (
+        files_of_at_most(10_000),
+        pytest.raises(OutputError, match=r"MiB for features: .*; lower cache_gib"),
+    ):
+        train(tiny(square_data, tmp_path / "run"))
+    assert not list((tmp_path / "run").rglob("*.f16"))
+
+
+def test_no_room_for_weights_leaves_no_half_of_them(square_data: Path, tmp_path: Path) -> None:
+    with files_of_at_most(100_000), pytest.raises(OutputError, match=r"safetensors"):
+        train(tiny(square_data, tmp_path / "run", cache="off"))
+    assert not list((tmp_path / "run").glob("*.safetensors*"))
+
+
+def test_a_split_without_labels_is_refused(square_data: Path, tmp_path: Path) -> None:
+    dataset = read_dataset(square_data)
+    bare = [replace(v, tracks=None) if v.split == "val" else v for v in dataset.videos]
+    write_dataset(replace(dataset, videos=tuple(bare)), tmp_path / "bare.json")
+    wanted = tiny(tmp_path / "bare.json", tmp_path, root=str(square_data.parent), val_split="val")
+    with pytest.raises(InputError, match="no labelled frames in 1 videos"):
+        train(wanted)
+
+
+@pytest.mark.slow
+def test_classes_that_the_model_does_not_know_are_counted(
+    square_data: Path, tmp_path: Path
+) -> None:
+    train(tiny(square_data, tmp_path / "run", model="vodkit-street", weights="default"))
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["classes_begun_afresh"] == ["square"]
+    again = str(tmp_path / "run" / "last.safetensors")
+    train(tiny(square_data, tmp_path / "again", model=again, weights="default"))
+    manifest = json.loads((tmp_path / "again" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["classes_begun_afresh"] == []
