@@ -1,5 +1,7 @@
 """Suppression against torchvision's, and nothing lost on the way."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.ops import batched_nms
 
-from vodkit.detect import decode
+from vodkit.boxes import iou
+from vodkit.detect import decode, postprocess
+from vodkit.detect.base import ModelCard, Output, Preprocessing
+from vodkit.detect.detector import GraphDetector
 from vodkit.detect.postprocess import Candidates, finish, suppress
 from vodkit.detect.preprocess import Placement
 from vodkit.errors import WeightsError
+from vodkit.records import Frame
 
 
 def some_boxes(seed: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -81,3 +87,52 @@ def test_outputs_of_another_shape_are_refused(name: str) -> None:
 def test_yolox_of_another_input_size_is_refused() -> None:
     with pytest.raises(WeightsError, match="84"):
         decode.yolox((np.zeros((10, 6)),), 0.1, (64, 64))
+
+
+@pytest.mark.parametrize("crowd", ["apart", "heaped", "random"])
+def test_twenty_thousand_candidates_cost_a_bounded_number_of_overlaps(
+    crowd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, most = 20_000, 300
+    boxes, scores, labels = some_boxes(7, count)
+    if crowd == "apart":
+        boxes = np.arange(count)[:, None] * 10 + np.array([[0.0, 0, 5, 5]])
+    if crowd == "heaped":
+        boxes = np.tile([[0.0, 0, 50, 50]], (count, 1))
+    pairs = []
+
+    def counted(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        pairs.append(len(a) * len(b))
+        return iou(a, b)
+
+    monkeypatch.setattr(postprocess, "iou", counted)
+    kept = suppress(boxes, scores, labels, nms_iou=0.5, most=most)
+    assert sum(pairs) <= count * (most + postprocess._BLOCK)
+    assert max(pairs) <= postprocess._BLOCK * (most + postprocess._BLOCK)
+    tensors = (torch.from_numpy(x) for x in (boxes.astype(np.float32), scores, labels))
+    np.testing.assert_array_equal(kept, batched_nms(*tensors, 0.5).numpy()[:most])
+
+
+def test_what_the_limit_cuts_is_counted() -> None:
+    rows = np.array([[i * 10.0, 0, i * 10 + 8, 8, 0.9 - i / 10, 0] for i in range(4)], np.float32)
+
+    class Says:
+        name = "says"
+
+        def run(self, pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray, ...]]:
+            return [(rows,) for _ in pictures]
+
+    card = ModelCard(
+        name="m", family="graph", classes=("a",), licence="MIT", source="",
+        preprocessing=Preprocessing(width_px=64, height_px=64),
+        output=Output(decoding="scored_boxes"),
+    )  # fmt: skip
+    frame = Frame(0, 0.0, np.zeros((64, 64, 3), np.uint8))
+    for most, cut in ((3, 2), (4, 0), (None, 0)):
+        detector = GraphDetector(
+            card, Says(), score_threshold=0.1, max_detections=most, classes=None
+        )
+        found = detector.detect([frame, frame])
+        assert len(found[0]) == min(most or 4, 4)
+        assert detector.num_cut_frames == cut
+        np.testing.assert_allclose(found[0].scores, rows[: len(found[0]), 4])
