@@ -65,7 +65,7 @@ def test_killed_runs_end_with_the_same_bytes(tmp_path: Path) -> None:
 def test_ctrl_c_is_one_line_and_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "out" / CLIP_B.stem
     process = subprocess.Popen(command(tmp_path / "out"), stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and size(folder / DETECTIONS) < 9000:
+    while process.poll() is None and size(folder / DETECTIONS) < 600:
         os.sched_yield()
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
