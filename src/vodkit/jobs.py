@@ -241,7 +241,7 @@ def _steps(
         else:
             if looks is not None:
                 _pass_over(looks, out)
-            flow = look(video, detector, wanted.flow, after=out.last_frame)
+            flow = iter(look(video, detector, wanted.flow, after=out.last_frame))
         files.callback(_end, flow)
         for num_done, (frame, found) in enumerate(flow, 1):
             if frame.index > out.last_frame:
