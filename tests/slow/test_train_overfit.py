@@ -171,9 +171,16 @@ def test_a_killed_run_ends_bit_equal(clip: Path, tmp_path: Path) -> None:
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_two_processes_equal_one_that_works_in_two_parts(clip: Path, tmp_path: Path) -> None:
-    """DDP averages the gradients of its parts as accumulation does; equal but for rounding."""
-    alone = {"data": str(clip), "out": str(tmp_path / "alone"), **SMALL, "accumulate": 2}
+@pytest.mark.parametrize("fixed_norms", [True, False])
+def test_two_processes_equal_one_that_works_in_two_parts(
+    clip: Path, tmp_path: Path, *, fixed_norms: bool
+) -> None:
+    """DDP averages the gradients of its parts as accumulation does; equal but for rounding.
+
+    So do the norms: each part has statistics of its own, and those that are kept are measured.
+    """
+    words = {**SMALL, "accumulate": 2, "fixed_norms": fixed_norms}
+    alone = {"data": str(clip), "out": str(tmp_path / "alone"), **words}
     assert finished(start(alone, "new"))
     shared = {**alone, "out": str(tmp_path / "shared"), "accumulate": 1}
     launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517")
