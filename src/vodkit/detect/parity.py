@@ -19,6 +19,7 @@ TOLERANCE_PX = 0.05
 """of a corner in the network's input, between runtimes that claim the same numbers"""
 TOLERANCE_SCORE = 1e-3
 _NEVER = 1e6
+_LOST = 10  # so many tolerances away, a candidate is another one
 _BEST = 200  # where order differs, so many of the best candidates are looked for in the other
 
 
@@ -32,9 +33,10 @@ class Differences:
     max_box_px: float
     max_score: float
 
-    def within(self, *, px: float, score: float) -> bool:
-        """Whether all boxes are in both, and no further apart than this."""
-        return self.num_unpaired == 0 and self.max_box_px <= px and self.max_score <= score
+    def within(self, *, px: float, score: float, unpaired: float = 0.0) -> bool:
+        """Whether all boxes but a share of ``unpaired`` are in both, no further apart than this."""
+        most = unpaired * (self.num_boxes + self.num_unpaired)
+        return self.num_unpaired <= most and self.max_box_px <= px and self.max_score <= score
 
 
 class Finds(Protocol):
@@ -121,7 +123,7 @@ def _sought(a: Candidates, b: Candidates) -> Differences:
         off_score = np.abs(b.scores[same] - a.scores[row])
         apart = np.maximum(off_px / TOLERANCE_PX, off_score / TOLERANCE_SCORE)
         nearest = int(apart.argmin()) if len(apart) else -1
-        if nearest < 0 or apart[nearest] > 100:
+        if nearest < 0 or apart[nearest] > _LOST:
             unpaired += 1
             continue
         box_px.append(float(off_px[nearest]))
