@@ -50,8 +50,8 @@ class VodkitSettings:
     """weight of the likeness of embeddings, where they are given"""
     min_likeness: float = 0.7
     """what was away (life.away_s) comes back only above this cosine"""
-    duplicate_iou: float = 0.7
-    """no track begins where a seen one covers the detection this much"""
+    duplicate_iou: float = 0.5
+    """no track begins with a detection that overlaps one that is told already by more than this"""
     reupdate: bool = False
     """walk a returning track's filter again along a straight line (OC-SORT)"""
     camera_motion: bool = True
@@ -161,15 +161,18 @@ class VodkitTracker:
 
     def _fresh(self, found: Found, cols: IntArray) -> IntArray:
         """Detections that begin a track: sure, and not a second box around one that is seen."""
-        book = self.book
+        book, limit = self.book, self.settings.duplicate_iou
         cols = cols[found.scores[cols] >= self.settings.new]
-        seen = book.missed == 0
-        if len(cols) == 0 or not seen.any():
+        if len(cols) == 0:
             return cols
-        same = found.labels[cols][:, None] == book.labels[seen]
-        overlap = iou(found.boxes_xyxy[cols], book.seen_xyxy[seen])
-        double = (same * overlap).max(axis=1) > self.settings.duplicate_iou
-        return cols[~double]
+        seen = book.missed == 0
+        boxes, labels = found.boxes_xyxy[cols], found.labels[cols]
+        told = np.concatenate([book.seen_xyxy[seen], boxes])
+        same = labels[:, None] == np.concatenate([book.labels[seen], labels])
+        double = same & (iou(boxes, told) > limit)
+        others = double.shape[1] - len(cols)
+        first = np.tril(double[:, others:], -1)  # the better one of two new ones stays
+        return cols[~(double[:, :others].any(axis=1) | first.any(axis=1))]
 
     def _plausible(self) -> BoolArray:
         """Predictions reach no further into the future than observations into the past."""

@@ -178,6 +178,24 @@ def test_class_is_voted_and_flips_do_not_break_a_track():
     assert set(seen) == {(1, 0, 1)}
 
 
+@pytest.mark.parametrize("first_double", [0, 5])
+def test_a_second_box_around_one_object_is_no_second_object(first_double):
+    tracker, ids = make_tracker("vodkit"), set()
+    for i in range(20):
+        boxes = [[100 + 4 * i, 100, 140 + 4 * i, 200], [100 + 4 * i, 100, 140 + 4 * i, 162]]
+        found = Detections(boxes, [0.9, 0.8], [0, 0])
+        ids |= set(tracker.step(frame_at(i), found[:1] if i < first_double else found).ids.tolist())
+    assert ids == {1}
+
+
+def test_a_person_who_stands_half_behind_another_is_a_second_object():
+    tracker, ids = make_tracker("vodkit"), set()
+    for i in range(20):
+        boxes = [[100 + 4 * i, 100, 140 + 4 * i, 200], [115 + 4 * i, 96, 155 + 4 * i, 194]]
+        ids |= set(tracker.step(frame_at(i), Detections(boxes, [0.9, 0.8], [0, 0])).ids.tolist())
+    assert ids == {1, 2}
+
+
 def test_backfill_keeps_first_detections_and_drops_what_was_never_confirmed():
     ghost = [[400, 100, 440, 200]]
     steps = []
