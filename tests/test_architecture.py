@@ -18,6 +18,7 @@ FLOORS = {
     "outputs": 3,
     "jobs": 3,
     "bench": 3,
+    "latency": 3,
     "sparse": 3,
     "recording": 3,
     "demo": 4,

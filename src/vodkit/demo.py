@@ -107,7 +107,7 @@ def run_demo(
         dataset,
         samples.LABELS.parent,
         subjects,
-        comparison=comparison,
+        comparisons=[comparison],
         notes=(ONE_SCENE,),
         settings=PageSettings(title="Clip B before and after fine-tuning on clip A"),
     )

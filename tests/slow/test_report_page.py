@@ -11,10 +11,12 @@ import pytest
 from vodkit.errors import InputError
 from vodkit.formats.table import read_dataset
 from vodkit.metrics.bootstrap import BootstrapSettings
-from vodkit.metrics.compare import compare, from_evaluation
+from vodkit.metrics.compare import compare, compare_all, from_evaluation
 from vodkit.metrics.evaluation import EvalSettings, evaluate
 from vodkit.records import Dataset, TrackTable
+from vodkit.report.compare_page import write_compare_page
 from vodkit.report.dataset_page import write_dataset_page
+from vodkit.report.every_number import PARTS, every_number
 from vodkit.report.page import PageSettings, write_report
 from vodkit.report.sections import Subject
 from vodkit.samples import samples
@@ -84,7 +86,7 @@ def test_two_runs_side_by_side(clip_b: Dataset, tmp_path: Path) -> None:
     runs = [from_evaluation(one.evaluation, one.title) for one in both]
     path = tmp_path / "report.html"
     write_report(
-        path, clip_b, ROOT, both, comparison=compare(*runs), notes=["<script>alert(1)</script>"]
+        path, clip_b, ROOT, both, comparisons=[compare(*runs)], notes=["<script>alert(1)</script>"]
     )
     text, parser = read_page(path)
     assert "<script>alert" not in text
@@ -99,6 +101,30 @@ def test_two_runs_side_by_side(clip_b: Dataset, tmp_path: Path) -> None:
     assert all(re.search(r"plaza_b\.mp4#t=\d+\.\d\d$", link) for link in links)
     assert not re.search(r"""(?:src|href|url)\s*[=(]\s*["']?(?:https?:)?//""", text)
     assert len(text) < 2_000_000
+
+
+def test_three_runs_on_the_page_of_compare(clip_b: Dataset, tmp_path: Path) -> None:
+    """From ``metrics.json`` alone: each run has its column and its difference to the first."""
+    runs = []
+    for name, px in (("rough", 6), ("fair", 3), ("<fine>", 1)):
+        one = subject(clip_b, name, px=px, kept=1.0)
+        runs.append(from_evaluation(one.evaluation, name))
+    path = tmp_path / "compare.html"
+    write_compare_page(path, runs, compare_all(runs))
+    text, _ = read_page(path)
+    assert text.count("<strong>rough against") == 2
+    assert "&lt;fine&gt; is better on" in text
+    assert "plaza_b.mp4" in text.split("<h2>By video</h2>")[1]
+
+
+def test_every_number_stands_on_the_page(clip_b: Dataset) -> None:
+    one = subject(clip_b, "one", px=1, kept=1.0)
+    table = every_number([one])
+    values = dict(table.rows)
+    overall = one.evaluation.detection.coco.overall
+    assert values["detection.coco.overall.ap"] == f"{overall.ap:.4f}"
+    assert values["streaming"] == "-"
+    assert {path.split(".")[0] for path in values} == set(PARTS)
 
 
 @pytest.mark.timeout(300)

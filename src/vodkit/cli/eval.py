@@ -1,7 +1,9 @@
 """``vodkit eval``: predictions against labels, every number with its uncertainty."""
 
 import json
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ import typer
 from vodkit.cli import options
 
 if TYPE_CHECKING:
+    from vodkit.jobs import JobSettings
     from vodkit.metrics.evaluation import Evaluation
     from vodkit.records import Dataset, TrackTable
 
@@ -23,6 +26,10 @@ def evaluate(
     class_map: list[str] = typer.Option([], "--class-map", help="theirs=ours (repeatable)."),
     model: str = typer.Option("", "--model", "-m", help="Run this model first (instead of files)."),
     tracker: str = typer.Option("vodkit", "--tracker", "-t", help="With --model; or none."),
+    latency_s: float = typer.Option(
+        None, "--latency-s", help="Seconds a frame takes, for streaming AP; --model measures it."
+    ),
+    audit: bool = typer.Option(False, "--audit", help="Look for leaks first; reads every video."),
     settings: list[str] = typer.Option([], "--set", help="A setting, e.g. min_score=0.3."),
     out: Path = typer.Option(Path("runs/eval"), "--out", "-o", help="Folder of the results."),
     report: bool = typer.Option(True, "--report/--no-report", help="Write report.html, too."),
@@ -51,8 +58,21 @@ def evaluate(
     renamed = parse_class_map(class_map)
     given = read_predictions(predictions, dataset, format=prediction_format, class_map=renamed)
     about = {**given.about, "truth": str(truth), "stack": json.dumps(runs.stack())}
-    tables, notes = given.tables, given.notes
-    result = run(dataset, tables, settings=wanted, split=split, about=about, notes=notes)
+    tables, notes, latencies = given.tables, given.notes, dict(given.latency_s)
+    if latency_s is not None:
+        latencies = {video.source: latency_s for video in dataset.videos}
+    if audit:
+        about["audit"], leaks = _audit(labels, truth)
+        notes = (*leaks, *notes)
+    result = run(
+        dataset,
+        tables,
+        settings=wanted,
+        split=split,
+        about=about,
+        notes=notes,
+        latency_s=latencies,
+    )
     runs.write_json(folder / runs.METRICS, result.to_json())
     if report:
         _write_page(folder / runs.REPORT, dataset, truth, tables, result)
@@ -63,15 +83,46 @@ def evaluate(
 
 
 def _run_model(dataset: "Dataset", truth: Path, folder: Path, *, model: str, tracker: str) -> Path:
+    from vodkit import runs
     from vodkit.cli.progress import run_all
-    from vodkit.jobs import JobSettings
+    from vodkit.jobs import JobSettings, folder_names
 
     root = truth if truth.is_dir() else truth.parent
     sources = [str(root / video.source) for video in dataset.videos if video.tracks is not None]
     wanted = JobSettings(model=model, tracker=tracker)
     place = folder / "predictions"
-    run_all(sources, wanted, out=place, outputs=[], resume=True, overwrite=False, as_json=False)
+    with redirect_stdout(sys.stderr):
+        run_all(sources, wanted, out=place, outputs=[], resume=True, overwrite=False, as_json=False)
+    for source, name in zip(sources, folder_names(sources), strict=True):
+        _note_latency(place / name / runs.MANIFEST, source, wanted)
     return place
+
+
+def _note_latency(manifest: Path, source: str, wanted: "JobSettings") -> None:
+    """Into the manifest: the time from a decoded frame to its boxes, one frame at a time."""
+    from vodkit import runs
+    from vodkit.jobs import make_detector
+    from vodkit.latency import measure_latency
+
+    told = json.loads(manifest.read_text(encoding="utf-8"))
+    if "latency_s" not in told:
+        seconds = measure_latency(source, make_detector(wanted), wanted)
+        runs.write_json(manifest, {**told, "latency_s": seconds})
+
+
+def _audit(labels: "Dataset", truth: Path) -> tuple[str, tuple[str, ...]]:
+    """What the audit found, in a line, and every leak in words."""
+    from vodkit.data.audit import AuditSettings
+    from vodkit.data.audit import audit as run
+    from vodkit.data.findings import Grade
+
+    root = truth if truth.is_dir() else truth.parent
+    found = run(labels, root, settings=AuditSettings()).findings
+    serious = [one for one in found if one.grade > Grade.NOTE]
+    leaks = tuple(f"leak: {one.video}: {one.message}" for one in found if one.code == "leak")
+    codes = ", ".join(sorted({one.code for one in serious}))
+    line = f"{len(leaks) or 'no'} leaks between splits; {len(serious)} warnings and errors"
+    return line + (f": {codes}" if codes else ""), leaks
 
 
 def _write_page(

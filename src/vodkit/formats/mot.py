@@ -31,6 +31,8 @@ from vodkit.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.runs import make_folder, write_atomic
 
 KEEPS = frozenset({"ids", "visibility", "ignore", "scores", "video", "split"})
+NOT_TOLD = -1
+"""conf of tracks, or class where there is only one, that a tracker did not give"""
 PICTURES: str | None = "{split}/{stem}/img1/{frame1:06d}.jpg"
 SPLITS = ("train", "val", "test")
 MOT16_CLASSES = (
@@ -161,6 +163,8 @@ class _Sequence:
         left, top, width, height = (line.real(column) for column in range(2, 6))
         conf = line.real(6, 1.0)
         number = 1 if self.world else line.whole(7, 1)
+        if number == NOT_TOLD and len(self.reading.classes) == 1:
+            number = 1
         visibility = math.nan if self.world else line.real(8, math.nan)
         ignore = self.tracked and conf == 0
         track_id = line.whole(1)
@@ -170,7 +174,7 @@ class _Sequence:
             line=line.number,
             track_id=NO_ID if track_id < 0 else track_id,
             label=-1 if ignore and number < 1 else number - 1,
-            score=1.0 if self.tracked and (ignore or conf > 1) else conf,
+            score=1.0 if self.tracked and (ignore or conf > 1 or conf == NOT_TOLD) else conf,
             visibility=math.nan if visibility < 0 else visibility,
             ignore=ignore,
         )

@@ -6,7 +6,7 @@ under different definitions, are not compared.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,15 @@ class Run:
     num_units: int
     confidence: float
     values: Mapping[str, float | None]
+    spans: Mapping[str, tuple[float | None, float | None]]
+    """ends of the interval of each value"""
     replicates: Mapping[str, tuple[float | None, ...]]
+    data: Mapping[str, Any]
+    """what was evaluated: ``evaluation.DataFacts``"""
+    about: Mapping[str, str]
+    """model, tracker, audit, ..."""
+    per_video: Mapping[str, Mapping[str, float | None]]
+    """by video: ``evaluation.VideoScores``"""
     split_warnings: tuple[str, ...] = ()
 
 
@@ -108,6 +116,10 @@ def _run(content: Mapping[str, Any], name: str) -> Run:
         num_units=replicates["num_units"],
         confidence=replicates["confidence"],
         values={one["name"]: one["value"] for one in content["headline"]},
+        spans={one["name"]: (one["low"], one["high"]) for one in content["headline"]},
+        data=content["data"],
+        about=content["about"],
+        per_video=content["per_video"],
         replicates={key: tuple(values) for key, values in replicates["values"].items()},
         split_warnings=tuple(content["data"].get("split_warnings", ())),
     )
@@ -120,7 +132,7 @@ def compare(a: Run, b: Run) -> Comparison:
     sure = [one.text for one in differences if one.better]
     same = [_title(one.name) for one in differences if not one.better and one.low is not None]
     unknown = [_title(one.name) for one in differences if one.low is None]
-    parts = list(sure)
+    parts = sure
     if same:
         parts.append(f"{', '.join(same)} cannot be told apart")
     if unknown:
@@ -132,6 +144,16 @@ def compare(a: Run, b: Run) -> Comparison:
         verdict="; ".join(parts) or "nothing to compare",
         notes=_notes(a, b),
     )
+
+
+def compare_all(runs: Sequence[Run]) -> tuple[Comparison, ...]:
+    """Every other run against the first; InputError for fewer than two or for equal names."""
+    if len(runs) < 2:
+        raise InputError(f"{len(runs)} runs to compare; allowed: 2 or more")
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        raise InputError(f"runs of one name: {', '.join(names)}; each must be another")
+    return tuple(compare(runs[0], other) for other in runs[1:])
 
 
 def _require_same(a: Run, b: Run) -> None:

@@ -39,6 +39,7 @@ from vodkit.metrics.mot.summary import TrackCounts, TrackResult, combine, count_
 from vodkit.metrics.occlusion import OcclusionResult, evaluate_occlusion
 from vodkit.metrics.plain import as_json
 from vodkit.metrics.stability import StabilityScores, evaluate_stability
+from vodkit.metrics.streaming import StreamingResult, evaluate_latency
 from vodkit.metrics.vid import VidResult, VidScores, evaluate_vid
 from vodkit.metrics.voc import VocResult, voc_average_precision
 from vodkit.records import NO_ID, STATE_NAMES, Dataset, TrackTable
@@ -148,6 +149,8 @@ class Evaluation:
     occlusion: OcclusionResult
     per_video: Mapping[str, VideoScores]
     replicates: Replicates
+    streaming: StreamingResult | None = None
+    """None where nobody said how long a frame takes"""
     schema: int = SCHEMA
 
     def to_json(self) -> dict[str, Any]:
@@ -165,11 +168,14 @@ def evaluate(
     split: str = "",
     about: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
+    latency_s: Mapping[str, float] | None = None,
 ) -> Evaluation:
     """All metrics of ``predictions`` (by video source) on the labelled frames of ``truth``.
 
     ``split``, ``about`` and ``notes`` are only written down. A labelled video without predictions
-    counts as one in which nothing was found. Raises InputError for predictions that do not fit.
+    counts as one in which nothing was found. ``latency_s``: seconds a frame took, by video; where
+    it is told for all of them, streaming accuracy is measured as well. Raises InputError for
+    predictions that do not fit.
     """
     settings = settings or EvalSettings()
     clips = make_clips(truth, _of_states(predictions, settings.states))
@@ -205,7 +211,15 @@ def evaluate(
         occlusion=occlusion,
         per_video=_per_video(clips, classes, frames, tracking, settings.engine),
         replicates=replicates,
+        streaming=_streaming(clips, classes, latency_s or {}),
     )
+
+
+def _streaming(
+    clips: Sequence[Clip], classes: tuple[str, ...], latency_s: Mapping[str, float]
+) -> StreamingResult | None:
+    told = {clip.name: latency_s[clip.name] for clip in clips if clip.name in latency_s}
+    return evaluate_latency(clips, classes, told) if len(told) == len(clips) else None
 
 
 def _of_states(
@@ -387,6 +401,10 @@ def fingerprint(clips: Sequence[Clip], classes: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
+def _videos(count: int) -> str:
+    return "1 video" if count == 1 else f"{count} videos"
+
+
 def _notes(
     clips: Sequence[Clip],
     predictions: Mapping[str, TrackTable],
@@ -401,7 +419,7 @@ def _notes(
         f"({', '.join(missing[:3])})": bool(missing),
         f"{outside} predictions in frames that nobody labelled are left out": outside > 0,
         "truth or predictions carry no ids: tracking is not measured": not tracked,
-        f"only {len(clips)} videos: intervals are over {replicates.num_units} blocks of frames "
+        f"only {_videos(len(clips))}: intervals are over {replicates.num_units} blocks of frames "
         "and do not say what other videos would give": replicates.unit == "block",
         "best thresholds are chosen on the data they are shown for": True,
     }

@@ -173,6 +173,8 @@ def _headline(name: str, value: float | None, replicates: Replicates) -> Headlin
         recentre=replicates.unit == "block",
         limits=definition.limits,
     )
+    if found is not None and found.low == found.high:  # all draws alike: too few cases to say
+        found = None
     return Headline(
         name=name,
         value=value,

@@ -3,8 +3,12 @@
 A run folder, a folder of run folders, a JSON Lines file, or anything that ``vodkit.formats``
 reads (for example a MOTChallenge text file). Which video a file is about is told by its name;
 classes are matched by name, never by number.
+
+Of our own files, what ``vodkit track`` writes out counts: a track that was confirmed at some time
+counts from its first box on, one that never was does not.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -18,7 +22,7 @@ from vodkit.formats.table import read_dataset
 from vodkit.lookup import nearest
 from vodkit.metrics.validate import require_one_split
 from vodkit.records import Dataset, LabelledVideo, TrackTable
-from vodkit.runs import PREDICTIONS
+from vodkit.runs import MANIFEST, PREDICTIONS
 
 _GENERIC = frozenset({"img1", "images", "frames", "gt", "det", "predictions", "data", "."})
 
@@ -35,6 +39,8 @@ class PredictionSet:
     """detector, tracker and mode, where the files say so"""
     notes: tuple[str, ...]
     """what was left out, and which frames were not looked at"""
+    latency_s: Mapping[str, float]
+    """seconds a frame took, by video source, where the run's manifest says so"""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,6 +54,8 @@ class _Part:
     about: Mapping[str, str]
     frames: frozenset[int] | None
     """frames that were looked at; None: not told"""
+    never_confirmed: int = 0
+    """boxes left out because their track was never confirmed"""
 
 
 def read_predictions(
@@ -76,13 +84,20 @@ def read_predictions(
                     raise InputError(f"two files are about {video.source}: {both}")
                 table, dropped = _in_classes(part, dataset.classes, class_map or {})
                 tables[video.source], files[video.source] = table, str(file)
-                notes += _taken_for(part, video) + dropped + _gaps(part, video)
+                notes += _taken_for(part, video) + dropped + _gaps(part, video) + _doubted(part)
                 for key, value in part.about.items():
                     about.setdefault(key, set()).add(value)
     if not tables:
         raise InputError(f"no predictions found in {', '.join(map(str, paths))}")
+    latency_s = {source: _latency(Path(file)) for source, file in files.items()}
     joined = {key: ", ".join(sorted(values - {""})) for key, values in about.items()}
-    return PredictionSet(tables=tables, files=files, about=joined, notes=tuple(notes))
+    return PredictionSet(
+        tables=tables,
+        files=files,
+        about=joined,
+        notes=tuple(notes),
+        latency_s={source: one for source, one in latency_s.items() if one is not None},
+    )
 
 
 def parse_class_map(words: Sequence[str]) -> dict[str, str]:
@@ -109,7 +124,7 @@ def _files_in(path: Path) -> list[Path]:
 
 def _read(file: Path, dataset: Dataset, format: str) -> list[_Part]:  # noqa: A002
     if format in {"auto", "predictions"} and jsonl.sniff(file):
-        header, table = jsonl.read_predictions(file)
+        header, table, never = _confirmed(file)
         about = {"detector": header.detector, "tracker": header.tracker, "mode": header.mode}
         looked = frozenset(jsonl.predicted_frames(file))
         one = _Part(
@@ -119,6 +134,7 @@ def _read(file: Path, dataset: Dataset, format: str) -> list[_Part]:  # noqa: A0
             table=table,
             about=about,
             frames=looked,
+            never_confirmed=never,
         )
         return [one]
     read = read_dataset(file, format, reading=_reading(file, dataset))
@@ -127,13 +143,43 @@ def _read(file: Path, dataset: Dataset, format: str) -> list[_Part]:  # noqa: A0
             file=file,
             source=video.source,
             classes=read.classes,
-            table=replace(video.tracks, ignore=np.zeros(len(video.tracks), bool)),
+            table=_without_regions(video.tracks),
             about={},
             frames=None,
         )
         for video in read.videos
         if video.tracks is not None
     ]
+
+
+def _confirmed(file: Path) -> tuple[jsonl.Header, TrackTable, int]:
+    """Header, the boxes that count, and how many do not (their track was never confirmed)."""
+    header, every = jsonl.read_predictions(file)
+    if not header.tracker:
+        return header, every, 0
+    _, sure = jsonl.read_predictions(file, include_tentative=False)
+    counts = np.isin(every.ids, np.unique(sure.ids))
+    return header, every[counts], int((~counts).sum())
+
+
+def _latency(file: Path) -> float | None:
+    """What the manifest beside a run's predictions says of the time that a frame took."""
+    manifest = file.with_name(MANIFEST)
+    if file.name != PREDICTIONS or not manifest.exists():
+        return None
+    try:
+        told = json.loads(manifest.read_text(encoding="utf-8")).get("latency_s")
+    except (ValueError, AttributeError) as error:
+        raise FormatError(f"not a manifest: {error}", path=manifest) from error
+    return float(told) if isinstance(told, int | float) and told > 0 else None
+
+
+def _without_regions(table: TrackTable) -> TrackTable:
+    """Predictions have no ignore regions: a row with confidence 0 is a box with score 0."""
+    regions = np.asarray(table.ignore)
+    scores = np.where(regions, 0.0, np.asarray(table.scores))
+    labels = np.where(regions & (table.labels < 0), 0, table.labels)
+    return replace(table, scores=scores, labels=labels, ignore=np.zeros(len(table), bool))
 
 
 def _reading(file: Path, dataset: Dataset) -> Reading:
@@ -176,6 +222,13 @@ def _taken_for(part: _Part, video: LabelledVideo) -> list[str]:
     if part.source == video.source or wanted & _names(video.source):
         return []
     return [f"{part.file}: is about {part.source!r}; taken for {video.source!r}, the only video"]
+
+
+def _doubted(part: _Part) -> list[str]:
+    """What was left out because a tracker never believed in it."""
+    if not part.never_confirmed:
+        return []
+    return [f"{part.file}: {part.never_confirmed} boxes of tracks never confirmed are left out"]
 
 
 def _names(source: str) -> set[str]:

@@ -6,7 +6,7 @@ times are exact or floats, never whole frames a second.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -34,6 +34,8 @@ class StreamingResult:
     """frames whose own output was ready"""
     mean_staleness_frames: float | None
     """how many frames old the newest output is, on average"""
+    latency_s: Mapping[str, float] | None = None
+    """by video, where one figure for all its frames was given"""
 
 
 def newest_output(
@@ -116,6 +118,24 @@ def evaluate_streaming(
         num_in_time=in_time,
         mean_staleness_frames=ratio(float(every.sum()), len(every)),
     )
+
+
+def evaluate_latency(
+    clips: Sequence[Clip], classes: tuple[str, ...], latency_s: Mapping[str, float]
+) -> StreamingResult:
+    """AP of what one worker knows in time that takes ``latency_s`` (by video) for each frame.
+
+    The worker always takes the newest frame. Raises InputError for a latency that is not above 0.
+    """
+    outputs = {}
+    for clip in clips:
+        seconds = latency_s[clip.name]
+        if not 0 < seconds < np.inf:
+            raise InputError(f"{clip.name}: latency_s is {seconds}; allowed: above 0")
+        num_frames = int(clip.frames[-1]) + 1 if len(clip.frames) else 0
+        each = np.full(num_frames, seconds)
+        outputs[clip.name] = worker_outputs(num_frames, each, rate=clip.rate)
+    return replace(evaluate_streaming(clips, classes, outputs), latency_s=dict(latency_s))
 
 
 def _shifted(found: TrackTable, frames: IntArray, source: IntArray) -> TrackTable:

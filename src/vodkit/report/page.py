@@ -14,11 +14,13 @@ from urllib.parse import quote
 
 from vodkit.errors import InputError
 from vodkit.metrics.clips import Clip, make_clips
-from vodkit.metrics.compare import Comparison
+from vodkit.metrics.compare import Comparison, from_evaluation
 from vodkit.records import Dataset, TrackTable
+from vodkit.report.every_number import every_number
 from vodkit.report.failures import KINDS, Failure, find_failures
 from vodkit.report.film import FilmSettings, Strip, film_strips
-from vodkit.report.sections import Subject, charts, guards, headline, tables
+from vodkit.report.headline import guards, headline, verdict
+from vodkit.report.sections import Subject, charts, tables
 from vodkit.report.timeline import timeline
 from vodkit.runs import write_atomic
 
@@ -66,15 +68,16 @@ def write_report(
     root: Path,
     subjects: Sequence[Subject],
     *,
-    comparison: Comparison | None = None,
+    comparisons: Sequence[Comparison] = (),
     notes: Sequence[str] = (),
     settings: PageSettings | None = None,
 ) -> None:
     """Write the page of one evaluation, or of several of the same data side by side.
 
     ``root`` is the folder that the dataset's sources are relative to; videos that are not there
-    have no film strips. ``notes`` stand at the top. Raises InputError for subjects that were
-    evaluated on different data, OutputError where the page cannot be written.
+    have no film strips. ``comparisons`` are of the first subject with others, by their titles, as
+    ``metrics.compare.compare_all`` gives them. ``notes`` stand at the top. Raises InputError for
+    subjects that were evaluated on different data, OutputError where the page cannot be written.
     """
     settings = settings or PageSettings()
     if not subjects:
@@ -85,16 +88,17 @@ def write_report(
         raise InputError(f"{names} were evaluated on different data; evaluate all on the same")
     clips = [make_clips(dataset, subject.predictions) for subject in subjects]
     pairs = list(zip(subjects, clips, strict=True))
+    runs = [from_evaluation(subject.evaluation, subject.title) for subject in subjects]
     content = {
         "title": settings.title,
-        "notes": _notes(subjects, comparison, notes),
+        "notes": _notes(subjects, comparisons, notes),
         "subjects": [subject.title for subject in subjects],
-        "guards": [(subject.title, guards(subject)) for subject in subjects],
-        "headline": headline(subjects, comparison),
-        "confidence": f"{subjects[0].evaluation.settings.bootstrap.confidence:.0%}",
-        "comparison": comparison,
+        "guards": [(run.name, guards(run)) for run in runs],
+        "headline": headline(runs, comparisons),
+        "confidence": f"{runs[0].confidence:.0%}",
+        "verdicts": [(f"{one.a} against {one.b}", verdict(one)) for one in comparisons],
         "charts": charts(subjects),
-        "tables": tables(subjects),
+        "tables": [*tables(subjects), every_number(subjects)],
         "timelines": _timelines(pairs, settings),
         "reels": [_reel(subject, one, root, path, settings) for subject, one in pairs],
     }
@@ -113,10 +117,10 @@ def render(template: str, content: Mapping[str, Any]) -> str:
 
 
 def _notes(
-    subjects: Sequence[Subject], comparison: Comparison | None, notes: Sequence[str]
+    subjects: Sequence[Subject], comparisons: Sequence[Comparison], notes: Sequence[str]
 ) -> list[str]:
     every = [*notes, *(note for subject in subjects for note in subject.evaluation.notes)]
-    every += comparison.notes if comparison is not None else ()
+    every += [note for comparison in comparisons for note in comparison.notes]
     return list(dict.fromkeys(every))
 
 

@@ -3,9 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from vodkit.metrics.compare import Comparison
 from vodkit.metrics.evaluation import Evaluation
-from vodkit.metrics.headline import DEFINITIONS, shown, shown_span
 from vodkit.records import TrackTable
 from vodkit.report.charts import Axes, Line, bar_chart, line_chart
 
@@ -34,76 +32,8 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     explained: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadlineRow:
-    """One number of all subjects."""
-
-    title: str
-    protocol: str
-    values: tuple[str, ...]
-    spans: tuple[str, ...]
-    best: tuple[bool, ...]
-    """which of the values is the best; none where all are alike"""
-    difference: str
-    """second minus first, with interval; empty without a comparison"""
-    better: str
-
-
-def headline(subjects: Sequence[Subject], comparison: Comparison | None) -> list[HeadlineRow]:
-    """The first table."""
-    differences = {} if comparison is None else {one.name: one for one in comparison.differences}
-    rows = []
-    for place, first in enumerate(subjects[0].evaluation.headline):
-        all_of = [subject.evaluation.headline[place] for subject in subjects]
-        known = [one.value for one in all_of if one.value is not None]
-        top = (max if first.higher_is_better else min)(known) if known else None
-        apart = len(set(known)) > 1
-        gap = differences.get(first.name)
-        difference = ""
-        if gap is not None and gap.difference is not None:
-            span = shown_span(first.name, gap.low, gap.high, sign="+")
-            difference = shown(first.name, gap.difference, sign="+") + (
-                f" ({span})" if span else ""
-            )
-        rows.append(
-            HeadlineRow(
-                title=DEFINITIONS[first.name].title,
-                protocol=first.protocol,
-                values=tuple(shown(one.name, one.value) for one in all_of),
-                spans=tuple(shown_span(one.name, one.low, one.high) for one in all_of),
-                best=tuple(apart and one.value == top for one in all_of),
-                difference=difference,
-                better="" if gap is None else gap.better or "cannot be told apart",
-            )
-        )
-    return rows
-
-
-def guards(subject: Subject) -> list[tuple[str, str]]:
-    """What a reader must know to judge the numbers."""
-    result, about = subject.evaluation, subject.evaluation.about
-    data, settings = result.data, result.settings
-    interval = f"{settings.bootstrap.confidence:.0%} bootstrap over {result.replicates.num_units} "
-    interval += "blocks of frames" if result.replicates.unit == "block" else "videos"
-    facts = {
-        "model": about.get("model") or about.get("detector", ""),
-        "tracker": about.get("tracker", ""),
-        "tracks": about.get("mode") or "not told whether online or refined",
-        "split": data.split or "all videos",
-        "evaluated": f"{data.num_videos} videos, {data.num_frames} labelled frames, "
-        f"{data.num_truth} boxes, {data.num_tracks} tracks",
-        "not evaluated": f"{data.num_found_outside} predictions in frames nobody labelled, "
-        f"{data.num_ignored} ignore regions",
-        "score threshold": f"{settings.min_score:g} for frames, stability and occlusion "
-        f"({about.get('threshold_from', 'given, not chosen on these data')})",
-        "boxes counted": ", ".join(settings.states),
-        "audit": about.get("audit", "not run: leaks between the splits were not looked for"),
-        "intervals": interval if result.replicates.num_units >= 2 else "none: too little data",
-        "data fingerprint": data.fingerprint[:16],
-    }
-    return [(name, words) for name, words in facts.items() if words]
+    folded: bool = False
+    """closed until somebody opens it"""
 
 
 def charts(subjects: Sequence[Subject]) -> list[tuple[str, str]]:
@@ -153,7 +83,7 @@ def _losses(subjects: Sequence[Subject]) -> str:
 
 def tables(subjects: Sequence[Subject]) -> list[Table]:
     """Per class, per video, by size, speed, occlusion, density and kind of error."""
-    whole: tuple[Callable[[Subject], Table], ...] = (_by_video, _by_class)
+    whole: tuple[Callable[[Subject], Table], ...] = (_by_video, _by_class, *_confusions(subjects))
     binned: tuple[Callable[[Subject], Table], ...] = (
         _by_size_and_speed,
         _by_occlusion,
@@ -192,6 +122,23 @@ def _joined(
 
 def _percent(value: float | None) -> str:
     return UNDEFINED if value is None else f"{100 * value:.1f}"
+
+
+def _confusions(subjects: Sequence[Subject]) -> tuple[Callable[[Subject], Table], ...]:
+    """With one class there is nothing to confuse."""
+    return (_confusion,) if len(subjects[0].evaluation.data.classes) > 1 else ()
+
+
+def _confusion(subject: Subject) -> Table:
+    found = subject.evaluation.detection.confusion
+    rows = zip(found.names, found.counts, strict=True)
+    return Table(
+        title="Confusion of classes",
+        columns=("labelled as", *(f"found as {name}" for name in found.names)),
+        rows=tuple((name, *(str(int(count)) for count in counts)) for name, counts in rows),
+        explained=f"Boxes at IoU 0.5 with a score of at least {found.min_score:g}; "
+        "nothing: missed, or found where nothing is.",
+    )
 
 
 def _by_video(subject: Subject) -> Table:
@@ -233,14 +180,15 @@ def _by_class(subject: Subject) -> Table:
 def _by_size_and_speed(subject: Subject) -> Table:
     scores = subject.evaluation.detection.coco.overall
     rows = [
-        ("small (up to 32 x 32 px)", "AP", _percent(scores.ap_small)),
-        ("medium (to 96 x 96 px)", "AP", _percent(scores.ap_medium)),
-        ("large", "AP", _percent(scores.ap_large)),
+        ("small (up to 32 x 32 px)", "COCO AP", _percent(scores.ap_small)),
+        ("medium (to 96 x 96 px)", "COCO AP", _percent(scores.ap_medium)),
+        ("large", "COCO AP", _percent(scores.ap_large)),
     ]
     speeds = subject.evaluation.detection.vid.by_speed
     for protocol, by_speed in speeds.items():
         rows += [
-            (f"{speed}, {protocol}", "AP50", _percent(one.ap50)) for speed, one in by_speed.items()
+            (speed if speed == "all" else f"{speed} moving", f"VID AP50, {protocol}", value)
+            for speed, value in ((name, _percent(one.ap50)) for name, one in by_speed.items())
         ]
     return Table(title="By size and speed", columns=("objects", "measure", "%"), rows=tuple(rows))
 

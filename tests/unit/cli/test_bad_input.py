@@ -22,7 +22,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
         (["track", "a.mp4", "--modle", "x"], "--model"),
         (["track"], "Missing argument"),
         (["track", "a.mp4", "--every", "0"], "every is 0; allowed: 1 or more"),
-        (["track", "a.mp4", "--every", "x"], "valid integer"),
+        (["track", "a.mp4", "--every", "x"], "allowed: auto, or a whole number from 1"),
         (["track", "a.mp4", "--score-threshold", "2"], "score_threshold is 2.0; allowed: 0 up to"),
         (["track", __file__, "--model", "vodkit-stret"], "did you mean vodkit-street"),
         (["track", __file__, "--tracker", "bytetrak"], "did you mean bytetrack"),

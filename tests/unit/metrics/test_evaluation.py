@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 
 from metric_scenes import RATE, perfect, scene, table, video
-from vodkit.cli.compare import compare as compare_command
-from vodkit.cli.eval import evaluate as eval_command
+from vodkit.cli.main import main
 from vodkit.errors import FormatError, InputError, SettingsError
+from vodkit.formats.predictions import Header, PredictionWriter, write_table
 from vodkit.formats.table import write_dataset
 from vodkit.metrics.accumulate import MetricAccumulator
 from vodkit.metrics.bootstrap import BootstrapSettings, draw, interval, make_units
 from vodkit.metrics.clips import make_clips
-from vodkit.metrics.compare import compare, from_evaluation, load_run
+from vodkit.metrics.compare import compare, compare_all, from_evaluation, load_run
 from vodkit.metrics.evaluation import EvalSettings, evaluate
 from vodkit.metrics.headline import DEFINITIONS
 from vodkit.metrics.prediction_files import read_predictions
 from vodkit.metrics.validate import checked_table, find_problems, require_valid
-from vodkit.records import Dataset, Detections, State, TrackTable
-from vodkit.runs import METRICS, write_json
+from vodkit.records import Dataset, Detections, State, Tracks, TrackTable
+from vodkit.runs import MANIFEST, METRICS, write_json
 
 QUICK = EvalSettings(bootstrap=BootstrapSettings(resamples=100))
 
@@ -323,8 +323,6 @@ def test_files_are_matched_by_name_and_classes_by_name(files):
 
 def test_our_own_prediction_files_and_other_classes(files):
     folder, dataset, predictions = files
-    from vodkit.formats.predictions import Header, write_table
-
     info = dataset.videos[0].info
     header = Header(source="x/v0.mp4", classes=("dog", "class0"), info=info, tracker="t")
     path = folder / "run" / "predictions.jsonl"
@@ -342,27 +340,117 @@ def test_our_own_prediction_files_and_other_classes(files):
         read_predictions([folder / "run"], strange)
 
 
+def run_command(*words):
+    with pytest.raises(SystemExit) as left:
+        main([str(word) for word in words])
+    assert left.value.code == 0, words
+
+
 def test_the_commands(files, capsys):
     folder, _, _ = files
-    outs = [folder / "a", folder / "b"]
+    outs = [folder / name for name in "abc"]
+    files = (folder / "labels.json", folder / "v0.txt", folder / "v1.txt")
+    few = ("--set", "bootstrap.resamples=50", "--no-report")
     for out in outs:
-        eval_command(
-            folder / "labels.json", [folder / "v0.txt", folder / "v1.txt"], split="",
-            format="auto", prediction_format="auto", class_map=[], model="", tracker="vodkit",
-            settings=["bootstrap.resamples=50"], out=out, as_json=False,
-        )  # fmt: skip
+        run_command("eval", *files, *few, "--out", out)
     assert "HOTA" in capsys.readouterr().out
     content = json.loads((outs[0] / METRICS).read_text())
     assert content["settings"]["bootstrap"]["resamples"] == 50
-    compare_command(outs[0], [outs[1]], as_json=False)
+    assert content["streaming"] is None
+    run_command("compare", *outs[:2])
     assert "cannot be told apart" in capsys.readouterr().out
-    compare_command(outs[0], [outs[1]], as_json=True)
-    assert json.loads(capsys.readouterr().out)[0]["differences"]
-    with pytest.raises(SettingsError, match="either prediction files or --model"):
-        eval_command(
-            folder / "labels.json", [], split="", format="auto", prediction_format="auto",
-            class_map=[], model="", tracker="vodkit", settings=[], out=outs[0], as_json=False,
-        )  # fmt: skip
+    page = folder / "compared.html"
+    run_command("compare", *outs, "--json", "--report", page)
+    told = json.loads(capsys.readouterr().out)
+    assert [one["b"] for one in told] == [str(out) for out in outs[1:]]
+    assert all(str(out) in page.read_text(encoding="utf-8") for out in outs)
+
+
+def test_a_run_cannot_be_compared_with_itself(result):
+    run = from_evaluation(result, "A")
+    with pytest.raises(InputError, match="runs of one name: A, A"):
+        compare_all([run, run])
+    with pytest.raises(InputError, match="1 runs to compare; allowed: 2 or more"):
+        compare_all([run])
+
+
+def test_what_to_evaluate_is_told_in_one_way(files, capsys):
+    folder, _, _ = files
+    with pytest.raises(SystemExit) as left:
+        main(["eval", str(folder / "labels.json"), "--out", str(folder / "a")])
+    assert left.value.code == 2
+    assert "either prediction files or --model" in capsys.readouterr().err
+
+
+def test_streaming_accuracy_falls_with_latency(files, capsys):
+    folder, dataset, _ = files
+    found = perfect(dataset)
+    period = 1 / float(RATE)
+    scores = []
+    for latency_s in (period / 2, 3 * period):
+        told = {video.source: latency_s for video in dataset.videos}
+        streaming = evaluate(dataset, found, settings=QUICK, latency_s=told).streaming
+        scores.append(streaming.coco.overall.ap)
+        assert streaming.latency_s == told
+    assert scores[0] > scores[1]
+    assert evaluate(dataset, found, settings=QUICK, latency_s={"v0.mp4": 0.1}).streaming is None
+    with pytest.raises(InputError, match=r"v0.mp4: latency_s is -1; allowed: above 0"):
+        evaluate(dataset, found, settings=QUICK, latency_s={"v0.mp4": -1, "v1.mp4": 1})
+    out = folder / "late"
+    run_command("eval", folder / "labels.json", folder / "v0.txt", folder / "v1.txt",
+                "--latency-s", "0.05", "--no-report", "--out", out)  # fmt: skip
+    told = json.loads((out / METRICS).read_text())["streaming"]
+    assert told["latency_s"] == {"v0.mp4": 0.05, "v1.mp4": 0.05}
+    assert 0 < told["mean_staleness_frames"] < 3
+
+
+def test_the_manifest_of_a_run_tells_the_latency(files):
+    folder, dataset, predictions = files
+    header = Header(source="v0.mp4", classes=dataset.classes, info=dataset.videos[0].info)
+    path = folder / "run" / "predictions.jsonl"
+    path.parent.mkdir()
+    write_table(path, header, predictions["v0.mp4"], range(40))
+    write_json(path.with_name(MANIFEST), {"latency_s": 0.25})
+    assert read_predictions([path.parent], dataset).latency_s == {"v0.mp4": 0.25}
+    path.with_name(MANIFEST).write_text("[", encoding="utf-8")
+    with pytest.raises(FormatError, match="not a manifest"):
+        read_predictions([path.parent], dataset)
+
+
+def test_tracks_never_confirmed_do_not_count_and_confirmed_ones_count_from_their_start(files):
+    """As ``vodkit track`` writes tables out: back-filled to the first box, or not at all."""
+    folder, dataset, predictions = files
+    found = predictions["v0.mp4"]
+    first, other = np.unique(found.ids)[:2]
+    doubted = ((found.ids == first) & (found.frames < 3)) | (found.ids == other)
+    header = Header(
+        source="v0.mp4", classes=dataset.classes, info=dataset.videos[0].info, tracker="t"
+    )
+    path = folder / "predictions.jsonl"
+    with PredictionWriter(path, header) as writer:
+        for frame in range(40):
+            at = found.frames == frame
+            rows = found[at]
+            tracks = Tracks(rows.boxes_xyxy, rows.scores, rows.labels, rows.ids, rows.states,
+                            tentative=doubted[at])  # fmt: skip
+            writer.write(frame, frame / float(RATE), tracks)
+    given = read_predictions([path], dataset)
+    expected = found[found.ids != other]
+    assert (given.tables["v0.mp4"].ids == expected.ids).all()
+    assert (given.tables["v0.mp4"].frames == expected.frames).all()
+    count = int((found.ids == other).sum())
+    assert any(f"{count} boxes of tracks never confirmed" in note for note in given.notes)
+
+
+def test_what_a_tracker_leaves_untold_in_text_files_is_no_score(tmp_path):
+    """``-1`` as confidence and as class of a tracker's text file is no score and no class."""
+    dataset, _ = scene(1, num_classes=1)
+    path = tmp_path / "v0.txt"
+    path.write_text("1,1,10,10,20,20,-1,-1,-1\n2,1,10,10,20,20,0,-1,-1\n")
+    table = read_predictions([path], dataset).tables["v0.mp4"]
+    assert table.scores.tolist() == [1.0, 0.0]
+    assert table.labels.tolist() == [0, 0]
+    assert not table.ignore.any()
 
 
 def test_written_metrics_can_be_compared(result, tmp_path):

@@ -1,0 +1,132 @@
+"""The top of the report: main numbers with intervals and differences, and what they are about."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vodkit.metrics.compare import Comparison, Run
+from vodkit.metrics.headline import DEFINITIONS, shown, shown_span
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One number of one run."""
+
+    value: str
+    unit: str
+    """%, or empty for what is no share"""
+    span: str
+    """its interval; empty where it is not known"""
+    best: bool
+    """the best of the row; of none where all are alike"""
+    difference: str
+    """to the first run, with interval; empty without a comparison"""
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One number of all runs."""
+
+    title: str
+    protocol: str
+    cells: tuple[Cell, ...]
+
+
+def headline(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> list[Row]:
+    """The first table; each of ``comparisons`` is of the first run with another one."""
+    return [_row(name, runs, comparisons) for name in runs[0].values]
+
+
+def _row(name: str, runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Row:
+    known = [run.values[name] for run in runs if run.values.get(name) is not None]
+    better = max if DEFINITIONS[name].higher_is_better else min
+    top = better(known) if len(set(known)) > 1 else None  # type: ignore[type-var]
+    by_run = {one.b: one for one in comparisons}
+    cells = []
+    for run in runs:
+        value, (low, high) = run.values.get(name), run.spans.get(name, (None, None))
+        difference, verdict = _difference(name, by_run.get(run.name))
+        cell = Cell(
+            value=shown(name, value),
+            unit="%" if DEFINITIONS[name].percent and value is not None else "",
+            span=shown_span(name, low, high),
+            best=value is not None and value == top,
+            difference=difference,
+            verdict=verdict,
+        )
+        cells.append(cell)
+    return Row(
+        title=DEFINITIONS[name].title, protocol=DEFINITIONS[name].protocol, cells=tuple(cells)
+    )
+
+
+def _difference(name: str, comparison: Comparison | None) -> tuple[str, str]:
+    """The difference to the first run, and what to think of it."""
+    found = [] if comparison is None else [d for d in comparison.differences if d.name == name]
+    if comparison is None or not found or found[0].difference is None:
+        return "", ""
+    (gap,) = found
+    span = shown_span(name, gap.low, gap.high, sign="+")
+    text = shown(name, gap.difference, sign="+") + (f" ({span})" if span else "")
+    if not span:
+        return text, "how sure is not known"
+    if not gap.better:
+        return text, "cannot be told apart"
+    return text, "better" if gap.better == comparison.b else "worse"
+
+
+def verdict(comparison: Comparison) -> list[tuple[str, str]]:
+    """A comparison in at most four lines: (what is said, of which numbers)."""
+    a, b = comparison.a, comparison.b
+    groups: dict[str, list[str]] = {}
+    for one in comparison.differences:
+        sure = one.low is not None
+        what = f"{one.better} is better on" if one.better else "Cannot be told apart:"
+        what = what if sure or one.better else "Not known how sure:"
+        gap = shown(one.name, one.difference, sign="+") if one.better else ""
+        groups.setdefault(what, []).append(f"{DEFINITIONS[one.name].title} {gap}".strip())
+    order = [f"{b} is better on", f"{a} is better on", "Cannot be told apart:"]
+    return [(what, ", ".join(groups[what])) for what in [*order, "Not known how sure:"]
+            if what in groups]  # fmt: skip
+
+
+def guards(run: Run) -> list[tuple[str, str]]:
+    """What a reader must know to judge the numbers."""
+    about, data = run.about, run.data
+    units = "blocks of frames" if run.unit == "block" else "videos"
+    threshold = f"{run.settings['min_score']:g} for frames, stability and occlusion"
+    facts = {
+        "model": about.get("model") or about.get("detector", ""),
+        "tracker": about.get("tracker", ""),
+        "tracks": _mode(about),
+        "split": data["split"] or "all videos; no side of a split was chosen",
+        "evaluated": f"{_count(data['num_videos'], 'video')}, {data['num_frames']} labelled "
+        f"frames, {data['num_truth']} boxes, {data['num_tracks']} tracks",
+        "not evaluated": f"{data['num_found_outside']} predictions in frames nobody labelled, "
+        f"{data['num_ignored']} ignore regions",
+        "score threshold": f"{threshold} "
+        f"({about.get('threshold_from', 'given beforehand, not chosen on these data')})",
+        "boxes counted": ", ".join(run.settings["states"]),
+        "benchmark rules": run.settings.get("benchmark", ""),
+        "audit": about.get("audit", "not run: leaks between the splits were not looked for"),
+        "intervals": f"{run.confidence:.0%} bootstrap over {run.num_units} {units}"
+        if run.num_units >= 2
+        else "none: too little data",
+        "data fingerprint": data["fingerprint"][:16],
+    }
+    return [(name, words) for name, words in facts.items() if words]
+
+
+def _mode(about: Mapping[str, str]) -> str:
+    known = {"online": "online: from the past only", "refined": "refined: with the future known"}
+    mode = about.get("mode", "")
+    return known.get(mode, mode) or "not told whether online or refined"
+
+
+def _count(count: int, what: str) -> str:
+    """A number with its noun.
+
+    >>> _count(1, "video"), _count(2, "video")
+    ('1 video', '2 videos')
+    """
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
