@@ -1,21 +1,23 @@
 """Random clips and a training epoch from video files, beside PyTorchVideo and JPEG files.
 
-    python benchmarks/bench_load.py video.mp4 [--clips 40]
+    python benchmarks/bench_load.py video.mp4 [--clips 40] [--samples 50000]
 
-Prints one JSON line. All are asked for the same 8-frame clips of the same file, in one process.
+Prints one JSON line. All read the same file in one process: random clips of 8 frames, and an epoch
+of all frames in random order, from the video and from JPEG files of its own size (quality 95).
 """
 
 import argparse
 import json
+import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
+from torch.utils.data import SequentialSampler
 
 from vodkit.data.loader import ClipDataset, FrameDataset
 from vodkit.data.sampling import clip_frames, epoch_order
@@ -51,22 +53,27 @@ def our_clips(path: Path, dataset: Dataset, keys: list[int], size: tuple[int, in
     loaded.reader.close()
 
 
-def their_clips(path: Path, dataset: Dataset, keys: list[int], size: tuple[int, int]) -> None:
-    """LabeledVideoDataset's own video class, at the same places."""
-    from pytorchvideo.data.encoded_video import EncodedVideo
+def their_clips(path: Path, count: int, size: tuple[int, int]) -> None:
+    """``count`` random clips out of PyTorchVideo's LabeledVideoDataset, of the same length."""
+    from pytorchvideo.data import LabeledVideoDataset, make_clip_sampler
     from torch.nn.functional import interpolate
 
-    rate = dataset.videos[0].info.rate
-    for key in keys:
-        video = EncodedVideo.from_path(path, decode_audio=False, decoder="pyav")
-        start = max(Fraction(key - LENGTH // 2) / rate, Fraction(0))
-        pixels = video.get_clip(start, start + Fraction(LENGTH) / rate)["video"]
+    with open_video(path) as video:
+        rate = video.info.rate
+    clips = LabeledVideoDataset(
+        [(str(path), {})] * count,
+        make_clip_sampler("random", float(LENGTH / rate)),
+        video_sampler=SequentialSampler,
+        decode_audio=False,
+        decoder="pyav",
+    )
+    for clip in clips:
+        pixels = clip["video"]
         interpolate(pixels, size=(size[1], size[0]), mode="bilinear")
-        video.close()
 
 
 def epoch_from_video(path: Path, dataset: Dataset, size: tuple[int, int]) -> int:
-    frames = FrameDataset(dataset, path.parent, size_for=lambda _w, _h: size, every=2)
+    frames = FrameDataset(dataset, path.parent, size_for=lambda _w, _h: size)
     for i in epoch_order(frames.runs, seed=0, epoch=0):
         frames.pictures([int(i)])
     frames.reader.close()
@@ -78,24 +85,48 @@ def epoch_from_jpegs(folder: Path, size: tuple[int, int]) -> None:
         cv2.resize(cv2.cvtColor(cv2.imread(str(name)), cv2.COLOR_BGR2RGB), size)
 
 
+def growth(path: Path, dataset: Dataset, samples: int) -> dict[str, float]:
+    """Memory of the process in MiB after a tenth of the samples, and after all of them."""
+    frames = FrameDataset(dataset, path.parent, size_for=lambda _w, _h: (64, 64), cache_mib=32)
+    seen, early = 0, 0.0
+    for epoch in range(samples // len(frames) + 1):
+        for i in epoch_order(frames.runs, seed=0, epoch=epoch):
+            frames[int(i)]
+            seen += 1
+            if seen == samples // 10:
+                early = resident_mib()
+            if seen == samples:
+                break
+    frames.reader.close()
+    return {"samples": seen, "early_mib": early, "late_mib": resident_mib()}
+
+
+def resident_mib() -> float:
+    """What the process holds now (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("video", type=Path)
     arguments.add_argument("--clips", type=int, default=40)
+    arguments.add_argument("--samples", type=int, default=0, help="for the growth of memory")
     given = arguments.parse_args()
     dataset, size = dataset_of(given.video), (416, 416)
     count = dataset.videos[0].info.num_frames or 0
     keys = np.random.default_rng(0).integers(LENGTH, count - LENGTH, given.clips).tolist()
     ours = timed(lambda: our_clips(given.video, dataset, keys, size))
-    theirs = timed(lambda: their_clips(given.video, dataset, keys, size))
+    theirs = timed(lambda: their_clips(given.video, given.clips, size))
     with tempfile.TemporaryDirectory() as folder:
         with open_video(given.video) as video:
-            for frame in video.frames(every=2):
+            for frame in video.frames():
                 name = f"{folder}/{frame.index:06d}.jpg"
                 cv2.imwrite(name, cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
         jpegs = timed(lambda: epoch_from_jpegs(Path(folder), size))
     frames = timed(lambda: epoch_from_video(given.video, dataset, size))
-    result = {
+    result: dict[str, object] = {
+        "video": {"name": given.video.name, "frames": count},
         "clips_s": ours,
         "clips_pytorchvideo_s": theirs,
         "clips_ratio": theirs["median"] / ours["median"],
@@ -104,6 +135,8 @@ def main() -> None:
         "epoch_ratio": jpegs["median"] / frames["median"],
         "stack": stack(),
     }
+    if given.samples:
+        result["growth"] = growth(given.video, dataset, given.samples)
     print(json.dumps(result))
 
 

@@ -12,7 +12,7 @@ from vodkit.cli import data_options as options
 from vodkit.errors import InputError
 
 if TYPE_CHECKING:
-    from vodkit.data.audit import Audit
+    from vodkit.data.audit import Audit, AuditSettings
 
 
 def audit(
@@ -24,6 +24,9 @@ def audit(
     size: str = options.SIZE,
     labels_only: bool = typer.Option(False, "--labels-only", help="Open no video."),
     strict: bool = typer.Option(False, "--strict", help="Exit with 2 after warnings as well."),
+    predictions: list[Path] = typer.Option(
+        [], "--predictions", help="A detector's predictions: what they see and no label has."
+    ),
     fix: Path = typer.Option(None, "--fix", help="Write a repaired copy here, and say how."),
     as_json: bool = options.JSON,
 ) -> None:
@@ -40,6 +43,8 @@ def audit(
     told = options.reading(classes=classes, rate=rate, size=size, video=video)
     settings = AuditSettings(pixels=not labels_only)
     done = audit_files(datasets, format, reading=replace(told, probe=probe), settings=settings)
+    if predictions:
+        done = [_against(one, predictions, settings) for one in done]
     findings = [finding for one in done for finding in one.findings]
     if as_json:
         print(json.dumps([finding.as_json() for finding in findings], ensure_ascii=False))
@@ -50,6 +55,14 @@ def audit(
     limit = Grade.WARNING if strict else Grade.ERROR
     if worst(findings) >= limit:
         raise typer.Exit(InputError.exit_code)
+
+
+def _against(done: "Audit", predictions: list[Path], settings: "AuditSettings") -> "Audit":
+    from vodkit.data.audit import against_predictions
+    from vodkit.metrics.prediction_files import read_predictions
+
+    tables = read_predictions(predictions, done.dataset).tables
+    return against_predictions(done, tables, settings.lookalikes)
 
 
 def _show(done: "Sequence[Audit]") -> None:

@@ -4,7 +4,7 @@
 findings; ``mend`` makes a repaired copy from the same evidence.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,11 +13,13 @@ from vodkit.data.audit_videos import check_video
 from vodkit.data.findings import Finding, Grade, worst
 from vodkit.data.footage import Footage, look
 from vodkit.data.leaks import LeakSearch, Side, find_leaks
+from vodkit.data.lookalikes import LookalikeSearch, lookalikes, unlabelled_predictions
 from vodkit.data.shift import Shift, ShiftSearch, estimate, windows
+from vodkit.data.velocity import estimate_slow, surer
 from vodkit.errors import FormatError, VideoError
 from vodkit.formats.base import Reading, is_still, split_warnings
 from vodkit.formats.table import read_dataset
-from vodkit.records import Dataset, LabelledVideo
+from vodkit.records import Dataset, LabelledVideo, TrackTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,7 @@ class AuditSettings:
     labels: LabelChecks = field(default_factory=LabelChecks)
     shift: ShiftSearch = field(default_factory=ShiftSearch)
     leaks: LeakSearch = field(default_factory=LeakSearch)
+    lookalikes: LookalikeSearch = field(default_factory=LookalikeSearch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +88,19 @@ def audit(dataset: Dataset, root: Path, *, settings: AuditSettings | None = None
             findings += _watch(video, root, chosen, footage, shifts)
     findings += find_leaks(sides_of([dataset], footage), chosen.leaks)
     return Audit(dataset, tuple(findings), footage, shifts)
+
+
+def against_predictions(
+    done: Audit, predictions: Mapping[str, TrackTable], search: LookalikeSearch
+) -> Audit:
+    """The audit with what a detector is sure of where no label is; ``predictions`` by source."""
+    found = [
+        finding
+        for video in done.dataset.videos
+        if video.source in predictions
+        for finding in unlabelled_predictions(video, predictions[video.source], search)
+    ]
+    return replace(done, findings=(*done.findings, *found))
 
 
 def audit_files(
@@ -157,9 +173,12 @@ def _watch(
     footage[video.source] = seen
     found = check_video(video, seen)
     shift = estimate(video, seen.kept, places, settings.shift)
+    shift = surer(shift, estimate_slow(video, path, places, settings.shift))
     if shift is not None:
         shifts[video.source] = shift
         found += _shifted(video, shift, settings.shift)
+    if not is_still(video) and not seen.broken:
+        found += lookalikes(video, path, settings.lookalikes)
     return found
 
 
@@ -171,22 +190,29 @@ def _places(video: LabelledVideo, settings: AuditSettings) -> list[range]:
 
 
 def _shifted(video: LabelledVideo, shift: Shift, search: ShiftSearch) -> list[Finding]:
-    if shift.frames == 0:
+    frames = shift.frames or shift.suspected
+    if frames == 0:
         return []
-    way = "later" if shift.frames > 0 else "earlier"
-    count = abs(shift.frames)
+    way = "later" if frames > 0 else "earlier"
+    count = abs(frames)
     at_least = "at least " * (count == search.most)
+    seen_by = "" if shift.seen_by == "place" else ", told by how they move"
     message = (
         f"labels fit the picture {at_least}{count} frame{'s' * (count > 1)} {way} better "
-        f"({shift.sureness:.1f} standard errors)"
+        f"({shift.sureness:.1f} standard errors{seen_by})"
     )
     return [
         Finding(
             code="label-shift",
-            grade=Grade.ERROR,
+            grade=Grade.ERROR if shift.frames else Grade.WARNING,
             message=message,
             video=video.source,
             count=count,
-            evidence=(f"shift {shift.frames:+d}",),
+            evidence=(f"shift {frames:+d}", *_strengths(shift, frames, search.most)),
         )
     ]
+
+
+def _strengths(shift: Shift, frames: int, most: int) -> Iterator[str]:
+    what = "motion in the boxes" if shift.seen_by == "place" else "correlation of steps"
+    yield f"{what}: {shift.scores[frames + most]:.2f}, as labelled {shift.scores[most]:.2f}"

@@ -32,6 +32,7 @@ CODES = {
     "duplicate-frames": "frames that show the picture before once more",
     "cut-in-track": "a track goes on over a shot change",
     "label-shift": "labels fit the picture of another frame better",
+    "unlabelled": "what looks like a labelled object carries no label",
     "no-labels": "a video or a split without a box",
     "outside": "a box outside the picture",
     "empty-box": "a box without an area",

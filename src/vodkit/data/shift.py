@@ -30,6 +30,8 @@ class ShiftSearch:
     """shifts whose score is within this share of the best one are as good as the best"""
     sureness: float = 4.0
     """how many standard errors better the best shift must be than none"""
+    suspicion: float = 2.0
+    """the same for a shift that is only suspected"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -46,7 +48,12 @@ class Shift:
     sureness: float
     """standard errors by which the best shift is better than none"""
     scores: tuple[float, ...]
-    """mean motion inside the boxes for shifts -most .. most, 1 = as much as anywhere"""
+    """for shifts -most .. most: mean motion inside the boxes (1 = as much as anywhere), or the
+    correlation of how labels and pixels move"""
+    suspected: int = 0
+    """a shift that is likely, but not proven"""
+    seen_by: str = "place"
+    """``place``: moving pixels lie in the boxes; ``steps``: labels and pixels move alike"""
 
 
 def windows(video: LabelledVideo, num_frames: int, search: ShiftSearch) -> list[range]:
@@ -100,14 +107,14 @@ def estimate(
     curve = per_frame.mean(axis=0)
     if curve.max() - curve.min() < 0.1 or curve.max() < 1.2:
         return None
-    best = _middle_of_top(curve, search.plateau) - search.most
-    sure = _sureness(per_frame[:, best + search.most] - per_frame[:, search.most])
+    best = middle_of_top(curve, search.plateau) - search.most
+    sure = sureness_of(per_frame[:, best + search.most] - per_frame[:, search.most])
     on_top = curve[search.most] >= curve.max() - search.plateau * (curve.max() - curve.min())
     proven = best != 0 and not on_top and sure >= search.sureness
     return Shift(best if proven else 0, sure, tuple(curve.tolist()))
 
 
-def _middle_of_top(curve: FloatArray, plateau: float) -> int:
+def middle_of_top(curve: FloatArray, plateau: float) -> int:
     """The middle of the run of shifts around the best one that are as good as it."""
     level = curve.max() - plateau * (curve.max() - curve.min())
     first = last = int(curve.argmax())
@@ -120,7 +127,7 @@ def _middle_of_top(curve: FloatArray, plateau: float) -> int:
     return int(np.floor(middle)) if top <= middle else int(np.ceil(middle))
 
 
-def _sureness(gains: FloatArray) -> float:
+def sureness_of(gains: FloatArray) -> float:
     """Mean over standard error of gains, in blocks because neighbouring frames look alike."""
     size = max(1, len(gains) // 16)
     blocks = [block.mean() for block in np.array_split(gains, max(2, len(gains) // size))]
