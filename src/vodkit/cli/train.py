@@ -36,8 +36,9 @@ def train(
 ) -> None:
     """Fine-tune a detector on labelled video; the best checkpoint is chosen on split val.
 
-    Example: vodkit train --data flies.json --model vodkit-street --out runs/flies
     With --appearance: a head that tells tracked objects apart, for vodkit track --appearance.
+
+    Example: vodkit train --data flies.json --model vodkit-street --out runs/flies
     """
     from vodkit import settings
     from vodkit.cli.data_options import load

@@ -100,7 +100,7 @@ def spans(length: int, count: int, *, overlap: float) -> list[tuple[int, int]]:
     """``count`` stretches of one size that cover 0 to ``length``, each overlapping the next.
 
     >>> spans(100, 2, overlap=0.25)
-    [(0, 57), (43, 100)]
+    [(0, 58), (42, 100)]
     """
     size = int(np.ceil(length / (count - (count - 1) * overlap) - 1e-9))
     size = min(size, length)
