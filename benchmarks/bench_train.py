@@ -4,9 +4,11 @@
     python benchmarks/bench_train.py --model ssdlite320_mobilenet_v3_large --weights random
 
 Fine-tunes on the first of the sample clips and measures on the second; each seed once with stored
-features and once from pictures. Prints one JSON line: seconds of an epoch of either kind (the
-first of each run is left out), their ratio, the final AP and AP50 of each seed, the share of time
-that steps waited for data, and the time of the whole runs, filling the store included.
+features and once from pictures. Prints one JSON line: seconds of an epoch and processor seconds of
+a step of either kind (the first epoch of each run is left out), their ratios, the final AP and
+AP50 of each seed, the share of time that steps waited for data, and the time of the whole runs,
+filling the store included. On a machine that others use, too, processor seconds (with
+OMP_NUM_THREADS=1) are the fair ones.
 """
 
 import argparse
@@ -15,7 +17,9 @@ import json
 import os
 import statistics
 import tempfile
+import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,7 @@ import torch
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.runs import stack
 from vodkit.samples import samples
-from vodkit.train.loop import LOG, train
+from vodkit.train.loop import LOG, Progress, train
 from vodkit.train.settings import TrainSettings
 
 
@@ -55,11 +59,18 @@ def one_run(given: argparse.Namespace, data: Path, cache: str, seed: int) -> dic
         save_every_s=1e9,
         seed=seed,
     )
-    result = train(settings)
+    at: list[tuple[int, float]] = []
+
+    def watch(progress: Progress) -> None:
+        if progress.what == "step" and progress.epoch:
+            at.append((progress.epoch, time.process_time()))
+
+    result = train(settings, watch=watch)
     with (out / LOG).open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))[1:]
     return {
         "epochs_s": [float(row["seconds"]) for row in rows],
+        "steps_cpu_s": [b - a for (one, a), (two, b) in pairwise(at) if one == two],
         "wait": [float(row["wait"]) for row in rows],
         "all_s": result.seconds,
         "ap": result.ap,
@@ -70,7 +81,11 @@ def one_run(given: argparse.Namespace, data: Path, cache: str, seed: int) -> dic
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Of all seeds."""
     seconds = [s for run in runs for s in run["epochs_s"]]
+    steps = [s for run in runs for s in run["steps_cpu_s"]]
     return {
+        "step_cpu_min_s": min(steps),
+        "step_cpu_median_s": statistics.median(steps),
+        "step_cpu_max_s": max(steps),
         "epoch_min_s": min(seconds),
         "epoch_median_s": statistics.median(seconds),
         "epoch_max_s": max(seconds),
@@ -103,6 +118,7 @@ def main() -> None:
         "model": given.model,
         "freeze": given.freeze,
         "ratio": pixels["epoch_median_s"] / cached["epoch_median_s"],
+        "cpu_ratio": pixels["step_cpu_median_s"] / cached["step_cpu_median_s"],
         "cached": cached,
         "pixels": pixels,
         "threads": torch.get_num_threads(),

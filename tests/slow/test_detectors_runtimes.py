@@ -1,6 +1,7 @@
 """Every runtime and every file says the same as torch, on real frames with real weights."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -12,14 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from vodkit import boxes
+from vodkit import boxes, certify
 from vodkit.detect import coco
 from vodkit.detect.checkpoint import save_checkpoint
-from vodkit.detect.export import export_detector
+from vodkit.detect.export import Tolerances, export_detector
 from vodkit.detect.models import build_network, load_detector
 from vodkit.detect.parity import compare
 from vodkit.errors import OutputError, SettingsError, WeightsError
 from vodkit.records import Frame
+from vodkit.samples import samples
 from vodkit.video.reader import open_video
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -80,7 +82,7 @@ def nano(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("runtime", ["openvino", "onnx"])
+@pytest.mark.parametrize("runtime", ["openvino", "onnx", "compile"])
 def test_nano_is_the_same_in_every_runtime(nano: Path, frames: list[Frame], runtime: str) -> None:
     options = {"score_threshold": 0.01, "max_detections": None, "device": "cpu"}
     reference = load_detector(nano, runtime="torch", **options)
@@ -180,23 +182,85 @@ def test_exports_carry_a_certificate(
     assert certificate.max_box_difference_px < 0.01
     written = json.loads((tmp_path / "out" / f"nano.{ending}.parity.json").read_text())
     assert written["max_score_difference"] == certificate.max_score_difference
-    if ending != "pt2":
-        back = load_detector(path, score_threshold=0.3)
-        own = load_detector(nano, runtime="torch", device="cpu", score_threshold=0.3)
-        assert compare(own, back, frames).max_box_px < 0.01
-        path.write_bytes(path.read_bytes() + b" ")
-        with pytest.raises(WeightsError, match="corrupt"):
-            load_detector(path)
+    back = load_detector(path, score_threshold=0.3)
+    own = load_detector(nano, runtime="torch", device="cpu", score_threshold=0.3)
+    assert compare(own, back, frames).max_box_px < 0.01
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(WeightsError, match="corrupt"):
+        load_detector(path)
 
 
 def test_exports_that_differ_or_cannot_be_compared_leave_nothing(
     nano: Path, frames: list[Frame], tmp_path: Path
 ) -> None:
-    with pytest.raises(OutputError, match=r"differs .* allowed: 0 px"):
-        export_detector(nano, tmp_path / "n.xml", frames=frames, tolerance_px=0, tolerance_score=0)
+    with pytest.raises(OutputError, match=r"corners .* allowed: 0 px"):
+        export_detector(
+            nano, tmp_path / "n.xml", frames=frames, tolerances=Tolerances(px=0, score=0)
+        )
     black = Frame(0, 0.0, np.zeros((64, 64, 3), np.uint8))
     with pytest.raises(OutputError, match="nothing was found"):
         export_detector(nano, tmp_path / "n.xml", frames=[black])
     with pytest.raises(SettingsError, match=r"\.onnx"):
         export_detector(nano, tmp_path / "n.onx", frames=frames)
     assert not list(tmp_path.glob("n.*"))
+
+
+@pytest.mark.parametrize("ending", ["onnx", "xml"])
+def test_int8_is_smaller_and_finds_the_same(tmp_path: Path, ending: str) -> None:
+    frames = certify.frames_of(str(samples.CLIP_A), 24)
+    judge = certify.judge_on(samples.LABELS, split="test")
+    made = {
+        name: export_detector(
+            "vodkit-street",
+            tmp_path / name / f"street.{ending}",
+            frames=frames[:2],
+            calibrate_on=calibrate_on,
+            judge=judge,
+        )
+        for name, calibrate_on in {"f32": [], "int8": frames}.items()
+    }
+    assert [one.precision for one in made.values()] == ["f32", "int8"]
+    exact, rough = made["f32"].on_data, made["int8"].on_data
+    assert exact is not None
+    assert rough is not None
+    assert abs(exact.lost_ap) < 1e-4
+    assert abs(exact.lost_hota) < 1e-3
+    assert rough.ap[0] == exact.ap[0] > 0.3
+    assert rough.num_frames == 120
+    sizes = [
+        sum(x.stat().st_size for x in (tmp_path / name).iterdir() if x.suffix in {".onnx", ".bin"})
+        for name in made
+    ]
+    assert sizes[1] < 0.5 * sizes[0]
+    back = load_detector(tmp_path / "int8" / f"street.{ending}")
+    assert len(back.detect(frames[:1])[0]) > 0
+    never = Tolerances(px=None, score=None, ap=0.0, hota=0.0)
+    with pytest.raises(OutputError, match=r"not exported: .*lost, allowed: 0"):
+        export_detector(
+            "vodkit-street",
+            tmp_path / f"never.{ending}",
+            frames=frames[:2],
+            calibrate_on=frames[:2],
+            judge=judge,
+            tolerances=never,
+        )
+    assert not list(tmp_path.glob("never*"))
+
+
+@pytest.mark.parametrize("runtime", ["torch", "compile", "cuda", "cuda-amp"])
+def test_a_gpu_says_the_same(nano: Path, frames: list[Frame], runtime: str) -> None:
+    if not torch.cuda.is_available():
+        reason = "no CUDA GPU here"
+        if os.environ.get("VODKIT_REQUIRE_CUDA") == "1":
+            pytest.fail(f"VODKIT_REQUIRE_CUDA=1, but {reason}")
+        pytest.skip(reason)
+    options = {"score_threshold": 0.05, "max_detections": None}
+    reference = load_detector(nano, runtime="torch", device="cpu", **options)
+    other = load_detector(nano, runtime=runtime, device="cuda", **options)
+    for some in (frames[:1], frames, frames[:3]):
+        seen = compare(reference, other, some)
+        assert seen.num_boxes > 0
+        if runtime == "cuda-amp":
+            assert seen.max_score < 0.05
+        else:
+            assert seen.within(px=0.1, score=1e-3), seen

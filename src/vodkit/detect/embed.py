@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 ROI = "roi"
 """the name of the untrained way: the detector's own features as they are"""
 HEAD_FAMILY, CROP_FAMILY = "appearance-head", "osnet"
-STAGES = ("stage3",)
-"""at stride 16 features know colour and shape, but not yet only the class"""
+STAGES = ("stage2",)
+"""at stride 8 features know colour and texture, and not yet only the class"""
 BINS = (4, 2)
 """rows and columns a box is cut into; people are recognised by what they wear where"""
 _LENGTH_MIN = 1e-12
@@ -144,7 +144,7 @@ class Pooled:
             cells = (one.shape[2] / size_px[0], one.shape[1] / size_px[1])
             down, across = self.settings.bins
             pooled = roi_align(one, boxes, scale=cells, bins=(down, across))
-            parts.append(unit(pooled.reshape(len(boxes), -1)))
+            parts.append(unit(pooled.reshape(len(boxes), one.shape[0] * down * across)))
         return np.concatenate(parts, axis=1)
 
 

@@ -46,7 +46,7 @@ class AppearanceSettings:
     """of the network, where features are taken from"""
     bins: tuple[int, ...] = BINS
     """rows and columns that a box is cut into"""
-    size: int = 64
+    size: int = 128
     """numbers of an embedding"""
     hidden: int = 0
     """width of a layer between features and embedding; 0: none, a linear head"""
@@ -61,7 +61,7 @@ class AppearanceSettings:
     steps: int = 300
     tracks_per_step: int = 12
     boxes_per_track: int = 4
-    lr: float = 1e-3
+    lr: float = 5e-4
     stay: float = 0.1
     """how strongly the head is held near where it began"""
     temperature: float = 0.1

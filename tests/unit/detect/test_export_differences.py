@@ -1,13 +1,24 @@
 """What a parity certificate counts."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vodkit.detect.export import Certificate, fixed_size
+from vodkit.detect.export import (
+    INT8,
+    Certificate,
+    OnData,
+    Tolerances,
+    export_detector,
+    fixed_size,
+)
 from vodkit.detect.models import find_card
-from vodkit.detect.parity import compare
+from vodkit.detect.parity import compare, compare_outputs
+from vodkit.errors import SettingsError
 from vodkit.records import Detections, Frame
 
 FRAME = Frame(0, 0.0, np.zeros((50, 50, 3), np.uint8))
@@ -46,31 +57,77 @@ def test_a_box_that_only_one_gives_is_unpaired_unless_at_the_threshold() -> None
     assert (nothing.num_boxes, nothing.num_unpaired) == (0, 0)
 
 
+GOOD = Certificate(
+    model="m",
+    file="m.onnx",
+    sha256="",
+    precision="f32",
+    num_frames=1,
+    num_boxes=3,
+    num_unpaired=0,
+    max_box_difference_px=0.1,
+    max_score_difference=1e-5,
+    num_calibrated=0,
+    on_data=None,
+    tolerances=Tolerances(),
+    versions={},
+)
+SAME = OnData(data="d.json", num_videos=1, num_frames=9, ap=(0.5, 0.5), hota=(0.6, 0.6))
+
+
 @pytest.mark.parametrize(
-    "change",
+    ("change", "why"),
     [
-        {"num_boxes": 0},
-        {"num_unpaired": 1},
-        {"max_box_difference_px": 0.6},
-        {"max_score_difference": 0.01},
+        ({"num_boxes": 0}, "nothing was found"),
+        ({"num_unpaired": 1}, "1 boxes unpaired"),
+        ({"max_box_difference_px": 0.6}, "corners 0.6 px, allowed: 0.5 px"),
+        ({"max_score_difference": 0.01}, "scores 0.01"),
+        ({"on_data": replace(SAME, ap=(0.5, 0.49))}, r"AP \+0\.0100 lost, allowed: 0\.002"),
+        ({"on_data": replace(SAME, ap=(0.49, 0.5))}, r"AP -0\.0100 lost"),  # other boxes as well
+        ({"on_data": replace(SAME, hota=(0.6, 0.5))}, r"HOTA \+0\.1000 lost"),
     ],
 )
-def test_a_certificate_passes_only_when_all_is_in_order(change: dict[str, float]) -> None:
-    good = {
-        "model": "m",
-        "file": "m.onnx",
-        "sha256": "",
-        "num_frames": 1,
-        "num_boxes": 3,
-        "num_unpaired": 0,
-        "max_box_difference_px": 0.1,
-        "max_score_difference": 1e-5,
-        "tolerance_px": 0.5,
-        "tolerance_score": 1e-3,
-        "versions": {},
-    }
-    assert Certificate(**good).passes
-    assert not Certificate(**{**good, **change}).passes
+def test_a_certificate_passes_only_when_all_is_in_order(
+    change: dict[str, object], why: str
+) -> None:
+    assert GOOD.passes
+    assert replace(GOOD, on_data=SAME).passes
+    assert replace(GOOD, on_data=replace(SAME, hota=None)).passes
+    bad = replace(GOOD, **change)
+    assert not bad.passes
+    assert re.search(why, "; ".join(bad.failures()))
+
+
+def test_int8_is_judged_by_what_it_finds_not_by_its_numbers() -> None:
+    rough = replace(GOOD, tolerances=INT8, num_unpaired=9, max_box_difference_px=20.0)
+    assert rough.failures() == ["no labelled data to judge it on"]
+    assert replace(rough, on_data=replace(SAME, ap=(0.5, 0.481))).passes
+    assert not replace(rough, on_data=replace(SAME, ap=(0.5, 0.479))).passes
+    with pytest.raises(SettingsError, match="tolerance_ap is -1"):
+        Tolerances(ap=-1)
+    with pytest.raises(SettingsError, match="give labelled data"):
+        export_detector("yolox_nano", Path("x.onnx"), frames=[FRAME], calibrate_on=[FRAME])
+
+
+def test_raw_outputs_in_another_order_are_the_same() -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 50, (500, 2))
+    rows = np.hstack([corners, corners + 10, rng.uniform(size=(500, 1)), np.zeros((500, 1))])
+    options = {"decoding": "scored_boxes", "size_px": (64, 64)}
+    turned = rows[::-1].copy()
+    assert compare_outputs([(rows,)], [(turned,)], **options).within(px=0, score=0)
+    best = turned[:, 4].argmax()
+    turned[best, 0] += 0.25
+    seen = compare_outputs([(rows,)], [(turned,)], **options)
+    assert seen.max_box_px == pytest.approx(0.25)
+    turned[best, 5] = 1  # another class
+    seen = compare_outputs([(rows,)], [(turned,)], **options)
+    assert (seen.num_unpaired, seen.within(px=9, score=9)) == (1, False)
+    assert seen.within(px=9, score=9, unpaired=0.01)
+    assert compare_outputs([(rows,)], [(turned[:0],)], **options).num_unpaired == 200
+    almost = rows.copy()
+    almost[:, :4] += 0.01
+    assert compare_outputs([(rows,)], [(almost,)], **options).num_boxes == 500
 
 
 def test_exports_have_one_input_size() -> None:

@@ -107,7 +107,12 @@ class Tiny(torch.nn.Module):
 
     def forward(self, pictures_BHW3: torch.Tensor) -> torch.Tensor:
         """(B, A, 6)."""
-        return self.layer(pictures_BHW3.permute(0, 3, 1, 2).float() / 255).flatten(2).transpose(1, 2).sigmoid()
+        return (
+            self.layer(pictures_BHW3.permute(0, 3, 1, 2).float() / 255)
+            .flatten(2)
+            .transpose(1, 2)
+            .sigmoid()
+        )
 
 
 @pytest.fixture
