@@ -91,6 +91,9 @@ def _task(tree: Element) -> _Task:
     meta = tree.find("meta")
     if tree.name != "annotations":
         raise tree.fault("not a CVAT file: allowed is <annotations>")
+    picture = tree.find("image")
+    if picture is not None:
+        raise picture.fault("CVAT for images, which has no tracks; export it as CVAT for video 1.1")
     task = (meta.find("task") or meta.find("job")) if meta is not None else None
     tracks = list(tree.all("track"))
     names = [] if task is None else _label_names(task)
