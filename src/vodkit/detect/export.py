@@ -123,10 +123,13 @@ class Certificate:
             found.append(f"{self.num_unpaired} boxes unpaired, allowed: none")
         if self.on_data is None:
             return found if allowed.px is not None else [*found, "no labelled data to judge it on"]
-        if abs(self.on_data.lost_ap) > allowed.ap:
-            found.append(f"AP {self.on_data.lost_ap:+.4f} lost, allowed: {allowed.ap:g}")
-        if abs(self.on_data.lost_hota) > allowed.hota:
-            found.append(f"HOTA {self.on_data.lost_hota:+.4f} lost, allowed: {allowed.hota:g}")
+        exact = allowed.px is not None  # then a gain, too, means that the boxes are others
+        for name, lost, limit in (
+            ("AP", self.on_data.lost_ap, allowed.ap),
+            ("HOTA", self.on_data.lost_hota, allowed.hota),
+        ):
+            if (abs(lost) if exact else lost) > limit:
+                found.append(f"{name} {lost:+.4f} lost, allowed: {limit:g}")
         return found
 
     @property
