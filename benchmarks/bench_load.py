@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from torch.utils.data import SequentialSampler
 
-from vodkit.data.loader import ClipDataset, FrameDataset
+from vodkit.data.loader import ClipDataset, FrameDataset, RunSampler
 from vodkit.data.sampling import clip_frames, epoch_order
 from vodkit.records import Dataset, LabelledVideo, TrackTable
 from vodkit.runs import stack
@@ -48,7 +48,7 @@ def our_clips(path: Path, dataset: Dataset, keys: list[int], size: tuple[int, in
     count = dataset.videos[0].info.num_frames or 0
     clips = [(0, clip_frames(k, num_frames=count, length=LENGTH, step=1)) for k in keys]
     loaded = ClipDataset(dataset, path.parent, clips=clips, size_for=lambda _w, _h: size)
-    for i in range(len(clips)):
+    for i in RunSampler(loaded):
         loaded[i]
     loaded.reader.close()
 

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 
 from vodkit.arrays import IntArray
-from vodkit.data.sampling import Chunk, Key, labelled_keys, runs_of
+from vodkit.data.sampling import RUN, Chunk, Key, epoch_order, labelled_keys, runs_of
 from vodkit.data.transforms import Augment, Picture, View, apply_view, draw_clip, draw_view
 from vodkit.errors import InputError
 from vodkit.records import Dataset, LabelledVideo
@@ -149,7 +149,8 @@ class FrameDataset(torch.utils.data.Dataset[Any]):
     """The labelled frames of a dataset, one sample a frame.
 
     ``dataset[i]`` is what torchvision's detection reference takes: an image and a target. Labels
-    count from ``first_label``: 0 as everywhere in vodkit, 1 for torchvision's own models.
+    count from ``first_label``: 0 as everywhere in vodkit, 1 for torchvision's own models. A sample
+    is decoded with its run: take them by ``RunSampler``, any other random order decodes far more.
     """
 
     def __init__(
@@ -161,7 +162,7 @@ class FrameDataset(torch.utils.data.Dataset[Any]):
         every: int = 1,
         still_iou: float = 2.0,
         first_label: int = 0,
-        run_length: int = 16,
+        run_length: int = RUN,
         cache_mib: float = 256,
     ) -> None:
         """See ``sampling.labelled_keys`` for ``every`` and ``still_iou``."""
@@ -228,8 +229,8 @@ class FrameDataset(torch.utils.data.Dataset[Any]):
 class ClipDataset(torch.utils.data.Dataset[Any]):
     """Clips around labelled frames: (T, 3, H, W) and one target a frame.
 
-    ``frames_for`` says which frames belong to a key frame (``sampling.clip_frames``,
-    ``sampling.reference_frames``, or ``clips_by_sampler`` for PyTorchVideo's samplers).
+    ``clips_around`` key frames, by ``sampling.clip_frames`` or ``sampling.reference_frames``, or
+    ``clips_by_sampler`` for PyTorchVideo's samplers. As frames, best taken by ``RunSampler``.
     """
 
     def __init__(
@@ -246,10 +247,12 @@ class ClipDataset(torch.utils.data.Dataset[Any]):
         """``clips`` are (number of the video, frames in order); see ``clips_around``."""
         self.dataset = dataset
         self.clips = [(video, tuple(frames)) for video, frames in clips]
+        self.runs = _runs_of_clips(self.clips)
         self.reader = FrameReader(dataset, Path(root), size_for=size_for, cache_mib=cache_mib)
         self.augment = augment or Augment.none()
         self.seed = seed
         self.epoch = 0
+        self._run_of = {i: run for run in self.runs for i in run}
 
     def __len__(self) -> int:
         """Number of clips."""
@@ -268,10 +271,37 @@ class ClipDataset(torch.utils.data.Dataset[Any]):
     def pictures(self, index: int) -> list[Picture]:
         """The frames of a clip as they are; a frame that nobody labelled has no boxes."""
         number, frames = self.clips[index]
-        images = self.reader.read([Key(number, frame) for frame in frames])
+        near = {frame for i in self._run_of[index] for frame in self.clips[i][1]}
+        wanted, ahead = ([Key(number, frame) for frame in some] for some in (frames, near))
+        images = self.reader.read(wanted, ahead)
         video = self.dataset.videos[number]
         pairs = zip(frames, images, strict=True)
         return [labelled_picture(video, frame, image) for frame, image in pairs]
+
+
+class RunSampler(torch.utils.data.Sampler[int]):
+    """A random order for PyTorch's DataLoader in which neighbours are decoded together.
+
+    Every sample once an epoch, in an order that seed and ``set_epoch`` decide.
+    """
+
+    def __init__(self, dataset: FrameDataset | ClipDataset, *, seed: int = 0) -> None:
+        """``dataset`` may be a shard."""
+        self.dataset = dataset
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.dataset)
+
+    def __iter__(self) -> Iterator[int]:
+        """Sample numbers."""
+        return iter(epoch_order(self.dataset.runs, seed=self.seed, epoch=self.epoch).tolist())
+
+    def set_epoch(self, epoch: int) -> None:
+        """Another order, as for torch's DistributedSampler."""
+        self.epoch = epoch
 
 
 def labelled_picture(video: LabelledVideo, frame: int, image: np.ndarray[Any, Any]) -> Picture:
@@ -302,6 +332,19 @@ def as_tv_tensors(
         "iscrowd": torch.from_numpy(picture.ignore.astype(np.int64)),
     }
     return tv_tensors.Image(_channels_first(picture.image)), target
+
+
+def _runs_of_clips(clips: Sequence[tuple[int, Sequence[int]]]) -> list[tuple[int, ...]]:
+    """Numbers of clips that begin within ``RUN`` frames of each other, in order of time."""
+    runs: list[list[int]] = []
+    start: tuple[int, int] | None = None
+    for i in sorted(range(len(clips)), key=lambda i: (clips[i][0], clips[i][1][0])):
+        video, first = clips[i][0], clips[i][1][0]
+        if start is None or video != start[0] or first >= start[1] + RUN:
+            start = video, first
+            runs.append([])
+        runs[-1].append(i)
+    return [tuple(run) for run in runs]
 
 
 def clips_around(

@@ -93,6 +93,13 @@ def _still(
     return bool((boxes.iou_pairs(last[1], now[1]) >= still_iou).all())
 
 
+RUN = 64
+"""samples that are decoded together: several groups of pictures of a usual video, so that few
+frames are decoded only to reach others"""
+WINDOW = 256
+"""samples that are mixed with each other, and so are in memory at a time"""
+
+
 def runs_of(keys: Sequence[Key], *, length: int) -> list[range]:
     """Positions in ``keys`` (sorted) cut into runs of at most ``length`` of one video."""
     starts = [i for i, key in enumerate(keys) if i == 0 or keys[i - 1].video != key.video]
@@ -103,26 +110,28 @@ def runs_of(keys: Sequence[Key], *, length: int) -> list[range]:
 
 
 def epoch_order(
-    runs: Sequence[range],
+    runs: Sequence[Sequence[int]],
     *,
     seed: int,
     epoch: int,
-    window: int = 16,
+    window: int = WINDOW,
     repeats: FloatArray | None = None,
 ) -> IntArray:
     """Sample numbers of one epoch; equal arguments give an equal order.
 
-    ``window`` runs are mixed with each other at a time. ``repeats`` says how often each sample
-    comes on average (a fraction is a chance); None: once.
+    Runs are shuffled, and the samples of as many as make ``window`` are mixed with each other.
+    ``repeats`` says how often each sample comes on average (a fraction is a chance); None: once.
     """
     rng = np.random.default_rng((seed, epoch))
-    shuffled = [runs[i] for i in rng.permutation(len(runs))]
-    order = []
-    for start in range(0, len(shuffled), window):
-        mixed = np.concatenate([np.asarray(run) for run in shuffled[start : start + window]])
+    order, mixed = [], np.empty(0, np.int64)
+    for place, i in enumerate(rng.permutation(len(runs)), start=1):
+        mixed = np.concatenate([mixed, np.asarray(runs[i])])
+        if len(mixed) < window and place < len(runs):
+            continue
         if repeats is not None:
             mixed = np.repeat(mixed, np.floor(repeats[mixed] + rng.random(len(mixed))).astype(int))
         order.append(rng.permutation(mixed))
+        mixed = np.empty(0, np.int64)
     return np.concatenate(order)
 
 

@@ -202,9 +202,11 @@ class ContainerVideo:
 
     def _access(self, index: int, size_px: tuple[int, int] | None) -> Frame:
         """One frame, going on in the open file where that is nearer than a keyframe."""
-        if self._seekable is None or not self._seekable.is_nearly_at(index):
-            self.close()
-            self._seekable = self._open_at(index)
+        if self._seekable is None:
+            self._seekable = self._open()
+            self._seekable.timeline = self._timeline
+        if not self._seekable.is_nearly_at(index):
+            self._seekable.go_to(index)
         for position, raw in self._seekable.numbered(strict=False):
             if position == index:
                 return self._frame(index, raw, self._seekable, size_px)
@@ -213,13 +215,6 @@ class ContainerVideo:
         self.close()
         message = f"frame {index} cannot be decoded"
         raise VideoError(message, path=self._name, time_s=self.times_s[index])
-
-    def _open_at(self, index: int) -> "_Decoding":
-        decoding = self._open()
-        decoding.timeline = self._timeline
-        if self._timeline.reliable:
-            decoding.go_to(index)
-        return decoding
 
 
 class _Decoding:
@@ -236,6 +231,7 @@ class _Decoding:
         self._opener = opener
         self._next = 0  # index of the frame that comes out next, as far as known
         self._pending: Iterator[tuple[int, Any]] | None = None
+        self._has_begun = False
         self._reopen()
 
     def _reopen(self) -> None:
@@ -272,23 +268,36 @@ class _Decoding:
         return None if raw.pts is None else float(raw.pts * self.stream.time_base)
 
     def go_to(self, index: int) -> None:
-        """Seek so that the frame ``index`` is still to come, as near before it as is safe."""
+        """Seek so that the frame ``index`` is still to come, as near before it as is safe.
+
+        Containers look for a time among presentation or among decoding times. A keyframe's
+        presentation time is tried first (by decoding times it may lead to the next keyframe), then
+        its decoding time (by presentation times it leads to the one before), then the start.
+        """
         assert self.timeline is not None
-        target = self.timeline.pts[min(index, len(self.timeline.pts) - 1)]
-        key = self.timeline.key_before(target)
-        if key is None or key[0] <= self.timeline.pts[0]:
-            return
-        try:
-            self.container.seek(key[1], stream=self.stream, backward=True, any_frame=False)
-        except av.FFmpegError:
+        pts = self.timeline.pts
+        target = pts[min(index, len(pts) - 1)]
+        key = self.timeline.key_before(target) if self.timeline.reliable else None
+        if key is not None and key[0] > pts[0]:
+            for place in dict.fromkeys(key):
+                if self._seek(place, target):
+                    return
+        if self._has_begun:
             self._start_anew()
-            return
+
+    def _seek(self, place: int, target: int) -> bool:
+        """Whether what is decoded from ``place`` on begins no later than ``target``."""
+        self._has_begun = True
+        try:
+            self.container.seek(place, stream=self.stream, backward=True, any_frame=False)
+        except av.FFmpegError:
+            return False
         ahead = self.raw_frames(strict=False)
         first = next(ahead, None)
         if first is None or first[1].pts is None or first[1].pts > target:
-            self._start_anew()  # the container cannot seek there; decode from its start
-        else:
-            self._pending = _chain(first, ahead)
+            return False
+        self._pending, self._next = _chain(first, ahead), 0
+        return True
 
     def is_nearly_at(self, index: int) -> bool:
         """Whether decoding on from here reaches ``index`` sooner than a seek would."""
@@ -305,13 +314,12 @@ class _Decoding:
         """Decoded pictures with their index, in order; an index may be missing (damage)."""
         timeline = self.timeline
         assert timeline is not None
-        positions = {pts: i for i, pts in enumerate(timeline.pts)} if timeline.reliable else {}
         source = self._pending or self.raw_frames(strict=strict)
-        self._pending = source
+        self._pending, self._has_begun = source, True
         last = self._next - 1
         for count, raw in source:
             if timeline.reliable:
-                index = positions.get(raw.pts, -1)
+                index = timeline.index_of.get(raw.pts, -1)
             else:
                 index = count if count < len(timeline.pts) else -1
             if index <= last:
@@ -350,8 +358,7 @@ class _Decoding:
 
     def _start_anew(self) -> None:
         self.container.close()
-        self._pending = None
-        self._next = 0
+        self._pending, self._next, self._has_begun = None, 0, False
         self._reopen()
 
 

@@ -6,8 +6,10 @@ sequential and random reading agree by construction.
 """
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from time import monotonic
 from typing import Any
 
@@ -32,6 +34,11 @@ class Timeline:
     index / rate, and random access decodes from the start"""
     num_missing: int = 0
     """frames that the container's header declares beyond the end of the file (cut off)"""
+
+    @cached_property
+    def index_of(self) -> Mapping[int, int]:
+        """From a presentation time to the index of its frame."""
+        return {pts: index for index, pts in enumerate(self.pts)}
 
     def key_before(self, pts: int) -> tuple[int, int] | None:
         """The last keyframe at or before ``pts``."""

@@ -12,6 +12,8 @@ import torch
 from vodkit.data.loader import (
     ClipDataset,
     FrameDataset,
+    FrameReader,
+    RunSampler,
     TrainingViews,
     batches,
     clips_around,
@@ -143,10 +145,10 @@ def test_an_epoch_is_the_same_for_any_workers_processes_and_restart(
 
 def test_an_epoch_has_every_sample_once_in_another_order_each_time() -> None:
     runs = [range(i, i + 5) for i in range(0, 100, 5)]
-    orders = [epoch_order(runs, seed=0, epoch=e, window=4) for e in range(3)]
+    orders = [epoch_order(runs, seed=0, epoch=e, window=20) for e in range(3)]
     assert all(sorted(order) == list(range(100)) for order in orders)
     assert not (orders[0] == orders[1]).all()
-    assert (orders[0] == epoch_order(runs, seed=0, epoch=0, window=4)).all()
+    assert (orders[0] == epoch_order(runs, seed=0, epoch=0, window=20)).all()
     for start in range(0, 100, 20):  # a window's samples come from four runs
         assert len({i // 5 for i in orders[0][start : start + 20]}) == 4
 
@@ -189,6 +191,34 @@ def test_clips_around_key_frames(made: tuple[Dataset, Path]) -> None:
     assert video.shape == (3, 3, SIDE, SIDE)
     assert [int(frame.float().mean()) for frame in video] == [117, 118, 119]
     assert [target["boxes"][0, 0].item() for target in targets] == [17, 18, 19]
+
+
+def test_a_run_is_decoded_once_in_an_epoch_by_runs(
+    made: tuple[Dataset, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[Key] = []
+    keep = FrameReader._keep
+    monkeypatch.setattr(
+        FrameReader,
+        "_keep",
+        lambda self, key, image: (decoded.append(key), keep(self, key, image))[1],
+    )
+    dataset, root = made
+    frames = FrameDataset(dataset, root, run_length=7)
+    around = [Key(v, f) for v in (1, 0) for f in (19, 3, 12)]
+    clips = clips_around(
+        around, lambda key: clip_frames(key.frame, num_frames=20, length=4, step=1)
+    )
+    for whole in (frames, ClipDataset(dataset, root, clips=clips)):
+        sampler = RunSampler(whole, seed=5)
+        loader = torch.utils.data.DataLoader(whole, sampler=sampler, batch_size=3, collate_fn=len)
+        assert sum(loader) == len(sampler) == len(whole)
+        assert len(decoded) == len(set(decoded)) > 0
+        decoded.clear()
+        first = list(sampler)
+        sampler.set_epoch(1)
+        assert sorted(first) == sorted(sampler)
+        assert first != list(sampler)
 
 
 class ClipInfo(NamedTuple):
