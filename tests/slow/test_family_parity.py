@@ -6,9 +6,11 @@ spread; raw outputs are compared, before suppression, on a small input. With
 """
 
 import json
+import multiprocessing
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from vodkit.detect.base import ModelCard
 from vodkit.detect.decode import UNBATCHED
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.models import MODELS, build_network, load_detector
-from vodkit.detect.parity import compare, compare_outputs
+from vodkit.detect.parity import Differences, compare, compare_outputs
 from vodkit.detect.preprocess import place
 from vodkit.detect.runtimes import table
 from vodkit.detect.runtimes.base import versions
@@ -36,8 +38,8 @@ from vodkit.video.reader import open_video
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 NETWORKS = [name for name in MODELS if MODELS[name]().family in {"yolox", "torchvision"}]
-# Random weights amplify rounding: real ones (the sample, below) agree a hundred times better.
-TOLERANCE_PX, TOLERANCE_SCORE = 0.5, 5e-3
+# Real weights (the sample, below) agree ten times better than random ones.
+TOLERANCE_PX, TOLERANCE_SCORE = 0.05, 1e-3
 SEEN: dict[str, dict[str, object]] = {}
 
 
@@ -65,32 +67,49 @@ def small(card: ModelCard) -> ModelCard:
     return replace(card, preprocessing=replace(wanted, width_px=160, height_px=160))
 
 
-LAST = ("cls_logits", "cls_score", "obj_pred", "cls_pred", "classification_head.module_list")
-
-BOX = ("bbox", "reg_pred", "regression_head.module_list")
+# Last layers, and how far their outputs spread: of classes (in logits) and of boxes.
+SCORES = ("cls_logits", "cls_score", "obj_pred", "cls_pred", "classification_head.module_list")
+BOXES = ("bbox", "reg_pred", "regression_head.module_list")
+SPREAD_SCORES, SPREAD_SOFTMAX, SPREAD_BOXES = 1.5, 4.0, 0.5
 
 
 @torch.no_grad()
 def spread(module: nn.Module, picture_BHW3: torch.Tensor, card: ModelCard) -> None:
     """Random weights whose scores differ from box to box, over norms that know their inputs."""
     torch.manual_seed(1)
+    last: dict[nn.Conv2d | nn.Linear, float] = {}
+    softmax = card.name.startswith(("ssd", "faster"))
     for name, layer in module.named_modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            last = any(word in name for word in LAST)
-            gain = 1.5 if last else 0.3 if any(word in name for word in BOX) else 1.4
-            layer.weight.normal_(0, gain / layer.weight[0].numel() ** 0.5)
-            if last and layer.bias is not None:
-                layer.bias.normal_(-3.0, 1.0)
+            layer.weight.normal_(0, (2 / layer.weight[0].numel()) ** 0.5)
+            if any(word in name for word in SCORES):
+                last[layer] = SPREAD_SOFTMAX if softmax else SPREAD_SCORES
+                if layer.bias is not None:
+                    layer.bias.fill_(0.0 if softmax else -4.0)
+            elif any(word in name for word in BOXES):
+                last[layer] = SPREAD_BOXES
     graph = networks.deployed(module, card)
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = None
             layer.train()
-    if card.output.decoding in UNBATCHED:
-        graph(picture_BHW3)
-    else:
-        graph(torch.cat([picture_BHW3, picture_BHW3.flip(2), 255 - picture_BHW3]))
+            if layer.affine:  # activations bend little there, so rounding grows little
+                layer.weight.fill_(0.5)
+                layer.bias.fill_(0.75)
+    several = torch.cat([picture_BHW3, picture_BHW3.flip(2), 255 - picture_BHW3])
+    shown = picture_BHW3 if card.output.decoding in UNBATCHED else several
+    graph(shown)
     graph.eval()
+    seen: dict[nn.Module, list[float]] = {layer: [] for layer in last}
+    hooks = [
+        layer.register_forward_hook(lambda at, _given, out: seen[at].append(float(out.std())))
+        for layer in last
+    ]
+    graph(shown)
+    for hook in hooks:
+        hook.remove()
+    for layer, wanted in last.items():
+        layer.weight.mul_(wanted / max(seen[layer], default=1.0))
 
 
 def network(name: str, frame: Frame) -> tuple[nn.Module, ModelCard]:
@@ -104,11 +123,19 @@ def network(name: str, frame: Frame) -> tuple[nn.Module, ModelCard]:
     return module, card
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_every_runtime_says_what_torch_says(
-    name: str, frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("VODKIT_CACHE", str(tmp_path))
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[ProcessPoolExecutor]:
+    """A process for every few models: what converters keep of a network goes with it."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=3) as pool:
+        yield pool
+
+
+def differences(
+    name: str, frames: list[Frame], cache: Path
+) -> dict[str, tuple[Differences, float]]:
+    """Of each runtime against torch, and the seconds that it took."""
+    os.environ["VODKIT_CACHE"] = str(cache)
     module, card = network(name, frames[0])
     card = replace(card, sha256="0" * 64)
     graph = networks.deployed(module, card)
@@ -116,17 +143,32 @@ def test_every_runtime_says_what_torch_says(
     pictures = [place(frame, card.preprocessing)[0] for frame in frames]
     height, width = pictures[0].shape[:2]
     expected = table.RUNTIMES["torch"](wanted).run(pictures)
-    line: dict[str, object] = {"decoding": card.output.decoding, "input_px": [width, height]}
+    found = {}
     for runtime in ("openvino", "onnx"):
         started = time.perf_counter()
         outputs = table.RUNTIMES[runtime](wanted).run(pictures)
         seen = compare_outputs(
             expected, outputs, decoding=card.output.decoding, size_px=(width, height)
         )
-        line[runtime] = {**asdict(seen), "seconds": round(time.perf_counter() - started, 1)}
-        SEEN[name] = line
-        assert seen.num_boxes > 0, (runtime, seen)
-        assert seen.within(px=TOLERANCE_PX, score=TOLERANCE_SCORE, unpaired=0.01), (runtime, seen)
+        found[runtime] = seen, round(time.perf_counter() - started, 1)
+    return found
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_runtime_says_what_torch_says(
+    name: str, frames: list[Frame], tmp_path: Path, elsewhere: ProcessPoolExecutor
+) -> None:
+    found = elsewhere.submit(differences, name, frames, tmp_path).result()
+    card = MODELS[name]()
+    size = small(card).preprocessing if name != "vodkit-street" else card.preprocessing
+    SEEN[name] = {
+        "decoding": card.output.decoding,
+        "input_px": [size.width_px, size.height_px],
+        **{runtime: {**asdict(one), "seconds": s} for runtime, (one, s) in found.items()},
+    }
+    for runtime, (one, _) in found.items():
+        assert one.num_boxes > 0, (runtime, one)
+        assert one.within(px=TOLERANCE_PX, score=TOLERANCE_SCORE, unpaired=0.01), (runtime, one)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -143,6 +185,8 @@ def test_detections_are_those_of_torchvisions_own_forward(name: str, frames: lis
     for one in (official, every):
         if hasattr(one, "topk_candidates"):  # theirs count classes that nobody uses
             one.topk_candidates = one.detections_per_img = 1_000_000
+        if hasattr(one, "score_thresh"):  # what is below is not compared; they need not suppress it
+            one.score_thresh = 0.25
     # Random weights amplify rounding, so both compute in double precision.
     official.double()
     runtime = TorchRuntime(
@@ -157,7 +201,9 @@ def test_detections_are_those_of_torchvisions_own_forward(name: str, frames: lis
         theirs = official([torch.from_numpy(picture.copy()).permute(2, 0, 1).double() / 255])[0]
     categories = get_model_weights(name).DEFAULT.meta["categories"]
     names = np.array([categories[int(label)] for label in theirs["labels"]])
-    keep = np.isin(names, card.classes) & (theirs["scores"].numpy() >= 0.3)
+    # After clipping, some of theirs are empty; none of ours are.
+    real = (theirs["boxes"][:, 2:] > theirs["boxes"][:, :2]).all(dim=1).numpy()
+    keep = np.isin(names, card.classes) & (theirs["scores"].numpy() >= 0.3) & real
     labels = np.array([card.classes.index(one) for one in names[keep]], np.int64)
     expected = (theirs["boxes"].numpy()[keep], theirs["scores"].numpy()[keep], labels)
     ours = (found.boxes_xyxy, found.scores, found.labels)
@@ -165,7 +211,7 @@ def test_detections_are_those_of_torchvisions_own_forward(name: str, frames: lis
     SEEN[f"{name}, detections of torchvision's own forward"] = asdict(seen)
     assert seen.num_boxes >= 10
     assert abs(len(labels) - len(found)) <= 0.01 * len(labels) + 1
-    assert seen.within(px=0.1, score=1e-4), (len(found), seen)
+    assert seen.within(px=0.1, score=1e-4, unpaired=0.01), (len(found), seen)
 
 
 def test_the_same_predictions_from_every_runtime_on_the_sample(tmp_path: Path) -> None:
