@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vodkit.detect import coco
+from vodkit.detect import coco, hf_cards
 from vodkit.detect.base import (
     Metric,
     ModelCard,
@@ -18,7 +18,7 @@ from vodkit.detect.detector import GraphDetector
 from vodkit.detect.embed import Pooled, load_pooled
 from vodkit.detect.runtimes.choice import AUTO, choose
 from vodkit.detect.runtimes.table import GRAPH_SUFFIXES, RUNTIMES, Runnable
-from vodkit.detect.weights import check, digest, fetch, parts, read_state, weights_path
+from vodkit.detect.weights import check, digest, fetch, parts, weights_path
 from vodkit.errors import SettingsError, WeightsError
 from vodkit.lookup import pick, unknown
 
@@ -215,6 +215,7 @@ MODELS: dict[str, Callable[[], ModelCard]] = {
         norm=_FROZEN,
         mib=123.608,
     ),
+    **hf_cards.CARDS,
 }
 
 
@@ -243,7 +244,7 @@ def listed() -> list[Listed]:
 
 
 def find_card(name_or_path: str | Path) -> tuple[ModelCard, Path | None]:
-    """The card of a model name, checkpoint, weight file or foreign graph; and the file, if one.
+    """The card of a model name, checkpoint, weight file, hub folder or graph; and the file, if one.
 
     A weight file (``.pth``) is known by its name, e.g. ``yolox_s.pth``; a checkpoint
     (``.safetensors``) and a graph (``.onnx``, ``.xml``, ``.pb``) by the card beside it:
@@ -252,6 +253,8 @@ def find_card(name_or_path: str | Path) -> tuple[ModelCard, Path | None]:
     path = Path(name_or_path)
     if str(name_or_path) in MODELS:
         return MODELS[str(name_or_path)](), None
+    if path.is_dir():
+        return hf_cards.card_of_folder(path), hf_cards.weights_in(path)
     if path.suffix not in (CHECKPOINT_SUFFIX, *GRAPH_SUFFIXES, *WEIGHT_SUFFIXES):
         raise unknown(str(name_or_path), MODELS, "model")
     if not path.is_file():
@@ -302,7 +305,7 @@ def build_network(
         card = _as_loaded(card, None, weights)
     else:
         source = _weight_file(card, path, weights)
-        networks.load_state(module, read_state(source), where=str(source))
+        networks.load_file(module, card, source)
         card = _as_loaded(card, source, weights)
     if classes is not None and tuple(classes) != card.classes:
         module, card = networks.for_classes(module, card, classes)
@@ -311,9 +314,12 @@ def build_network(
 
 def _weight_file(card: ModelCard, path: Path | None, weights: str | Path) -> Path:
     if weights != "default":
-        return Path(weights)
+        chosen = Path(weights)
+        return hf_cards.weights_in(chosen) if chosen.is_dir() else chosen
     if path is None:
         return fetch(card)
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing")
     check(path, card)
     return path
 
@@ -424,7 +430,7 @@ def _runnable_network(
 
         module = networks.build(card)
         if source is not None:
-            networks.load_state(module, read_state(source), where=str(source))
+            networks.load_file(module, card, source)
         return networks.deployed(module, card)
 
     return Runnable(card=card, device=device, graph=graph, kept=source is not None)

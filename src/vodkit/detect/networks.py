@@ -9,16 +9,28 @@ Legend: B pictures, H W of the network's input.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vodkit.detect import torchvision_family, yolox_family
+from vodkit.detect import hf_family, torchvision_family, yolox_family
 from vodkit.detect.base import ModelCard
 from vodkit.detect.targets import Target
+from vodkit.detect.weights import read_state
 from vodkit.errors import WeightsError
 from vodkit.lookup import pick
+
+
+def _as_named(
+    _card: ModelCard, _module: nn.Module, state: Mapping[str, Tensor]
+) -> Mapping[str, Tensor]:
+    return state
+
+
+def _cachable(_module: nn.Module) -> str:
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +49,14 @@ class Family:
     """what each class output stands for, by name"""
     class_tensors: Mapping[str, str]
     """pattern of the names of state tensors with a row for each class output, and where that
-    axis is: ``inner`` (rows are anchors x outputs) or ``outer`` (outputs x numbers)"""
+    axis is: ``inner`` (rows are anchors x outputs), ``outer`` (outputs x numbers), or ``rows`` (a
+    row an output, and perhaps a last one that stands for none)"""
+    renamed: Callable[[ModelCard, nn.Module, Mapping[str, Tensor]], Mapping[str, Tensor]] = (
+        _as_named
+    )
+    """the tensors of a weight file under the network's own names"""
+    why_not_cached: Callable[[nn.Module], str] = _cachable
+    """why features of the frozen part cannot be kept; empty: they can"""
 
 
 FAMILIES: dict[str, Family] = {
@@ -56,6 +75,16 @@ FAMILIES: dict[str, Family] = {
         stages=torchvision_family.stages,
         outputs=torchvision_family.outputs,
         class_tensors=torchvision_family.CLASS_TENSORS,
+    ),
+    "hf": Family(
+        build=hf_family.build,
+        losses=hf_family.losses,
+        deployed=hf_family.Deployed,
+        stages=hf_family.stages,
+        outputs=hf_family.outputs,
+        class_tensors=hf_family.CLASS_TENSORS,
+        renamed=hf_family.renamed,
+        why_not_cached=hf_family.why_not_cached,
     ),
 }
 
@@ -79,6 +108,17 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], *, where: str) ->
             f"{where} does not fit: {_difference(own, state, missing, extra, other)}"
         )
     module.load_state_dict(dict(state), strict=False)
+
+
+def load_file(module: nn.Module, card: ModelCard, path: Path) -> None:
+    """Put the weights of a file in, whatever version of its family named them."""
+    state = _family(card).renamed(card, module, read_state(path))
+    load_state(module, state, where=str(path))
+
+
+def why_not_cached(module: nn.Module, card: ModelCard) -> str:
+    """Why features of the frozen part cannot be kept; empty: they can."""
+    return _family(card).why_not_cached(module)
 
 
 def losses(
@@ -196,9 +236,17 @@ def _moments(card: ModelCard) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _by_name(
-    old: Tensor, fresh: Tensor, old_names: Sequence[str], new_names: Sequence[str], axis: str
+    old: Tensor,
+    fresh: Tensor,
+    old_names: Sequence[str | None],
+    new_names: Sequence[str | None],
+    axis: str,
 ) -> Tensor:
     """``fresh`` with the rows of classes that ``old`` knows taken from there."""
+    if axis == "rows":
+        if len(old) > len(old_names):  # the last row stands for no class
+            old_names, new_names = (*old_names, None), (*new_names, None)
+        axis = "outer"
 
     def rows(tensor: Tensor, count: int) -> Tensor:
         shape = (-1, count) if axis == "inner" else (count, -1)

@@ -26,6 +26,8 @@ from vodkit.runs import make_folder, sha256, write_atomic
 if TYPE_CHECKING:
     from torch import Tensor
 
+HUB_NAMES = ("model.safetensors", "pytorch_model.bin")
+"""what the Hugging Face hub calls weight files"""
 _TRIES = 3
 _TIMEOUT_S = 30.0
 _CHUNK = 1 << 20
@@ -47,7 +49,10 @@ def weights_path(card: ModelCard) -> Path:
     """Where the weight file of a model lies, or would lie: in the package, or in the cache."""
     if not card.url:
         return Path(__file__).parent / "street" / f"{card.name}.safetensors"
-    return cache_folder() / "weights" / card.url.rpartition("/")[2]
+    name = card.url.rpartition("/")[2]
+    if name in HUB_NAMES:  # every model's file has this name there
+        name = card.name + Path(name).suffix
+    return cache_folder() / "weights" / name
 
 
 def fetch(card: ModelCard, *, progress: Progress | None = None) -> Path:

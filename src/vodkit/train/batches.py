@@ -147,6 +147,9 @@ def plan_cache(
     device: torch.device,
 ) -> CachedViews | str:
     """A cache that fits ``most_bytes``, still empty; or the reason why there can be none."""
+    reason = networks.why_not_cached(module, card)
+    if reason:
+        return reason
     width, height = source.canvas_px
     # Asked of a copy, as at inference: a pass in training mode would move the norms' statistics.
     copied = deepcopy(module)

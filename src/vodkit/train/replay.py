@@ -48,7 +48,7 @@ def cut_points(module: nn.Module, run: Callable[[], object]) -> tuple[str, ...]:
     for name, given, output in calls:
         if any(name.startswith(f"{outer}.") for outer in called):
             continue
-        if name in chain or (chain and given is not last):
+        if name in chain or given is None or (chain and given is not last):
             return ()
         chain.append(name)
         last = output
@@ -88,9 +88,9 @@ def leaves(tree: Tree) -> list[Tensor]:
 
 
 def rebuilt(tree: Tree, new: Iterator[Tensor]) -> Tree:
-    """A tree of the same form with other tensors."""
+    """A tree of the same form and types of numbers with other tensors."""
     if isinstance(tree, Tensor):
-        return next(new)
+        return next(new).to(tree.dtype)
     if isinstance(tree, dict):
         return type(tree)((key, rebuilt(part, new)) for key, part in tree.items())
     return type(tree)(rebuilt(part, new) for part in tree)
@@ -98,7 +98,7 @@ def rebuilt(tree: Tree, new: Iterator[Tensor]) -> Tree:
 
 def _noting(name: str, calls: list[tuple[str, object, object]]) -> Callable[..., None]:
     def note(_module: nn.Module, given: tuple[object, ...], output: object) -> None:
-        calls.append((name, given[0], output))
+        calls.append((name, given[0] if given else None, output))  # None: all by name
 
     return note
 
