@@ -1,6 +1,8 @@
 """``vodkit train``: a labelled dataset in, a detector for its classes out."""
 
 import json
+import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -10,6 +12,7 @@ import typer
 from vodkit.cli import options
 
 if TYPE_CHECKING:
+    from vodkit.train.freeze import StageRow
     from vodkit.train.loop import Progress
 
 
@@ -43,6 +46,7 @@ def train(
     from vodkit import settings
     from vodkit.cli.data_options import load
     from vodkit.formats.base import split_warnings
+    from vodkit.report.training_page import TrainingPage
     from vodkit.train import loop
     from vodkit.train.settings import TrainSettings
 
@@ -67,11 +71,21 @@ def train(
         from vodkit.train.search import best_settings
 
         wanted = best_settings(wanted, trials=search)
-    with _Bars(quiet=as_json) as bars:
-        result = loop.train(wanted, resume_run=resume, overwrite=overwrite, watch=bars.show)
     warnings = split_warnings(load(data)[0])
+    page = TrainingPage(Path(wanted.out), notes=warnings)
+
+    def watch(progress: "Progress") -> None:
+        page(progress)
+        bars.show(progress)
+
+    with _Bars(quiet=as_json) as bars:
+        result = loop.train(wanted, resume_run=resume, overwrite=overwrite, watch=watch)
+    if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
+        return
+    report = page.write(result)
     if as_json:
-        print(json.dumps({**asdict(result), "split_warnings": warnings}, default=str))
+        told = {**asdict(result), "split_warnings": warnings, "report": report}
+        print(json.dumps(told, default=str))
         return
     for warning in warnings:
         print(f"warning: {warning}")
@@ -79,6 +93,7 @@ def train(
         print(f"left out, not readable: {', '.join(result.left_out)}")
     score = "" if result.ap is None else f"AP {result.ap:.3f}, AP50 {result.ap50:.3f}, "
     print(f"{result.checkpoint}: {score}{result.epochs} epochs in {result.seconds:.0f} s")
+    print(f"curves and pictures: {report}")
     print(f"next: vodkit track my_video.mp4 --model {result.checkpoint} --video")
 
 
@@ -86,10 +101,13 @@ class _Bars:
     """Progress on the terminal: one bar for what is under way, a line for each epoch."""
 
     def __init__(self, *, quiet: bool) -> None:
+        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+        # Standard output is for the result alone.
+        console = Console(stderr=True, quiet=quiet)
         columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, disable=quiet, transient=True)
+        self._bar = Progress(*columns, console=console, disable=quiet, transient=True)
         self._task: Any = None
         self._what = ""
 
@@ -100,13 +118,24 @@ class _Bars:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
+    def _table(self, rows: Sequence["StageRow"]) -> None:
+        from rich.table import Table
+
+        table = Table("stage", "parameters", "trained", box=None)
+        for row in rows:
+            table.add_row(row.stage, f"{row.parameters:,}", f"{row.trainable:,}")
+        self._bar.console.print(table)
+
     def show(self, progress: "Progress") -> None:
         """Take note of a step."""
+        if progress.parameters:
+            self._table(progress.parameters)
+            return
         losses = ", ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
         if progress.what == "epoch":
-            score = "" if progress.ap is None else f", AP {progress.ap:.3f}"
+            score = "" if progress.ap is None else f"AP {progress.ap:.3f}, "
             waiting = f"waited for data {progress.wait_share:.0%}"
-            self._bar.console.print(f"epoch {progress.done}: {losses}{score} ({waiting})")
+            self._bar.console.print(f"epoch {progress.done}: {score}{losses} ({waiting})")
             return
         if progress.what != self._what:
             if self._task is not None:

@@ -1,5 +1,6 @@
 """Many frames on one picture, with their times: a video at a glance."""
 
+import base64
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,6 +73,12 @@ def encoded(image: ByteArray, kind: str, *, quality: int = 80) -> bytes:
     ok, data = cv2.imencode(kind, image[..., ::-1], options[kind])
     assert ok, f"cannot encode {image.shape} as {kind}"
     return bytes(data)
+
+
+def as_url(image: ByteArray, *, quality: int = 80) -> str:
+    """An (H, W, 3) RGB picture as a ``data:`` URL, to stand in a page."""
+    data = base64.b64encode(encoded(image, ".webp", quality=quality)).decode()
+    return f"data:image/webp;base64,{data}"
 
 
 def evenly(num_frames: int, num_shown: int) -> list[int]:

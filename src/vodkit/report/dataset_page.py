@@ -1,6 +1,5 @@
 """What is in a dataset, as one HTML file: numbers, plots, and a contact sheet of each video."""
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from vodkit.data.preview import labelled_pictures
 from vodkit.data.stats import ClassStats, DatasetStats, VideoStats, measure
 from vodkit.records import Dataset, LabelledVideo
 from vodkit.report.charts import Axes, Line, bar_chart
-from vodkit.report.contact_sheet import contact_sheet, encoded
+from vodkit.report.contact_sheet import as_url, contact_sheet
 from vodkit.report.page import render
 from vodkit.report.sections import UNDEFINED, Table
 from vodkit.runs import write_atomic
@@ -35,9 +34,11 @@ def write_dataset_page(
         "facts": _facts(stats),
         "charts": _charts(stats),
         "tables": [_classes(stats.classes), _videos(stats.videos)],
+        "notes": [],
+        "sheets_title": "Labels on their frames",
         "sheets": [(source, url) for source, url in sheets if url],
     }
-    write_atomic(path, render("dataset.html.j2", content))
+    write_atomic(path, render("overview.html.j2", content))
 
 
 def _facts(stats: DatasetStats) -> list[tuple[str, str]]:
@@ -130,5 +131,4 @@ def _sheet(video: LabelledVideo, dataset: Dataset, root: Path, frames_shown: int
     shown = list(labelled_pictures(video, root, num_shown=frames_shown))
     if not shown:
         return ""
-    sheet = contact_sheet(shown, dataset.classes, columns=4, width_px=280)
-    return f"data:image/webp;base64,{base64.b64encode(encoded(sheet, '.webp')).decode()}"
+    return as_url(contact_sheet(shown, dataset.classes, columns=4, width_px=280))

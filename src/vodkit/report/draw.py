@@ -27,6 +27,7 @@ PALETTE: tuple[Colour, ...] = (
     (204, 121, 167),
 )
 EDGE: Colour = (20, 20, 20)
+TRUTH: Colour = (255, 255, 255)
 DASHES_PX = {State.OBSERVED: (0, 0), State.PREDICTED: (9, 8), State.FILLED: (1, 9)}
 """length of a stroke and of the gap after it; 0: solid"""
 

@@ -1,6 +1,5 @@
 """Film strips of single moments: a few frames around it, cut out around the place."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +8,12 @@ import numpy as np
 
 from vodkit.arrays import ByteArray, FloatArray
 from vodkit.records import NO_ID, Frame, State, TrackTable
-from vodkit.report.contact_sheet import encoded
-from vodkit.report.draw import colour_of, draw_box, put_words
+from vodkit.report.contact_sheet import as_url
+from vodkit.report.draw import TRUTH, colour_of, draw_box, put_words
 from vodkit.report.failures import Failure
 from vodkit.video.reader import open_video
 
 FRAMES_AROUND = 2
-TRUTH = (255, 255, 255)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +67,7 @@ def film_strips(
             for index in indices
             if index in frames
         ]
-        data = base64.b64encode(encoded(np.hstack(cells), ".webp", quality=settings.quality))
-        url = f"data:image/webp;base64,{data.decode()}"
+        url = as_url(np.hstack(cells), quality=settings.quality)
         strips.append(Strip(failure=failure, image_url=url, frames=tuple(indices)))
     return strips
 

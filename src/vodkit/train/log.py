@@ -64,7 +64,7 @@ def as_csv(rows: Sequence[Mapping[str, float]]) -> str:
     return text.getvalue()
 
 
-_FREE = ("workers", "save_every_s", "out", "data", "root")
+_FREE = ("workers", "save_every_s", "out", "data", "root", "journals", "num_pictures")
 
 
 def flat(settings: object) -> dict[str, str]:

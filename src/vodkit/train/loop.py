@@ -11,7 +11,8 @@ The run folder holds afterwards::
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from vodkit.settings import to_toml
 from vodkit.train import freeze, resume
 from vodkit.train.batches import Batch, Share, cached_batches, pixel_batches
 from vodkit.train.ema import Ema, fitting_decay
+from vodkit.train.journals import open_journals
 from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.memory import is_out_of_memory
 from vodkit.train.norms import learning_norms, measure_norms, plain_batches
@@ -40,7 +42,7 @@ from vodkit.train.optim import lr_factor, make_optimizer, set_rates
 from vodkit.train.replay import replaying
 from vodkit.train.settings import PRECISIONS, TrainSettings
 from vodkit.train.setup import Material, prepare
-from vodkit.train.validate import validate
+from vodkit.train.validate import Shown, Validated, validate
 
 BEST, LAST, LOG = "best.safetensors", "last.safetensors", "log.csv"
 
@@ -50,7 +52,7 @@ class Progress:
     """What happens in a training, for whoever watches."""
 
     what: str
-    """features, step or epoch"""
+    """features, parameters (once, before the first step), step or epoch"""
     done: int
     total: int
     epoch: int = 0
@@ -61,6 +63,12 @@ class Progress:
     """of the time so far in this epoch, spent waiting for data"""
     ap: float | None = None
     ap50: float | None = None
+    shown: tuple[Shown, ...] = ()
+    """frames of the validation that ended this epoch"""
+    per_class: Mapping[str, CocoScores] = field(default_factory=dict)
+    """numbers of that validation"""
+    parameters: tuple[freeze.StageRow, ...] = ()
+    """at the beginning: what is trained, and what is frozen"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +133,7 @@ def train(
         resume_run: go on with the run in ``settings.out``; on a CPU it ends bit for bit as if it
             had never stopped; where there is none, it begins.
         overwrite: throw away the training that is in ``settings.out``.
-        watch: called after every step and epoch.
+        watch: called after every step and epoch, by the first process.
 
     Raises:
         OutputError: a training is in the folder already, and neither of the two is asked for.
@@ -147,6 +155,9 @@ def train(
         run.restore()
     elif fabric.is_global_zero:
         _describe(settings, material)
+    rows = tuple(freeze.table(material.module, material.card))
+    if fabric.is_global_zero:
+        watch(Progress(what="parameters", done=0, total=0, parameters=rows))
     run.fit()
     material.delete_caches()
     return TrainResult(
@@ -200,10 +211,23 @@ class _Run:
         self.best: CocoScores | None = None
         self.worse = 0
         self.rows: list[dict[str, float]] = []
+        self.validated: Validated | None = None
+        self.journals = (
+            open_journals(settings.journals, self.out, flat(settings))
+            if fabric.is_global_zero
+            else ()
+        )
         self.saved_at = time.monotonic()
 
     def fit(self) -> None:
         """Epoch after epoch."""
+        with ExitStack() as opened:
+            for journal in self.journals:
+                opened.callback(journal.close)
+            self._epochs()
+        self._checkpoint(LAST, None)
+
+    def _epochs(self) -> None:
         while self.epoch < self.num_epochs:
             self._set_mode()
             row = self._epoch()
@@ -217,7 +241,6 @@ class _Run:
                 break
         if self.material.validation is None:
             self._measure_norms()
-        self._checkpoint(LAST, None)
 
     def _measure_norms(self) -> None:
         """The averaged weights get the statistics that they have on the training pictures."""
@@ -376,13 +399,20 @@ class _Run:
     def _validate(self) -> dict[str, float]:
         """The averaged weights on the validation frames; the best so far are written."""
         assert self.material.validation is not None
-        scores = validate(self.ema.module, self.card, self.material.validation).overall
+        validated = validate(
+            self.ema.module,
+            self.card,
+            self.material.validation,
+            num_shown=self.settings.num_pictures,
+        )
+        scores, self.validated = validated.result.overall, validated
         if self.best is None or (scores.ap or 0.0) > (self.best.ap or 0.0):
             self.best, self.worse = scores, 0
             self._checkpoint(BEST, scores)
         else:
             self.worse += 1
-        return {"ap": scores.ap or 0.0, "ap50": scores.ap50 or 0.0}
+        pairs = {"ap": scores.ap, "ap50": scores.ap50}
+        return {name: value for name, value in pairs.items() if value is not None}
 
     def _checkpoint(self, name: str, scores: CocoScores | None) -> None:
         if not self.fabric.is_global_zero:
@@ -402,16 +432,23 @@ class _Run:
         """A line for the epoch, and the file of all of them."""
         halved = {"halvings": float(self.halvings)} if self.halvings else {}
         self.rows.append({"epoch": self.epoch, **row, **halved})
-        losses = {key: value for key, value in row.items() if key not in {"ap", "ap50", "wait"}}
+        others = {"ap", "ap50", "wait", "seconds"}
+        losses = {key: value for key, value in row.items() if key not in others}
         self._tell("epoch", losses, wait=row["wait"])
+        self.validated = None
         if self.fabric.is_global_zero:
             write_atomic(self.out / LOG, as_csv(self.rows))
+        for journal in self.journals:
+            journal.write(row, self.epoch)
 
     def _tell(
         self, what: str, losses: dict[str, float], *, lr: float = 0.0, wait: float = 0.0
     ) -> None:
         row = self.rows[-1] if self.rows else {}
+        if not self.fabric.is_global_zero:
+            return
         steps = what == "step"
+        seen = None if steps else self.validated
         self.watch(
             Progress(
                 what=what,
@@ -424,6 +461,8 @@ class _Run:
                 wait_share=wait,
                 ap=row.get("ap"),
                 ap50=row.get("ap50"),
+                shown=() if seen is None else seen.shown,
+                per_class={} if seen is None else seen.result.per_class,
             )
         )
 

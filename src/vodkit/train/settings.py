@@ -7,6 +7,7 @@ from vodkit.data.transforms import Augment
 from vodkit.errors import SettingsError
 from vodkit.lookup import pick
 from vodkit.train.freeze import FREEZES
+from vodkit.train.journals import JOURNALS
 from vodkit.train.optim import OPTIMIZERS
 
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
@@ -91,6 +92,10 @@ class TrainSettings:
     """processes that decode and augment beside the training"""
     save_every_s: float = 60.0
     """least time between two states to resume from"""
+    journals: tuple[str, ...] = ()
+    """where the numbers go besides log.csv: tensorboard, mlflow"""
+    num_pictures: int = 4
+    """validation frames that are shown with what was found, at every validation"""
     skip_broken: bool = False
     """leave out videos that cannot be read; the manifest counts them"""
     seed: int = 0
@@ -103,8 +108,11 @@ class TrainSettings:
         pick(dict.fromkeys(CACHES, 0), self.cache, "cache")
         for name in ("every", "batch_size", "accumulate", "cache_views"):
             self._at_least(name, 1)
+        for name in self.journals:
+            pick(JOURNALS, name, "journal")
         for name in ("epochs", "thaw_every", "plain_epochs", "val_every", "patience", "workers"):
             self._at_least(name, 0)
+        self._at_least("num_pictures", 0)
         for name in ("lr", "cache_gib"):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")

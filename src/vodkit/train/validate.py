@@ -4,8 +4,8 @@ The same graph, decoding and suppression as at inference, on the same pixels.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import nn
 
 from vodkit.arrays import FloatArray
 from vodkit.data.loader import FrameDataset, TrainingViews
+from vodkit.data.transforms import Picture
 from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
 from vodkit.detect.decode import DECODINGS, UNBATCHED
@@ -38,14 +39,59 @@ class Validation:
         return self.views.frames
 
 
-def validate(module: nn.Module, card: ModelCard, against: Validation) -> CocoResult:
-    """COCO's numbers of a network (in evaluation mode) on the validation frames."""
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A validation frame with what is there and what was found, for people to look at."""
+
+    name: str
+    """source and frame"""
+    picture: Picture
+    """pixels and truth, as the network gets them"""
+    found: Detections
+    """boxes in pixels of the picture"""
+
+
+@dataclass(frozen=True, eq=False)
+class Validated:
+    """What a validation gave."""
+
+    result: CocoResult
+    shown: tuple[Shown, ...]
+    """of the frames that were asked for"""
+
+
+def validate(
+    module: nn.Module, card: ModelCard, against: Validation, *, num_shown: int = 0
+) -> Validated:
+    """COCO's numbers of a network (in evaluation mode) on the validation frames.
+
+    ``num_shown`` frames, spread evenly and always the same, come with what was found in them.
+    """
     device = next(module.parameters()).device
     rows: dict[int, list[tuple[int, float, Detections]]] = defaultdict(list)
+    count = len(against.frames)
+    chosen = set(np.linspace(0, count - 1, min(num_shown, count)).round().astype(int).tolist())
+    shown = []
     for index, found in _found(module, card, against, device):
         key = against.frames.keys[index]
         rows[key.video].append((key.frame, 0.0, found))
-    dataset = _looked_at(against.frames)
+        if index in chosen:
+            shown.append(_shown(against.frames, index, found))
+    return Validated(_scores(against.frames, rows), tuple(shown))
+
+
+def _shown(frames: FrameDataset, index: int, found: Detections) -> Shown:
+    picture = frames.pictures([index])[0]
+    info = frames.dataset.videos[frames.keys[index].video].info
+    height, width = picture.image.shape[:2]
+    scale = np.tile([width / info.width_px, height / info.height_px], 2)
+    return Shown(frames.name(index), picture, replace(found, boxes_xyxy=found.boxes_xyxy * scale))
+
+
+def _scores(
+    frames: FrameDataset, rows: Mapping[int, list[tuple[int, float, Detections]]]
+) -> CocoResult:
+    dataset = _looked_at(frames)
     predictions = {
         dataset.videos[number].source: TrackTable.from_frames(of_video)
         for number, of_video in rows.items()

@@ -1,0 +1,133 @@
+"""What people watch a training by: journals elsewhere, pictures, and the page at the end."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from vodkit.errors import SettingsError
+from vodkit.report.training_page import TrainingPage
+from vodkit.train.journals import EXPERIMENT, JOURNALS, open_journals
+from vodkit.train.loop import LOG, Progress, train
+from vodkit.train.settings import TrainSettings
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def tiny(data: Path, out: Path, **other: Any) -> TrainSettings:
+    return TrainSettings(
+        data=str(data),
+        out=str(out),
+        model="yolox_nano",
+        weights="random",
+        width_px=32,
+        height_px=32,
+        batch_size=8,
+        cache_views=1,
+        still_iou=2.0,
+        val_every=1,
+        device="cpu",
+        **other,
+    )
+
+
+def logged(out: Path) -> list[dict[str, float]]:
+    with (out / LOG).open(encoding="utf-8", newline="") as file:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+
+def test_tensorboard_has_what_the_log_has_also_after_a_resume(
+    square_data: Path, tmp_path: Path
+) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    once = tiny(square_data, tmp_path, epochs=2, journals=("tensorboard",), save_every_s=0.0)
+
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    def stop(progress: Progress) -> None:
+        if progress.what == "step" and progress.epoch == 1:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(once, watch=stop)
+    train(once, resume_run=True)
+    seen = events.EventAccumulator(str(tmp_path / "tensorboard"))
+    seen.Reload()
+    rows = logged(tmp_path)
+    assert len(rows) == 2
+    for name in rows[0].keys() - {"epoch"}:
+        points = {event.step: event.value for event in seen.Scalars(name)}
+        assert points == {row["epoch"]: pytest.approx(row[name], rel=1e-4) for row in rows}, name
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the database that MLflow makes
+def test_mlflow_has_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (journal,) = open_journals(["mlflow"], tmp_path, {"lr": "0.002"})
+    journal.write({"loss": 3.0, "ap": 0.25}, 1)
+    journal.write({"loss": 2.0}, 2)
+    journal.close()
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    group = client.get_experiment_by_name(EXPERIMENT)
+    (run,) = client.search_runs([group.experiment_id])
+    assert (run.info.status, run.data.params) == ("FINISHED", {"lr": "0.002"})
+    assert [m.value for m in client.get_metric_history(run.info.run_id, "loss")] == [3.0, 2.0]
+
+
+@pytest.mark.parametrize("name", JOURNALS)
+def test_a_journal_that_is_not_installed_says_how_to_get_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("mlflow", "torch.utils.tensorboard"):
+        monkeypatch.setitem(__import__("sys").modules, module, None)
+    with pytest.raises(SettingsError, match=rf"vodkit\[{name}\]"):
+        open_journals([name], tmp_path, {})
+
+
+def test_an_unknown_journal_is_refused_before_anything_begins(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="tensorboard"):
+        tiny(tmp_path, tmp_path, journals=("tensorbord",))
+
+
+def test_the_page_has_curves_pictures_and_settings(square_data: Path, tmp_path: Path) -> None:
+    page = TrainingPage(tmp_path, notes=["one recording only"])
+    stale = tmp_path / "pictures" / "epoch-0099.webp"
+    stale.parent.mkdir()
+    stale.write_bytes(b"of an older run")
+    begun: list[Progress] = []
+
+    def watch(progress: Progress) -> None:
+        begun.append(progress)
+        page(progress)
+
+    settings = tiny(square_data, tmp_path, epochs=3, num_pictures=2)
+    html = page.write(train(settings, watch=watch)).read_text(encoding="utf-8")
+    names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert names == [f"epoch-{k:04d}.webp" for k in (1, 2, 3)]
+    assert html.count("data:image/webp;base64,") == 2  # the first and the last
+    assert html.count("<svg") == 2
+    assert "one recording only" in html
+    assert re.search(r"<th[^>]*>cache_views</th><td>1</td>", html)
+    shown = [one for progress in begun for one in progress.shown]
+    assert len(shown) == 3 * 2
+    assert {one.name for one in shown} == {"three, frame 0", "three, frame 7"}
+    assert all(len(one.picture.boxes_xyxy) == 1 for one in shown)
+    (told,) = [progress for progress in begun if progress.what == "parameters"]
+    trained = {row.stage: row.trainable for row in told.parameters}
+    assert trained["stage1"] == 0 < trained["head"]
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert [row["trainable"] for row in manifest["parameters"]] == list(trained.values())
