@@ -134,12 +134,16 @@ def renamed(card: ModelCard, module: nn.Module, state: Mapping[str, Tensor]) -> 
     second = {name for name, _ in module.named_parameters(remove_duplicate=False)} - own
     if not [name for name in own - state.keys() if not name.endswith("num_batches_tracked")]:
         return {name: value for name, value in state.items() if name not in second}
-    network = _class(_config(card))
+    config = _config(card)
     with quiet():
-        read, info = network.from_pretrained(
-            None, config=_config(card), state_dict=dict(state), output_loading_info=True
+        read, info = _class(config).from_pretrained(
+            None,
+            config=config,
+            state_dict=dict(state),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
-    if info["missing_keys"]:
+    if info["missing_keys"] or info["mismatched_keys"]:
         return dict(state)  # networks.load_state shows the difference
     return {name: value for name, value in read.state_dict().items() if name in own}
 
