@@ -24,7 +24,7 @@ class RefineSettings:
 
     stitch_s: float = 3.0
     """pieces up to this far apart in time can be one object"""
-    stitch_error: float = 0.6
+    stitch_error: float = 0.3
     """how far off, in sizes, the two pieces may pass each other's ends ..."""
     stitch_drift: float = 0.3
     """... and how much more for every second between them"""
