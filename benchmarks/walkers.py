@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vodkit.boxes import intersection
+from vodkit.boxes import intersection, iou
 from vodkit.records import Detections, Frame, TrackTable
 
 
@@ -30,6 +30,12 @@ class World:
     """chance to miss a person in full view; misses come in runs"""
     ghosts: float = 1.0
     """mean number of false boxes in a frame; they stay about half a second"""
+    doubles: float = 0.0
+    """chance of a second, badly placed box on a person that was found"""
+    slips: float = 0.0
+    """chance that a box is off by three times the usual jitter"""
+    suppress_iou: float = 1.0
+    """of two boxes that overlap by more the better one stays, as in every real detector"""
     shake: float = 0.0
     """speed of the camera's swaying, in picture widths per second"""
 
@@ -37,6 +43,7 @@ class World:
 def walk(world: World) -> tuple[TrackTable, list[tuple[Frame, Detections]]]:
     """The truth (visible share at least 0.1) and every frame with its detections."""
     rng = np.random.default_rng(world.seed)
+    habit = np.random.default_rng(world.seed + 1_000_000)
     n, dt = world.num_people, 1 / world.rate
     place = np.column_stack([rng.uniform(0, world.width_px, n), rng.uniform(0.4, 1.1, n)])
     speed = rng.choice([-1, 1], n) * rng.uniform(0.25, 0.9, n)  # heights per second
@@ -88,6 +95,7 @@ def walk(world: World) -> tuple[TrackTable, list[tuple[Frame, Detections]]]:
         all_boxes = np.vstack([noisy[hit], trembling])
         all_boxes[:, 2:] = np.maximum(all_boxes[:, 2:], all_boxes[:, :2] + 1)
         scores = np.concatenate([score[hit], ghosts[blink, 4]])
+        all_boxes, scores = habits(all_boxes, scores, int(hit.sum()), world, habit)
         frame = Frame.unseen(index, index * dt, width_px=world.width_px, height_px=world.height_px)
         steps.append((frame, Detections(all_boxes, scores, np.zeros(len(scores), int))))
         # the world goes on
@@ -110,6 +118,31 @@ def walk(world: World) -> tuple[TrackTable, list[tuple[Frame, Detections]]]:
         visibility=np.concatenate([t[3] for t in truth]),
     )  # fmt: skip
     return table, steps
+
+
+def habits(
+    boxes: np.ndarray, scores: np.ndarray, num_real: int, world: World, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes and scores after slips, doubles and suppression; the first ``num_real`` are people."""
+    size = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))[:, None]
+    slip = rng.random(len(boxes)) < world.slips
+    boxes = boxes + slip[:, None] * size * rng.normal(0, 3 * world.jitter, boxes.shape)
+    boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
+    twice = np.flatnonzero(rng.random(num_real) < world.doubles)
+    centre = (boxes[twice, :2] + boxes[twice, 2:]) / 2 + size[twice] * rng.normal(
+        0, 0.2, (len(twice), 2)
+    )
+    half = (boxes[twice, 2:] - boxes[twice, :2]) / 2 * rng.uniform(0.65, 1.3, (len(twice), 2))
+    second = np.clip(scores[twice] - np.abs(rng.normal(0, 0.2, len(twice))), 0.05, 1)
+    boxes = np.vstack([boxes, np.hstack([centre - half, centre + half])])
+    scores = np.concatenate([scores, second])
+    order = np.argsort(-scores, kind="stable")
+    boxes, scores = boxes[order], scores[order]
+    overlap, stays = iou(boxes, boxes) > world.suppress_iou, np.ones(len(boxes), bool)
+    for row in range(len(boxes)):
+        if stays[row]:
+            stays[row + 1 :] &= ~overlap[row, row + 1 :]
+    return boxes[stays], scores[stays]
 
 
 def visible(boxes: np.ndarray, screens: np.ndarray, world: World) -> np.ndarray:
