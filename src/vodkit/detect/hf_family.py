@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from vodkit.detect.base import ModelCard
 from vodkit.detect.hf_cards import OUTPUTS
 from vodkit.detect.targets import Target
+from vodkit.detect.yolox import timm_depths
 from vodkit.errors import SettingsError, WeightsError
 from vodkit.lookup import pick
 
@@ -31,6 +32,8 @@ CLASS_TENSORS = {
     r"model\.denoising_class_embed\.weight": "rows",
     r"class_labels_classifier\.(layers\.2\.)?(weight|bias)": "rows",
 }
+# Their configuration says whether norms of the backbone are fixed; in DETR's they always are.
+_CHOOSERS = ("rt_detr", "rt_detr_v2", "d_fine")
 _STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
 _NECKS = ("encoder_input_proj", "input_projection", "input_proj", "position_embedding", "encoder")
 # How loss names of transformers begin, and what they are called here.
@@ -221,6 +224,8 @@ def _config(card: ModelCard) -> Any:
     pick(OUTPUTS, kind, f"model_type of {card.name}")
     words = {key: _offline(value) for key, value in given.items() if key != "model_type"}
     words |= {"id2label": dict(enumerate(outputs(card)))}
+    if kind in _CHOOSERS and not card.architecture.get("frozen_norm", False):
+        words["freeze_backbone_batch_norms"] = False
     words |= {"use_pretrained_backbone": False} if "use_pretrained_backbone" in words else {}
     try:
         return _transformers().AutoConfig.for_model(kind, **words)
@@ -301,16 +306,15 @@ def _weights(config: Any) -> dict[str, float]:
 
 
 def _trunk(backbone: Any) -> list[list[nn.Module]]:
-    """Stem and four stages of a ResNet or HGNet, of transformers or timm; others are stage4."""
-    children = dict(backbone.named_children())
-    if "embedder" in children and hasattr(backbone.encoder, "stages"):
-        depths = [[stage] for stage in backbone.encoder.stages]
-        return [[backbone.embedder], *depths[:4], *([[]] * (4 - len(depths)))]
-    layers = [f"layer{i}" for i in (1, 2, 3, 4)]
-    if layers[0] in children:
-        stem = [part for name, part in children.items() if name not in layers]
-        return [stem, *([children[name]] if name in children else [] for name in layers)]
-    return [[], [], [], [], [backbone]]
+    """Stem and four stages of a backbone of transformers or timm; others are all stage4."""
+    inner = getattr(backbone, "_backbone", backbone)
+    if hasattr(inner, "feature_info"):
+        return timm_depths(inner)
+    children = dict(inner.named_children())
+    if "embedder" in children and hasattr(inner.encoder, "stages"):
+        depths = [[stage] for stage in inner.encoder.stages]
+        return [[inner.embedder], *depths[:4], *([[]] * (4 - len(depths)))]
+    return [[], [], [], [], [inner]]
 
 
 def _vit_stages(network: Any) -> dict[str, list[nn.Module]]:

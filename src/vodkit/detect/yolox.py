@@ -375,12 +375,12 @@ def stages(model: YOLOX) -> dict[str, list[nn.Module]]:
             [getattr(backbone, name)] for name in ("stem", "dark2", "dark3", "dark4", "dark5")
         ]
     else:
-        depths = _timm_depths(backbone)
+        depths = timm_depths(backbone)
     neck = [module for name, module in pafpn.named_children() if name != "backbone"]
     return dict(zip(STAGES, [*depths, neck, [model.head]], strict=True))
 
 
-def _timm_depths(backbone: Any) -> list[list[nn.Module]]:
+def timm_depths(backbone: Any) -> list[list[nn.Module]]:
     """The backbone's modules grouped by the stride at which they end: 2, 4, 8, 16, 32."""
     ends: dict[str, int] = {}
     for info in backbone.feature_info.info:
