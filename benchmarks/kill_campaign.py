@@ -27,7 +27,7 @@ from vodkit.samples.samples import CLIP_B, LABELS
 DOOR = [sys.executable, "-c", "from vodkit.cli.main import main; main()"]
 KILLS_A_ROUND = 6
 # These tell of times, machines and temporary places; what they say of the result is elsewhere.
-TELL_OF_THE_RUN = {"manifest.json", "log.csv", "state.pt"}
+TELL_OF_THE_RUN = {"manifest.json", "log.csv", "state.pt", "report.html"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -191,7 +191,7 @@ def run_source(
     Raises PartialError when the video broke off after some frames (they are on disk), and
     VideoError when not even one could be decoded.
     """
-    manifest = _manifest(source, detector, wanted)
+    manifest = describe(source, detector, wanted)
     _refuse_other_source(folder, manifest)
     last: Step | None = None
     num_lost = 0
@@ -294,7 +294,8 @@ def _pass_over(looks: EmbeddingFile, done: PredictionWriter) -> None:
         looks.take(sum(len(known.found) for known in read_frames(done.path)))
 
 
-def _manifest(source: str, detector: Detector, wanted: JobSettings) -> dict[str, Any]:
+def describe(source: str, detector: Detector, wanted: JobSettings) -> dict[str, Any]:
+    """What a manifest says of a run before it begins: source, weights, licences, versions."""
     path, card = Path(source), detector.card
     looks = None if wanted.appearance is None else Path(wanted.appearance)
     weights = None if looks is None or not looks.is_file() else runs.sha256(looks)

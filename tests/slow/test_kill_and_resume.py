@@ -25,6 +25,11 @@ def command(out: Path, *more: str) -> list[str]:
     return [*door, "track", clip, "--out", str(out), "--batch-size", "2", *more]
 
 
+def heed_ctrl_c() -> None:
+    """Shells start jobs in the background with Ctrl-C ignored, and children take that over."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
@@ -64,7 +69,12 @@ def test_killed_runs_end_with_the_same_bytes(tmp_path: Path) -> None:
 
 def test_ctrl_c_is_one_line_and_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "out" / CLIP_B.stem
-    process = subprocess.Popen(command(tmp_path / "out"), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(tmp_path / "out"),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,  # noqa: PLW1509 - no threads here
+    )
     while process.poll() is None and size(folder / DETECTIONS) < 600:
         os.sched_yield()
     process.send_signal(signal.SIGINT)

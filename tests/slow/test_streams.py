@@ -200,10 +200,10 @@ def test_a_slow_consumer_gets_the_newest_and_learns_what_was_dropped(on_air) -> 
     with open_video(url, live=LiveSettings(max_waiting=2)) as video:
         coming = video.frames()
         first = next(coming)
-        wait_until(video, lambda: video.num_received >= 50 and video.num_dropped >= 40)
+        wait_until(video, lambda: video.num_received >= NUM_FRAMES - 5)
         later = next(coming)
-        assert later.index - first.index > 40
-        assert video.num_dropped >= later.index - first.index - 1
+        assert later.index >= NUM_FRAMES - 7  # of the two that may wait the older one
+        assert video.num_dropped >= later.index - 1  # all before it but the first
         assert later.time_s - first.time_s == pytest.approx(
             (later.index - first.index) * 0.04, abs=0.01
         )

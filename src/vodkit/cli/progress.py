@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ def run_all(
         except (VideoError, PartialError) as error:
             failures.append(error)
         written = _write_outputs(folder, source, outputs)
-        _say(source, folder, written, as_json=as_json)
+        say(source, folder, written, as_json=as_json)
     _raise(failures, len(sources))
 
 
@@ -91,7 +91,8 @@ def _write_outputs(folder: Path, source: str, outputs: list[str]) -> list[Path]:
     return written
 
 
-def _say(source: str, folder: Path, written: list[Path], *, as_json: bool) -> None:
+def say(source: str, folder: Path, written: Sequence[Path], *, as_json: bool) -> None:
+    """Where the results of a source are, for people or for machines."""
     if as_json:
         print(json.dumps({"source": source, "folder": str(folder), "files": [*map(str, written)]}))
         return

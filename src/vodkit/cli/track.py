@@ -26,6 +26,10 @@ def track(
     csv: bool = options.CSV,
     mot: bool = options.MOT,
     coco: bool = options.COCO,
+    roll_s: float = typer.Option(
+        0.0, "--roll-s", help="Live sources: a new file of predictions every so many seconds."
+    ),
+    keep: int = typer.Option(0, "--keep", help="With --roll-s: keep the last so many; 0: all."),
     lenient: bool = options.LENIENT,
     resume: bool = options.RESUME,
     overwrite: bool = options.OVERWRITE,
@@ -33,11 +37,15 @@ def track(
 ) -> None:
     """Detect and track objects in videos; each source gets a run folder.
 
+    Cameras and streams are tracked at the same time, until they end or Ctrl-C.
+
     Example: vodkit track plaza.mp4 --video --csv
     """
     from vodkit.cli.progress import run_all
     from vodkit.jobs import JobSettings, looks_at_crops
+    from vodkit.live import RollSettings
     from vodkit.pipeline import FlowSettings
+    from vodkit.video.reader import is_live
 
     flow = FlowSettings(
         **options.pace(every),
@@ -57,6 +65,21 @@ def track(
         flow=flow,
     )
     chosen = {"video": video, "csv": csv, "mot": mot, "coco": coco}
+    if any(is_live(source) for source in sources) or roll_s or keep:
+        from vodkit.cli.live import run_live_sources
+
+        refuse = {"--video": video, "--resume": resume, "--lenient": lenient}
+        run_live_sources(
+            sources,
+            wanted,
+            out=out,
+            roll=RollSettings(roll_s=roll_s, keep=keep),
+            outputs=[name for name, on in chosen.items() if on],
+            refused=[name for name, on in refuse.items() if on],
+            overwrite=overwrite,
+            as_json=as_json,
+        )
+        return
     run_all(
         sources,
         wanted,

@@ -114,14 +114,28 @@ def open_video(
         name = str(getattr(source, "name", "file object"))
         return ContainerVideo(partial(_Cursor, source), name, strict=strict, limits=limits)
     text = str(source)
-    scheme = text.partition("://")[0].lower() if "://" in text else ""
-    if text.isdigit() or (scheme in LIVE_SCHEMES and not _FILE_URL.search(text.partition("?")[0])):
+    scheme = _scheme(text)
+    if is_live(text):
         return LiveVideo(text, live, limits=limits)
     if scheme in LIVE_SCHEMES or (scheme == "file"):
         return ContainerVideo(partial(str, text), text, strict=strict, limits=limits)
     if scheme:
         return ContainerVideo(_remote(text), text, strict=strict, limits=limits)
     return _open_path(Path(text), strict=strict, picture_rate=picture_rate, limits=limits)
+
+
+def is_live(source: str) -> bool:
+    """Whether a source is a camera or a stream, whose frames come when they come.
+
+    >>> is_live("0"), is_live("rtsp://door/cam"), is_live("http://a/film.mp4"), is_live("a.mp4")
+    (True, True, False, False)
+    """
+    is_file = bool(_FILE_URL.search(source.partition("?")[0]))
+    return source.isdigit() or (_scheme(source) in LIVE_SCHEMES and not is_file)
+
+
+def _scheme(source: str) -> str:
+    return source.partition("://")[0].lower() if "://" in source else ""
 
 
 def _open_path(path: Path, *, strict: bool, picture_rate: Fraction, limits: Limits) -> Video:

@@ -51,6 +51,15 @@ class LiveSettings:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")
 
 
+@dataclass(frozen=True, eq=False)
+class Arrived:
+    """A frame, and when it was there."""
+
+    frame: Frame
+    at_s: float
+    """``time.monotonic()`` when its pixels were decoded"""
+
+
 class LiveVideo:
     """A live source. ``frames`` can be taken once; there is no way back in time."""
 
@@ -59,14 +68,23 @@ class LiveVideo:
     """damage cannot be told from silence in a stream: see num_dropped and num_reconnects"""
 
     def __init__(
-        self, source: str, settings: LiveSettings | None = None, *, limits: Limits = LIMITS
+        self,
+        source: str,
+        settings: LiveSettings | None = None,
+        *,
+        limits: Limits = LIMITS,
+        changed: threading.Condition | None = None,
     ) -> None:
-        """Connect; VideoError when that fails the first time."""
+        """Connect; VideoError when that fails the first time.
+
+        ``changed`` is told of every frame and of the end; sources may share one, so that a
+        consumer of several waits for whichever comes first.
+        """
         self._source = source
         self._limits = limits
         self._settings = settings or LiveSettings()
-        self._waiting: deque[Frame] = deque()
-        self._changed = threading.Condition()
+        self._waiting: deque[Arrived] = deque()
+        self._changed = changed or threading.Condition()
         self._stopped = False
         self._failure: VideoError | None = None
         self._thread: threading.Thread | None = None
@@ -95,17 +113,36 @@ class LiveVideo:
 
         Indices count all frames received, so drops show as gaps.
         """
-        if self._thread is not None:
-            raise VideoError("a live source gives its frames once", path=self._source)
-        self._thread = threading.Thread(target=self._read, args=(size_px,), daemon=True)
-        self._thread.start()
-        while (frame := self._take()) is not None:
+        self.begin(size_px)
+        while (arrived := self._take()) is not None:
+            frame = arrived.frame
             if frame.index >= start and (frame.index - start) % every == 0:
                 if wanted is not None:
                     wanted(frame.index, frame.time_s)
                 yield frame
 
-    def _take(self) -> Frame | None:
+    def begin(self, size_px: tuple[int, int] | None = None) -> None:
+        """Start reading, for ``take_now``; VideoError when it was started before."""
+        if self._thread is not None:
+            raise VideoError("a live source gives its frames once", path=self._source)
+        self._thread = threading.Thread(target=self._read, args=(size_px,), daemon=True)
+        self._thread.start()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether ``take_now`` would give a frame, or an error."""
+        return bool(self._waiting) or self._failure is not None or self._stopped
+
+    def take_now(self) -> Arrived | None:
+        """The oldest waiting frame, None where none waits; the reader's error as VideoError."""
+        with self._changed:
+            if self._waiting:
+                return self._waiting.popleft()
+            if self._failure is not None:
+                raise self._failure
+            return None
+
+    def _take(self) -> Arrived | None:
         """The next waiting frame; None when the source was closed; the reader's error as such."""
         with self._changed:
             arrived = self._changed.wait_for(
@@ -176,7 +213,7 @@ class LiveVideo:
             while len(self._waiting) >= self._settings.max_waiting:
                 self._waiting.popleft()
                 self.num_dropped += 1
-            self._waiting.append(frame)
+            self._waiting.append(Arrived(frame, time.monotonic()))
             self._changed.notify_all()
 
     def _fail(self, message: str, clock: "_Clock") -> None:

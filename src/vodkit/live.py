@@ -1,0 +1,262 @@
+"""Live sources, for days: many at once, outputs rolled over, latency known, memory flat.
+
+One loop serves all sources: each turn takes at most one frame of each that has news, gives them to
+the detector together, and lets every source's own tracker go on. So no source starves another, and
+the network works in batches. Frames are the newest there are; what was dropped is counted.
+
+A source that breaks for good ends alone; the others go on. What is on disk is always right::
+
+    predictions.jsonl             or, rolled over, predictions-0001.jsonl, -0002, ...
+    manifest.json                 versions and licences; frames, drops, latency so far
+    settings.toml                 the effective settings
+"""
+
+import threading
+from collections import deque
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from vodkit import runs
+from vodkit.detect.base import Detector
+from vodkit.detect.preprocess import resized_px
+from vodkit.errors import PartialError, SettingsError, VideoError
+from vodkit.formats.predictions import Header, PredictionWriter
+from vodkit.jobs import NO_TRACKER, JobSettings, describe, tracker_words
+from vodkit.records import Detections, Tracks
+from vodkit.track.table import make_tracker
+from vodkit.video.cuts import CutDetector
+from vodkit.video.reader import is_live
+from vodkit.video.stream import Arrived, LiveSettings, LiveVideo
+
+_LATENCIES = 5000
+"""of the last so many frames"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollSettings:
+    """When a file of predictions is closed and the next one begun."""
+
+    roll_s: float = 0.0
+    """seconds of the source's clock in one file; 0: one file for all"""
+    keep: int = 0
+    """so many files are kept, older ones are deleted; 0: all"""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.roll_s < 0 or self.keep < 0:
+            raise SettingsError(f"roll_s is {self.roll_s}, keep is {self.keep}; allowed: 0 or more")
+        if self.keep and not self.roll_s:
+            raise SettingsError(f"keep is {self.keep} without roll_s; there is one file only")
+
+
+@dataclass(frozen=True, eq=False)
+class LiveStep:
+    """One frame of one source, done and on disk."""
+
+    source: str
+    index: int
+    time_s: float
+    found: Detections | Tracks
+    latency_s: float
+    """from decoded pixels to boxes on disk"""
+    num_dropped: int
+    """of this source, so far"""
+
+
+def run_live(
+    sources: Sequence[str],
+    folders: Sequence[Path],
+    detector: Detector,
+    wanted: JobSettings,
+    *,
+    roll: RollSettings | None = None,
+    patience: LiveSettings | None = None,
+) -> Generator[LiveStep, None, None]:
+    """Detect (and track) in live sources until all have ended or the iteration is left.
+
+    Folders must be prepared (``jobs.prepare_folder``). Raises SettingsError for what needs the
+    future or the way back, VideoError when no source could be reached, and PartialError when the
+    last source has ended and one of them had broken off; everything until then is on disk.
+    """
+    _refuse(sources, wanted)
+    changed = threading.Condition()
+    patience = patience or LiveSettings()
+    failures: list[VideoError] = []
+    with ExitStack() as opened:
+        active: deque[_Channel] = deque()
+        for source, folder in zip(sources, folders, strict=True):
+            try:
+                video = opened.enter_context(LiveVideo(source, patience, changed=changed))
+            except VideoError as error:
+                failures.append(error)
+                continue
+            channel = _Channel((source, folder), video, detector, wanted, roll or RollSettings())
+            opened.callback(channel.close)
+            active.append(channel)
+        if not active:
+            raise failures[0]
+        while active:
+            _wait(active, changed, patience)
+            ready = _newest(active, failures, at_most=wanted.flow.batch_size)
+            found = detector.detect([arrived.frame for _, arrived in ready]) if ready else []
+            for (channel, arrived), one in zip(ready, found, strict=True):
+                yield channel.step(arrived, one)
+    if failures:
+        told = "; ".join(str(error) for error in failures)
+        raise PartialError(f"{len(failures)} of {len(sources)} live sources broke off: {told}")
+
+
+def _refuse(sources: Sequence[str], wanted: JobSettings) -> None:
+    for source in sources:
+        if not is_live(source):
+            raise SettingsError(f"{source} is no live source; files and streams need runs apart")
+    if wanted.flow.sparse:
+        raise SettingsError("every is auto; allowed for live sources: 1 or more, as it comes")
+
+
+def _wait(
+    active: Sequence["_Channel"], changed: threading.Condition, patience: LiveSettings
+) -> None:
+    """Until any source has news; its reader gives up in time, so that this ends."""
+    with changed:
+        changed.wait_for(
+            lambda: any(channel.video.has_news for channel in active),
+            timeout=patience.give_up_s + patience.open_timeout_s,
+        )
+
+
+def _newest(
+    active: deque["_Channel"], failures: list[VideoError], *, at_most: int
+) -> list[tuple["_Channel", Arrived]]:
+    """At most one frame of each source; who was served goes to the end of the queue."""
+    ready: list[tuple[_Channel, Arrived]] = []
+    for channel in list(active):
+        if len(ready) == at_most:
+            break
+        try:
+            arrived = channel.video.take_now()
+        except VideoError as error:
+            active.remove(channel)
+            channel.close(ended=f"broken off: {error}")
+            failures.append(error)
+            continue
+        if arrived is not None:
+            active.remove(channel)
+            active.append(channel)
+            if arrived.frame.index % channel.every == 0:
+                ready.append((channel, arrived))
+    return ready
+
+
+class _Channel:
+    """One source: its tracker, its files, and its numbers."""
+
+    def __init__(
+        self,
+        place: tuple[str, Path],
+        video: LiveVideo,
+        detector: Detector,
+        wanted: JobSettings,
+        roll: RollSettings,
+    ) -> None:
+        source, self.folder = place
+        self.source, self.video = source, video
+        self.every = wanted.flow.every
+        tracks = wanted.tracker != NO_TRACKER
+        self._tracker = make_tracker(wanted.tracker, tracker_words(wanted)) if tracks else None
+        self._cuts = CutDetector() if tracks and wanted.flow.cuts else None
+        self._header = Header(
+            source=source,
+            classes=detector.classes,
+            info=video.info,
+            detector=detector.card.name,
+            tracker=wanted.tracker if tracks else "",
+        )
+        self._roll = roll
+        self._writer: PredictionWriter | None = None
+        self._begun_s = 0.0
+        self._paths: deque[Path] = deque()
+        self._num_files = 0
+        self._latencies: deque[float] = deque(maxlen=_LATENCIES)
+        self._num_frames = 0
+        self._manifest: dict[str, Any] = describe(source, detector, wanted)
+        self._is_closed = False
+        self._tell("running or killed")
+        info, card = video.info, detector.card
+        size = resized_px(info.width_px, info.height_px, card.preprocessing)
+        video.begin(None if wanted.flow.full_size else size)
+
+    def step(self, arrived: Arrived, found: Detections) -> LiveStep:
+        """Track and write one frame."""
+        frame = arrived.frame
+        outcome: Detections | Tracks = found
+        if self._tracker is not None:
+            if self._cuts is not None and self._cuts.step(frame):
+                self._tracker.notice_cut()
+            outcome = self._tracker.step(frame, found, embeddings=found.embeddings)
+        self._file_for(frame.time_s).write(frame.index, frame.time_s, outcome)
+        latency_s = monotonic() - arrived.at_s
+        self._latencies.append(latency_s)
+        self._num_frames += 1
+        return LiveStep(
+            self.source, frame.index, frame.time_s, outcome, latency_s, self.video.num_dropped
+        )
+
+    def _file_for(self, time_s: float) -> PredictionWriter:
+        full = self._roll.roll_s and time_s >= self._begun_s + self._roll.roll_s
+        if self._writer is not None and not full:
+            return self._writer
+        self._end_file()
+        self._begun_s = time_s
+        self._num_files += 1
+        name = Path(runs.PREDICTIONS)
+        if self._roll.roll_s:
+            name = Path(f"{name.stem}-{self._num_files:04d}{name.suffix}")
+        notes = {"part": str(self._num_files)} if self._roll.roll_s else {}
+        header = replace(self._header, notes=notes)
+        self._writer = PredictionWriter(self.folder / name, header)
+        self._paths.append(self.folder / name)
+        while self._roll.keep and len(self._paths) > self._roll.keep:
+            self._paths.popleft().unlink(missing_ok=True)
+        self._tell("running or killed")
+        return self._writer
+
+    def _end_file(self) -> None:
+        if self._writer is not None:
+            self._writer.__exit__(None, None, None)
+        self._writer = None
+
+    def close(self, ended: str = "stopped") -> None:
+        """End the file and say how the run ended; once."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._end_file()
+        self._tell(ended)
+
+    def _tell(self, ended: str) -> None:
+        seen = np.array(self._latencies)
+        latency_s = (
+            None
+            if not len(seen)
+            else {
+                "median": float(np.median(seen)),
+                "p95": float(np.quantile(seen, 0.95)),
+                "max": float(seen.max()),
+            }
+        )
+        live = {
+            "num_received": self.video.num_received,
+            "num_dropped": self.video.num_dropped,
+            "num_reconnects": self.video.num_reconnects,
+            "latency_s": latency_s,
+            "files": [path.name for path in self._paths],
+        }
+        numbers = {"num_frames": self._num_frames, "live": live, "ended": ended}
+        runs.write_json(self.folder / runs.MANIFEST, {**self._manifest, **numbers})

@@ -1,0 +1,215 @@
+"""Several live sources in one process: all are served, files roll over, nothing is left open.
+
+The servers (MPEG-TS over HTTP, on loopback) send a clip of the plaza and hang up when told.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from vodkit.errors import PartialError, SettingsError, VideoError
+from vodkit.formats.predictions import read_frames, read_header
+from vodkit.jobs import JobSettings, make_detector, prepare_folder
+from vodkit.live import RollSettings, run_live
+from vodkit.records import Tracks
+from vodkit.samples.samples import CLIP_B
+from vodkit.video.stream import LiveSettings
+
+pytestmark = pytest.mark.slow
+# Frames wait long enough here for none to be dropped, and a source that hung up is given up soon.
+PATIENT = LiveSettings(max_waiting=1000, open_timeout_s=2, first_pause_s=0.01, give_up_s=1.0)
+NUM_FRAMES = 60
+
+
+def transport_stream(path: Path) -> bytes:
+    """The first frames of the sample clip, as a camera would send them."""
+    with av.open(str(CLIP_B)) as clip, av.open(str(path), "w", format="mpegts") as out:
+        stream = out.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 416, 312, "yuv420p"
+        stream.options = {"g": "10", "bf": "0", "preset": "ultrafast"}
+        for number, raw in enumerate(clip.decode(video=0)):
+            if number == NUM_FRAMES:
+                break
+            frame = raw.reformat(416, 312, "yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    return path.read_bytes()
+
+
+class Web(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.server.served:  # who comes back finds nothing
+            self.send_error(404)
+            return
+        self.server.served += 1
+        self.send_response(200)
+        self.send_header("Content-Type", "video/mp2t")
+        self.end_headers()
+        try:
+            self.wfile.write(self.server.media)
+            self.server.hang_up.wait(60)
+        except ConnectionError:
+            return
+
+    def log_message(self, *words: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return transport_stream(tmp_path_factory.mktemp("live") / "plaza.ts")
+
+
+@pytest.fixture
+def on_air(media: bytes) -> Iterator[Callable[[], tuple[ThreadingHTTPServer, str]]]:
+    """Start a camera: its server, and its URL."""
+    servers = []
+
+    def start() -> tuple[ThreadingHTTPServer, str]:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Web)
+        server.daemon_threads, server.block_on_close = True, False
+        server.media, server.hang_up, server.served = media, threading.Event(), 0
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return server, f"http://127.0.0.1:{server.server_address[1]}/cam{len(servers)}"
+
+    yield start
+    for server in servers:
+        server.hang_up.set()
+        server.shutdown()
+        server.server_close()
+
+
+def prepared(out: Path, count: int, wanted: JobSettings) -> list[Path]:
+    folders = [out / f"cam{i}" for i in range(count)]
+    for folder in folders:
+        prepare_folder(folder, wanted)
+    return folders
+
+
+def test_two_cameras_are_tracked_at_once_and_files_roll_over(on_air, tmp_path: Path) -> None:
+    wanted = JobSettings(device="cpu")
+    cameras = [on_air(), on_air()]
+    folders = prepared(tmp_path, 2, wanted)
+    detector = make_detector(wanted)
+    steps = run_live(
+        [url for _, url in cameras],
+        folders,
+        detector,
+        wanted,
+        roll=RollSettings(roll_s=2.0),
+        patience=PATIENT,
+    )
+    seen: Counter[str] = Counter()
+    order = []
+    for step in steps:
+        seen[step.source] += 1
+        order.append(step.source)
+        assert step.latency_s > 0
+        if min(seen.values()) >= NUM_FRAMES - 5 and len(seen) == 2:
+            break
+    steps.close()
+    assert len(set(order[:20])) == 2, "one camera waited for the other"
+    whole = []
+    for folder in folders:
+        files = sorted(folder.glob("predictions-*.jsonl"))
+        assert len(files) == 3  # six seconds
+        frames = [frame for path in files for frame in read_frames(path)]
+        assert all(read_header(path).tracker == "vodkit" for path in files)
+        indices = [frame.index for frame in frames]
+        assert indices == sorted(set(indices))
+        assert len(frames) >= NUM_FRAMES - 5
+        ids = [set(f.found.ids.tolist()) for f in frames if isinstance(f.found, Tracks)]
+        assert sum(map(len, ids)) > 200, "people are on the plaza"
+        told = json.loads((folder / "manifest.json").read_text())
+        assert told["ended"] == "stopped"
+        assert told["live"]["files"] == [path.name for path in files]
+        assert 0 < told["live"]["latency_s"]["median"] <= told["live"]["latency_s"]["max"]
+        firsts = [next(read_frames(path)).index for path in files[1:]]
+        for first in firsts:  # ids go on over the border of two files
+            at = indices.index(first)
+            assert ids[at - 1] & ids[at]
+        whole.append([(f.index, f.found.boxes_xyxy.tolist()) for f in frames])
+    shared = min(len(one) for one in whole)
+    for (_, a), (_, b) in zip(*(one[:shared] for one in whole), strict=True):
+        assert np.shape(a) == np.shape(b)
+        assert np.allclose(a, b, atol=0.01), "the same pictures, the same boxes"
+
+
+def test_old_files_are_let_go_and_one_broken_camera_does_not_stop_the_others(
+    on_air, tmp_path: Path
+) -> None:
+    wanted = JobSettings(device="cpu", tracker="none")
+    (first, url), (second, other) = on_air(), on_air()
+    folders = prepared(tmp_path, 3, wanted)
+    nobody = "http://127.0.0.1:9/live"
+    steps = run_live(
+        [url, nobody, other],
+        folders,
+        make_detector(wanted),
+        wanted,
+        roll=RollSettings(roll_s=1.0, keep=2),
+        patience=PATIENT,
+    )
+    seen: Counter[str] = Counter()
+
+    def to_the_end() -> None:
+        for step in steps:
+            seen[step.source] += 1
+            if seen[url] == 30:
+                first.hang_up.set()  # the first breaks; the second goes on to its end
+            if seen[other] == NUM_FRAMES - 5:
+                second.hang_up.set()
+
+    with pytest.raises(PartialError, match="3 of 3 live sources broke off") as caught:
+        to_the_end()
+    assert nobody in str(caught.value)
+    assert seen[other] >= NUM_FRAMES - 5
+    for folder in (folders[0], folders[2]):
+        assert len(list(folder.glob("predictions-*.jsonl"))) == 2
+        assert "broken off" in json.loads((folder / "manifest.json").read_text())["ended"]
+
+
+def test_sigterm_ends_the_command_cleanly(on_air, tmp_path: Path) -> None:
+    _, url = on_air()
+    door = [sys.executable, "-c", "from vodkit.cli.main import main; main()"]
+    words = [*door, "track", url, "--out", str(tmp_path), "--roll-s", "2", "--csv", "--json"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    folder = tmp_path / "cam1"
+    while process.poll() is None and not (folder / "predictions-0002.jsonl").exists():
+        os.sched_yield()
+    process.send_signal(signal.SIGTERM)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    told = json.loads(out)
+    names = sorted(Path(path).name for path in told["files"])
+    assert names[:2] == ["predictions-0001.csv", "predictions-0001.jsonl"]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["ended"] == "stopped"
+    files = sorted(folder.glob("predictions-*.jsonl"))
+    assert all(read_header(path).source == url for path in files), "every file is whole"
+    assert sum(len(list(read_frames(path))) for path in files) == manifest["num_frames"] > 0
+
+
+def test_what_needs_the_way_back_is_refused(tmp_path: Path) -> None:
+    wanted = JobSettings(device="cpu")
+    detector = make_detector(wanted)
+    with pytest.raises(SettingsError, match="is no live source"):
+        next(run_live([str(CLIP_B)], [tmp_path], detector, wanted))
+    with pytest.raises(SettingsError, match="keep is 2 without roll_s"):
+        RollSettings(keep=2)
+    with pytest.raises(VideoError, match="cannot connect"):
+        next(run_live(["http://127.0.0.1:9/live"], [tmp_path], detector, wanted))
