@@ -5,6 +5,7 @@ import re
 import socket
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -308,14 +309,30 @@ def published(folder: Path, kind: str, names: dict[int, str]) -> Any:
     return module
 
 
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Any]]:
+    """A folder as of the hub for a kind, and transformers' own model of it; each made once."""
+    made: dict[str, tuple[Path, Any]] = {}
+
+    def give(kind: str) -> tuple[Path, Any]:
+        if kind not in made:
+            folder = tmp_path_factory.mktemp(kind)
+            theirs = published(folder, kind, dict(enumerate(CLASSES)))
+            made[kind] = hub_folder(folder, kind, dict(enumerate(CLASSES))), theirs
+        return made[kind]
+
+    return give
+
+
 @pytest.mark.parametrize("kind", QUICK)
-def test_boxes_are_those_of_transformers_own_post_processing(tmp_path: Path, kind: str) -> None:
+def test_boxes_are_those_of_transformers_own_post_processing(
+    hub: Callable[[str], tuple[Path, Any]], kind: str
+) -> None:
     """Golden: a model as transformers runs it, its image processor, one picture of 128x192."""
     import transformers
 
-    theirs = published(tmp_path, kind, dict(enumerate(CLASSES)))
-    hub_folder(tmp_path, kind, dict(enumerate(CLASSES)))
-    found = detector(*build_network(tmp_path))
+    folder, theirs = hub(kind)
+    found = detector(*build_network(folder))
     assert (found.classes, found.card.licence) == (CLASSES, "apache-2.0")
     processor = getattr(transformers, PROCESSORS[kind])(
         size={"height": SIDE, "width": SIDE},
@@ -346,7 +363,9 @@ def test_boxes_are_those_of_transformers_own_post_processing(tmp_path: Path, kin
         assert len(ours) == len(real)
 
 
-@pytest.mark.parametrize("kind", ["rt_detr_v2", "detr", "yolos"])
+@pytest.mark.parametrize(
+    "kind", ["rt_detr_v2", "detr", pytest.param("yolos", marks=pytest.mark.slow)]
+)
 def test_heads_follow_the_class_name(tmp_path: Path, kind: str) -> None:
     """The classes stand in another order, one is new, and one output never was a class."""
     published(tmp_path, kind, {0: "N/A", 1: "person", 2: "car", 3: "N/A"})
@@ -369,10 +388,10 @@ def test_heads_follow_the_class_name(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", QUICK)
-def test_a_batch_is_its_frames_one_by_one(tmp_path: Path, kind: str) -> None:
-    published(tmp_path, kind, dict(enumerate(CLASSES)))
-    hub_folder(tmp_path, kind, dict(enumerate(CLASSES)))
-    found = detector(*build_network(tmp_path), 0.05)
+def test_a_batch_is_its_frames_one_by_one(
+    hub: Callable[[str], tuple[Path, Any]], kind: str
+) -> None:
+    found = detector(*build_network(hub(kind)[0]), 0.05)
     for frame, one in zip(frames(3), found.detect(frames(3)), strict=True):
         alone = found.detect([frame])[0]
         assert len(alone) == len(one) > 0
@@ -406,11 +425,13 @@ def test_stored_features_give_the_same_losses_as_pictures(
     assert all(torch.equal(seen[key], value) for key, value in wanted.items())
 
 
-@pytest.mark.parametrize("kind", ["rt_detr_v2", "deformable_detr"])
-def test_a_checkpoint_gives_the_same_boxes(tmp_path: Path, kind: str) -> None:
-    published(tmp_path / "hub", kind, dict(enumerate(CLASSES)))
-    hub_folder(tmp_path / "hub", kind, dict(enumerate(CLASSES)))
-    module, card = build_network(tmp_path / "hub")
+@pytest.mark.parametrize(
+    "kind", ["rt_detr_v2", pytest.param("deformable_detr", marks=pytest.mark.slow)]
+)
+def test_a_checkpoint_gives_the_same_boxes(
+    hub: Callable[[str], tuple[Path, Any]], tmp_path: Path, kind: str
+) -> None:
+    module, card = build_network(hub(kind)[0])
     path = tmp_path / "one.safetensors"
     save_checkpoint(module.state_dict(), card, path)
     read = load_detector(path, runtime="torch", device="cpu", score_threshold=0.0)
@@ -430,30 +451,30 @@ EXPORTED = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "ending"), EXPORTED)
-def test_exports_come_with_a_certificate(tmp_path: Path, kind: str, ending: str) -> None:
-    published(tmp_path / "hub", kind, dict(enumerate(CLASSES)))
-    hub_folder(tmp_path / "hub", kind, dict(enumerate(CLASSES)))
+def test_exports_come_with_a_certificate(
+    hub: Callable[[str], tuple[Path, Any]], tmp_path: Path, kind: str, ending: str
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing notes of transformers' own code
-        found = export_detector(tmp_path / "hub", tmp_path / f"one{ending}", frames=frames(2))
+        found = export_detector(hub(kind)[0], tmp_path / f"one{ending}", frames=frames(2))
     assert found.passes
     assert found.num_boxes >= 20
     assert found.max_box_difference_px < 0.01
     assert (tmp_path / f"one{ending}.parity.json").is_file()
 
 
-def test_weights_of_a_folder_go_into_a_model_by_name(tmp_path: Path) -> None:
-    published(tmp_path / "hub", "detr", dict(enumerate(CLASSES)))
-    hub_folder(tmp_path / "hub", "detr", dict(enumerate(CLASSES)))
-    own = tmp_path / "own.safetensors"
-    module, card = build_network(tmp_path / "hub")
+def test_weights_of_a_folder_go_into_a_model_by_name(
+    hub: Callable[[str], tuple[Path, Any]], tmp_path: Path
+) -> None:
+    own, folder = tmp_path / "own.safetensors", hub("detr")[0]
+    module, card = build_network(folder)
     save_checkpoint(module.state_dict(), card, own)
-    other, other_card = build_network(own, weights=tmp_path / "hub")
+    other, other_card = build_network(own, weights=folder)
     assert "weights of model.safetensors" in other_card.source
     pairs = zip(module.state_dict().values(), other.state_dict().values(), strict=True)
     assert all(torch.equal(one, two) for one, two in pairs)
     with pytest.raises(WeightsError, match=r"missing \(-\)"):
-        build_network("rt-detr-v2-r18", weights=tmp_path / "hub")
+        build_network("yolos-tiny", weights=folder)
 
 
 def test_random_weights_have_norms_that_learn(folders: dict[str, Path]) -> None:
@@ -508,7 +529,7 @@ def test_code_and_weights_of_the_hub_are_never_asked_for(tmp_path: Path) -> None
         "auto_map": {"AutoModelForObjectDetection": "evil.Model"},
         "use_pretrained_backbone": True,
         "use_timm_backbone": True,
-        "backbone": "resnet18",
+        "backbone": "resnet10t",
     }
     del config["backbone_config"]
     (tmp_path / "config.json").write_text(json.dumps(config))
