@@ -17,6 +17,7 @@ FLOORS = {
     "review": 4,
     "outputs": 3,
     "jobs": 3,
+    "live": 3,
     "bench": 3,
     "latency": 3,
     "sparse": 3,
