@@ -438,7 +438,10 @@ def batches(
 ) -> Iterator[list[Example]]:
     """Batches of this process, in the order of the chunks, whatever the number of workers."""
     waiting: list[Example] = []
-    loader = DataLoader(views, sampler=parts, batch_size=None, num_workers=workers)
+    # Of its own generator: a loader draws a number when it begins, and a training that goes on
+    # in the middle of an epoch must see the same random numbers as one that never stopped.
+    own = torch.Generator()
+    loader = DataLoader(views, sampler=parts, batch_size=None, num_workers=workers, generator=own)
     for made in loader:
         waiting += made
         while len(waiting) >= batch_size:
