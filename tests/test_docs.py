@@ -4,6 +4,8 @@ import ast
 import importlib
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,11 @@ def examples(command: object, name: str) -> list[tuple[str, str]]:
 
 COMMANDS = command_lines() + examples(ROOT, "vodkit")
 PYTHON = blocks("python")
+
+
+def test_the_tables_are_those_of_the_newest_results() -> None:
+    script = CHECKOUT / "benchmarks" / "results_table.py"
+    subprocess.run([sys.executable, str(script), "--check"], check=True)
 
 
 def test_there_are_documents_to_check() -> None:

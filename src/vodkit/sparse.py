@@ -31,7 +31,7 @@ Find = Callable[[Sequence[Frame]], list[Detections]]
 class SparseSettings:
     """How far apart key frames may be."""
 
-    max_gap_s: float = 0.4
+    max_gap_s: float = 0.3
     """between key frames, where nothing moves: what comes into the picture is seen this late"""
     tolerance: float = 0.05
     """wanted error of filled boxes, as a share of the object's size (root of its area)"""
