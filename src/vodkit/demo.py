@@ -147,10 +147,8 @@ def _fine_tune(settings: DemoSettings, out: Path, tell: Callable[[str], None]) -
     last_told = time.monotonic()
 
     def watch(progress: Progress) -> None:
-        if progress.what == "parameters":
-            return
         nonlocal last_told
-        if time.monotonic() - last_told > 10:
+        if progress.what != "parameters" and time.monotonic() - last_told > 10:
             last_told = time.monotonic()
             if progress.num_epochs == 0:
                 tell(f"    {progress.what}: {progress.done} of {progress.total}")
