@@ -17,7 +17,7 @@ OUT = typer.Option(..., "--out", "-o", help="Where to write.")
 CLASSES = typer.Option("", "--classes", help="Names, comma separated, where labels have numbers.")
 RATE = typer.Option("", "--rate", help="Frames/s where neither labels nor video say: 30000/1001.")
 SIZE = typer.Option("", "--size", help="Picture size where neither labels nor video say: 640x480.")
-VIDEO = typer.Option("", "--video", help="The video of these labels, where they do not say.")
+VIDEO = typer.Option("", "--video", help="The video of these labels, where theirs is not there.")
 UNDEFINED = "\N{EN DASH}"
 """how tables show a number that there is none of"""
 JSON = typer.Option(False, "--json", help="Print results for machines.")

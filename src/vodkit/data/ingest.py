@@ -12,9 +12,11 @@ from pathlib import Path, PurePosixPath
 
 from vodkit.arrays import FloatArray
 from vodkit.data.footage import frame_times_s, probe
-from vodkit.formats.base import TIMES, Reading, is_still
+from vodkit.formats.base import TIMES, Reading, is_still, stem
 from vodkit.formats.table import read_dataset
 from vodkit.records import Dataset, LabelledVideo, VideoInfo
+
+VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +49,7 @@ def ingest(
         found = _found(home, told.source)
         told = replace(told, source=_relative(found, root))
     dataset = read_dataset(path, format, reading=replace(told, probe=_probing(root, home)))
-    dataset = _placed(dataset, root, home, relative_to or root)
+    dataset = _placed(dataset, root, home, relative_to or root, told.source)
     return attach(dataset, relative_to or root)
 
 
@@ -70,17 +72,28 @@ def _probing(root: Path, home: Path) -> Callable[[Path], VideoInfo | None]:
     return find
 
 
-def _placed(dataset: Dataset, root: Path, home: Path, relative_to: Path) -> Dataset:
+def _placed(dataset: Dataset, root: Path, home: Path, relative_to: Path, named: str) -> Dataset:
     """The same dataset with sources relative to another folder, at the videos that are there."""
     videos = []
     for video in dataset.videos:
         source = PurePosixPath(video.source)
-        places = (root / source, home / source, home / source.name)
+        places = [root / source, home / source, home / source.name]
+        if named and len(dataset.videos) == 1:
+            places.append(root / named)
+        places += _of_that_name(home, stem(video))
         place = next((place for place in places if place.exists()), places[0])
         name = _relative(place, relative_to)
         info = replace(video.info, path=name)
-        videos.append(replace(video, source=name, info=info))
+        files = () if place.is_file() else video.frame_files
+        videos.append(replace(video, source=name, info=info, frame_files=files))
     return Dataset(classes=dataset.classes, videos=tuple(videos))
+
+
+def _of_that_name(home: Path, name: str) -> list[Path]:
+    """The one video file called ``name``, whatever its ending: MOTChallenge names sequences."""
+    files = [home / f"{name}{ending}" for ending in VIDEO_ENDINGS]
+    there = [place for place in files if place.is_file()]
+    return there if len(there) == 1 else []
 
 
 def moved(dataset: Dataset, root: Path, relative_to: Path) -> Dataset:

@@ -59,6 +59,22 @@ def test_a_video_named_by_its_whole_path_comes_out_relative(
     assert done.notes == ()
 
 
+def test_a_sequence_finds_the_one_video_of_its_name(make_video: Make, tmp_path: Path) -> None:
+    """MOT labels without their pictures, beside a folder of videos."""
+    video = make_video(num_frames=9)
+    export_dataset(whole(video), tmp_path / "out", "mot", root=tmp_path, pictures=False)
+    brought = ingest(tmp_path / "out", videos=tmp_path, relative_to=tmp_path)
+    assert brought.notes == ()
+    assert brought.dataset.videos[0].source == "a.mp4"
+    (tmp_path / "a.mov").write_bytes((tmp_path / "a.mp4").read_bytes())
+    unclear = ingest(tmp_path / "out", videos=tmp_path, relative_to=tmp_path)
+    assert "not there" in unclear.notes[0]
+    told = Reading(source=str(tmp_path / "a.mov"))
+    named = ingest(tmp_path / "out", reading=told, videos=tmp_path, relative_to=tmp_path)
+    assert named.dataset.videos[0].source == "a.mov"
+    assert named.dataset.videos[0].frame_files == ()
+
+
 def test_a_missing_video_is_noted_and_times_stay_nominal(make_video: Make, tmp_path: Path) -> None:
     write_dataset(whole(make_video(num_frames=9)), tmp_path / "a.json")
     (tmp_path / "a.mp4").unlink()
