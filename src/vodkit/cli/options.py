@@ -35,6 +35,10 @@ CSV = typer.Option(False, "--csv", help="Also write predictions.csv.")
 MOT = typer.Option(False, "--mot", help="Also write MOTChallenge lines.")
 COCO = typer.Option(False, "--coco", help="Also write COCO results.")
 TILES = typer.Option("", "--tiles", help="For small objects: auto, or columns x rows as 3x2.")
+ROLL_S = typer.Option(
+    0.0, "--roll-s", help="Live sources: a new file of predictions every so many seconds."
+)
+KEEP = typer.Option(0, "--keep", help="With --roll-s: keep the last so many; 0: all.")
 LENIENT = typer.Option(False, "--lenient", help="Go on after frames that cannot be decoded.")
 RESUME = typer.Option(False, "--resume", help="Go on with a run that was stopped.")
 OVERWRITE = typer.Option(False, "--overwrite", help="Throw away an earlier run's results.")

@@ -26,10 +26,8 @@ def track(
     csv: bool = options.CSV,
     mot: bool = options.MOT,
     coco: bool = options.COCO,
-    roll_s: float = typer.Option(
-        0.0, "--roll-s", help="Live sources: a new file of predictions every so many seconds."
-    ),
-    keep: int = typer.Option(0, "--keep", help="With --roll-s: keep the last so many; 0: all."),
+    roll_s: float = options.ROLL_S,
+    keep: int = options.KEEP,
     lenient: bool = options.LENIENT,
     resume: bool = options.RESUME,
     overwrite: bool = options.OVERWRITE,

@@ -1,10 +1,13 @@
 """Bad input: one line on stderr that says what, where and what is allowed; the right exit code."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 
+from vodkit.cli.detect import detect
 from vodkit.cli.main import main
+from vodkit.cli.track import track
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -40,6 +43,12 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(
     assert message in error
     assert error.count("\n") == 1
     assert error.startswith("vodkit: ")
+
+
+def test_detect_has_every_option_of_track_but_the_trackers() -> None:
+    """One calls the other: an option that is not handed on would arrive as its description."""
+    of_track = {*inspect.signature(track).parameters} - {"tracker", "tracker_set"}
+    assert {*inspect.signature(detect).parameters} == of_track
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no video", b"\x00" * 5000])

@@ -49,7 +49,7 @@ def test_validation_equals_detecting_and_counting(square_data: Path, tmp_path: P
     found = [(f.index, f.time_s, d) for f, d in zip(frames, detector.detect(frames), strict=True)]
     assert sum(len(d) for _, _, d in found) > 20
     wanted = table_average_precision(dataset, {"three": TrackTable.from_frames(found)})
-    assert seen.overall == wanted.overall
+    assert seen.result.overall == wanted.overall
 
     example = material.validation.views.view(3, 0)
     placed, _ = place(frames[3], material.card.preprocessing)
