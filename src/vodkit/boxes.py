@@ -15,7 +15,7 @@ def area(boxes_xyxy: FloatArray) -> FloatArray:
     >>> area(np.array([[0.0, 0.0, 2.0, 3.0]]))
     array([6.])
     """
-    size = np.clip(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0, None)
+    size = np.maximum(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0)
     return np.asarray(size[:, 0] * size[:, 1])
 
 
@@ -23,7 +23,7 @@ def intersection(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
     """Areas of overlap (N, M) of every box of ``a`` (N, 4) with every box of ``b`` (M, 4)."""
     top_left = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
     bottom_right = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])
-    size = np.clip(bottom_right - top_left, 0, None)
+    size = np.maximum(bottom_right - top_left, 0)
     return np.asarray(size[..., 0] * size[..., 1])
 
 
@@ -42,7 +42,7 @@ def iou_pairs(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
     """IoU (N,) of the i-th box of ``a`` with the i-th box of ``b``, both (N, 4)."""
     top_left = np.maximum(a_xyxy[:, :2], b_xyxy[:, :2])
     bottom_right = np.minimum(a_xyxy[:, 2:], b_xyxy[:, 2:])
-    size = np.clip(bottom_right - top_left, 0, None)
+    size = np.maximum(bottom_right - top_left, 0)
     shared = size[:, 0] * size[:, 1]
     union = area(a_xyxy) + area(b_xyxy) - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)

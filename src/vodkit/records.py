@@ -33,6 +33,7 @@ class State(IntEnum):
     """put in afterwards, from what was seen before and after (offline)"""
 
 
+_LAST_STATE = int(max(State))
 STATE_NAMES = tuple(state.name.lower() for state in State)
 
 
@@ -223,13 +224,14 @@ class Tracks:
         _set(self, "sigma_px", zeros if self.sigma_px is None else self.sigma_px, np.float32)
         _set(self, "tentative", zeros if self.tentative is None else self.tentative, np.bool_)
         _check_detections(self, self.boxes_xyxy, self.scores, self.labels)
-        for spec in fields(self)[3:]:
-            shape = getattr(self, spec.name).shape
-            _require(shape == (n,), self, f"{spec.name} is {shape}; allowed: ({n},)")
+        for name in ("ids", "states", "hidden_s", "sigma_px", "tentative"):
+            shape = getattr(self, name).shape
+            if shape != (n,):
+                _require(False, self, f"{name} is {shape}; allowed: ({n},)")  # noqa: FBT003
         if len(set(self.ids.tolist())) < n:  # text of arrays is slow: only where it is needed
             _require(False, self, f"an id stands twice in {self.ids}")  # noqa: FBT003
-        if n and int(self.states.max()) > max(State):
-            _require(False, self, f"states {self.states}; allowed: 0 to {max(State):d}")  # noqa: FBT003
+        if n and int(self.states.max()) > _LAST_STATE:
+            _require(False, self, f"states {self.states}; allowed: 0 to {_LAST_STATE}")  # noqa: FBT003
 
     def __len__(self) -> int:
         """Number of tracked objects."""

@@ -80,7 +80,7 @@ def height_iou(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
     """
     shared = np.minimum(a_xyxy[:, 3], b_xyxy[:, 3]) - np.maximum(a_xyxy[:, 1], b_xyxy[:, 1])
     union = np.maximum(a_xyxy[:, 3], b_xyxy[:, 3]) - np.minimum(a_xyxy[:, 1], b_xyxy[:, 1])
-    shared = np.clip(shared, 0, None)
+    shared = np.maximum(shared, 0)
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 

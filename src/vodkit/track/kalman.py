@@ -11,6 +11,8 @@ After Kalman 1960; the form for boxes follows SORT (Bewley et al. 2016, arXiv 16
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -62,7 +64,7 @@ def start(boxes_xyxy: FloatArray, motion: Motion) -> tuple[FloatArray, FloatArra
     mean[:, :4] = to_cxcywh(boxes_xyxy)
     size = sizes_px(mean)
     cov = np.zeros((len(boxes_xyxy), 3, 4))
-    cov[:, 0] = (size * _seen_std(motion)) ** 2
+    cov[:, 0] = size**2 * _arrays(motion).seen
     growth = motion.start_speed * 0.3
     cov[:, 2] = (size * np.array([motion.start_speed, motion.start_speed, growth, growth])) ** 2
     return mean, cov
@@ -72,13 +74,12 @@ def predict(
     mean: FloatArray, cov: FloatArray, dt_s: float, motion: Motion
 ) -> tuple[FloatArray, FloatArray]:
     """The filters ``dt_s`` seconds later, with nothing seen in between."""
-    tau = np.array([motion.centre_memory_s] * 2 + [motion.size_memory_s] * 2)
-    fade = np.exp(-dt_s / tau)
-    reach = tau * (1 - fade)  # the way at unit velocity; dt_s where nothing fades
-    noise = np.array([motion.acceleration] * 2 + [motion.size_acceleration] * 2)
-    size = sizes_px(mean)
-    q = (size * noise) ** 2
-    restless = (size * motion.wander * np.array([1.0, 1.0, 0.5, 0.5])) ** 2 * dt_s
+    known = _arrays(motion)
+    fade = np.exp(-dt_s / known.memory_s)
+    reach = known.memory_s * (1 - fade)  # the way at unit velocity; dt_s where nothing fades
+    area = sizes_px(mean) ** 2
+    q = area * known.acceleration
+    restless = area * (known.wander * dt_s)
     later = np.empty_like(mean)
     later[:, :4] = mean[:, :4] + mean[:, 4:] * reach
     later[:, 4:] = mean[:, 4:] * fade
@@ -97,7 +98,7 @@ def update(
     """The filters after seeing one box (N, 4) each."""
     surprise = to_cxcywh(boxes_xyxy) - mean[:, :4]
     position, both = cov[:, 0], cov[:, 1]
-    seen = position + (sizes_px(mean) * _seen_std(motion)) ** 2
+    seen = position + sizes_px(mean) ** 2 * _arrays(motion).seen
     gain, velocity_gain = position / seen, both / seen
     after = np.empty_like(mean)
     after[:, :4] = mean[:, :4] + gain * surprise
@@ -150,5 +151,24 @@ def sigma_px(cov: FloatArray) -> FloatArray:
     return np.sqrt((cov[:, 0, 0] + cov[:, 0, 1]) / 2)
 
 
-def _seen_std(motion: Motion) -> FloatArray:
-    return np.array([motion.centre_noise] * 2 + [motion.size_noise] * 2)
+class _Arrays(NamedTuple):
+    """A Motion as arrays (4,) over centre x, centre y, width and height."""
+
+    memory_s: FloatArray
+    acceleration: FloatArray
+    """spectral density, in sizes^2/s^3"""
+    wander: FloatArray
+    """variance a second, in sizes^2"""
+    seen: FloatArray
+    """variance of a detection, in sizes^2"""
+
+
+@lru_cache(maxsize=64)
+def _arrays(motion: Motion) -> _Arrays:
+    centre_and_size = (
+        (motion.centre_memory_s, motion.size_memory_s),
+        (motion.acceleration**2, motion.size_acceleration**2),
+        (motion.wander**2, (motion.wander / 2) ** 2),
+        (motion.centre_noise**2, motion.size_noise**2),
+    )
+    return _Arrays(*(np.repeat(pair, 2) for pair in centre_and_size))

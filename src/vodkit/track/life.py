@@ -10,7 +10,7 @@ something looks like it, and only if ``away_s`` lets it; else it is forgotten.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from enum import IntEnum
+from typing import Final
 
 import numpy as np
 
@@ -20,15 +20,17 @@ from vodkit.records import Detections, Frame, State, Tracks
 from vodkit.track.book import Book
 from vodkit.track.kalman import boxes_of, sigma_px
 
+_OBSERVED, _PREDICTED = int(State.OBSERVED), int(State.PREDICTED)
 
-class Status(IntEnum):
-    """Where in its life a track is."""
 
-    TENTATIVE = 0
-    CONFIRMED = 1
-    OCCLUDED = 2
-    LOST = 3
-    AWAY = 4
+class Status:
+    """Where in its life a track is: plain numbers, since arrays of them are compared each frame."""
+
+    TENTATIVE: Final = 0
+    CONFIRMED: Final = 1
+    OCCLUDED: Final = 2
+    LOST: Final = 3
+    AWAY: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,7 @@ def inside(boxes_xyxy: FloatArray, frame: Frame) -> FloatArray:
     limit = np.array([frame.width_px, frame.height_px])
     shown = np.minimum(boxes_xyxy[:, 2:], limit) - np.maximum(boxes_xyxy[:, :2], 0)
     full = np.maximum(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 1e-9)
-    return np.asarray((np.clip(shown, 0, None) / full).prod(axis=1))
+    return np.asarray((np.maximum(shown, 0) / full).prod(axis=1))
 
 
 def expire(book: Book, life: Life, frame: Frame) -> None:
@@ -123,15 +125,15 @@ def give_out(
         coasting &= shown
     rows = np.flatnonzero(seen | coasting)
     unseen = ~seen[rows]
-    boxes = boxes_of(book.mean[rows])
-    if not filtered:
-        boxes = np.where(unseen[:, None], boxes, book.seen_xyxy[rows])
+    boxes = book.seen_xyxy[rows]
+    hidden = np.flatnonzero(unseen | filtered)
+    boxes[hidden] = boxes_of(book.mean[rows[hidden]])
     return Tracks(
         boxes,
         book.scores[rows] * 0.5 ** unseen_s[rows],
         book.labels[rows],
         book.ids[rows],
-        np.where(unseen, State.PREDICTED, State.OBSERVED),
+        np.where(unseen, _PREDICTED, _OBSERVED),
         unseen_s[rows],
         sigma_px(book.cov[rows]),
         book.status[rows] == Status.TENTATIVE,

@@ -14,12 +14,12 @@ from vodkit.arrays import FloatArray, IntArray
 from vodkit.boxes import iou_pairs
 from vodkit.errors import SettingsError
 from vodkit.records import Detections, Frame, Tracks
-from vodkit.track.assign import Pairs, direction_agreement, near
+from vodkit.track.assign import Pairs, near
 from vodkit.track.base import Found, arrange
 from vodkit.track.book import Book
 from vodkit.track.kalman import Motion, boxes_of
 from vodkit.track.life import Life, expire, give_out, promote
-from vodkit.track.rounds import by_overlap, settle, without
+from vodkit.track.rounds import by_overlap, settle, straight_on, without
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +84,7 @@ class OcSort:
         boxes, seen = boxes_of(book.mean), found.boxes_xyxy
         r, c = near(boxes, seen)
         overlap = iou_pairs(boxes[r], seen[c])
-        was = book.observed_before(s.momentum_s)
-        straight = direction_agreement(
-            _centres(was[r]), _centres(book.seen_xyxy[r]), _centres(seen[c])
-        )
+        straight = straight_on(book, found, Pairs(rows[r], cols[c]), span_s=s.momentum_s)
         gain = overlap + s.momentum * straight * found.scores[c]
         good = overlap >= s.match_iou
         return settle(
@@ -106,7 +103,3 @@ class OcSort:
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on where ``state_dict`` was taken."""
         self.book.load_state(state)
-
-
-def _centres(boxes_xyxy: FloatArray) -> FloatArray:
-    return (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2

@@ -31,7 +31,9 @@ class RefineSettings:
     stitch_window_s: float = 0.7
     """velocity at a piece's end is taken over this time"""
     fill_s: float = 1.5
-    """gaps up to this long are filled along a straight line"""
+    """gaps up to this long are filled along a straight line ..."""
+    fill_smooth_s: float = 0.4
+    """... from where the object was on average over about this time, not from one trembling box"""
     min_track_s: float = 0.25
     """tracks that were seen over a shorter time are taken for false alarms"""
     min_score: float = 0.0
@@ -75,7 +77,8 @@ def refine(table: TrackTable, settings: RefineSettings | None = None) -> TrackTa
     if s.smooth_s > 0:
         seen = _changed(seen, boxes_xyxy=_smoothed(seen, s.smooth_s))
     if s.fill_s > 0:
-        seen = fill(seen, max_gap_s=s.fill_s, stride=steps)
+        ends = _smoothed(seen, s.fill_smooth_s) if s.fill_smooth_s else seen.boxes_xyxy
+        seen = fill(seen, ends, max_gap_s=s.fill_s, stride=steps)
     return TrackTable.concat([seen, ignored])
 
 
@@ -161,8 +164,13 @@ def drop_flicker(table: TrackTable, settings: RefineSettings) -> TrackTable:
     return table[real[at] & (_mean_by_id(table, table.scores) >= settings.min_score)]
 
 
-def fill(table: TrackTable, *, max_gap_s: float, stride: int = 1) -> TrackTable:
-    """With a filled row in every ``stride``-th frame of gaps up to ``max_gap_s``, on a line."""
+def fill(
+    table: TrackTable, ends_xyxy: FloatArray, *, max_gap_s: float, stride: int = 1
+) -> TrackTable:
+    """With a filled row in every ``stride``-th frame of gaps up to ``max_gap_s``, on a line.
+
+    The line goes from the last of ``ends_xyxy`` (R, 4) before the gap to the first after it.
+    """
     assert table.scores is not None
     order = np.lexsort((table.frames, table.ids))
     a, b = order[:-1], order[1:]
@@ -177,7 +185,7 @@ def fill(table: TrackTable, *, max_gap_s: float, stride: int = 1) -> TrackTable:
     step = (np.arange(counts.sum()) - first + 1) * stride
     a, b = np.repeat(a, counts), np.repeat(b, counts)
     share = step / (frames[b] - frames[a])
-    boxes = table.boxes_xyxy[a] * (1 - share)[:, None] + table.boxes_xyxy[b] * share[:, None]
+    boxes = ends_xyxy[a] * (1 - share)[:, None] + ends_xyxy[b] * share[:, None]
     own = TrackTable(
         frames=frames[a] + step,
         times_s=times[a] * (1 - share) + times[b] * share,
@@ -215,19 +223,31 @@ def _mean_by_id(table: TrackTable, values: FloatArray | None) -> FloatArray:
 
 
 def _smoothed(table: TrackTable, span_s: float) -> FloatArray:
-    """Boxes (R, 4) averaged over their track with a Gaussian in time."""
+    """Boxes (R, 4) from lines fitted to their track's boxes nearby, with Gaussian weights in time.
+
+    A line, not a mean: beside a gap or at a track's end, where all neighbours lie on one side, a
+    mean would lag behind (local linear regression, Cleveland 1979).
+    """
     boxes = table.boxes_xyxy.copy()
     for track_id in np.unique(table.ids):
         own = np.flatnonzero(table.ids == track_id)
         late = table.times_s[own]
-        for row, now_s in zip(own, late, strict=True):
-            near = own[np.abs(late - now_s) <= 2 * span_s]
-            apart = table.times_s[near] - now_s
-            # as wide before as after, so that the ends of a track do not drift
-            near = near[np.abs(apart) <= min(now_s - late[0], late[-1] - now_s) + 1e-9]
-            weight = np.exp(-2 * ((table.times_s[near] - now_s) / span_s) ** 2)
-            boxes[row] = weight @ table.boxes_xyxy[near] / weight.sum()
+        first = np.searchsorted(late, late - 2 * span_s)
+        last = np.searchsorted(late, late + 2 * span_s, side="right")
+        for row, now_s, a, b in zip(own, late, first, last, strict=True):
+            if b - a > 2:
+                boxes[row] = _at_zero(late[a:b] - now_s, table.boxes_xyxy[own[a:b]], span_s)
     return boxes
+
+
+def _at_zero(times_s: FloatArray, boxes_xyxy: FloatArray, span_s: float) -> FloatArray:
+    """The box (4,) at time 0 of the weighted least-squares line through boxes (N, 4)."""
+    weight = np.exp(-2 * (times_s / span_s) ** 2)
+    weight = weight / weight.sum()
+    middle = weight @ times_s
+    spread = weight @ (times_s - middle) ** 2
+    share = weight * (1 - middle * (times_s - middle) / spread)
+    return np.asarray(share @ boxes_xyxy)
 
 
 def _changed(table: TrackTable, **columns: FloatArray) -> TrackTable:

@@ -4,7 +4,7 @@ import numpy as np
 
 from vodkit.arrays import BoolArray, FloatArray, IntArray
 from vodkit.boxes import iou_pairs
-from vodkit.track.assign import Pairs, likeness, match, near
+from vodkit.track.assign import Pairs, direction_agreement, likeness, match, near
 from vodkit.track.base import Found
 from vodkit.track.book import Book
 from vodkit.track.kalman import boxes_of
@@ -61,3 +61,17 @@ def look_alike(book: Book, found: Found, pairs: Pairs) -> FloatArray:
     if not found.looks.shape[1] or found.looks.shape[1] != book.looks.shape[1]:
         return np.zeros(len(pairs.rows))
     return likeness(book.looks[pairs.rows], found.looks[pairs.cols])
+
+
+def straight_on(book: Book, found: Found, pairs: Pairs, *, span_s: float) -> FloatArray:
+    """How well each pair's detection goes on in the track's direction, (P,) in [-0.5, 0.5].
+
+    The direction so far is that of the last ``span_s`` seconds before the track was last seen.
+    """
+    was, seen = book.observed_before(span_s)[pairs.rows], book.seen_xyxy[pairs.rows]
+    new = found.boxes_xyxy[pairs.cols]
+    return direction_agreement(_centres(was), _centres(seen), _centres(new))
+
+
+def _centres(boxes_xyxy: FloatArray) -> FloatArray:
+    return (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2

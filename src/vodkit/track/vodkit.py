@@ -23,7 +23,18 @@ from vodkit.track.camera_motion import CameraMotion
 from vodkit.track.kalman import Motion, boxes_of, sigma_px, sizes_px
 from vodkit.track.life import Life, Status, expire, give_out, promote, send_away
 from vodkit.track.occlusion import Occlusion, excuse
-from vodkit.track.rounds import by_overlap, look_alike, settle, without
+from vodkit.track.rounds import by_overlap, look_alike, settle, straight_on, without
+
+# Boxes of detectors tremble, above all in size; people go on as they went for a long while.
+MOTION = Motion(
+    acceleration=0.4,
+    wander=0.07,
+    size_acceleration=0.8,
+    centre_noise=0.125,
+    size_noise=0.25,
+    centre_memory_s=16,
+)
+LIFE = Life(confirm_s=0.15, tentative_s=0.15, lost_s=4.2, occluded_s=5.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +47,19 @@ class VodkitSettings:
     """detections below this score are not looked at"""
     new: float = 0.6
     """a new track begins with at least this score"""
-    reach: float = 1.0
+    reach: float = 1.8
     """a track's box is enlarged by this many standard deviations of its position for matching"""
-    max_buffer: float = 0.5
+    max_buffer: float = 0.45
     """but by no more than this share of its size on each side"""
-    min_gain: float = 0.2
+    min_gain: float = 0.15
     """least overlap of the enlarged boxes, times that of their heights"""
-    min_height: float = 0.4
+    min_height: float = 0.35
     """least IoU of the vertical extents of track and detection"""
-    weak_iou: float = 0.4
+    momentum: float = 0.25
+    """weight of going on in the same direction (OC-SORT)"""
+    momentum_s: float = 0.3
+    """directions are taken over this time"""
+    weak_iou: float = 0.3
     """least IoU of a track with a weak detection"""
     looks: float = 0.5
     """weight of the likeness of embeddings, where they are given"""
@@ -64,8 +79,8 @@ class VodkitSettings:
     """how long an observed class counts in the vote of the track"""
     filtered: bool = False
     """give out the filter's boxes for seen objects too, instead of the detections' own"""
-    motion: Motion = field(default_factory=Motion)
-    life: Life = field(default_factory=lambda: Life(lost_s=4.2, occluded_s=5.0))
+    motion: Motion = field(default_factory=lambda: MOTION)
+    life: Life = field(default_factory=lambda: LIFE)
     occlusion: Occlusion = field(default_factory=Occlusion)
 
     def __post_init__(self) -> None:
@@ -74,13 +89,14 @@ class VodkitSettings:
         for name in (*shares, "class_flip_iou", "min_likeness"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
-        for name in ("reach", "max_buffer", "looks"):
+        for name in ("reach", "max_buffer", "momentum", "looks"):
             if not getattr(self, name) >= 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 or more")
         if not self.low <= self.high:
             raise SettingsError(f"low is {self.low}; allowed: up to high ({self.high})")
-        if not self.vote_memory_s > 0:
-            raise SettingsError(f"vote_memory_s is {self.vote_memory_s}; allowed: above 0")
+        for name in ("momentum_s", "vote_memory_s"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")
 
 
 class VodkitTracker:
@@ -146,6 +162,9 @@ class VodkitTracker:
         good = (gain >= s.min_gain) & (height >= s.min_height)
         pairs = Pairs(rows[r], cols[c])
         gain = gain + s.looks * look_alike(book, found, pairs)
+        if s.momentum:
+            gain = gain + s.momentum * straight_on(book, found, pairs, span_s=s.momentum_s)
+            gain = np.maximum(gain, 1e-6)  # what is good enough can match, wherever it goes
         return settle(book, found, pairs, gain, good, class_aware=s.class_aware)
 
     def _return(self, found: Found, cols: IntArray) -> Pairs:

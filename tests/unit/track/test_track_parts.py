@@ -24,6 +24,7 @@ from vodkit.track.kalman import Motion
 from vodkit.track.life import Life, backfill
 from vodkit.track.occlusion import Occlusion, hiders
 from vodkit.track.table import make_tracker
+from vodkit.track.vodkit import VodkitSettings
 
 MOTION = Motion()
 
@@ -224,7 +225,7 @@ def test_backfill_holds_only_what_is_undecided():
 
     given: list[int] = []
     late = [len(given) - 1 - frame.index for frame, _, _ in backfill(watched())]
-    assert max(late) <= 3
+    assert max(late) <= VodkitSettings().life.confirm_s * 30 + 1
     assert late[-1] == 0
 
 
