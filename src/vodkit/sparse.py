@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 from vodkit.arrays import FloatArray
-from vodkit.boxes import iou_pairs
+from vodkit.boxes import iou, iou_pairs
 from vodkit.errors import SettingsError, VideoError
 from vodkit.records import Detections, Frame, State, Tracks
 from vodkit.track.base import Tracker
@@ -31,19 +31,21 @@ Find = Callable[[Sequence[Frame]], list[Detections]]
 class SparseSettings:
     """How far apart key frames may be."""
 
-    max_gap_s: float = 0.3
+    max_gap_s: float = 0.4
     """between key frames, where nothing moves: what comes into the picture is seen this late"""
     tolerance: float = 0.05
     """wanted error of filled boxes, as a share of the object's size (root of its area)"""
     reach: float = 0.5
     """the fastest objects may move by so much of their size from one key frame to the next: then
     they still overlap where they were by a third, and are not taken for a neighbour"""
+    crossing_iou: float = 0.6
+    """while two objects overlap by more, every frame is a key frame: there they could be swapped"""
     batch: int = 4
     """key frames given to the detector at once; the gap is reconsidered after each batch"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name in ("max_gap_s", "tolerance", "reach", "batch"):
+        for name in ("max_gap_s", "tolerance", "reach", "crossing_iou", "batch"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")
 
@@ -97,6 +99,8 @@ class Pace:
         wanted = seen_s * max(longer, 0.5)
         if speed > 0:
             wanted = min(wanted, self._settings.reach / speed)
+        if _closest(tracks) > self._settings.crossing_iou:
+            wanted = 0.0
         self._wanted.append(min(wanted, self._settings.max_gap_s))
         self.gap_s = min(self._wanted)
 
@@ -128,6 +132,13 @@ def _surprise(before: list[tuple[float, Tracks]]) -> float | None:
     foretold = here + (here - there) * share
     off = np.linalg.norm(_centres(c)[four] - foretold, axis=1) / _sizes(c)[four]
     return float(np.quantile(off, 0.9))
+
+
+def _closest(tracks: Tracks) -> float:
+    """The largest IoU of two tracked objects."""
+    overlap = iou(tracks.boxes_xyxy, tracks.boxes_xyxy)
+    np.fill_diagonal(overlap, 0)
+    return float(overlap.max(initial=0))
 
 
 def _common(a: Tracks, b: Tracks) -> tuple[np.ndarray, np.ndarray]:
