@@ -17,6 +17,12 @@ MIN_CORNERS = 12
 """fewer say nothing"""
 STILL_PX = 0.15
 """a shift below this, in the small picture, is a camera at rest"""
+_PARTS = (8, 6)
+"""of the small picture, across and down, whose rim tells whether the camera is at rest"""
+_MIN_STILL = 6
+"""parts of the rim, and a third of those with anything on them, must be as they were"""
+_MIN_SLOPE = 2.0
+"""mean slope, in grey levels per px, of a part that would show a shift"""
 
 
 class CameraMotion:
@@ -39,9 +45,9 @@ class CameraMotion:
 
         scale = min(1.0, WIDTH_PX / width)
         size = (max(32, round(width * scale)), max(32, round(height * scale)))
-        small = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
-        before, self.grey = self.grey, cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-        if before.shape != self.grey.shape:
+        grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
+        before, self.grey = self.grey, cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        if before.shape != self.grey.shape or _is_at_rest(before, self.grey):
             return None
         per_px = np.array([size[0] / frame.width_px, size[1] / frame.height_px])
         affine = _fit(before, self.grey, boxes_xyxy.reshape(-1, 2, 2) * per_px)
@@ -61,6 +67,30 @@ class CameraMotion:
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on where ``state_dict`` was taken."""
         self.grey = np.array(state["camera_grey"], np.uint8)
+
+
+def _is_at_rest(before: ByteArray, after: ByteArray) -> bool:
+    """Whether enough of the rim changed less than a shift of STILL_PX would change it.
+
+    Every move of a camera, a zoom and a turn too, moves the rim. A change is measured against the
+    picture's slope, so flat parts say nothing; parts with passing objects are outvoted.
+    """
+    import cv2
+
+    step = cv2.subtract(after, before, dtype=cv2.CV_32F)
+    across, down = cv2.spatialGradient(before)  # Sobel: eight times the slope
+    steep = cv2.add(
+        cv2.multiply(across, across, dtype=cv2.CV_32F), cv2.multiply(down, down, dtype=cv2.CV_32F)
+    )
+    changed, slope = (
+        np.asarray(cv2.resize(values, _PARTS, interpolation=cv2.INTER_AREA))
+        for values in (step * step, steep / 128)  # per axis
+    )
+    rim = np.ones(changed.shape, bool)
+    rim[1:-1, 1:-1] = False
+    telling = rim & (slope > _MIN_SLOPE**2)
+    still = telling & (changed <= STILL_PX**2 * slope)
+    return bool(still.sum() >= max(_MIN_STILL, telling.sum() / 3))
 
 
 def _fit(before: ByteArray, after: ByteArray, corners: FloatArray) -> FloatArray | None:

@@ -265,6 +265,36 @@ def test_camera_motion_is_found_though_objects_move():
     np.testing.assert_allclose(found[:, :2], np.eye(2), atol=0.01)
 
 
+@pytest.mark.parametrize(
+    ("turn_deg", "zoom", "shift_px"),
+    [(0, 1, (1, 0)), (0, 1, (0, -40)), (0, 1, (40, -20)), (0, 1.01, (0, 0)), (0.5, 1, (0, 0))],
+)
+def test_no_move_of_the_camera_is_taken_for_rest(turn_deg, zoom, shift_px):
+    """Small and large, round the middle and along."""
+    import cv2
+
+    world = textured(np.random.default_rng(5))
+    way = cv2.getRotationMatrix2D((320, 180), turn_deg, zoom)
+    way[:, 2] += shift_px
+    camera = CameraMotion()
+    camera.step(Frame(0, 0.0, world), np.empty((0, 4)))
+    moved = cv2.warpAffine(world, way, (640, 360), flags=cv2.INTER_CUBIC)
+    found = camera.step(Frame(1, 0.1, moved), np.empty((0, 4)))
+    np.testing.assert_allclose(found[:, :2], way[:, :2], atol=0.01)
+    np.testing.assert_allclose(found @ [320, 180, 1], way @ [320, 180, 1], atol=1)
+
+
+def test_who_passes_before_a_resting_camera_does_not_move_it():
+    rng = np.random.default_rng(6)
+    world, thing = textured(rng), textured(rng, (360, 200))
+    camera = CameraMotion()
+    for i in range(5):
+        image = world.copy()
+        image[:, 60 * i : 60 * i + 200] = thing
+        noisy = np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
+        assert camera.step(Frame(i, i / 10, noisy), np.empty((0, 4))) is None
+
+
 def test_a_camera_at_rest_and_frames_without_pixels_say_nothing():
     image = textured(np.random.default_rng(3))
     camera = CameraMotion()
