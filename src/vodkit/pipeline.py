@@ -6,8 +6,9 @@ The loop is here and nowhere else. Whoever wants to write, draw or count iterate
         ...
 
 Everything streams: a few batches of frames are in memory at a time, so peak memory does not depend
-on the length of the video. While the network runs, the next frames are decoded, and the ones before
-are tracked and written; the results are those of one step after the other, bit for bit.
+on the length of the video. With cores to spare, the next frames are decoded while the network runs
+and the ones before are tracked and written; the results are those of one step after the other, bit
+for bit.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ from vodkit.errors import SettingsError, VideoError
 from vodkit.records import Detections, Frame, Tracks
 from vodkit.sparse import Pace, SparseFlow, SparseSettings
 from vodkit.track.base import Tracker
-from vodkit.video.ahead import ahead
+from vodkit.video.ahead import ahead, depth_here
 from vodkit.video.cuts import CutDetector
 from vodkit.video.reader import Source, Video, open_video
 
@@ -41,15 +42,16 @@ class FlowSettings:
     """False: decode straight to the size the detector wants; boxes stay in source pixels"""
     cuts: bool = True
     """look for shot changes and tell the tracker, so that no track lives across one"""
-    ahead: int = 8
-    """frames decoded, and frames detected, before they are asked for; 0: one after the other"""
+    ahead: int | None = None
+    """frames decoded, and frames detected, before they are asked for; 0: one after the other;
+    by default 8, but 0 on up to two cores, which the network fills by itself"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         for name in ("every", "batch_size"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
-        if self.ahead < 0:
+        if self.ahead is not None and self.ahead < 0:
             raise SettingsError(f"ahead is {self.ahead}; allowed: 0 or more")
         if self.sparse and self.every > 1:
             raise SettingsError(f"sparse looks at every frame, every is {self.every}; allowed: 1")
@@ -101,8 +103,8 @@ def look(
     frames = (frame for frame in frames_for(video, detector, flow) if frame.index > after)
     if video.is_live:
         return detect_frames(frames, detector, 1)
-    decoded = ahead(frames, flow.ahead)
-    return ahead(detect_frames(decoded, detector, flow.batch_size), flow.ahead)
+    depth = depth_here() if flow.ahead is None else flow.ahead
+    return ahead(detect_frames(ahead(frames, depth), detector, flow.batch_size), depth)
 
 
 def frames_for(video: Video, detector: Detector, flow: FlowSettings) -> Iterator[Frame]:

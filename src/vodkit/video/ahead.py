@@ -5,12 +5,30 @@ The order of the items does not change, and an error comes out after the items b
 would without the thread: results are the same bit for bit.
 """
 
+import os
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+_DEPTH = 8
+_FEW_CORES = 2  # a network fills as many by itself: measured, a thread beside it only costs
+
+
+def depth_here(num_cores: int | None = None) -> int:
+    """How many items to make ahead of a network that runs here: none on one or two cores.
+
+    ``num_cores`` is by default what this process may use.
+
+    >>> depth_here(2), depth_here(16)
+    (0, 8)
+    """
+    if num_cores is None:
+        allowed = getattr(os, "sched_getaffinity", None)  # Linux only
+        num_cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    return 0 if num_cores <= _FEW_CORES else _DEPTH
 
 
 def ahead(items: Iterable[T], depth: int) -> Generator[T]:

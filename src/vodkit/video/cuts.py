@@ -13,7 +13,7 @@ from statistics import median
 import cv2
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
+from vodkit.arrays import ByteArray, FloatArray, IntArray
 from vodkit.records import Frame
 
 _SMALL_PX = (64, 48)
@@ -74,9 +74,20 @@ def _first_bins() -> IntArray:
 _FIRST_BIN = _first_bins()
 
 
+def _halved(image: ByteArray) -> ByteArray:
+    """The picture halved while it stays twice as large as wanted: far faster, the same means."""
+    height_px, width_px = image.shape[:2]
+    while not (width_px % 2 or height_px % 2) and (
+        width_px >= 4 * _SMALL_PX[0] and height_px >= 4 * _SMALL_PX[1]
+    ):
+        width_px, height_px = width_px // 2, height_px // 2
+        image = cv2.resize(image, (width_px, height_px), interpolation=cv2.INTER_AREA)
+    return image
+
+
 def _looks(frame: Frame) -> FloatArray:
     """Histograms (parts * colours, levels), each with sum 1."""
-    small = cv2.resize(frame.image, _SMALL_PX, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(_halved(frame.image), _SMALL_PX, interpolation=cv2.INTER_AREA)
     # Each pixel is spread over the two nearest levels, so that none jumps at a border.
     counts = np.bincount((_FIRST_BIN + _LOW[small]).ravel(), 1 - _SHARE[small].ravel(), _NUM_BINS)
     counts += np.bincount((_FIRST_BIN + _HIGH[small]).ravel(), _SHARE[small].ravel(), _NUM_BINS)
