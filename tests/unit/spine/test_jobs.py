@@ -175,6 +175,17 @@ def test_batches_and_decoding_size_do_not_change_who_is_where(clip: Path) -> Non
     assert ids(1) == ids(7)
 
 
+def test_working_ahead_changes_no_bit(clip: Path) -> None:
+    def found(ahead: int | None) -> list[tuple[int, bytes, bytes]]:
+        flow = FlowSettings(ahead=ahead)
+        flowing = track_video(clip, Blobs(), make_tracker("vodkit"), flow=flow)
+        return [(f.index, t.boxes_xyxy.tobytes(), t.ids.tobytes()) for f, _, t in flowing]
+
+    plain = found(0)
+    assert len(plain) == 40
+    assert found(1) == found(8) == found(None) == plain
+
+
 def test_other_forms_hold_the_same_boxes_and_no_unconfirmed_track(
     clip: Path, tmp_path: Path
 ) -> None:
