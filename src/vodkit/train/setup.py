@@ -10,14 +10,16 @@ from torch import nn
 
 from vodkit.data.loader import FrameDataset, TrainingViews
 from vodkit.data.sampling import labelled_keys
+from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
 from vodkit.detect.models import build_network, find_card
 from vodkit.detect.preprocess import input_px, resized_px
-from vodkit.errors import InputError, VideoError
+from vodkit.errors import InputError, SettingsError, VideoError
 from vodkit.formats.table import read_dataset
 from vodkit.records import Dataset, LabelledVideo
 from vodkit.train import freeze
 from vodkit.train.batches import CachedViews, plan_cache
+from vodkit.train.memory import is_out_of_memory
 from vodkit.train.resume import described, digest_of_weights
 from vodkit.train.settings import TrainSettings
 from vodkit.train.validate import Validation
@@ -68,6 +70,7 @@ def prepare(
     # On a CPU this layout makes a step up to 1.8 times as fast (depthwise convolutions most).
     module = module.to(device).to(memory_format=torch.channels_last)
     training = _views(train_part, root, card, settings, still_iou=settings.still_iou)
+    _refuse_size(module, card, training.canvas_px)
     about = described(train_part)
     validation = None
     if settings.val_split:
@@ -91,6 +94,26 @@ def prepare(
         left_out=left_out,
         fresh_classes=_fresh(settings, card.classes),
     )
+
+
+def _refuse_size(module: nn.Module, card: ModelCard, canvas_px: tuple[int, int]) -> None:
+    """SettingsError where the network takes no pictures of this size, as SSD300 below 300 px.
+
+    One black picture tells; a lack of memory is not decided here.
+    """
+    width_px, height_px = canvas_px
+    device = next(module.parameters()).device
+    picture = torch.zeros((1, height_px, width_px, 3), dtype=torch.uint8, device=device)
+    try:
+        with torch.no_grad():
+            networks.deployed(module, card)(picture)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            return
+        raise SettingsError(
+            f"the network cannot take pictures of {width_px}x{height_px} px; allowed: larger "
+            "width_px and height_px, at best the model's own (0)"
+        ) from error
 
 
 def _fresh(settings: TrainSettings, classes: tuple[str, ...]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from vodkit.detect.checkpoint import load_checkpoint
-from vodkit.errors import InputError, OutputError
+from vodkit.errors import InputError, OutputError, SettingsError
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.train.loop import Losses, train
 from vodkit.train.settings import TrainSettings
@@ -119,6 +119,13 @@ def test_no_room_for_weights_leaves_no_half_of_them(square_data: Path, tmp_path:
     with files_of_at_most(100_000), pytest.raises(OutputError, match=r"safetensors"):
         train(tiny(square_data, tmp_path / "run", cache="off"))
     assert not list((tmp_path / "run").glob("*.safetensors*"))
+
+
+def test_a_size_that_a_network_cannot_take_is_refused(square_data: Path, tmp_path: Path) -> None:
+    """SSD300's last maps vanish at small sizes; torch would speak of kernels."""
+    wanted = tiny(square_data, tmp_path / "run", model="ssd300_vgg16", width_px=96)
+    with pytest.raises(SettingsError, match=r"pictures of 96x32 px; allowed: larger width_px"):
+        train(wanted)
 
 
 def test_a_split_without_labels_is_refused(square_data: Path, tmp_path: Path) -> None:
