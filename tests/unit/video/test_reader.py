@@ -2,7 +2,9 @@
 
 import io
 import pickle
+import struct
 import zipfile
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -215,6 +217,28 @@ def test_a_picture_above_the_limit_is_refused_before_it_is_decoded(grey_video) -
     limits = Limits(max_pixels=1000)
     with pytest.raises(VideoError, match=r"\(48, 32\) px; allowed: up to 1000 pixels"):
         open_video(grey_video, limits=limits)
+
+
+@pytest.mark.parametrize(
+    ("size_px", "allowed"), [((60_000, 60_000), "pixels"), ((1_000_000, 2), "a side")]
+)
+def test_a_small_picture_file_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, size_px: tuple[int, int], allowed: str
+) -> None:
+    """A decompression bomb: its header alone says enough."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", *size_px, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    with pytest.raises(VideoError, match=rf"bomb\.png.*allowed: up to \d+ {allowed}"):
+        open_video(tmp_path)
+
+
+def test_a_file_with_more_frames_than_allowed_is_refused(grey_video) -> None:
+    with (
+        pytest.raises(VideoError, match="has more than 3 frames"),
+        open_video(grey_video, limits=Limits(max_frames=3)) as video,
+    ):
+        list(video.frames())
 
 
 def test_a_truncated_file_gives_what_is_there_then_an_error_with_the_time(
