@@ -33,6 +33,7 @@ FLOORS = {
     "video": 1,
     "formats": 1,
     "samples": 0,
+    "__main__": 5,
     "__init__": 5,  # the public names, imported when they are first used
     "errors": 0,
     "lookup": 0,

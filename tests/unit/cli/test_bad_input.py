@@ -1,6 +1,8 @@
 """Bad input: one line on stderr that says what, where and what is allowed; the right exit code."""
 
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,12 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "track", "--help")
     assert code == 0
     assert "Example: vodkit track" in out
+
+
+def test_the_module_is_the_command() -> None:
+    """``torchrun -m vodkit train`` must not end silently with nothing done."""
+    told = subprocess.run(
+        [sys.executable, "-m", "vodkit", "trak"], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 2
+    assert "Did you mean 'track'" in told.stderr
