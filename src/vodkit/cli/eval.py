@@ -29,6 +29,9 @@ def evaluate(
     latency_s: float = typer.Option(
         None, "--latency-s", help="Seconds a frame takes, for streaming AP; --model measures it."
     ),
+    threshold_from: str = typer.Option(
+        "", "--threshold-from", help="Side of the split that min_score was chosen on."
+    ),
     audit: bool = typer.Option(False, "--audit", help="Look for leaks first; reads every video."),
     settings: list[str] = typer.Option([], "--set", help="A setting, e.g. min_score=0.3."),
     out: Path = typer.Option(Path("runs/eval"), "--out", "-o", help="Folder of the results."),
@@ -61,6 +64,11 @@ def evaluate(
     tables, notes, latencies = given.tables, given.notes, dict(given.latency_s)
     if latency_s is not None:
         latencies = {video.source: latency_s for video in dataset.videos}
+    if threshold_from:
+        about["threshold_from"] = f"chosen on {threshold_from}"
+        if threshold_from == split:
+            chosen = f"min_score was chosen on {split}, which it is measured on: too good"
+            notes = (chosen, *notes)
     if audit:
         about["audit"], leaks = _audit(labels, truth)
         notes = (*leaks, *notes)

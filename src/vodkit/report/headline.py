@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vodkit.metrics.compare import Comparison, Run
+from vodkit.metrics.evaluation import EvalSettings
 from vodkit.metrics.headline import DEFINITIONS, shown, shown_span
 
 
@@ -104,8 +105,7 @@ def guards(run: Run) -> list[tuple[str, str]]:
         f"frames, {data['num_truth']} boxes, {data['num_tracks']} tracks",
         "not evaluated": f"{data['num_found_outside']} predictions in frames nobody labelled, "
         f"{data['num_ignored']} ignore regions",
-        "score threshold": f"{threshold} "
-        f"({about.get('threshold_from', 'given beforehand, not chosen on these data')})",
+        "score threshold": f"{threshold} ({_threshold_from(run)})",
         "boxes counted": ", ".join(run.settings["states"]),
         "benchmark rules": run.settings.get("benchmark", ""),
         "audit": about.get("audit", "not run: leaks between the splits were not looked for"),
@@ -115,6 +115,14 @@ def guards(run: Run) -> list[tuple[str, str]]:
         "data fingerprint": data["fingerprint"][:16],
     }
     return [(name, words) for name, words in facts.items() if words]
+
+
+def _threshold_from(run: Run) -> str:
+    if run.settings["min_score"] == EvalSettings().min_score:
+        told = "vodkit's default"
+    else:
+        told = "where it was chosen is not told"
+    return run.about.get("threshold_from", told)
 
 
 def _mode(about: Mapping[str, str]) -> str:
