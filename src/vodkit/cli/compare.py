@@ -23,9 +23,9 @@ def compare(
 
     Example: vodkit compare runs/eval-old runs/eval-new runs/eval-other
     """
-    from vodkit.metrics.compare import compare_all, load_run
+    from vodkit.metrics.compare import compare_all, load_runs
 
-    runs = [load_run(path) for path in (first, *others)]
+    runs = load_runs([first, *others])
     results = compare_all(runs)
     if report is not None:
         from vodkit.report.compare_page import write_compare_page

@@ -7,7 +7,7 @@ under different definitions, are not compared.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,26 @@ def load_run(path: Path) -> Run:
         raise FormatError(f"cannot read: {error.strerror}", path=file) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(f"not a metrics.json of vodkit: {error!r}", path=file) from error
+
+
+def load_runs(paths: Sequence[Path]) -> list[Run]:
+    """Several run folders, each called by as much of its path's end as tells them apart."""
+    names = short_names([path.parent if path.name == METRICS else path for path in paths])
+    return [replace(load_run(path), name=name) for path, name in zip(paths, names, strict=True)]
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """The ends of paths that differ; whole paths where some are the same.
+
+    >>> short_names([Path("runs/a/eval"), Path("runs/b/eval")])
+    ['a/eval', 'b/eval']
+    """
+    longest = max((len(path.parts) for path in paths), default=0)
+    for count in range(1, longest):
+        names = ["/".join(path.parts[-count:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]
 
 
 def _run(content: Mapping[str, Any], name: str) -> Run:
