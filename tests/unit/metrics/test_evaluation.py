@@ -362,7 +362,7 @@ def test_the_commands(files, capsys):
     page = folder / "compared.html"
     run_command("compare", *outs, "--json", "--report", page)
     told = json.loads(capsys.readouterr().out)
-    assert [one["b"] for one in told] == [str(out) for out in outs[1:]]
+    assert [one["b"] for one in told] == [out.name for out in outs[1:]]
     assert all(str(out) in page.read_text(encoding="utf-8") for out in outs)
 
 
