@@ -17,11 +17,9 @@ The run folder holds the checkpoint ``student.safetensors`` with its card, ``log
 Legend: B pictures, A cells, K = 5 + C columns, H W picture; see ``detect/yolox.py``.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -45,13 +43,13 @@ from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.optim import lr_factor, make_optimizer, set_rates
 from vodkit.train.stitch import load_backbone, settle_norms, stitch
 from vodkit.train.teacher import Answers, distill_losses, load_teacher, network_input
+from vodkit.video.ahead import ahead
 
 STUDENT, LOG = "student.safetensors", "log.csv"
 _LOG_EVERY = 25
 _LOOK_SCORE = 0.35  # boxes of the teacher worth looking at
 _BEFORE = 1_000_000  # pictures for stitching have steps below 0
 _LITE_MEAN, _LITE_STD = 127.0, 128.0  # of the packaged ImageNet weights
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,7 +235,7 @@ class _Run:
         """Step after step."""
         meter = Meter()
         total = self.settings.steps
-        for pictures in ahead(self.pictures, range(self.step, total)):
+        for pictures in ahead((self.pictures(step) for step in range(self.step, total)), 1):
             losses = self._learn(pictures, self.teacher.answer(pictures))
             self.step += 1
             meter.add(losses)
@@ -386,18 +384,3 @@ def fresh_student(settings: DistillSettings) -> tuple[yolox.YOLOX, ModelCard]:
     assert isinstance(module, yolox.YOLOX)
     load_backbone(module, settings.backbone_weights, name=settings.backbone)
     return module.to(memory_format=torch.channels_last), card
-
-
-def ahead(make: Callable[[int], T], steps: Iterable[int]) -> Iterator[T]:
-    """``make(step)`` of every step, the next one made by a thread while this one is used.
-
-    An exception of the thread is raised here, in its turn.
-    """
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        waiting = None
-        for step in steps:
-            made, waiting = waiting, pool.submit(make, step)
-            if made is not None:
-                yield made.result()
-        if waiting is not None:
-            yield waiting.result()

@@ -17,7 +17,7 @@ from vodkit.detect.checkpoint import load_checkpoint
 from vodkit.detect.models import find_card, load_detector
 from vodkit.errors import InputError, SettingsError, WeightsError
 from vodkit.records import Frame
-from vodkit.train.distill import DistillProgress, DistillSettings, ahead, distill, fresh_student
+from vodkit.train.distill import DistillProgress, DistillSettings, distill, fresh_student
 from vodkit.train.stitch import fit_maps, load_backbone, settle_norms, stitch
 from vodkit.train.teacher import Answers, Teacher, distill_losses, network_input
 
@@ -208,21 +208,6 @@ def test_another_runs_state_is_refused(tiny: DistillSettings) -> None:
     distill(replace(tiny, steps=1))
     with pytest.raises(InputError, match="steps"):
         distill(tiny, resume_run=True)
-
-
-def test_ahead_keeps_the_order_and_passes_errors_on() -> None:
-    assert list(ahead(lambda step: step * step, range(4))) == [0, 1, 4, 9]
-    assert list(ahead(lambda step: step, [])) == []
-
-    def broken(step: int) -> int:
-        if step == 1:
-            raise InputError("no such picture")
-        return step
-
-    made = ahead(broken, range(3))
-    assert next(made) == 0
-    with pytest.raises(InputError, match="no such picture"):
-        next(made)
 
 
 @pytest.mark.parametrize(
