@@ -68,10 +68,11 @@ def _set(record: object, name: str, values: npt.ArrayLike, dtype: npt.DTypeLike)
 
 def first_bad_box(boxes_xyxy: FloatArray) -> str | None:
     """A description of the first box that is not finite or inverted; None if all are right."""
+    whole = bool(np.isfinite(boxes_xyxy).all())
+    if whole and bool((boxes_xyxy[:, 2:] >= boxes_xyxy[:, :2]).all()):
+        return None
     bad = ~np.isfinite(boxes_xyxy).all(axis=1)
     bad |= (boxes_xyxy[:, 2] < boxes_xyxy[:, 0]) | (boxes_xyxy[:, 3] < boxes_xyxy[:, 1])
-    if not bad.any():
-        return None
     row = int(np.flatnonzero(bad)[0])
     seen = ", ".join(f"{value:g}" for value in boxes_xyxy[row])
     return f"box {row} is ({seen}); allowed: finite, x1 <= x2, y1 <= y2"

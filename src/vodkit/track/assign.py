@@ -108,6 +108,12 @@ def likeness(looks: FloatArray, others: FloatArray) -> FloatArray:
     )
 
 
+def contested(pairs: Pairs) -> BoolArray:
+    """Whether one of a pair's two ends has another candidate, (P,)."""
+    rivals = np.bincount(pairs.rows)[pairs.rows] + np.bincount(pairs.cols)[pairs.cols]
+    return np.asarray(rivals > 2)
+
+
 def match(pairs: Pairs, gain: FloatArray) -> Pairs:
     """The one-to-one matching of largest total ``gain`` (P,); pairs of gain <= 0 never match.
 
@@ -122,7 +128,7 @@ def match(pairs: Pairs, gain: FloatArray) -> Pairs:
         pairs, gain = pairs.where(worth), gain[worth]
     if len(pairs.rows) == 0:
         return Pairs(NONE, NONE)
-    rivals = np.bincount(pairs.rows)[pairs.rows] + np.bincount(pairs.cols)[pairs.cols] > 2
+    rivals = contested(pairs)
     if not rivals.any():
         return pairs
     rows, cols = pairs.rows[rivals], pairs.cols[rivals]

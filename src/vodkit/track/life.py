@@ -116,28 +116,33 @@ def give_out(
     give out the filter's box, which trembles less but is nobody's detection.
     """
     seen = book.missed == 0
-    unseen_s = np.where(seen, 0, book.now_s - book.seen_s)
+    given = seen if seen.all() else seen | _coasting(book, life, seen, shown)
+    rows = given.nonzero()[0]
+    unseen = ~seen[rows]
+    unseen_s = np.where(unseen, book.now_s - book.seen_s[rows], 0)
+    boxes = book.seen_xyxy[rows]
+    hidden = (unseen | filtered).nonzero()[0]
+    boxes[hidden] = boxes_of(book.mean[rows[hidden]])
+    return Tracks(
+        boxes,
+        book.scores[rows] * 0.5**unseen_s,
+        book.labels[rows],
+        book.ids[rows],
+        np.where(unseen, _PREDICTED, _OBSERVED),
+        unseen_s,
+        sigma_px(book.cov[rows]),
+        book.status[rows] == Status.TENTATIVE,
+    )
+
+
+def _coasting(book: Book, life: Life, seen: BoolArray, shown: BoolArray | None) -> BoolArray:
+    """The unseen tracks whose predicted boxes are given out."""
+    unseen_s = book.now_s - book.seen_s
     limit_s = np.array([-1, 0, life.coast_occluded_s, life.coast_s, -1])[book.status]
     since_s = np.where(book.status == Status.LOST, book.now_s - book.excused_s, unseen_s)
     longest_s = max(life.coast_s, life.coast_occluded_s)
     coasting = ~seen & (since_s <= limit_s) & (unseen_s <= longest_s)
-    if shown is not None:
-        coasting &= shown
-    rows = np.flatnonzero(seen | coasting)
-    unseen = ~seen[rows]
-    boxes = book.seen_xyxy[rows]
-    hidden = np.flatnonzero(unseen | filtered)
-    boxes[hidden] = boxes_of(book.mean[rows[hidden]])
-    return Tracks(
-        boxes,
-        book.scores[rows] * 0.5 ** unseen_s[rows],
-        book.labels[rows],
-        book.ids[rows],
-        np.where(unseen, _PREDICTED, _OBSERVED),
-        unseen_s[rows],
-        sigma_px(book.cov[rows]),
-        book.status[rows] == Status.TENTATIVE,
-    )
+    return coasting if shown is None else coasting & shown
 
 
 def backfill(

@@ -64,8 +64,8 @@ def hiders(
 
 def excuse(book: Book, settings: Occlusion) -> None:
     """Mark the unseen tracks that something hides as OCCLUDED, with their hider's id."""
-    unseen = np.flatnonzero(book.status == Status.LOST)
-    seen = np.flatnonzero(book.missed == 0)
+    unseen = (book.status == Status.LOST).nonzero()[0]
+    seen = (book.missed == 0).nonzero()[0]
     if len(unseen) == 0 or len(seen) == 0:
         return
     who, _ = hiders(boxes_of(book.mean[unseen]), book.seen_xyxy[seen], settings)

@@ -16,14 +16,14 @@ from vodkit.arrays import BoolArray, FloatArray, IntArray
 from vodkit.boxes import iou, iou_pairs
 from vodkit.errors import SettingsError
 from vodkit.records import Detections, Frame, Tracks
-from vodkit.track.assign import Pairs, buffered, height_iou, match, near
+from vodkit.track.assign import Pairs, buffered, contested, height_iou, match, near
 from vodkit.track.base import Found, arrange
 from vodkit.track.book import Book
 from vodkit.track.camera_motion import CameraMotion
 from vodkit.track.kalman import Motion, boxes_of, sigma_px, sizes_px
 from vodkit.track.life import Life, Status, expire, give_out, promote, send_away
 from vodkit.track.occlusion import Occlusion, excuse
-from vodkit.track.rounds import by_overlap, look_alike, settle, straight_on, without
+from vodkit.track.rounds import by_overlap, look_alike, rows_where, straight_on, without
 
 # Boxes of detectors tremble, above all in size; people go on as they went for a long while.
 MOTION = Motion(
@@ -127,14 +127,15 @@ class VodkitTracker:
     def _associate(self, found: Found) -> IntArray:
         """Tell tracks what they are; gives the strong detections that are nobody's."""
         book, s = self.book, self.settings
-        strong = np.flatnonzero(found.scores >= s.high)
-        weak = np.flatnonzero(found.scores < s.high)
-        known = np.flatnonzero((book.status != Status.TENTATIVE) & (book.status != Status.AWAY))
+        everyone = np.arange(len(found.scores))  # best first
+        num_strong = int(np.count_nonzero(found.scores >= s.high))
+        strong, weak = everyone[:num_strong], everyone[num_strong:]
+        known = rows_where((book.status != Status.TENTATIVE) & (book.status != Status.AWAY))
         first = self._claim(found, known, strong)
         left, strong = without(known, first.rows), without(strong, first.cols)
         recent = left[book.status[left] == Status.CONFIRMED]
         second = by_overlap(book, found, recent, weak, least=s.weak_iou, class_aware=s.class_aware)
-        young = np.flatnonzero(book.status == Status.TENTATIVE)
+        young = rows_where(book.status == Status.TENTATIVE)
         third = self._claim(found, young, strong)
         strong = without(strong, third.cols)
         rest = without(np.concatenate([left, young]), np.concatenate([second.rows, third.rows]))
@@ -161,16 +162,25 @@ class VodkitTracker:
         gain = height * iou_pairs(grown[r], buffered(seen[c], buffer[r]))
         good = (gain >= s.min_gain) & (height >= s.min_height)
         pairs = Pairs(rows[r], cols[c])
-        gain = gain + s.looks * look_alike(book, found, pairs)
+        if s.class_aware:
+            good &= book.labels[pairs.rows] == found.labels[pairs.cols]
+        pairs, gain = pairs.where(good), np.maximum(gain[good], 1e-6)
+        if contested(pairs).any():  # else it does not matter how well they fit
+            gain = np.maximum(gain + self._beyond_overlap(found, pairs), 1e-6)
+        return match(pairs, gain)
+
+    def _beyond_overlap(self, found: Found, pairs: Pairs) -> FloatArray:
+        """What speaks for each pair (P,) beside the place of its boxes: looks and direction."""
+        book, s = self.book, self.settings
+        more = s.looks * look_alike(book, found, pairs)
         if s.momentum:
-            gain = gain + s.momentum * straight_on(book, found, pairs, span_s=s.momentum_s)
-            gain = np.maximum(gain, 1e-6)  # what is good enough can match, wherever it goes
-        return settle(book, found, pairs, gain, good, class_aware=s.class_aware)
+            more = more + s.momentum * straight_on(book, found, pairs, span_s=s.momentum_s)
+        return more
 
     def _return(self, found: Found, cols: IntArray) -> Pairs:
         """Match what was away, by looks alone."""
         book, s = self.book, self.settings
-        rows = np.flatnonzero(book.status == Status.AWAY)
+        rows = rows_where(book.status == Status.AWAY)
         if len(rows) == 0 or len(cols) == 0:
             return Pairs(rows[:0], cols[:0])
         r, c = np.repeat(rows, len(cols)), np.tile(cols, len(rows))
