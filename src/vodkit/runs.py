@@ -59,6 +59,9 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     except OSError as error:
         Path(name).unlink(missing_ok=True)
         raise OutputError(f"cannot write: {error.strerror}", path=path) from error
+    except BaseException:  # Ctrl-C leaves no half file, either
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -97,9 +97,9 @@ class PredictionWriter:
             self.last_frame = -1 if last is None else last
         if going_on:
             _check_same(read_header(path), header, path)
-        self._file = _open(path, "ab" if going_on else "wb")
-        if not going_on:
-            self._put(header_entry(header))
+        if not going_on:  # the file appears with its header: whoever finds it can read it
+            _begin(path, _line_of(header_entry(header)))
+        self._file = _open(path)
 
     def write(self, index: int, time_s: float, found: Detections | Tracks) -> None:
         """Append one frame; frames must come in order."""
@@ -110,9 +110,8 @@ class PredictionWriter:
         self.last_frame = index
 
     def _put(self, entry: Mapping[str, Any]) -> None:
-        line = json.dumps(entry, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         try:
-            self._file.write(line.encode() + b"\n")
+            self._file.write(_line_of(entry))
             self._file.flush()
         except OSError as error:
             raise OutputError(f"cannot write: {error.strerror}", path=self.path) from error
@@ -136,10 +135,22 @@ class PredictionWriter:
                 raise OutputError(f"cannot write: {fault.strerror}", path=self.path) from fault
 
 
-def _open(path: Path, mode: str) -> BufferedWriter:
+def _line_of(entry: Mapping[str, Any]) -> bytes:
+    line = json.dumps(entry, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return line.encode() + b"\n"
+
+
+def _begin(path: Path, header: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open(mode)  # type: ignore[return-value]
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
+    write_atomic(path, header)
+
+
+def _open(path: Path) -> BufferedWriter:
+    try:
+        return path.open("ab")
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror}", path=path) from error
 
