@@ -11,11 +11,12 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
+# Bytecode is compiled once, here: where Python may not write it, every command would compile torch anew.
 $(READY): pyproject.toml constraints.txt tests/oracles.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[dev]' -c constraints.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r tests/oracles.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e '.[dev]' -c constraints.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps -r tests/oracles.txt
 	@touch $(READY)
 
 setup: $(READY) ## make .venv with vodkit and everything its tests need

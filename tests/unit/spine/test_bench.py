@@ -9,6 +9,7 @@ from vodkit.cli.main import main
 from vodkit.errors import SettingsError
 
 
+@pytest.mark.slow
 def test_speeds_are_of_what_was_asked_for() -> None:
     told: list[str] = []
     wanted = BenchSettings(

@@ -47,6 +47,7 @@ def logged(out: Path) -> list[dict[str, float]]:
         return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_tensorboard_has_what_the_log_has_also_after_a_resume(
     square_data: Path, tmp_path: Path
 ) -> None:
