@@ -38,7 +38,8 @@ def class_scores(
     """Boxes (A, 4) in input pixels and scores (A, C); a box may count for several classes."""
     _shaped(outputs, [2, 2], "boxes (A, 4) and scores (A, C)")
     boxes, scores = outputs
-    rows, labels = np.nonzero(scores >= threshold)
+    # Flat: numpy's search in one dimension takes a tenth of the time of the one in two.
+    rows, labels = np.divmod(np.flatnonzero(scores >= threshold), scores.shape[1])
     return Candidates(boxes[rows], scores[rows, labels], labels)
 
 

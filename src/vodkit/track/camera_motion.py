@@ -11,8 +11,8 @@ import numpy as np
 from vodkit.arrays import ByteArray, FloatArray
 from vodkit.records import Frame
 
-WIDTH_PX = 320
-"""of the picture that is looked at"""
+SIDE_PX = 320
+"""the longer one, of the picture that is looked at"""
 MIN_CORNERS = 12
 """fewer say nothing"""
 STILL_PX = 0.15
@@ -43,7 +43,7 @@ class CameraMotion:
             return None
         import cv2
 
-        scale = min(1.0, WIDTH_PX / width)
+        scale = min(1.0, SIDE_PX / max(width, height))
         size = (max(32, round(width * scale)), max(32, round(height * scale)))
         grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
         before, self.grey = self.grey, cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
@@ -77,6 +77,11 @@ def _is_at_rest(before: ByteArray, after: ByteArray) -> bool:
     """
     import cv2
 
+    # Parts of whole pixels: the mean of those takes an eighth of the time.
+    height, width = (
+        side - side % parts for side, parts in zip(before.shape, _PARTS[::-1], strict=True)
+    )
+    before, after = before[:height, :width], after[:height, :width]
     step = cv2.subtract(after, before, dtype=cv2.CV_32F)
     across, down = cv2.spatialGradient(before)  # Sobel: eight times the slope
     steep = cv2.add(

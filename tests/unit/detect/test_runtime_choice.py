@@ -124,7 +124,7 @@ def wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> table.Runnable:
 def test_auto_measures_once_and_then_remembers(
     wanted: table.Runnable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = choice.choose(wanted)
+    first = choice.choose(wanted, load=0.1)
     assert [trial.runtime for trial in first.trials] == list(table.candidates(wanted))
     assert not [trial.refused for trial in first.trials if trial.refused]
     kept = list((tmp_path / "cache" / "runtimes").glob("small-*.json"))
@@ -135,11 +135,16 @@ def test_auto_measures_once_and_then_remembers(
     assert {"torch", "openvino", "vodkit"} <= facts["versions"].keys()
     with monkeypatch.context() as patched:
         patched.setattr(choice, "measure", lambda *_: pytest.fail("measured again"))
-        assert choice.choose(wanted) == first
+        assert choice.choose(wanted, load=4.0) == first
     kept[0].write_text("{torn")
-    once_more = choice.choose(wanted)
+    once_more = choice.choose(wanted, load=0.1)
     assert once_more.trials
     assert recall(kept[0]) == once_more
+    busy = replace(once_more, load=3.0)
+    assert "while the machine was busy" in busy.line()
+    remember(kept[0], busy, {"model": "small"})
+    assert choice.choose(wanted, load=1.0) == busy  # as busy as then
+    assert not choice.choose(wanted, load=0.1).on_busy_machine  # at leisure: measured again
     other = replace(SMALL, preprocessing=replace(SMALL.preprocessing, width_px=96))
     choice.choose(replace(wanted, card=other))
     assert len(list(kept[0].parent.iterdir())) == 2  # another input size, another measurement

@@ -1,8 +1,9 @@
 """``--runtime auto``: try the runtimes once on this machine, remember which one was fastest.
 
 What is remembered belongs to one machine (CPU model, number of cores, GPU), one set of library
-versions, one set of weights and one input size; a change of any of them is measured anew. Only a
-runtime that says the same as the reference (see ``vodkit.detect.parity``) can be chosen.
+versions, one set of weights and one input size; a change of any of them is measured anew. So is
+what was measured while the machine was busy with other work, once it is not. Only a runtime that
+says the same as the reference (see ``vodkit.detect.parity``) can be chosen.
 """
 
 import hashlib
@@ -38,6 +39,7 @@ _UNPAIRED = 0.01
 """share of candidates that may be in one only: rounding can turn the order of two equal ones"""
 _ROUNDS = 10
 _PATIENCE_S = 5.0  # no further round after this
+_BUSY = 0.75  # running processes for each core, from which on times are those of the other work
 _MUST_GAIN = 1.25
 """a runtime later in the list must be this much faster than the best before it, so that the
 choice does not hang on noise"""
@@ -69,6 +71,13 @@ class Choice:
     """empty: there was nothing to choose between, or nothing was measured"""
     why: str = ""
     """where there are no trials"""
+    load: float = 0.0
+    """running processes for each core when it was measured"""
+
+    @property
+    def on_busy_machine(self) -> bool:
+        """Whether other work may have decided."""
+        return self.load > _BUSY
 
     def line(self) -> str:
         """One line for people.
@@ -82,11 +91,16 @@ class Choice:
             else f"{trial.runtime} {trial.one_ms:.1f} ms, {trial.batch_ms:.1f} in a batch"
             for trial in self.trials
         )
-        return f"runtime: {self.runtime} ({f'measured here: {told}' if told else self.why})"
+        busy = ", while the machine was busy" if self.on_busy_machine else ""
+        return f"runtime: {self.runtime} ({f'measured here{busy}: {told}' if told else self.why})"
 
 
-def choose(wanted: Runnable) -> Choice:
-    """What ``auto`` means for this network or graph here: remembered, or measured now."""
+def choose(wanted: Runnable, *, load: float | None = None) -> Choice:
+    """What ``auto`` means for this network or graph here: remembered, or measured now.
+
+    ``load``: running processes for each core; by default what the system says.
+    """
+    load = _load() if load is None else load
     names = candidates(wanted)
     if len(names) == 1:
         return Choice(runtime=names[0], why="the only one that runs it here")
@@ -95,10 +109,14 @@ def choose(wanted: Runnable) -> Choice:
     facts = _facts(wanted, names)
     path = _remembered_at(facts)
     known = recall(path)
-    if known is not None and known.runtime in names:
+    if (
+        known is not None
+        and known.runtime in names
+        and not (known.on_busy_machine and load <= _BUSY)
+    ):
         return known
     makers = {name: _maker(name, wanted) for name in names}
-    made = measure(makers, trial_pictures(wanted.card), wanted.card)
+    made = replace(measure(makers, trial_pictures(wanted.card), wanted.card), load=round(load, 2))
     remember(path, made, facts)
     return made
 
@@ -267,6 +285,11 @@ def machine(device: str = "cpu") -> dict[str, str | int]:
         if torch.cuda.is_available():
             found["gpu"] = torch.cuda.get_device_name(index)
     return found
+
+
+def _load() -> float:
+    """The mean of the last minute; 0 where the system does not say (Windows)."""
+    return os.getloadavg()[0] / _cores() if hasattr(os, "getloadavg") else 0.0
 
 
 def _cores() -> int:
