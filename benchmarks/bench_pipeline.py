@@ -7,7 +7,7 @@ All take turns on the same frames, so that other load on the machine is unfair t
 
     network   the bare network in the best runtime, on placed pictures in memory, batches of 8
     track     decode, detect, track, predictions.jsonl (and detections.jsonl) on disk
-    serial    the same without anything running ahead (what track does by itself on two cores)
+    serial    the same without anything running ahead (what track does by itself on one core)
     ahead     the same with 8 frames decoded and 8 detected ahead
     recipe    OpenCV's reader, torchvision's SSDLite320 in eager mode, a tracker in Python
     video     the annotated mp4, made from the predictions

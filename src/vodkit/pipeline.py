@@ -44,7 +44,7 @@ class FlowSettings:
     """look for shot changes and tell the tracker, so that no track lives across one"""
     ahead: int | None = None
     """frames decoded, and frames detected, before they are asked for; 0: one after the other;
-    by default 8, but 0 on up to two cores, which the network fills by itself"""
+    by default 8, but 0 on a single core"""
 
     def __post_init__(self) -> None:
         """Check ranges."""

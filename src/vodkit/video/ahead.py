@@ -14,21 +14,20 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 _DEPTH = 8
-_FEW_CORES = 2  # a network fills as many by itself: measured, a thread beside it only costs
 
 
 def depth_here(num_cores: int | None = None) -> int:
-    """How many items to make ahead of a network that runs here: none on one or two cores.
+    """How many items to make ahead of a network that runs here: none on a single core.
 
     ``num_cores`` is by default what this process may use.
 
-    >>> depth_here(2), depth_here(16)
+    >>> depth_here(1), depth_here(2)
     (0, 8)
     """
     if num_cores is None:
         allowed = getattr(os, "sched_getaffinity", None)  # Linux only
         num_cores = len(allowed(0)) if allowed else os.cpu_count() or 1
-    return 0 if num_cores <= _FEW_CORES else _DEPTH
+    return 0 if num_cores <= 1 else _DEPTH
 
 
 def ahead(items: Iterable[T], depth: int) -> Generator[T]:

@@ -48,4 +48,4 @@ def test_no_more_is_made_than_was_asked_for_and_closing_ends_the_thread() -> Non
 
 
 def test_few_cores_do_one_thing_at_a_time() -> None:
-    assert [depth_here(cores) for cores in (1, 2, 3, 64)] == [0, 0, 8, 8]
+    assert [depth_here(cores) for cores in (1, 2, 3, 64)] == [0, 8, 8, 8]

@@ -33,7 +33,7 @@ from vodkit.runs import write_atomic
 from vodkit.samples import samples
 
 AUTO = "auto"
-_SCHEMA = 1
+_SCHEMA = 2
 _BATCH = 4
 _UNPAIRED = 0.01
 """share of candidates that may be in one only: rounding can turn the order of two equal ones"""
