@@ -9,6 +9,13 @@ from typing import Any, Self
 
 import av
 import numpy as np
+from av.video.reformatter import (
+    ColorPrimaries,
+    ColorRange,
+    Colorspace,
+    ColorTrc,
+    VideoReformatter,
+)
 
 from vodkit.arrays import ByteArray
 from vodkit.errors import InputError, OutputError
@@ -57,6 +64,12 @@ class VideoWriter:
         self._stream.pix_fmt = "yuv420p"
         self._stream.options = {"crf": str(quality), "preset": "veryfast"}
         self._stream.codec_context.time_base = Fraction(1, _TICKS)
+        # Said in the file: players guess the colours of one that does not, and not all alike.
+        self._stream.codec_context.colorspace = Colorspace.ITU709
+        self._stream.codec_context.color_range = ColorRange.MPEG
+        self._stream.codec_context.color_primaries = ColorPrimaries.BT709
+        self._stream.codec_context.color_trc = ColorTrc.BT709
+        self._scaler = VideoReformatter()
         try:
             self._sound: Any = None if audio_from is None else _add_sound(self._out, audio_from)
         except InputError:
@@ -78,7 +91,13 @@ class VideoWriter:
         self._last_tick = tick
         odd = ((0, height_px % 2), (0, width_px % 2), (0, 0))
         even = np.pad(image, odd, mode="edge") if (width_px | height_px) % 2 else image
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
+        frame = self._scaler.reformat(
+            av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            threads=1,
+        )
         frame.pts, frame.time_base = tick, Fraction(1, _TICKS)
         self._mux(self._stream.encode(frame))
 

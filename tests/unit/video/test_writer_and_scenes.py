@@ -4,6 +4,7 @@ import io
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -142,3 +143,20 @@ def test_synth_truth_is_what_was_painted() -> None:
         top, left = changed.min(axis=0)
         bottom, right = changed.max(axis=0) + 1
         np.testing.assert_allclose(row.boxes_xyxy[0], [left, top, right, bottom], atol=1.5)
+
+
+def test_colours_are_kept_and_their_meaning_is_said_in_the_file(tmp_path: Path) -> None:
+    """A file that does not say it is read as BT.601 by some players and as BT.709 by others."""
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 120, 40), (128, 128, 128)]
+    image = np.repeat(np.array([colours], np.uint8), 64, axis=1).repeat(96, axis=0)
+    path = tmp_path / "colours.mp4"
+    with VideoWriter(path, width_px=320, height_px=96, rate=Fraction(10)) as out:
+        for k in range(3):
+            out.write(image, k / 10)
+    with open_video(path) as video:
+        seen = next(iter(video.frames())).image[48, 32::64]
+    np.testing.assert_allclose(seen.astype(int), colours, atol=4)
+    with av.open(str(path)) as container:
+        said = container.streams.video[0].codec_context
+        assert (said.colorspace, said.color_primaries, said.color_trc) == (1, 1, 1)  # BT.709
+        assert said.color_range == 1  # 16..235
