@@ -6,6 +6,7 @@ matrices: in a picture with 300 objects there are some hundred plausible pairs, 
 Legend: N tracks, M detections, P pairs.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,14 @@ class Pairs(NamedTuple):
     """(P,)"""
     cols: IntArray
     """(P,)"""
+
+    @classmethod
+    def joined(cls, several: Sequence["Pairs"]) -> "Pairs":
+        """All of them, in this order."""
+        parts = [pairs for pairs in several if len(pairs.rows)] or several[:1]
+        if len(parts) == 1:
+            return parts[0]
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
     def where(self, mask: BoolArray) -> "Pairs":
         """The pairs for which ``mask`` (P,) is true."""

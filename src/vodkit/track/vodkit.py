@@ -142,8 +142,8 @@ class VodkitTracker:
         fourth = by_overlap(book, found, rest, strong, least=s.class_flip_iou, class_aware=False)
         strong = without(strong, fourth.cols)
         back = self._return(found, strong)
-        for pairs in (first, second, third, fourth):
-            book.observe(pairs, found, s.motion, reupdate=s.reupdate)
+        told = Pairs.joined([first, second, third, fourth])
+        book.observe(told, found, s.motion, reupdate=s.reupdate)
         book.restart(back, found, s.motion)
         return without(strong, back.cols)
 
