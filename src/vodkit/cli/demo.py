@@ -26,7 +26,9 @@ def demo(
     """
     from vodkit.demo import DemoSettings, run_demo
     from vodkit.settings import load
+    from vodkit.train.memory import keep_freed_memory
 
+    keep_freed_memory()
     wanted = load(DemoSettings, words=settings)
     result = run_demo(out, settings=wanted, tell=lambda words: print(words, file=sys.stderr))
     if as_json:

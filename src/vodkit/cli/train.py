@@ -48,8 +48,10 @@ def train(
     from vodkit.formats.base import split_warnings
     from vodkit.report.training_page import TrainingPage
     from vodkit.train import loop
+    from vodkit.train.memory import keep_freed_memory
     from vodkit.train.settings import TrainSettings
 
+    keep_freed_memory()
     chosen = {
         "data": str(data),
         "out": str(out),

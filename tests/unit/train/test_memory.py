@@ -1,0 +1,36 @@
+"""Memory that a step freed serves the next one."""
+
+import subprocess
+import sys
+
+import pytest
+
+_STEPS = """
+import resource, sys, torch
+from vodkit.train.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    print(keep_freed_memory(), end=" ")
+def step():
+    return [torch.ones(2**20) for _ in range(8)]  # 4 MiB each: made, filled and freed
+step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(how: str) -> list[str]:
+    done = subprocess.run(  # a process of its own: the setting holds for all of it
+        [sys.executable, "-c", _STEPS, how], capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc can keep memory")
+def test_freed_memory_is_used_again_instead_of_asked_for_anew() -> None:
+    kept, again = faults("keep")
+    (anew,) = faults("no")
+    if kept != "True":
+        pytest.skip("this C library cannot keep freed memory")
+    assert int(again) < int(anew) / 4
