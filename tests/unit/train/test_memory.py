@@ -11,10 +11,10 @@ from vodkit.train.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     print(keep_freed_memory(), end=" ")
 def step():
-    return [torch.ones(2**20) for _ in range(8)]  # 4 MiB each: made, filled and freed
+    return [torch.ones(k * 2**20) for k in (1, 9, 3, 10)]  # up to 40 MiB: made, filled, freed
 step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
+for _ in range(10):
     step()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
@@ -33,4 +33,4 @@ def test_freed_memory_is_used_again_instead_of_asked_for_anew() -> None:
     (anew,) = faults("no")
     if kept != "True":
         pytest.skip("this C library cannot keep freed memory")
-    assert int(again) < int(anew) / 4
+    assert int(again) < int(anew) / 3
