@@ -27,6 +27,7 @@ def faults(how: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc can keep memory")
 def test_freed_memory_is_used_again_instead_of_asked_for_anew() -> None:
     kept, again = faults("keep")
