@@ -26,7 +26,7 @@ class WithMaps(nn.Module):
     def __init__(self, graph: nn.Module, stages: Sequence[Sequence[nn.Module]]) -> None:
         """``graph`` is that of ``networks.deployed``; ``stages`` are modules inside of it."""
         super().__init__()
-        self.graph = graph
+        self.deployed = graph  # a traced module has a `graph` of its own
         self._seen: list[list[Tensor]] = [[] for _ in stages]
         for seen, modules in zip(self._seen, stages, strict=True):
             for module in modules:
@@ -36,7 +36,7 @@ class WithMaps(nn.Module):
         """The graph's outputs, then the maps."""
         for seen in self._seen:
             seen.clear()
-        found = self.graph(pictures_BHW3)
+        found = self.deployed(pictures_BHW3)
         outputs = (found,) if isinstance(found, Tensor) else tuple(found)
         maps = tuple(_finest(seen) for seen in self._seen)
         for seen in self._seen:

@@ -35,6 +35,8 @@ from vodkit.detect.preprocess import Placement
 from vodkit.detect.roi import roi_align
 from vodkit.errors import InputError, SettingsError, WeightsError
 from vodkit.records import Detections, Frame
+from vodkit.samples.samples import CLIP_A
+from vodkit.video.reader import open_video
 
 SMALL = ModelCard(
     name="small",
@@ -186,6 +188,18 @@ def test_detections_carry_them_and_are_the_same_as_without(checkpoint: Path) -> 
         assert np.array_equal(other[[3, 1]].embeddings, other.embeddings[[3, 1]])
     again = looking.detect(frames(3)[2:])[0]
     np.testing.assert_allclose(again.embeddings, seen[2].embeddings, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["openvino", "onnx"])
+def test_every_runtime_sees_the_same_looks(runtime: str) -> None:
+    picture = [next(iter(open_video(CLIP_A).frames()))]
+    expected = load_detector("vodkit-street", runtime="torch", appearance="roi").detect(picture)[0]
+    found = load_detector("vodkit-street", runtime=runtime, appearance="roi").detect(picture)[0]
+    assert len(found) == len(expected) > 5
+    assert found.embeddings is not None
+    assert expected.embeddings is not None
+    np.testing.assert_allclose(found.embeddings, expected.embeddings, atol=1e-4)
 
 
 def test_no_detections_are_legal(checkpoint: Path) -> None:
