@@ -75,6 +75,13 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def num_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux only
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def stack() -> dict[str, str]:
     """Versions of Python, the machine, and every installed library that can change a number."""
     found = {"python": platform.python_version(), "machine": platform.machine()}

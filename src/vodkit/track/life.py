@@ -17,6 +17,7 @@ import numpy as np
 from vodkit.arrays import BoolArray, FloatArray
 from vodkit.errors import SettingsError
 from vodkit.records import Detections, Frame, State, Tracks
+from vodkit.track.assign import rows_where
 from vodkit.track.book import Book
 from vodkit.track.kalman import boxes_of, sigma_px
 
@@ -117,11 +118,11 @@ def give_out(
     """
     seen = book.missed == 0
     given = seen if seen.all() else seen | _coasting(book, life, seen, shown)
-    rows = given.nonzero()[0]
+    rows = rows_where(given)
     unseen = ~seen[rows]
     unseen_s = np.where(unseen, book.now_s - book.seen_s[rows], 0)
     boxes = book.seen_xyxy[rows]
-    hidden = (unseen | filtered).nonzero()[0]
+    hidden = rows_where(unseen | filtered)
     boxes[hidden] = boxes_of(book.mean[rows[hidden]])
     return Tracks(
         boxes,

@@ -12,6 +12,7 @@ import numpy as np
 from vodkit.arrays import FloatArray, IntArray
 from vodkit.boxes import covered
 from vodkit.errors import SettingsError
+from vodkit.track.assign import rows_where
 from vodkit.track.book import Book
 from vodkit.track.kalman import boxes_of
 from vodkit.track.life import Status
@@ -64,8 +65,8 @@ def hiders(
 
 def excuse(book: Book, settings: Occlusion) -> None:
     """Mark the unseen tracks that something hides as OCCLUDED, with their hider's id."""
-    unseen = (book.status == Status.LOST).nonzero()[0]
-    seen = (book.missed == 0).nonzero()[0]
+    unseen = rows_where(book.status == Status.LOST)
+    seen = rows_where(book.missed == 0)
     if len(unseen) == 0 or len(seen) == 0:
         return
     who, _ = hiders(boxes_of(book.mean[unseen]), book.seen_xyxy[seen], settings)

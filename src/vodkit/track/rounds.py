@@ -10,14 +10,6 @@ from vodkit.track.book import Book
 from vodkit.track.kalman import boxes_of
 
 
-def rows_where(mask: BoolArray) -> IntArray:
-    """The rows at which ``mask`` (N,) is true: np.flatnonzero without its detours.
-
-    It is asked for a dozen times a step, in arrays of a few numbers.
-    """
-    return mask.nonzero()[0]
-
-
 def without(rows: IntArray, taken: IntArray) -> IntArray:
     """``rows`` that are not in ``taken``, in their order (both hold each number once)."""
     if len(taken) == 0 or len(rows) == 0:

@@ -16,14 +16,14 @@ from vodkit.arrays import BoolArray, FloatArray, IntArray
 from vodkit.boxes import iou, iou_pairs
 from vodkit.errors import SettingsError
 from vodkit.records import Detections, Frame, Tracks
-from vodkit.track.assign import Pairs, buffered, contested, height_iou, match, near
+from vodkit.track.assign import Pairs, buffered, contested, height_iou, match, near, rows_where
 from vodkit.track.base import Found, arrange
 from vodkit.track.book import Book
 from vodkit.track.camera_motion import CameraMotion
 from vodkit.track.kalman import Motion, boxes_of, sigma_px, sizes_px
 from vodkit.track.life import Life, Status, expire, give_out, promote, send_away
 from vodkit.track.occlusion import Occlusion, excuse
-from vodkit.track.rounds import by_overlap, look_alike, rows_where, straight_on, without
+from vodkit.track.rounds import by_overlap, look_alike, straight_on, without
 
 # Boxes of detectors tremble, above all in size; people go on as they went for a long while.
 MOTION = Motion(

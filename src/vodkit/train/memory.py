@@ -1,6 +1,7 @@
 """Memory while training: kept between steps, and how running out of it shows itself."""
 
 import ctypes
+import sys
 
 import torch
 
@@ -32,7 +33,9 @@ def keep_freed_memory() -> bool:
     the same pages again instead: on two cores an epoch took three quarters of the time, for a
     tenth more memory. It holds for the whole process, so that programs call it, not the library.
     """
+    if not sys.platform.startswith("linux"):  # Windows cannot even be asked like this
+        return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
+    if mallopt is None:  # musl
         return False
     return bool(mallopt(_MMAP_THRESHOLD, _KEEP_BELOW) and mallopt(_TRIM_THRESHOLD, _NEVER_TRIM))

@@ -5,29 +5,27 @@ The order of the items does not change, and an error comes out after the items b
 would without the thread: results are the same bit for bit.
 """
 
-import os
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable
 from typing import Generic, TypeVar
+
+from vodkit.runs import num_cores
 
 T = TypeVar("T")
 
 _DEPTH = 8
 
 
-def depth_here(num_cores: int | None = None) -> int:
+def depth_here(cores: int | None = None) -> int:
     """How many items to make ahead of a network that runs here: none on a single core.
 
-    ``num_cores`` is by default what this process may use.
+    ``cores`` is by default what this process may use.
 
     >>> depth_here(1), depth_here(2)
     (0, 8)
     """
-    if num_cores is None:
-        allowed = getattr(os, "sched_getaffinity", None)  # Linux only
-        num_cores = len(allowed(0)) if allowed else os.cpu_count() or 1
-    return 0 if num_cores <= 1 else _DEPTH
+    return 0 if (num_cores() if cores is None else cores) <= 1 else _DEPTH
 
 
 def ahead(items: Iterable[T], depth: int) -> Generator[T]:

@@ -29,7 +29,7 @@ from vodkit.detect.runtimes.table import RUNTIMES, Runnable, candidates, on_gpu
 from vodkit.detect.weights import cache_folder
 from vodkit.errors import InputError, SettingsError
 from vodkit.records import Frame
-from vodkit.runs import write_atomic
+from vodkit.runs import num_cores, write_atomic
 from vodkit.samples import samples
 
 AUTO = "auto"
@@ -277,7 +277,7 @@ def _facts(wanted: Runnable, names: Sequence[str]) -> dict[str, Any]:
 def machine(device: str = "cpu") -> dict[str, str | int]:
     """CPU model, cores that this process may use, and the GPU that ``device`` means."""
     threads = os.environ.get("OMP_NUM_THREADS", "")
-    found: dict[str, str | int] = {"cpu": _cpu_model(), "cores": _cores(), "threads": threads}
+    found: dict[str, str | int] = {"cpu": _cpu_model(), "cores": num_cores(), "threads": threads}
     if on_gpu(device):
         import torch
 
@@ -289,13 +289,7 @@ def machine(device: str = "cpu") -> dict[str, str | int]:
 
 def _load() -> float:
     """The mean of the last minute; 0 where the system does not say (Windows)."""
-    return os.getloadavg()[0] / _cores() if hasattr(os, "getloadavg") else 0.0
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return os.getloadavg()[0] / num_cores() if hasattr(os, "getloadavg") else 0.0
 
 
 def _cpu_model() -> str:
