@@ -192,7 +192,10 @@ def test_detections_carry_them_and_are_the_same_as_without(checkpoint: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["openvino", "onnx"])
-def test_every_runtime_sees_the_same_looks(runtime: str) -> None:
+def test_every_runtime_sees_the_same_looks(
+    runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VODKIT_CACHE", str(tmp_path))  # nothing that was converted before
     picture = [next(iter(open_video(CLIP_A).frames()))]
     expected = load_detector("vodkit-street", runtime="torch", appearance="roi").detect(picture)[0]
     found = load_detector("vodkit-street", runtime=runtime, appearance="roi").detect(picture)[0]
