@@ -8,6 +8,9 @@ import numpy as np
 
 from vodkit.arrays import FloatArray
 
+# An area in square pixels that is as good as none, in half the digits too: 0 / _NOTHING is 0.
+_NOTHING = 1e-37
+
 
 def area(boxes_xyxy: FloatArray) -> FloatArray:
     """Areas (N,) in square pixels; an inverted box has area 0.
@@ -35,7 +38,7 @@ def iou(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
     """
     shared = intersection(a_xyxy, b_xyxy)
     union = area(a_xyxy)[:, None] + area(b_xyxy)[None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.asarray(shared / np.maximum(union, _NOTHING))
 
 
 def iou_pairs(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
@@ -45,14 +48,13 @@ def iou_pairs(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
     size = np.maximum(bottom_right - top_left, 0)
     shared = size[:, 0] * size[:, 1]
     union = area(a_xyxy) + area(b_xyxy) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.asarray(shared / np.maximum(union, _NOTHING))
 
 
 def covered(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
     """Share (N, M) of the area of each box of ``a`` that lies inside each box of ``b``."""
     shared = intersection(a_xyxy, b_xyxy)
-    own = np.broadcast_to(area(a_xyxy)[:, None], shared.shape)
-    return np.divide(shared, own, out=np.zeros_like(shared), where=own > 0)
+    return np.asarray(shared / np.maximum(area(a_xyxy), _NOTHING)[:, None])
 
 
 def to_cxcywh(boxes_xyxy: FloatArray) -> FloatArray:

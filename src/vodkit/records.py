@@ -62,14 +62,15 @@ def _same_fields(a: object, b: object) -> bool:
 def _set(record: object, name: str, values: npt.ArrayLike, dtype: npt.DTypeLike) -> None:
     """Store ``values`` as an array of ``dtype`` that nobody can write to."""
     array = np.asarray(values, dtype=dtype).view()
-    array.flags.writeable = False
+    array.setflags(write=False)
     object.__setattr__(record, name, array)
 
 
 def first_bad_box(boxes_xyxy: FloatArray) -> str | None:
     """A description of the first box that is not finite or inverted; None if all are right."""
-    whole = bool(np.isfinite(boxes_xyxy).all())
-    if whole and bool((boxes_xyxy[:, 2:] >= boxes_xyxy[:, :2]).all()):
+    # Counting is several times as fast as all() in the few boxes of a frame.
+    upright = np.count_nonzero(boxes_xyxy[:, 2:] >= boxes_xyxy[:, :2]) == 2 * len(boxes_xyxy)
+    if upright and np.count_nonzero(np.isfinite(boxes_xyxy)) == boxes_xyxy.size:
         return None
     bad = ~np.isfinite(boxes_xyxy).all(axis=1)
     bad |= (boxes_xyxy[:, 2] < boxes_xyxy[:, 0]) | (boxes_xyxy[:, 3] < boxes_xyxy[:, 1])
@@ -185,10 +186,11 @@ def _check_detections(
     _require(shapes == ((n, 4), (n,), (n,)), record, f"boxes, scores, labels are {shapes}")
     problem = first_bad_box(boxes_xyxy)
     _require(problem is None, record, str(problem))
-    bad = np.flatnonzero(~((scores >= 0) & (scores <= 1)))
-    if len(bad):
+    fine = (scores >= 0) & (scores <= 1)
+    if np.count_nonzero(fine) < n:
+        bad = np.flatnonzero(~fine)
         _require(False, record, f"score {scores[bad[:1]]} of box {bad[:1]}; allowed: 0 to 1")  # noqa: FBT003
-    _require(n == 0 or labels.min() >= 0, record, "a label is below 0")
+    _require(not np.count_nonzero(labels < 0), record, "a label is below 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +216,7 @@ class Tracks:
 
     def __post_init__(self) -> None:
         """Check counts, corners, and that no id stands twice."""
-        n = len(np.asarray(self.ids))
+        n = len(self.ids)
         zeros = np.zeros(n)
         _set(self, "boxes_xyxy", np.asarray(self.boxes_xyxy).reshape(-1, 4), np.float32)
         _set(self, "scores", self.scores, np.float32)

@@ -6,7 +6,7 @@ matrices: in a picture with 300 objects there are some hundred plausible pairs, 
 Legend: N tracks, M detections, P pairs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,10 @@ from vodkit.arrays import BoolArray, FloatArray, IntArray
 from vodkit.boxes import area, iou_pairs
 
 NONE = np.empty(0, np.int64)
+LEAST = 1e-6
+"""gain of a pair that is possible, with nothing that speaks for it"""
+# Boxes, times this: how far each edge lies outwards, in units of width or height.
+_OUTWARDS = np.array([[1.0, 0, -1, 0], [0, 1, 0, -1], [-1, 0, 1, 0], [0, -1, 0, 1]])
 
 
 class Pairs(NamedTuple):
@@ -29,10 +33,9 @@ class Pairs(NamedTuple):
     @classmethod
     def joined(cls, several: Sequence["Pairs"]) -> "Pairs":
         """All of them, in this order."""
-        parts = [pairs for pairs in several if len(pairs.rows)] or several[:1]
-        if len(parts) == 1:
-            return parts[0]
-        return cls(*map(np.concatenate, zip(*parts, strict=True)))
+        if len(several) == 1:
+            return several[0]
+        return cls(*map(np.concatenate, zip(cls(NONE, NONE), *several, strict=True)))
 
     def where(self, mask: BoolArray) -> "Pairs":
         """The pairs for which ``mask`` (P,) is true."""
@@ -68,8 +71,7 @@ def buffered(boxes_xyxy: FloatArray, buffer: float | FloatArray) -> FloatArray:
 
     ``buffer`` is one number, or one for each box (N, 1).
     """
-    grow = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]) * buffer
-    return np.concatenate([boxes_xyxy[:, :2] - grow, boxes_xyxy[:, 2:] + grow], axis=1)
+    return np.asarray(boxes_xyxy + (boxes_xyxy @ _OUTWARDS) * buffer)
 
 
 def giou_pairs(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
@@ -131,28 +133,33 @@ def contested(pairs: Pairs) -> BoolArray:
     return np.asarray(rivals > 2)
 
 
-def match(pairs: Pairs, gain: FloatArray) -> Pairs:
+def match(
+    pairs: Pairs, gain: FloatArray, more: Callable[[Pairs], FloatArray] | None = None
+) -> Pairs:
     """The one-to-one matching of largest total ``gain`` (P,); pairs of gain <= 0 never match.
 
     Pairs whose two ends have no other candidate are taken at once; only the rest goes through
-    the Hungarian method. The result is exact, and sorted by row.
+    the Hungarian method. The result is exact, and sorted by row. ``more`` says what else speaks
+    for or against the pairs it is asked about: only for those that have rivals does it matter,
+    and it does not make them impossible.
 
     >>> match(Pairs(np.array([0, 0, 1]), np.array([0, 1, 1])), np.array([0.9, 0.8, 0.1])).cols
     array([0, 1])
     """
     worth = gain > 0
-    if not worth.all():
+    if np.count_nonzero(worth) < len(worth):
         pairs, gain = pairs.where(worth), gain[worth]
     if len(pairs.rows) == 0:
         return Pairs(NONE, NONE)
     rivals = contested(pairs)
-    if not rivals.any():
+    if not np.count_nonzero(rivals):
         return pairs
-    rows, cols = pairs.rows[rivals], pairs.cols[rivals]
+    rows, cols = disputed = pairs.where(rivals)
+    worth = gain[rivals] if more is None else np.maximum(gain[rivals] + more(disputed), LEAST)
     row_names, row_at = np.unique(rows, return_inverse=True)
     col_names, col_at = np.unique(cols, return_inverse=True)
     table = np.zeros((len(row_names), len(col_names)))
-    table[row_at, col_at] = gain[rivals]
+    table[row_at, col_at] = worth
     r, c = linear_sum_assignment(table, maximize=True)
     right = table[r, c] > 0
     all_rows = np.concatenate([pairs.rows[~rivals], row_names[r[right]]])

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from vodkit.arrays import BoolArray, FloatArray, IntArray
+from vodkit.arrays import FloatArray, IntArray
 from vodkit.errors import InputError
 from vodkit.records import Detections, Frame, Tracks
 
@@ -47,20 +47,23 @@ class Found(NamedTuple):
     looks: FloatArray
     """(N, D) unit vectors; D is 0 where nothing is known"""
 
-    def at(self, cols: IntArray | BoolArray) -> "Found":
+    def at(self, cols: IntArray) -> "Found":
         """The chosen ones."""
-        return Found(*(column[cols] for column in self))
+        return Found(*(column.take(cols, axis=0) for column in self))
 
 
 def arrange(detections: Detections, embeddings: FloatArray | None, *, min_score: float) -> Found:
     """Detections with a score of at least ``min_score``, best first."""
     boxes = detections.boxes_xyxy.astype(np.float64)
     scores = detections.scores.astype(np.float64)
-    x1, y1, x2, y2 = boxes.T
-    order = np.lexsort((y2, x2, y1, x1, detections.labels, -scores))
+    order = np.argsort(-scores)
+    ranked = scores[order]
+    if np.count_nonzero(ranked[1:] == ranked[:-1]):  # a tie, which the boxes decide
+        x1, y1, x2, y2 = boxes.T
+        order = np.lexsort((y2, x2, y1, x1, detections.labels, -scores))
     order = order[: int(np.count_nonzero(scores >= min_score))]
     looks = unit_rows(embeddings, len(detections))
-    return Found(boxes[order], scores[order], detections.labels[order], looks[order])
+    return Found(boxes, scores, detections.labels, looks).at(order)
 
 
 def unit_rows(embeddings: FloatArray | None, count: int) -> FloatArray:

@@ -26,12 +26,11 @@ _COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {
     "mean": ((8,), np.float64),
     "cov": ((3, 4), np.float64),
     "born_s": ((), np.float64),
-    "seen_s": ((), np.float64),
     "excused_s": ((), np.float64),
     "hits": ((), np.int64),
     "missed": ((), np.int64),
     "hider": ((), np.int64),
-    "seen_xyxy": ((4,), np.float64),
+    "expected_xyxy": ((4,), np.float64),
     "seen_mean": ((8,), np.float64),
     "seen_cov": ((3, 4), np.float64),
     "past_xyxy": ((PAST, 4), np.float64),
@@ -54,8 +53,6 @@ class Book:
     mean: FloatArray
     cov: FloatArray
     born_s: FloatArray
-    seen_s: FloatArray
-    """time of the last observation"""
     excused_s: FloatArray
     """when it was last observed, or hidden behind something known"""
     hits: IntArray
@@ -64,10 +61,10 @@ class Book:
     """steps since the last observation"""
     hider: IntArray
     """id of the track that it is hidden behind; 0: of none"""
-    seen_xyxy: FloatArray
-    """the box that was observed last"""
+    expected_xyxy: FloatArray
+    """where the filter put the box before this frame's detections were looked at"""
     seen_mean: FloatArray
-    """the filter just after the last observation"""
+    """the filter just after the last observation; kept only where ``reupdate`` needs it"""
     seen_cov: FloatArray
     past_xyxy: FloatArray
     """(N, PAST, 4) the last observations, newest first"""
@@ -78,18 +75,34 @@ class Book:
     looks: FloatArray
     """(N, D) running mean of the embeddings"""
 
-    def __init__(self, *, vote_memory_s: float = 2.0, look_memory: float = 0.9) -> None:
-        """An empty book before the first frame."""
+    def __init__(
+        self, *, vote_memory_s: float = 2.0, look_memory: float = 0.9, reupdate: bool = False
+    ) -> None:
+        """An empty book before the first frame.
+
+        ``reupdate``: filters of tracks that were missed walk again to where they are seen next.
+        """
         for name, (shape, dtype) in _COLUMNS.items():
             setattr(self, name, np.zeros((0, *shape), dtype))
         self.vote_memory_s = vote_memory_s
         self.look_memory = look_memory
+        self.reupdate = reupdate
         self.now_s = -np.inf
         self.next_id = 1
 
     def __len__(self) -> int:
         """Number of tracks."""
         return len(self.ids)
+
+    @property
+    def seen_xyxy(self) -> FloatArray:
+        """The boxes (N, 4) that were observed last."""
+        return self.past_xyxy[:, 0]
+
+    @property
+    def seen_s(self) -> FloatArray:
+        """The times (N,) of these observations."""
+        return self.past_s[:, 0]
 
     def advance(self, frame: Frame, motion: Motion) -> float:
         """Move the clock and all filters to ``frame``; gives the seconds that have passed."""
@@ -102,17 +115,19 @@ class Book:
         self.now_s = frame.time_s
         if len(self):
             self.mean, self.cov = kalman.predict(self.mean, self.cov, dt_s, motion)
-            self.missed = self.missed + 1
+            self.expected_xyxy = kalman.boxes_of(self.mean)
+            self.missed += 1
         return dt_s
 
-    def observe(self, pairs: Pairs, found: Found, motion: Motion, *, reupdate: bool) -> None:
+    def observe(self, pairs: Pairs, found: Found, motion: Motion) -> None:
         """Tell the tracks ``pairs.rows`` that they are the detections ``pairs.cols``."""
         rows = pairs.rows
         if len(rows) == 0:
             return
         seen = found.at(pairs.cols)
-        mean, cov = kalman.update(self.mean[rows], self.cov[rows], seen.boxes_xyxy, motion)
-        if reupdate:
+        mean, cov = self.mean.take(rows, axis=0), self.cov.take(rows, axis=0)
+        mean, cov = kalman.update(mean, cov, seen.boxes_xyxy, motion)
+        if self.reupdate:
             self._walk_again(rows, seen, mean, cov, motion)
         self._vote(rows, seen.labels, seen.scores)
         if seen.looks.shape[1]:
@@ -126,10 +141,8 @@ class Book:
         """Like ``observe`` for tracks of which nobody knows how they got there."""
         if len(pairs.rows) == 0:
             return
-        self.observe(pairs, found, motion, reupdate=False)
-        fresh = kalman.start(found.boxes_xyxy[pairs.cols], motion)
-        self.mean[pairs.rows], self.cov[pairs.rows] = fresh
-        self.seen_mean[pairs.rows], self.seen_cov[pairs.rows] = fresh
+        self.observe(pairs, found, motion)
+        self._believe(pairs.rows, *kalman.start(found.boxes_xyxy[pairs.cols], motion))
         self.past_s[pairs.rows, 1:] = -np.inf
 
     def _walk_again(
@@ -148,16 +161,19 @@ class Book:
                 missed=self.missed[at] - 1,
             )
 
+    def _believe(self, rows: IntArray, mean: FloatArray, cov: FloatArray) -> None:
+        self.mean[rows], self.cov[rows] = mean, cov
+        if self.reupdate:
+            self.seen_mean[rows], self.seen_cov[rows] = mean, cov
+
     def _note(self, rows: IntArray, seen: Found, mean: FloatArray, cov: FloatArray) -> None:
-        self.mean[rows] = self.seen_mean[rows] = mean
-        self.cov[rows] = self.seen_cov[rows] = cov
-        self.seen_xyxy[rows] = seen.boxes_xyxy
+        self._believe(rows, mean, cov)
         self.scores[rows] = seen.scores
-        self.past_xyxy[rows, 1:] = self.past_xyxy[rows, :-1]
-        self.past_xyxy[rows, 0] = seen.boxes_xyxy
-        self.past_s[rows, 1:] = self.past_s[rows, :-1]
-        self.past_s[rows, 0] = self.now_s
-        self.seen_s[rows] = self.excused_s[rows] = self.now_s
+        past_xyxy, past_s = self.past_xyxy.take(rows, axis=0), self.past_s.take(rows, axis=0)
+        past_xyxy[:, 1:], past_xyxy[:, 0] = past_xyxy[:, :-1], seen.boxes_xyxy
+        past_s[:, 1:], past_s[:, 0] = past_s[:, :-1], self.now_s
+        self.past_xyxy[rows], self.past_s[rows] = past_xyxy, past_s
+        self.excused_s[rows] = self.now_s
         self.missed[rows] = 0
         self.hider[rows] = 0
 
@@ -183,7 +199,8 @@ class Book:
         rows = np.arange(old, old + count)
         self.ids[rows] = np.arange(self.next_id, self.next_id + count)
         self.next_id += count
-        self.born_s[rows] = self.seen_s[rows] = self.now_s
+        self.born_s[rows] = self.now_s
+        self.expected_xyxy[rows] = seen.boxes_xyxy
         self.past_s[rows] = -np.inf
         self.hits[rows] = 1
         self._widen("votes", int(seen.labels.max()) + 1)
@@ -197,7 +214,7 @@ class Book:
 
     def keep(self, mask: BoolArray) -> None:
         """Forget the tracks where ``mask`` (N,) is false."""
-        if not mask.all():
+        if np.count_nonzero(mask) < len(mask):
             for name in _COLUMNS:
                 setattr(self, name, getattr(self, name)[mask])
 
@@ -217,16 +234,17 @@ class Book:
             mean[:, [2, 3, 6, 7]] *= zoom
         self.cov *= zoom**2
         self.seen_cov *= zoom**2
-        for boxes in (self.seen_xyxy, self.past_xyxy):
+        for boxes in (self.expected_xyxy, self.past_xyxy):
             centre = (boxes[..., :2] + boxes[..., 2:]) / 2
             half = (boxes[..., 2:] - boxes[..., :2]) / 2 * zoom
             centre = centre @ turn.T + shift
             boxes[..., :2], boxes[..., 2:] = centre - half, centre + half
 
-    def observed_before(self, span_s: float) -> FloatArray:
-        """The boxes (N, 4) observed about ``span_s`` before the last observation."""
-        late = np.abs(self.past_s - (self.seen_s[:, None] - span_s))
-        return self.past_xyxy[np.arange(len(self)), late.argmin(axis=1)]
+    def observed_before(self, rows: IntArray, span_s: float) -> FloatArray:
+        """The boxes (P, 4) of these tracks, as observed about ``span_s`` before the last time."""
+        past_s = self.past_s[rows]
+        late = np.abs(past_s - (past_s[:, :1] - span_s))
+        return self.past_xyxy[rows, late.argmin(axis=1)]
 
     def _widen(self, name: str, width: int) -> None:
         column = getattr(self, name)

@@ -9,17 +9,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
-from vodkit.boxes import iou_pairs
+from vodkit.arrays import FloatArray
 from vodkit.errors import SettingsError
 from vodkit.records import Detections, Frame, Tracks
-from vodkit.track.assign import Pairs, near
+from vodkit.track.assign import Pairs
 from vodkit.track.base import Found, arrange
 from vodkit.track.book import Book
 from vodkit.track.camera_motion import CameraMotion
-from vodkit.track.kalman import Motion, boxes_of
+from vodkit.track.kalman import Motion
 from vodkit.track.life import Life, Status, expire, give_out, promote
-from vodkit.track.rounds import by_overlap, look_alike, settle, without
+from vodkit.track.rounds import Rounds, look_alike, overlapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,33 +74,28 @@ class BotSort:
         if s.camera_motion:
             book.warp(self.camera.step(frame, found.boxes_xyxy))
         expire(book, s.life, frame)
-        strong = np.flatnonzero(found.scores >= s.high)
-        weak = np.flatnonzero(found.scores < s.high)
-        known = np.flatnonzero(book.status != Status.TENTATIVE)
-        first = self._with_looks(found, known, strong)
-        left = without(known, first.rows)
-        left = left[book.status[left] == Status.CONFIRMED]
-        second = by_overlap(book, found, left, weak, least=s.weak_iou, class_aware=s.class_aware)
-        strong = without(strong, first.cols)
-        third = self._with_looks(found, np.flatnonzero(book.status == Status.TENTATIVE), strong)
-        for pairs in (first, second, third):
-            book.observe(pairs, found, s.motion, reupdate=False)
-        strong = without(strong, third.cols)
-        book.open(strong[found.scores[strong] >= s.new], found, s.motion)
+        pairs, overlap, may = overlapping(book, found, class_aware=s.class_aware)
+        status, score = book.status[pairs.rows], found.scores[pairs.cols]
+        strong, young = may & (score >= s.high), status == Status.TENTATIVE
+        gain = self._with_looks(found, pairs, overlap)
+        strong &= gain >= s.match_iou
+        rounds = Rounds(book, found)
+        rounds.settle(pairs, gain, strong & ~young)
+        weak = may & (score < s.high) & (status == Status.CONFIRMED)
+        rounds.settle(pairs, overlap, weak & (overlap >= s.weak_iou))
+        rounds.settle(pairs, gain, strong & young)
+        book.observe(rounds.told, found, s.motion)
+        free = rounds.free_cols
+        book.open(free[found.scores[free] >= max(s.new, s.high)], found, s.motion)
         promote(book, s.life)
         return give_out(book, s.life)
 
-    def _with_looks(self, found: Found, rows: IntArray, cols: IntArray) -> Pairs:
-        """Match by the better of overlap (times score) and looks."""
-        book, s = self.book, self.settings
-        boxes, seen = boxes_of(book.mean[rows]), found.boxes_xyxy[cols]
-        r, c = near(boxes, seen)
-        overlap = iou_pairs(boxes[r], seen[c])
-        pairs = Pairs(rows[r], cols[c])
-        alike = look_alike(book, found, pairs)
+    def _with_looks(self, found: Found, pairs: Pairs, overlap: FloatArray) -> FloatArray:
+        """The better of overlap (times score) and looks, (P,)."""
+        s = self.settings
+        alike = look_alike(self.book, found, pairs)
         alike = np.where((alike >= s.min_likeness) & (overlap >= s.min_looks_iou), alike, 0)
-        gain = np.maximum(overlap * found.scores[pairs.cols], alike)
-        return settle(book, found, pairs, gain, gain >= s.match_iou, class_aware=s.class_aware)
+        return np.maximum(overlap * found.scores[pairs.cols], alike)
 
     def notice_cut(self) -> None:
         """A new shot begins: all tracks end."""

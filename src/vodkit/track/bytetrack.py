@@ -16,7 +16,7 @@ from vodkit.track.base import arrange
 from vodkit.track.book import Book
 from vodkit.track.kalman import Motion
 from vodkit.track.life import Life, Status, expire, give_out, promote
-from vodkit.track.rounds import by_overlap, without
+from vodkit.track.rounds import Rounds, overlapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,25 +66,18 @@ class ByteTrack:
         found = arrange(detections, None, min_score=s.low)
         book.advance(frame, s.motion)
         expire(book, s.life, frame)
-        strong = np.flatnonzero(found.scores >= s.high)
-        weak = np.flatnonzero(found.scores < s.high)
-        known = np.flatnonzero(book.status != Status.TENTATIVE)
-        aware = s.class_aware
-        first = by_overlap(
-            book, found, known, strong, least=s.match_iou, class_aware=aware, times_score=True
-        )
-        left = without(known, first.rows)
-        left = left[book.status[left] == Status.CONFIRMED]
-        second = by_overlap(book, found, left, weak, least=s.weak_iou, class_aware=aware)
-        strong = without(strong, first.cols)
-        young = np.flatnonzero(book.status == Status.TENTATIVE)
-        third = by_overlap(
-            book, found, young, strong, least=s.tentative_iou, class_aware=aware, times_score=True
-        )
-        for pairs in (first, second, third):
-            book.observe(pairs, found, s.motion, reupdate=False)
-        strong = without(strong, third.cols)
-        book.open(strong[found.scores[strong] >= s.new], found, s.motion)
+        pairs, overlap, may = overlapping(book, found, class_aware=s.class_aware)
+        status, score = book.status[pairs.rows], found.scores[pairs.cols]
+        strong, young = may & (score >= s.high), status == Status.TENTATIVE
+        gain = overlap * score
+        rounds = Rounds(book, found)
+        rounds.settle(pairs, gain, strong & ~young & (gain >= s.match_iou))
+        weak = may & (score < s.high) & (status == Status.CONFIRMED)
+        rounds.settle(pairs, overlap, weak & (overlap >= s.weak_iou))
+        rounds.settle(pairs, gain, strong & young & (gain >= s.tentative_iou))
+        book.observe(rounds.told, found, s.motion)
+        free = rounds.free_cols
+        book.open(free[found.scores[free] >= max(s.new, s.high)], found, s.motion)
         promote(book, s.life)
         return give_out(book, s.life)
 

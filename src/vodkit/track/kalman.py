@@ -10,6 +10,7 @@ Legend: N tracks. ``mean`` (N, 8) is cx, cy, w, h in px and their velocities in 
 After Kalman 1960; the form for boxes follows SORT (Bewley et al. 2016, arXiv 1602.00763).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,11 +18,13 @@ from typing import NamedTuple
 import numpy as np
 
 from vodkit.arrays import FloatArray, IntArray
-from vodkit.boxes import from_cxcywh, to_cxcywh
 from vodkit.errors import SettingsError
 
 SMALLEST_PX = 1e-3
 """boxes of no extent still get noise of this size, so that nothing is divided by 0"""
+# Boxes as rows, times one of these: x1, y1, x2, y2 to cx, cy, w, h, and back.
+_TO_CENTRE = np.array([[0.5, 0, -1, 0], [0, 0.5, 0, -1], [0.5, 0, 1, 0], [0, 0.5, 0, 1]])
+_TO_CORNERS = np.array([[1.0, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,21 +55,21 @@ class Motion:
                 raise SettingsError(f"motion.{name} is {getattr(self, name)}; allowed: above 0")
 
 
-def sizes_px(mean: FloatArray) -> FloatArray:
-    """The extent sqrt(w * h) (N, 1) of each track in px, never 0."""
+def areas_px(mean: FloatArray) -> FloatArray:
+    """The area (N, 1) of each track in square px, never 0."""
     size = np.maximum(mean[:, 2:4], SMALLEST_PX)
-    return np.sqrt(size[:, :1] * size[:, 1:])
+    return np.asarray(size[:, :1] * size[:, 1:])
 
 
 def start(boxes_xyxy: FloatArray, motion: Motion) -> tuple[FloatArray, FloatArray]:
     """Filters (mean, cov) that know one box each (N, 4) and nothing of its velocity."""
     mean = np.zeros((len(boxes_xyxy), 8))
-    mean[:, :4] = to_cxcywh(boxes_xyxy)
-    size = sizes_px(mean)
+    mean[:, :4] = boxes_xyxy @ _TO_CENTRE
+    area = areas_px(mean)
     cov = np.zeros((len(boxes_xyxy), 3, 4))
-    cov[:, 0] = size**2 * _arrays(motion).seen
+    cov[:, 0] = area * _arrays(motion).seen
     growth = motion.start_speed * 0.3
-    cov[:, 2] = (size * np.array([motion.start_speed, motion.start_speed, growth, growth])) ** 2
+    cov[:, 2] = area * np.array([motion.start_speed, motion.start_speed, growth, growth]) ** 2
     return mean, cov
 
 
@@ -74,40 +77,26 @@ def predict(
     mean: FloatArray, cov: FloatArray, dt_s: float, motion: Motion
 ) -> tuple[FloatArray, FloatArray]:
     """The filters ``dt_s`` seconds later, with nothing seen in between."""
-    known = _arrays(motion)
-    fade = np.exp(-dt_s / known.memory_s)
-    reach = known.memory_s * (1 - fade)  # the way at unit velocity; dt_s where nothing fades
-    area = sizes_px(mean) ** 2
-    q = area * known.acceleration
-    restless = area * (known.wander * dt_s)
-    later = np.empty_like(mean)
-    later[:, :4] = mean[:, :4] + mean[:, 4:] * reach
-    later[:, 4:] = mean[:, 4:] * fade
+    step = _stride(motion, dt_s)
+    later = mean @ step.move
     np.maximum(later[:, 2:4], 0, out=later[:, 2:4])
-    position, both, velocity = cov[:, 0], cov[:, 1], cov[:, 2]
-    wider = np.empty_like(cov)
-    wider[:, 0] = position + reach * (2 * both + reach * velocity) + q * (dt_s**3 / 3) + restless
-    wider[:, 1] = fade * (both + reach * velocity) + q * (dt_s**2 / 2)
-    wider[:, 2] = fade**2 * velocity + q * dt_s
-    return later, wider
+    wider = cov.reshape(-1, 12) @ step.spread
+    wider += areas_px(mean) * step.unrest
+    return later, wider.reshape(-1, 3, 4)
 
 
 def update(
     mean: FloatArray, cov: FloatArray, boxes_xyxy: FloatArray, motion: Motion
 ) -> tuple[FloatArray, FloatArray]:
     """The filters after seeing one box (N, 4) each."""
-    surprise = to_cxcywh(boxes_xyxy) - mean[:, :4]
-    position, both = cov[:, 0], cov[:, 1]
-    seen = position + sizes_px(mean) ** 2 * _arrays(motion).seen
-    gain, velocity_gain = position / seen, both / seen
-    after = np.empty_like(mean)
-    after[:, :4] = mean[:, :4] + gain * surprise
-    after[:, 4:] = mean[:, 4:] + velocity_gain * surprise
+    surprise = boxes_xyxy @ _TO_CENTRE - mean[:, :4]
+    seen = cov[:, 0] + areas_px(mean) * _arrays(motion).seen
+    gain = cov[:, :2] / seen[:, None]  # (N, 2, 4): of position and velocity
+    after = mean + (gain * surprise[:, None]).reshape(-1, 8)
     np.maximum(after[:, 2:4], 0, out=after[:, 2:4])
     narrower = np.empty_like(cov)
-    narrower[:, 0] = position * (1 - gain)
-    narrower[:, 1] = both * (1 - gain)
-    narrower[:, 2] = cov[:, 2] - velocity_gain * both
+    np.multiply(cov[:, :2], 1 - gain[:, :1], out=narrower[:, :2])
+    np.subtract(cov[:, 2], gain[:, 1] * cov[:, 1], out=narrower[:, 2])
     return after, narrower
 
 
@@ -127,7 +116,7 @@ def reupdate(
     the ``gap_s`` (N,) seconds, then the new one. This is the observation-centric re-update of
     OC-SORT (Cao et al. 2023, arXiv 2203.14360, section 4.1).
     """
-    old, new = from_cxcywh(mean[:, :4]), boxes_xyxy
+    old, new = boxes_of(mean), boxes_xyxy
     mean, cov = mean.copy(), cov.copy()
     for step in range(1, int(missed.max(initial=0)) + 2):
         rows = np.flatnonzero(missed + 1 >= step)
@@ -143,7 +132,7 @@ def reupdate(
 
 def boxes_of(mean: FloatArray) -> FloatArray:
     """The boxes (N, 4) as x1, y1, x2, y2 that the filters believe in."""
-    return from_cxcywh(mean[:, :4])
+    return np.asarray(mean[:, :4] @ _TO_CORNERS)
 
 
 def sigma_px(cov: FloatArray) -> FloatArray:
@@ -172,3 +161,34 @@ def _arrays(motion: Motion) -> _Arrays:
         (motion.centre_noise**2, motion.size_noise**2),
     )
     return _Arrays(*(np.repeat(pair, 2) for pair in centre_and_size))
+
+
+class _Stride(NamedTuple):
+    """What a step in time does to a filter, as matrices: one product moves all tracks at once."""
+
+    move: FloatArray
+    """(8, 8) of the mean"""
+    spread: FloatArray
+    """(12, 12) of the covariance"""
+    unrest: FloatArray
+    """(12,) what the unforeseen adds to the covariance, in sizes^2"""
+
+
+@lru_cache(maxsize=256)  # times of frames are rounded: a few steps that are nearly alike come anew
+def _stride(motion: Motion, dt_s: float) -> _Stride:
+    known = _arrays(motion)
+    fade = np.exp(-dt_s / known.memory_s)
+    reach = known.memory_s * (1 - fade)  # the way at unit velocity; dt_s where nothing fades
+    one, none = np.ones(4), np.zeros(4)
+    q = known.acceleration
+    unrest = (q * (dt_s**3 / 3) + known.wander * dt_s, q * (dt_s**2 / 2), q * dt_s)
+    return _Stride(
+        _blocks([[one, none], [reach, fade]]),
+        _blocks([[one, none, none], [2 * reach, fade, none], [reach**2, fade * reach, fade**2]]),
+        np.concatenate(unrest),
+    )
+
+
+def _blocks(diagonals: Sequence[Sequence[FloatArray]]) -> FloatArray:
+    """A matrix of diagonal blocks, each given by its diagonal."""
+    return np.block([[np.diag(one) for one in row] for row in diagonals])

@@ -21,8 +21,6 @@ from vodkit.track.assign import rows_where
 from vodkit.track.book import Book
 from vodkit.track.kalman import boxes_of, sigma_px
 
-_OBSERVED, _PREDICTED = int(State.OBSERVED), int(State.PREDICTED)
-
 
 class Status:
     """Where in its life a track is: plain numbers, since arrays of them are compared each frame."""
@@ -32,6 +30,12 @@ class Status:
     OCCLUDED: Final = 2
     LOST: Final = 3
     AWAY: Final = 4
+
+
+# By status: whether such a track is looked for in the picture; what it is when seen, and when not.
+_IS_HERE = np.array([False, True, True, True, False])
+_SEEN = np.array([Status.TENTATIVE] + 4 * [Status.CONFIRMED], np.uint8)
+_UNSEEN = np.array([Status.TENTATIVE] + 3 * [Status.LOST] + [Status.AWAY], np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,17 +83,23 @@ def inside(boxes_xyxy: FloatArray, frame: Frame) -> FloatArray:
 
 def expire(book: Book, life: Life, frame: Frame) -> None:
     """Forget the tracks whose time is over; call it after the clock moved, before matching."""
-    if len(book) == 0 or not (book.missed > 1).any():
+    late = rows_where(book.missed > 1)
+    if len(late) == 0:
         return
-    left = inside(boxes_of(book.mean), frame) < 0.5
-    left &= (book.missed > 1) & (book.status != Status.TENTATIVE) & (book.status != Status.AWAY)
-    left &= book.now_s - book.excused_s > life.left_s
-    book.status[left] = Status.AWAY
+    unexplained_s = book.now_s - book.excused_s[late]
+    leaving = rows_where(unexplained_s > life.left_s)
+    leaving = leaving[_IS_HERE[book.status[late[leaving]]]]
+    if len(leaving):
+        leaving = leaving[inside(book.expected_xyxy[late[leaving]], frame) < 0.5]
+        book.status[late[leaving]] = Status.AWAY
     limits_s = (life.tentative_s, life.lost_s, life.occluded_s, life.lost_s, life.away_s)
-    over = book.now_s - book.excused_s > np.array(limits_s)[book.status]
-    over |= book.now_s - book.seen_s > max(life.occluded_s, life.lost_s, life.away_s)
-    over |= left & (life.away_s == 0)
-    book.keep((book.missed <= 1) | ~over)
+    over = unexplained_s > np.array(limits_s)[book.status[late]]
+    over |= book.now_s - book.seen_s[late] > max(life.occluded_s, life.lost_s, life.away_s)
+    over[leaving] |= life.away_s == 0
+    if np.count_nonzero(over):
+        kept = np.ones(len(book), bool)
+        kept[late[over]] = False
+        book.keep(kept)
 
 
 def send_away(book: Book, life: Life) -> None:
@@ -100,12 +110,11 @@ def send_away(book: Book, life: Life) -> None:
 
 def promote(book: Book, life: Life) -> None:
     """Give every track the status that follows from this frame's observations."""
-    seen = book.missed == 0
-    known = book.status != Status.TENTATIVE
-    known |= (book.hits >= 2) & (book.seen_s - book.born_s >= life.confirm_s)
-    unseen = np.where(book.status == Status.AWAY, Status.AWAY, Status.LOST)
-    status = np.where(known, np.where(seen, Status.CONFIRMED, unseen), Status.TENTATIVE)
-    book.status = status.astype(np.uint8)
+    young = rows_where(book.status == Status.TENTATIVE)
+    if len(young):
+        sure = (book.hits[young] >= 2) & (book.seen_s[young] - book.born_s[young] >= life.confirm_s)
+        book.status[young[sure]] = Status.CONFIRMED
+    book.status = np.where(book.missed == 0, _SEEN[book.status], _UNSEEN[book.status])
 
 
 def give_out(
@@ -117,21 +126,27 @@ def give_out(
     give out the filter's box, which trembles less but is nobody's detection.
     """
     seen = book.missed == 0
-    given = seen if seen.all() else seen | _coasting(book, life, seen, shown)
-    rows = rows_where(given)
-    unseen = ~seen[rows]
-    unseen_s = np.where(unseen, book.now_s - book.seen_s[rows], 0)
-    boxes = book.seen_xyxy[rows]
-    hidden = rows_where(unseen | filtered)
-    boxes[hidden] = boxes_of(book.mean[rows[hidden]])
+    if np.count_nonzero(seen) < len(seen):
+        rows = rows_where(seen | _coasting(book, life, seen, shown))
+    else:
+        rows = np.arange(len(book))
+    boxes = (boxes_of(book.mean) if filtered else book.seen_xyxy).take(rows, axis=0)
+    scores, unseen_s = book.scores[rows], np.zeros(len(rows))
+    states = np.zeros(len(rows), np.uint8)  # observed, all of them
+    hidden = rows_where(book.missed[rows] > 0)
+    if len(hidden):
+        states[hidden] = State.PREDICTED
+        unseen_s[hidden] = book.now_s - book.seen_s[rows[hidden]]
+        boxes[hidden] = book.expected_xyxy[rows[hidden]]
+        scores[hidden] *= 0.5 ** unseen_s[hidden]
     return Tracks(
         boxes,
-        book.scores[rows] * 0.5**unseen_s,
+        scores,
         book.labels[rows],
         book.ids[rows],
-        np.where(unseen, _PREDICTED, _OBSERVED),
+        states,
         unseen_s,
-        sigma_px(book.cov[rows]),
+        sigma_px(book.cov)[rows],
         book.status[rows] == Status.TENTATIVE,
     )
 

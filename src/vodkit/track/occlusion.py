@@ -12,9 +12,8 @@ import numpy as np
 from vodkit.arrays import FloatArray, IntArray
 from vodkit.boxes import covered
 from vodkit.errors import SettingsError
-from vodkit.track.assign import rows_where
+from vodkit.track.assign import near, rows_where
 from vodkit.track.book import Book
-from vodkit.track.kalman import boxes_of
 from vodkit.track.life import Status
 
 
@@ -66,10 +65,13 @@ def hiders(
 def excuse(book: Book, settings: Occlusion) -> None:
     """Mark the unseen tracks that something hides as OCCLUDED, with their hider's id."""
     unseen = rows_where(book.status == Status.LOST)
-    seen = rows_where(book.missed == 0)
-    if len(unseen) == 0 or len(seen) == 0:
+    if len(unseen) == 0:
         return
-    who, _ = hiders(boxes_of(book.mean[unseen]), book.seen_xyxy[seen], settings)
+    seen = rows_where(book.missed == 0)
+    boxes, others = book.expected_xyxy.take(unseen, axis=0), book.seen_xyxy.take(seen, axis=0)
+    if len(near(boxes, others).rows) == 0:  # mostly nobody is in front
+        return
+    who, _ = hiders(boxes, others, settings)
     hidden = unseen[who >= 0]
     book.status[hidden] = Status.OCCLUDED
     book.hider[hidden] = book.ids[seen[who[who >= 0]]]

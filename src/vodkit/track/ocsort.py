@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
-from vodkit.boxes import iou_pairs
+from vodkit.arrays import FloatArray
 from vodkit.errors import SettingsError
 from vodkit.records import Detections, Frame, Tracks
 from vodkit.track.assign import Pairs, near
 from vodkit.track.base import Found, arrange
 from vodkit.track.book import Book
-from vodkit.track.kalman import Motion, boxes_of
+from vodkit.track.kalman import Motion
 from vodkit.track.life import Life, expire, give_out, promote
-from vodkit.track.rounds import by_overlap, settle, straight_on, without
+from vodkit.track.rounds import Rounds, overlapping, same_class, straight_on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +53,7 @@ class OcSort:
     def __init__(self, settings: OcSortSettings | None = None) -> None:
         """A tracker for one video."""
         self.settings = settings or OcSortSettings()
-        self.book = Book()
+        self.book = Book(reupdate=True)
 
     def step(
         self, frame: Frame, detections: Detections, *, embeddings: FloatArray | None = None
@@ -65,32 +64,23 @@ class OcSort:
         found = arrange(detections, None, min_score=s.score)
         book.advance(frame, s.motion)
         expire(book, s.life, frame)
-        rows, cols = np.arange(len(book)), np.arange(len(found.scores))
-        first = self._with_momentum(found, rows, cols)
-        rows, cols = without(rows, first.rows), without(cols, first.cols)
-        second = by_overlap(
-            book, found, rows, cols, least=s.match_iou, class_aware=s.class_aware,
-            boxes_xyxy=book.seen_xyxy[rows],
-        )  # fmt: skip
-        for pairs in (first, second):
-            book.observe(pairs, found, s.motion, reupdate=True)
-        book.open(without(cols, second.cols), found, s.motion)
+        rounds = Rounds(book, found)
+        pairs, overlap, may = overlapping(book, found, class_aware=s.class_aware)
+        may &= overlap >= s.match_iou
+        rounds.settle(pairs, overlap, may, more=lambda rivals: self._momentum(found, rivals))
+        late = near(book.seen_xyxy, found.boxes_xyxy)
+        may = same_class(book, found, late) | (not s.class_aware)
+        rounds.settle_by_overlap(late, may, least=s.match_iou, boxes_xyxy=book.seen_xyxy)
+        book.observe(rounds.told, found, s.motion)
+        book.open(rounds.free_cols, found, s.motion)
         promote(book, s.life)
         return give_out(book, s.life)
 
-    def _with_momentum(self, found: Found, rows: IntArray, cols: IntArray) -> Pairs:
-        """Match by IoU and by whether the way to the detection goes on as it went so far."""
-        book, s = self.book, self.settings
-        boxes, seen = boxes_of(book.mean), found.boxes_xyxy
-        r, c = near(boxes, seen)
-        overlap = iou_pairs(boxes[r], seen[c])
-        straight = straight_on(book, found, Pairs(rows[r], cols[c]), span_s=s.momentum_s)
-        gain = overlap + s.momentum * straight * found.scores[c]
-        good = overlap >= s.match_iou
-        return settle(
-            book, found, Pairs(rows[r], cols[c]), np.maximum(gain, 1e-6), good,
-            class_aware=s.class_aware,
-        )  # fmt: skip
+    def _momentum(self, found: Found, pairs: Pairs) -> FloatArray:
+        """What it counts (P,) that the way to the detection goes on as it went so far."""
+        s = self.settings
+        straight = straight_on(self.book, found, pairs, span_s=s.momentum_s)
+        return s.momentum * straight * found.scores[pairs.cols]
 
     def notice_cut(self) -> None:
         """A new shot begins: all tracks end."""

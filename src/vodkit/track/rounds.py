@@ -1,59 +1,87 @@
-"""One round of matching between some tracks and some detections; trackers are made of these."""
+"""Rounds of matching between tracks and detections; trackers are made of these."""
+
+from collections.abc import Callable
 
 import numpy as np
 
 from vodkit.arrays import BoolArray, FloatArray, IntArray
 from vodkit.boxes import iou_pairs
-from vodkit.track.assign import Pairs, direction_agreement, likeness, match, near
+from vodkit.track.assign import Pairs, direction_agreement, likeness, match, near, rows_where
 from vodkit.track.base import Found
 from vodkit.track.book import Book
-from vodkit.track.kalman import boxes_of
 
 
-def without(rows: IntArray, taken: IntArray) -> IntArray:
-    """``rows`` that are not in ``taken``, in their order (both hold each number once)."""
-    if len(taken) == 0 or len(rows) == 0:
-        return rows
-    mask = np.ones(max(rows.max(), taken.max()) + 1, bool)
-    mask[taken] = False
-    return rows[mask[rows]]
+class Rounds:
+    """Who was told to be whom in this frame, and who is still free for the next round."""
+
+    def __init__(self, book: Book, found: Found) -> None:
+        """Nobody is told yet."""
+        self._book, self._found = book, found
+        self._free_rows = np.ones(len(book), bool)
+        self._free_cols = np.ones(len(found.scores), bool)
+        self._told: list[Pairs] = []
+
+    def settle(
+        self,
+        pairs: Pairs,
+        gain: FloatArray,
+        good: BoolArray,
+        *,
+        more: Callable[[Pairs], FloatArray] | None = None,
+    ) -> None:
+        """One round: the best matching of the ``good`` pairs (P,) whose two ends are free.
+
+        ``more``: see ``assign.match``.
+        """
+        good = good & self.free(pairs) if self._told else good
+        told = match(pairs.where(good), gain[good], more)
+        if len(told.rows):
+            self._free_rows[told.rows] = self._free_cols[told.cols] = False
+            self._told.append(told)
+
+    def settle_by_overlap(
+        self, pairs: Pairs, good: BoolArray, *, least: float, boxes_xyxy: FloatArray | None = None
+    ) -> None:
+        """The same by IoU of at least ``least``, which is worked out only where it is needed.
+
+        ``boxes_xyxy`` (N, 4): where the tracks are believed to be; by default where they are
+        expected.
+        """
+        pairs = pairs.where(good & self.free(pairs))
+        if len(pairs.rows):
+            boxes = self._book.expected_xyxy if boxes_xyxy is None else boxes_xyxy
+            ours, theirs = boxes.take(pairs.rows, axis=0), self._found.boxes_xyxy
+            overlap = iou_pairs(ours, theirs.take(pairs.cols, axis=0))
+            self.settle(pairs, overlap, overlap >= least)
+
+    def free(self, pairs: Pairs) -> BoolArray:
+        """Whether both ends of each pair (P,) are still nobody's."""
+        return np.asarray(self._free_rows[pairs.rows] & self._free_cols[pairs.cols])
+
+    @property
+    def told(self) -> Pairs:
+        """Everybody who was told, of all rounds."""
+        return Pairs.joined(self._told)
+
+    @property
+    def free_cols(self) -> IntArray:
+        """The detections that are nobody's, in their order."""
+        return rows_where(self._free_cols)
 
 
-def by_overlap(
-    book: Book,
-    found: Found,
-    rows: IntArray,
-    cols: IntArray,
-    *,
-    least: float,
-    class_aware: bool,
-    times_score: bool = False,
-    boxes_xyxy: FloatArray | None = None,
-) -> Pairs:
-    """Match the tracks ``rows`` with the detections ``cols`` by IoU, at least ``least``.
-
-    ``times_score``: the IoU is multiplied with the detection's score. ``boxes_xyxy`` (len(rows),
-    4): where the tracks are believed to be; by default where their filters say.
-    """
-    if len(rows) == 0 or len(cols) == 0:
-        return Pairs(rows[:0], cols[:0])
-    boxes = boxes_of(book.mean[rows]) if boxes_xyxy is None else boxes_xyxy
-    seen = found.boxes_xyxy[cols]
-    near_rows, near_cols = near(boxes, seen)
-    gain = iou_pairs(boxes[near_rows], seen[near_cols])
-    pairs = Pairs(rows[near_rows], cols[near_cols])
-    if times_score:
-        gain = gain * found.scores[pairs.cols]
-    return settle(book, found, pairs, gain, gain >= least, class_aware=class_aware)
+def same_class(book: Book, found: Found, pairs: Pairs) -> BoolArray:
+    """Whether the two of each pair (P,) are of one class."""
+    return np.asarray(book.labels[pairs.rows] == found.labels[pairs.cols])
 
 
-def settle(
-    book: Book, found: Found, pairs: Pairs, gain: FloatArray, good: BoolArray, *, class_aware: bool
-) -> Pairs:
-    """The best matching of the ``good`` pairs, of one class only if ``class_aware``."""
-    if class_aware:
-        good = good & (book.labels[pairs.rows] == found.labels[pairs.cols])
-    return match(pairs.where(good), gain[good])
+def overlapping(
+    book: Book, found: Found, *, class_aware: bool
+) -> tuple[Pairs, FloatArray, BoolArray]:
+    """Pairs of expected and found boxes that meet, their IoU (P,), and which may be matched."""
+    pairs = near(book.expected_xyxy, found.boxes_xyxy)
+    overlap = iou_pairs(book.expected_xyxy[pairs.rows], found.boxes_xyxy[pairs.cols])
+    may = same_class(book, found, pairs) if class_aware else np.ones(len(overlap), bool)
+    return pairs, overlap, may
 
 
 def look_alike(book: Book, found: Found, pairs: Pairs) -> FloatArray:
@@ -68,7 +96,7 @@ def straight_on(book: Book, found: Found, pairs: Pairs, *, span_s: float) -> Flo
 
     The direction so far is that of the last ``span_s`` seconds before the track was last seen.
     """
-    was, seen = book.observed_before(span_s)[pairs.rows], book.seen_xyxy[pairs.rows]
+    was, seen = book.observed_before(pairs.rows, span_s), book.seen_xyxy[pairs.rows]
     new = found.boxes_xyxy[pairs.cols]
     return direction_agreement(_centres(was), _centres(seen), _centres(new))
 

@@ -15,7 +15,7 @@ from vodkit.track.base import arrange
 from vodkit.track.book import Book
 from vodkit.track.kalman import Motion
 from vodkit.track.life import Life, expire, give_out, promote
-from vodkit.track.rounds import by_overlap, without
+from vodkit.track.rounds import Rounds, overlapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +57,11 @@ class Sort:
         found = arrange(detections, None, min_score=s.score)
         book.advance(frame, s.motion)
         expire(book, s.life, frame)
-        rows, cols = np.arange(len(book)), np.arange(len(found.scores))
-        pairs = by_overlap(book, found, rows, cols, least=s.match_iou, class_aware=s.class_aware)
-        book.observe(pairs, found, s.motion, reupdate=False)
-        book.open(without(cols, pairs.cols), found, s.motion)
+        pairs, overlap, may = overlapping(book, found, class_aware=s.class_aware)
+        rounds = Rounds(book, found)
+        rounds.settle(pairs, overlap, may & (overlap >= s.match_iou))
+        book.observe(rounds.told, found, s.motion)
+        book.open(rounds.free_cols, found, s.motion)
         promote(book, s.life)
         return give_out(book, s.life)
 

@@ -9,6 +9,7 @@ why: something in front, out of the picture, or unknown.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -16,14 +17,14 @@ from vodkit.arrays import BoolArray, FloatArray, IntArray
 from vodkit.boxes import iou, iou_pairs
 from vodkit.errors import SettingsError
 from vodkit.records import Detections, Frame, Tracks
-from vodkit.track.assign import Pairs, buffered, contested, height_iou, match, near, rows_where
+from vodkit.track.assign import LEAST, Pairs, buffered, height_iou, match, near, rows_where
 from vodkit.track.base import Found, arrange
 from vodkit.track.book import Book
 from vodkit.track.camera_motion import CameraMotion
-from vodkit.track.kalman import Motion, boxes_of, sigma_px, sizes_px
+from vodkit.track.kalman import Motion, areas_px, sigma_px
 from vodkit.track.life import Life, Status, expire, give_out, promote, send_away
 from vodkit.track.occlusion import Occlusion, excuse
-from vodkit.track.rounds import by_overlap, look_alike, straight_on, without
+from vodkit.track.rounds import Rounds, look_alike, same_class, straight_on
 
 # Boxes of detectors tremble, above all in size; people go on as they went for a long while.
 MOTION = Motion(
@@ -105,7 +106,7 @@ class VodkitTracker:
     def __init__(self, settings: VodkitSettings | None = None) -> None:
         """A tracker for one video."""
         self.settings = settings or VodkitSettings()
-        self.book = Book(vote_memory_s=self.settings.vote_memory_s)
+        self.book = Book(vote_memory_s=self.settings.vote_memory_s, reupdate=self.settings.reupdate)
         self.camera = CameraMotion()
 
     def step(
@@ -127,47 +128,49 @@ class VodkitTracker:
     def _associate(self, found: Found) -> IntArray:
         """Tell tracks what they are; gives the strong detections that are nobody's."""
         book, s = self.book, self.settings
-        everyone = np.arange(len(found.scores))  # best first
-        num_strong = int(np.count_nonzero(found.scores >= s.high))
-        strong, weak = everyone[:num_strong], everyone[num_strong:]
-        known = rows_where((book.status != Status.TENTATIVE) & (book.status != Status.AWAY))
-        first = self._claim(found, known, strong)
-        left, strong = without(known, first.rows), without(strong, first.cols)
-        recent = left[book.status[left] == Status.CONFIRMED]
-        second = by_overlap(book, found, recent, weak, least=s.weak_iou, class_aware=s.class_aware)
-        young = rows_where(book.status == Status.TENTATIVE)
-        third = self._claim(found, young, strong)
-        strong = without(strong, third.cols)
-        rest = without(np.concatenate([left, young]), np.concatenate([second.rows, third.rows]))
-        fourth = by_overlap(book, found, rest, strong, least=s.class_flip_iou, class_aware=False)
-        strong = without(strong, fourth.cols)
-        back = self._return(found, strong)
-        told = Pairs.joined([first, second, third, fourth])
-        book.observe(told, found, s.motion, reupdate=s.reupdate)
-        book.restart(back, found, s.motion)
-        return without(strong, back.cols)
+        rounds = Rounds(book, found)
+        num_strong = int(np.count_nonzero(found.scores >= s.high))  # they come first
+        if len(book) and len(found.scores):
+            pairs, gain, good = self._claims(found)
+            if s.class_aware:
+                same = same_class(book, found, pairs)
+                good &= same
+            status, strong = book.status[pairs.rows], pairs.cols < num_strong
+            young = status == Status.TENTATIVE
+            claimed = good & strong
+            more = partial(self._beyond_overlap, found)
+            rounds.settle(pairs, gain, claimed & ~young, more=more)
+            weak = ~strong & (status == Status.CONFIRMED)
+            if s.class_aware:
+                weak &= same
+            rounds.settle_by_overlap(pairs, weak, least=s.weak_iou)
+            rounds.settle(pairs, gain, claimed & young, more=more)
+            rounds.settle_by_overlap(pairs, strong, least=s.class_flip_iou)
+            book.observe(rounds.told, found, s.motion)
+        free = rounds.free_cols
+        free = free[free < num_strong]
+        return self._return(found, free) if s.life.away_s else free
 
-    def _claim(self, found: Found, rows: IntArray, cols: IntArray) -> Pairs:
-        """Match by overlap of boxes that are as much enlarged as the position is uncertain."""
+    def _claims(self, found: Found) -> tuple[Pairs, FloatArray, BoolArray]:
+        """Overlap of boxes that are as much enlarged as the position is uncertain.
+
+        Gives the pairs that meet, what speaks for each (P,), and whether it is enough.
+        """
         book, s = self.book, self.settings
-        if len(rows) == 0 or len(cols) == 0:
-            return Pairs(rows[:0], cols[:0])
-        mean = book.mean[rows]
-        boxes, seen = boxes_of(mean), found.boxes_xyxy[cols]
-        unsure = s.reach * sigma_px(book.cov[rows]) / sizes_px(mean)[:, 0]
-        buffer = np.minimum(unsure, s.max_buffer)[:, None]
+        boxes, seen = book.expected_xyxy, found.boxes_xyxy
+        unsure = sigma_px(book.cov)[:, None] / np.sqrt(areas_px(book.mean))
+        buffer = np.minimum(s.reach * unsure, s.max_buffer)
         grown = buffered(boxes, buffer)
-        r, c = near(grown, buffered(seen, float(buffer.max())))
-        height = height_iou(boxes[r], seen[c])
-        gain = height * iou_pairs(grown[r], buffered(seen[c], buffer[r]))
+        pairs = near(grown, buffered(seen, float(buffer.max())))
+        if np.count_nonzero(book.status == Status.AWAY):
+            pairs = pairs.where(book.status[pairs.rows] != Status.AWAY)
+        rows, cols = pairs
+        ours, theirs = boxes.take(rows, axis=0), seen.take(cols, axis=0)
+        height = height_iou(ours, theirs)
+        theirs = buffered(theirs, buffer.take(rows, axis=0))
+        gain = height * iou_pairs(grown.take(rows, axis=0), theirs)
         good = (gain >= s.min_gain) & (height >= s.min_height)
-        pairs = Pairs(rows[r], cols[c])
-        if s.class_aware:
-            good &= book.labels[pairs.rows] == found.labels[pairs.cols]
-        pairs, gain = pairs.where(good), np.maximum(gain[good], 1e-6)
-        if contested(pairs).any():  # else it does not matter how well they fit
-            gain = np.maximum(gain + self._beyond_overlap(found, pairs), 1e-6)
-        return match(pairs, gain)
+        return pairs, np.maximum(gain, LEAST), good
 
     def _beyond_overlap(self, found: Found, pairs: Pairs) -> FloatArray:
         """What speaks for each pair (P,) beside the place of its boxes: looks and direction."""
@@ -177,16 +180,16 @@ class VodkitTracker:
             more = more + s.momentum * straight_on(book, found, pairs, span_s=s.momentum_s)
         return more
 
-    def _return(self, found: Found, cols: IntArray) -> Pairs:
-        """Match what was away, by looks alone."""
+    def _return(self, found: Found, cols: IntArray) -> IntArray:
+        """Match what was away, by looks alone; gives the detections that still are nobody's."""
         book, s = self.book, self.settings
         rows = rows_where(book.status == Status.AWAY)
-        if len(rows) == 0 or len(cols) == 0:
-            return Pairs(rows[:0], cols[:0])
-        r, c = np.repeat(rows, len(cols)), np.tile(cols, len(rows))
-        alike = look_alike(book, found, Pairs(r, c))
-        good = (alike >= s.min_likeness) & (book.labels[r] == found.labels[c])
-        return match(Pairs(r[good], c[good]), alike[good])
+        pairs = Pairs(np.repeat(rows, len(cols)), np.tile(cols, len(rows)))
+        alike = look_alike(book, found, pairs)
+        good = (alike >= s.min_likeness) & same_class(book, found, pairs)
+        back = match(pairs.where(good), alike[good])
+        book.restart(back, found, s.motion)
+        return cols[~np.isin(cols, back.cols)]
 
     def _fresh(self, found: Found, cols: IntArray) -> IntArray:
         """Detections that begin a track: sure, and not a second box around one that is seen."""
