@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from vodkit.errors import OutputError
+from vodkit.errors import InputError, OutputError
 
 SETTINGS = "settings.toml"
 MANIFEST = "manifest.json"
@@ -37,6 +37,19 @@ def make_folder(path: Path) -> Path:
     if not os.access(path, os.W_OK):
         raise OutputError("the folder is not writable", path=path)
     return path
+
+
+def predictions_of(path: Path) -> Path:
+    """The predictions file that ``path`` means: itself, or the one in that run folder.
+
+    Raises:
+        InputError: a folder without one; the runs that are in it are named.
+    """
+    if not path.is_dir() or (path / PREDICTIONS).exists():
+        return path / PREDICTIONS if path.is_dir() else path
+    inside = sorted(found.parent.name for found in path.glob(f"*/{PREDICTIONS}"))
+    there = f"runs in it: {', '.join(inside[:5])}" if inside else "no run is in it either"
+    raise InputError(f"{path}: a folder without {PREDICTIONS}; {there}")
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:

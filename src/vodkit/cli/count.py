@@ -37,7 +37,7 @@ def count(
     if not lines and not zones:
         raise SettingsError("nothing to count: give --line or --zone")
     wanted = load(CountSettings, words=settings)
-    path = predictions / runs.PREDICTIONS if predictions.is_dir() else predictions
+    path = runs.predictions_of(predictions)
     header, table = read_predictions(path, include_tentative=False)
     if not online and header.mode == "online":
         table = refine(table)

@@ -30,7 +30,7 @@ def refine(
     from vodkit.track.refine import RefineSettings
     from vodkit.track.refine import refine as run
 
-    path = predictions / runs.PREDICTIONS if predictions.is_dir() else predictions
+    path = runs.predictions_of(predictions)
     wanted = load(RefineSettings, words=settings)
     header, table = read_predictions(path)
     if not header.tracker:

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from vodkit.track.tune import Clip
 
 
+_CAUTION = {
+    True: "measured on the clips it was searched on",
+    False: "no labels: a hint, which agrees with HOTA only in part",
+}
+
+
 def tune(
     detections: list[Path] = typer.Argument(..., help="Files of `vodkit detect`, or run folders."),
     truth: Path = typer.Option(None, "--truth", help="Labels with ids; default: none are needed."),
@@ -31,9 +37,8 @@ def tune(
 
     labels = read_dataset(truth) if truth else None
     known = {Path(v.source).stem: v.tracks for v in labels.videos} if labels else {}
-    files = [path / runs.PREDICTIONS if path.is_dir() else path for path in detections]
-    clips = [_clip(path, known) for path in files]
-    found = run(tracker, clips, score=_hota, num_trials=trials, seed=seed)
+    clips = [_clip(runs.predictions_of(path), known) for path in detections]
+    found = run(tracker, clips, score=hota_of_seen, num_trials=trials, seed=seed)
     if as_json:
         facts = {"tracker": tracker, "settings": list(found.words), "score": found.score}
         print(json.dumps({**facts, "score_of_defaults": found.before, "trials": found.num_trials}))
@@ -41,6 +46,8 @@ def tune(
     measure = "HOTA" if labels else "forward-backward consistency"
     print(f"{measure}: {found.before:.4f} with the defaults, {found.score:.4f} with")
     print("  " + (" ".join(f"--set {word}" for word in found.words) or "the defaults: none better"))
+    if found.words:
+        print(f"  {_CAUTION[labels is not None]}; try it on a clip that you know")
 
 
 def _clip(path: Path, known: "dict[str, TrackTable | None]") -> "Clip":
@@ -63,7 +70,8 @@ def _clip(path: Path, known: "dict[str, TrackTable | None]") -> "Clip":
     return Clip(steps=steps, truth=known.get(stem))
 
 
-def _hota(truth: "TrackTable", found: "TrackTable") -> float:
+def hota_of_seen(truth: "TrackTable", found: "TrackTable") -> float:
+    """HOTA of the observed boxes."""
     import numpy as np
 
     from vodkit.metrics.mot.hota import hota_counts, hota_scores

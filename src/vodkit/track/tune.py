@@ -1,17 +1,21 @@
 """A tracker's settings from the user's own clips: detections are made once and replayed.
 
 With true ids, any score of (truth, result) is maximised; without, a label-free score: does the
-tracker join the same detections when the film runs backwards, and in few pieces?
+tracker join the same detections when the film runs backwards, and in whole ways? That one cannot
+tell a false alarm from an object, so without labels only those settings are searched that say how
+detections are joined, not those that say which detections count.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from vodkit.arrays import BoolArray, IntArray
 from vodkit.errors import InputError, SettingsError
-from vodkit.records import Detections, Frame, State, TrackTable
+from vodkit.records import NO_ID, Detections, Frame, State, TrackTable
 from vodkit.track.life import backfill
 from vodkit.track.table import make_tracker
 
@@ -38,6 +42,14 @@ SPACES: dict[str, dict[str, tuple[float, float]]] = {
     },
     "sort": {"score": (0.2, 0.7), "match_iou": (0.1, 0.5), "motion.acceleration": (0.3, 3.0)},
 }  # fmt: skip
+
+
+NEED_LABELS = frozenset({"high", "new", "score", "life.confirm_s"})
+"""settings that are searched only where all clips have labels"""
+_BORDER = 0.5
+"""a track may begin and end this many widths or heights from the picture's border"""
+_ENDS_S = 0.5
+"""and this close to the beginning and end of the film"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,49 +80,74 @@ def replay(steps: Steps, name: str, words: Sequence[str] = ()) -> TrackTable:
 
 
 def consistency(steps: Steps, name: str, words: Sequence[str] = ()) -> float:
-    """A score in [0, 1] without labels: agreement of forward and backward tracking.
+    """A score in [0, 1] without labels: agreement of forward and backward tracking, times tidiness.
 
-    The F1 of the links (this detection and that one are one object, one after the other) found
-    forwards and backwards, times the share of tracked detections that are linked at all. A tracker
-    that swaps ids or loses people differs from its mirror image; one that joins nothing scores 0.
+    *Agreement*: does the film tracked backwards give the same tracks? It is the AssA of HOTA
+    (Luiten et al. 2021, arXiv 2009.07736) with one direction as the truth of the other, over the
+    detections that both track. A tracker that swaps ids differs from its mirror image. *Tidiness*:
+    the share of the ends of tracks that are explained by the picture's border or by the beginning
+    and end of the film: objects do not appear and vanish in mid-picture, broken tracks do.
     """
-    forward = _links(replay(steps, name, words))
-    end_s = steps[-1][0].time_s if steps else 0.0
-    mirrored = [
+    if not steps:
+        return 0.0
+    mirrored = _mirrored(steps)
+    forward, backward = (_seen(replay(film, name, words)) for film in (steps, mirrored))
+    if not len(forward) or not len(backward):
+        return 0.0
+    places = np.array([frame.index for frame, _ in reversed(steps)])
+    agreement = _agreement(
+        _by_box(forward, forward.frames), _by_box(backward, places[backward.frames])
+    )
+    ends = np.concatenate([_explained(forward, steps), _explained(backward, mirrored)])
+    return agreement * float(ends.mean())
+
+
+def _seen(table: TrackTable) -> TrackTable:
+    assert table.states is not None
+    return table[table.states == State.OBSERVED]
+
+
+def _mirrored(steps: Steps) -> list[tuple[Frame, Detections]]:
+    """The film run backwards: frames are numbered from its end, and time begins at 0."""
+    end_s = steps[-1][0].time_s
+    return [
         (
             Frame.unseen(
-                len(steps) - 1 - place, end_s - frame.time_s, width_px=frame.width_px,
-                height_px=frame.height_px,
+                place, end_s - frame.time_s, width_px=frame.width_px, height_px=frame.height_px
             ),
             found,
         )
-        for place, (frame, found) in reversed(list(enumerate(steps)))
-    ]  # fmt: skip
-    names = {len(steps) - 1 - place: frame.index for place, (frame, _) in enumerate(steps)}
-    backward = {
-        ((names[b[0]], *b[1:]), (names[a[0]], *a[1:]))
-        for a, b in _links(replay(mirrored, name, words))
-    }
-    strong = sum(int((found.scores >= 0.5).sum()) for _, found in steps)
-    if not forward or not backward or strong == 0:
-        return 0.0
-    agreement = 2 * len(forward & backward) / (len(forward) + len(backward))
-    return float(agreement * min(1.0, len(forward) / strong))
-
-
-def _links(table: TrackTable) -> set[tuple[tuple[Any, ...], tuple[Any, ...]]]:
-    """Consecutive observed boxes of one id, each as (frame, x1, y1, x2, y2)."""
-    assert table.states is not None
-    seen = table[table.states == State.OBSERVED]
-    order = np.lexsort((seen.frames, seen.ids))
-    keys = [
-        (frame, *box)
-        for frame, box in zip(
-            seen.frames[order].tolist(), seen.boxes_xyxy[order].tolist(), strict=True
-        )
+        for place, (frame, found) in enumerate(reversed(steps))
     ]
-    same = np.diff(seen.ids[order]) == 0
-    return {(keys[i], keys[i + 1]) for i in np.flatnonzero(same).tolist()}
+
+
+def _by_box(table: TrackTable, frames: IntArray) -> dict[tuple[float, ...], int]:
+    """The id of every detection, which is known by its frame and box."""
+    boxes = table.boxes_xyxy.tolist()
+    keys = zip(frames.tolist(), boxes, strict=True)
+    return {(frame, *box): i for (frame, box), i in zip(keys, table.ids.tolist(), strict=True)}
+
+
+def _agreement(one: Mapping[Any, int], other: Mapping[Any, int]) -> float:
+    """AssA of the ids that two trackings give to the same detections."""
+    sizes, others = Counter(one.values()), Counter(other.values())
+    both = Counter((i, other[key]) for key, i in one.items() if key in other)
+    shared = sum(both.values())
+    return sum(n * n / (sizes[i] + others[j] - n) for (i, j), n in both.items()) / max(shared, 1)
+
+
+def _explained(table: TrackTable, steps: Steps) -> BoolArray:
+    """Whether each first and last box (2 T,) is near the picture's border or the film's ends."""
+    order = np.lexsort((table.frames, table.ids))
+    first = np.flatnonzero(np.diff(table.ids[order], prepend=NO_ID))
+    last = np.append(first[1:], len(order)) - 1
+    at = order[np.concatenate([first, last])]
+    boxes, times = table.boxes_xyxy[at], table.times_s[at]
+    begin, end = steps[0][0], steps[-1][0]
+    reach = _BORDER * (boxes[:, 2:] - boxes[:, :2])
+    size = np.array([begin.width_px, begin.height_px])
+    border = ((boxes[:, :2] < reach) | (boxes[:, 2:] > size - reach)).any(axis=1)
+    return np.asarray(border | (times < begin.time_s + _ENDS_S) | (times > end.time_s - _ENDS_S))
 
 
 def tune(
@@ -132,6 +169,8 @@ def tune(
     ranges = dict(space or SPACES.get(name, {}))
     if not ranges:
         raise SettingsError(f"no search space for tracker {name!r}; known: {', '.join(SPACES)}")
+    if not space and (score is None or any(clip.truth is None for clip in clips)):
+        ranges = {key: value for key, value in ranges.items() if key not in NEED_LABELS}
     try:
         import optuna
     except ImportError as error:
@@ -139,7 +178,7 @@ def tune(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def objective(trial: Any) -> float:
-        words = [] if trial.number == 0 else _words(trial, ranges)
+        words = _words(trial, ranges) if trial.number else []
         return float(np.mean([_score(clip, name, words, score) for clip in clips]))
 
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
@@ -147,13 +186,14 @@ def tune(
     best = study.best_trial
     score_now, before = study.best_value, study.trials[0].value
     assert before is not None
-    words = tuple(f"{setting}={value!r}" for setting, value in best.params.items())
+    words = tuple(_words(best, ranges)) if best.number else ()
     return Tuned(words=words, score=score_now, before=before, num_trials=len(study.trials))
 
 
 def _words(trial: Any, ranges: Mapping[str, tuple[float, float]]) -> list[str]:
+    """The settings of a trial, in three digits: nobody can copy more, and the score is of these."""
     return [
-        f"{setting}={trial.suggest_float(setting, low, high)!r}"
+        f"{setting}={trial.suggest_float(setting, low, high):.3g}"
         for setting, (low, high) in ranges.items()
     ]
 

@@ -183,15 +183,50 @@ def test_consistency_is_high_for_a_tracker_that_works_and_zero_for_one_that_does
     assert consistency(steps, "vodkit", ["high=0.9", "new=0.9"]) == 0
 
 
+def test_ways_broken_in_mid_picture_are_not_consistent():
+    steps, _ = crowd()
+    whole = consistency(steps, "bytetrack", ["high=0.5", "new=0.5", "life.lost_s=2"])
+    broken = consistency(
+        steps, "bytetrack", ["high=0.5", "new=0.5", "life.lost_s=0", "life.coast_s=0"]
+    )
+    assert broken < 0.5 * whole
+
+
+def test_a_film_and_its_mirror_image_are_as_consistent():
+    found = [found for _, found in crowd()[0]]
+
+    def film(shown):
+        return [
+            (Frame.unseen(i, 0.093 * i, width_px=640, height_px=640), one)  # no time is on a limit
+            for i, one in enumerate(shown)
+        ]
+
+    one, two = (consistency(film(shown), "vodkit", ["new=0.5"]) for shown in (found, found[::-1]))
+    assert 0.5 < one == pytest.approx(two, abs=1e-12)
+
+
+def test_without_labels_no_threshold_is_searched():
+    pytest.importorskip("optuna")
+    steps, truth = crowd(num_frames=15)
+    free = tune("bytetrack", [Clip(steps=steps)], num_trials=4)
+    names = {word.split("=")[0] for word in free.words}
+    assert not names & {"high", "new"}
+    assert free.score == (
+        consistency(steps, "bytetrack", free.words) if free.words else free.before
+    )
+    told = tune("bytetrack", [Clip(steps=steps, truth=truth)], score=len_share, num_trials=12)
+    assert {"high", "new"} <= {word.split("=")[0] for word in told.words}
+
+
+def len_share(real, found):
+    return len(found) / len(real)
+
+
 def test_tuning_finds_that_the_threshold_was_too_high():
     pytest.importorskip("optuna")
     steps, truth = crowd(num_frames=15)
-
-    def recall(real, found):
-        return len(found) / len(real)
-
     tuned = tune(
-        "bytetrack", [Clip(steps=steps, truth=truth)], score=recall, num_trials=12,
+        "bytetrack", [Clip(steps=steps, truth=truth)], score=len_share, num_trials=12,
         space={"high": (0.3, 0.8), "new": (0.3, 0.9)},
     )  # fmt: skip
     assert tuned.before == 0

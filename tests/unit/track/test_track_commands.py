@@ -52,6 +52,15 @@ def test_refine_writes_a_file_of_its_own(run_folder):
     assert read_predictions(run_folder / "predictions.jsonl")[0].mode == "online"
 
 
+def test_a_folder_of_runs_is_not_a_run(run_folder):
+    whole = run_folder.parent
+    with pytest.raises(InputError, match=rf"{whole.name}: .* runs in it: {run_folder.name}"):
+        call("refine", whole)
+    (run_folder / "empty").mkdir()
+    with pytest.raises(InputError, match=r"empty: a folder without predictions.jsonl; no run"):
+        call("count", run_folder / "empty", "--line", "0,0,1,1")
+
+
 def test_refine_does_not_write_over_its_input(run_folder):
     path = run_folder / "predictions.jsonl"
     with pytest.raises(InputError, match="may not be one file"):
