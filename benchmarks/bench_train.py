@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 
+from vodkit import settings
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.runs import stack
 from vodkit.samples import samples
@@ -43,29 +44,31 @@ def plaza(folder: Path) -> Path:
 def one_run(given: argparse.Namespace, data: Path, cache: str, seed: int) -> dict[str, Any]:
     """What the epochs of one training took, and what came out."""
     out = data.parent / f"{cache}-{seed}"
-    settings = TrainSettings(
-        data=str(data),
-        root=str(samples.LABELS.parent),
-        out=str(out),
-        model=given.model,
-        weights=given.weights,
-        freeze=given.freeze,
-        epochs=given.epochs,
-        every=given.every,
-        cache=cache,
-        width_px=given.side,
-        height_px=given.side,
-        val_every=given.epochs,
-        save_every_s=1e9,
-        seed=seed,
-    )
+    words = {
+        "data": str(data),
+        "root": str(samples.LABELS.parent),
+        "out": str(out),
+        "model": given.model,
+        "weights": given.weights,
+        "freeze": given.freeze,
+        "epochs": given.epochs,
+        "every": given.every,
+        "cache": cache,
+        "width_px": given.side,
+        "height_px": given.side,
+        "val_every": given.epochs,
+        "save_every_s": 1e9,
+        "seed": seed,
+    }
+    pairs = [f"{name}={json.dumps(value)}" for name, value in words.items()]
+    wanted = settings.load(TrainSettings, words=[*pairs, *given.set])
     at: list[tuple[int, float]] = []
 
     def watch(progress: Progress) -> None:
         if progress.what == "step" and progress.epoch:
             at.append((progress.epoch, time.process_time()))
 
-    result = train(settings, watch=watch)
+    result = train(wanted, watch=watch)
     with (out / LOG).open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))[1:]
     return {
@@ -106,6 +109,7 @@ def main() -> None:
     arguments.add_argument("--every", type=int, default=4)
     arguments.add_argument("--side", type=int, default=0)
     arguments.add_argument("--seeds", type=int, default=3)
+    arguments.add_argument("--set", action="append", default=[], help="any training setting")
     given = arguments.parse_args()
     found: dict[str, list[dict[str, Any]]] = {"on": [], "off": []}
     with tempfile.TemporaryDirectory() as folder:
@@ -117,6 +121,7 @@ def main() -> None:
     result = {
         "model": given.model,
         "freeze": given.freeze,
+        "set": given.set,
         "ratio": pixels["epoch_median_s"] / cached["epoch_median_s"],
         "cpu_ratio": pixels["step_cpu_median_s"] / cached["step_cpu_median_s"],
         "cached": cached,

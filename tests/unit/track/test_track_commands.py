@@ -35,12 +35,14 @@ def boxes_at(i):
 @pytest.fixture
 def run_folder(tmp_path):
     """One person who crosses x = 300, with a gap and a change of id on the way."""
+    folder = tmp_path / "runs" / "a"  # `runs` holds nothing else: a test looks at all of it
+    folder.mkdir(parents=True)
     header = Header(source="a.mp4", classes=("person",), info=INFO, detector="d", tracker="vodkit")
-    with PredictionWriter(tmp_path / "predictions.jsonl", header) as writer:
+    with PredictionWriter(folder / "predictions.jsonl", header) as writer:
         for i in range(50):
             found = Tracks(boxes_at(i), [0.9], [0], [1 if i < 22 else 2], [0])
             writer.write(i, i / 10, Tracks.empty() if 22 <= i < 27 else found)
-    return tmp_path
+    return folder
 
 
 def test_refine_writes_a_file_of_its_own(run_folder):
@@ -54,7 +56,7 @@ def test_refine_writes_a_file_of_its_own(run_folder):
 
 def test_a_folder_of_runs_is_not_a_run(run_folder):
     whole = run_folder.parent
-    with pytest.raises(InputError, match=rf"{whole.name}: .* runs in it: {run_folder.name}"):
+    with pytest.raises(InputError, match=r"runs: .* runs in it: a$"):
         call("refine", whole)
     (run_folder / "empty").mkdir()
     with pytest.raises(InputError, match=r"empty: a folder without predictions.jsonl; no run"):
