@@ -3,7 +3,8 @@
 Strong detections are matched to all tracks at once. Each track claims a region as wide as its
 position is uncertain, so an object that was hidden for a while is looked for further away, but has
 to be of the right height (after C-BIoU and Hybrid-SORT, whose parts are in ``assign``). Weak
-detections then go to tracks that expect somebody there (ByteTrack). What is still unseen is asked
+detections then go to tracks that expect somebody there (ByteTrack). Strong ones that are nobody's
+may be somebody who was lost, as far away as chance and looks allow. What is still unseen is asked
 why: something in front, out of the picture, or unknown.
 """
 
@@ -21,7 +22,8 @@ from vodkit.track.assign import LEAST, Pairs, buffered, height_iou, match, near,
 from vodkit.track.base import Found, arrange
 from vodkit.track.book import Book
 from vodkit.track.camera_motion import CameraMotion
-from vodkit.track.kalman import Motion, areas_px, sigma_px
+from vodkit.track.evidence import MOST, Evidence
+from vodkit.track.kalman import SMALLEST_PX, Motion, areas_px, sigma_px
 from vodkit.track.life import Life, Status, expire, give_out, promote, send_away
 from vodkit.track.occlusion import Occlusion, excuse
 from vodkit.track.rounds import Rounds, look_alike, same_class, straight_on
@@ -36,6 +38,9 @@ MOTION = Motion(
     centre_memory_s=16,
 )
 LIFE = Life(confirm_s=0.15, tentative_s=0.15, lost_s=4.2, occluded_s=5.0)
+LEAST_SIGMA = 0.15
+"""nobody's place is known better than this, in sizes, when somebody else may be meant"""
+_IS_LOST = np.isin(np.arange(5), (Status.OCCLUDED, Status.LOST))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +68,12 @@ class VodkitSettings:
     weak_iou: float = 0.3
     """least IoU of a track with a weak detection"""
     looks: float = 0.5
-    """weight of the likeness of embeddings, where they are given"""
+    """weight of what embeddings say where objects are near each other, in units of overlap"""
+    surprise: float = 3.0
+    """a lost object is looked for as far away as the filter's density of finding it there, in a
+    square of its own size, is above exp(-surprise); what looks say counts, too. 0: not at all"""
+    height_spread: float = 0.15
+    """relative standard deviation of an object's height, between being lost and found"""
     min_likeness: float = 0.7
     """what was away (life.away_s) comes back only above this cosine"""
     duplicate_iou: float = 0.5
@@ -90,12 +100,12 @@ class VodkitSettings:
         for name in (*shares, "class_flip_iou", "min_likeness"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
-        for name in ("reach", "max_buffer", "momentum", "looks"):
+        for name in ("reach", "max_buffer", "momentum", "looks", "surprise"):
             if not getattr(self, name) >= 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 or more")
         if not self.low <= self.high:
             raise SettingsError(f"low is {self.low}; allowed: up to high ({self.high})")
-        for name in ("momentum_s", "vote_memory_s"):
+        for name in ("momentum_s", "vote_memory_s", "height_spread"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")
 
@@ -108,6 +118,7 @@ class VodkitTracker:
         self.settings = settings or VodkitSettings()
         self.book = Book(vote_memory_s=self.settings.vote_memory_s, reupdate=self.settings.reupdate)
         self.camera = CameraMotion()
+        self.evidence = Evidence()
 
     def step(
         self, frame: Frame, detections: Detections, *, embeddings: FloatArray | None = None
@@ -146,9 +157,12 @@ class VodkitTracker:
             rounds.settle_by_overlap(pairs, weak, least=s.weak_iou)
             rounds.settle(pairs, gain, claimed & young, more=more)
             rounds.settle_by_overlap(pairs, strong, least=s.class_flip_iou)
+            self.evidence.learn(book, found, rounds.told)
             book.observe(rounds.told, found, s.motion)
         free = rounds.free_cols
         free = free[free < num_strong]
+        if s.surprise:
+            free = self._recover(found, free)
         return self._return(found, free) if s.life.away_s else free
 
     def _claims(self, found: Found) -> tuple[Pairs, FloatArray, BoolArray]:
@@ -175,10 +189,44 @@ class VodkitTracker:
     def _beyond_overlap(self, found: Found, pairs: Pairs) -> FloatArray:
         """What speaks for each pair (P,) beside the place of its boxes: looks and direction."""
         book, s = self.book, self.settings
-        more = s.looks * look_alike(book, found, pairs)
+        more = s.looks / MOST * self.evidence.of(book, found, pairs)
         if s.momentum:
             more = more + s.momentum * straight_on(book, found, pairs, span_s=s.momentum_s)
         return more
+
+    def _recover(self, found: Found, cols: IntArray) -> IntArray:
+        """Match who was lost with detections farther off than anybody's claim reaches.
+
+        Gives the detections that still are nobody's. A detection is a lost object where the filter
+        would rather find that one there than be surprised by a stranger: its density over place
+        and height, in units of the object's size, times what looks say, is above exp(-surprise).
+        """
+        book, s = self.book, self.settings
+        rows = rows_where(_IS_LOST[book.status] & self._plausible())
+        sure = cols[found.scores[cols] >= s.new]
+        if len(rows) == 0 or len(sure) == 0:
+            return cols
+        pairs = Pairs(np.repeat(rows, len(sure)), np.tile(sure, len(rows)))
+        if s.class_aware:
+            pairs = pairs.where(same_class(book, found, pairs))
+        gain = s.surprise - self._surprise(found, pairs)
+        back = match(pairs, gain)
+        book.observe(back, found, s.motion)
+        return cols[~np.isin(cols, back.cols)]
+
+    def _surprise(self, found: Found, pairs: Pairs) -> FloatArray:
+        """Minus the logarithm of the density (P,) of finding each pair's track at its detection."""
+        book = self.book
+        ours, theirs = book.expected_xyxy[pairs.rows], found.boxes_xyxy[pairs.cols]
+        size = np.sqrt(areas_px(book.mean))[pairs.rows, 0]
+        unsure = np.hypot(sigma_px(book.cov)[pairs.rows] / size, LEAST_SIGMA)
+        # Feet and the middle: they stay what they are where a box is cut off from above.
+        across = (ours[:, 0] + ours[:, 2] - theirs[:, 0] - theirs[:, 2]) / 2
+        off = np.hypot(across, ours[:, 3] - theirs[:, 3]) / size / unsure
+        heights = [np.maximum(box[:, 3] - box[:, 1], SMALLEST_PX) for box in (ours, theirs)]
+        taller = np.log(heights[1] / heights[0]) / self.settings.height_spread
+        place = (off**2 + taller**2) / 2 + np.log(2 * np.pi * unsure**2)
+        return np.asarray(place - self.evidence.of(book, found, pairs))
 
     def _return(self, found: Found, cols: IntArray) -> IntArray:
         """Match what was away, by looks alone; gives the detections that still are nobody's."""
@@ -218,9 +266,10 @@ class VodkitTracker:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """All that the tracker knows."""
-        return self.book.state_dict() | self.camera.state_dict()
+        return self.book.state_dict() | self.camera.state_dict() | self.evidence.state_dict()
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on where ``state_dict`` was taken."""
         self.book.load_state(state)
         self.camera.load_state(state)
+        self.evidence.load_state(state)

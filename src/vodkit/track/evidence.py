@@ -1,0 +1,89 @@
+"""How much looks say: what cosines of embeddings mean, learnt from the video that is tracked.
+
+A cosine of 0.7 is much with one embedding and nothing with another. But every frame shows what is
+what: a track and its own new detection are one object, a track and its neighbour's are two. From
+the cosines of both kinds (running means and variances) follows what a cosine says: the logarithm of
+how much more often one object looks so much alike than two do. Nobody has to set a threshold, and
+an embedding that tells nothing apart says nothing.
+
+Legend: P pairs, T tracks told to be a detection each.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from vodkit.arrays import BoolArray, FloatArray
+from vodkit.track.assign import Pairs, likeness
+from vodkit.track.base import Found
+from vodkit.track.book import Book
+
+MOST = 3.0
+"""looks never count for more than this logarithm: two may wear the same coat"""
+ENOUGH = 30
+"""cosines of either kind before anything is said"""
+MOST_TRACKS = 40
+"""tracks of a frame to learn from: pairs grow with the square"""
+LEAST_VARIANCE = 1e-4
+OLDER = 2.0
+"""an object looks less like itself after a while than in the next frame: so many times as much"""
+
+SAME, OTHER = 0, 1
+
+
+class Evidence:
+    """The cosines seen so far of one object and of two."""
+
+    def __init__(self, *, memory_s: float = 20.0) -> None:
+        """Nothing is known. What was seen fades over about ``memory_s``."""
+        self.memory_s = memory_s
+        self.sums = np.zeros((2, 3))
+        """of one object and of two: number, sum and sum of squares of the cosines"""
+        self.now_s = -np.inf
+
+    def learn(self, book: Book, found: Found, told: Pairs) -> None:
+        """Look at tracks and the detections they were told to be; call it before they observe."""
+        if not _comparable(book, found) or len(told.rows) == 0:
+            return
+        rows, cols = told.rows[:MOST_TRACKS], told.cols[:MOST_TRACKS]
+        at = Pairs(np.repeat(rows, len(cols)), np.tile(cols, len(rows)))
+        own = np.eye(len(rows), dtype=bool).ravel()
+        known = _known(book, found, at) & (book.labels[at.rows] == found.labels[at.cols])
+        cosines = likeness(book.looks[at.rows], found.looks[at.cols])
+        self.sums *= np.exp(-(book.now_s - self.now_s) / self.memory_s)
+        self.now_s = book.now_s
+        for kind, those in ((SAME, known & own), (OTHER, known & ~own)):
+            seen = cosines[those]
+            self.sums[kind] += len(seen), seen.sum(), (seen**2).sum()
+
+    def of(self, book: Book, found: Found, pairs: Pairs) -> FloatArray:
+        """For (above 0) or against (below) each pair (P,) being one object; 0: no idea."""
+        if not _comparable(book, found) or self.sums[:, 0].min() < ENOUGH:
+            return np.zeros(len(pairs.rows))
+        cosines = likeness(book.looks[pairs.rows], found.looks[pairs.cols])
+        mean = self.sums[:, 1] / self.sums[:, 0]
+        spread = np.sqrt(np.maximum(self.sums[:, 2] / self.sums[:, 0] - mean**2, LEAST_VARIANCE))
+        spread[SAME] *= OLDER
+        # Nothing is too alike to be one object, nor too unlike to be two: one tail each.
+        short = np.minimum(cosines - mean[SAME], 0) / spread[SAME]
+        above = np.maximum(cosines - mean[OTHER], 0) / spread[OTHER]
+        says = (above**2 - short**2) / 2 + np.log(spread[OTHER] / spread[SAME])
+        return np.where(_known(book, found, pairs), np.clip(says, -MOST, MOST), 0.0)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """What was learnt."""
+        return {"looks_sums": self.sums.copy(), "looks_s": np.array(self.now_s)}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where ``state_dict`` was taken."""
+        self.sums, self.now_s = np.array(state["looks_sums"]), float(state["looks_s"])
+
+
+def _comparable(book: Book, found: Found) -> bool:
+    return bool(found.looks.shape[1]) and found.looks.shape[1] == book.looks.shape[1]
+
+
+def _known(book: Book, found: Found, pairs: Pairs) -> BoolArray:
+    """Whether both of each pair (P,) have looks."""
+    ours, theirs = book.looks[pairs.rows], found.looks[pairs.cols]
+    return np.asarray(ours.any(axis=1) & theirs.any(axis=1))
