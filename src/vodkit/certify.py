@@ -8,13 +8,13 @@ from vodkit.detect.base import Detector
 from vodkit.detect.export import Judge, OnData
 from vodkit.errors import InputError
 from vodkit.formats.table import read_dataset
-from vodkit.jobs import DETECTIONS, JobSettings, prepare_folder, run_source
+from vodkit.jobs import JobSettings, prepare_folder, run_source
 from vodkit.metrics.bootstrap import BootstrapSettings
 from vodkit.metrics.evaluation import EvalSettings, Evaluation, evaluate
 from vodkit.metrics.prediction_files import read_predictions
 from vodkit.pipeline import FlowSettings
 from vodkit.records import Dataset, Frame
-from vodkit.runs import PREDICTIONS
+from vodkit.runs import DETECTIONS, PREDICTIONS
 from vodkit.video.reader import open_video
 
 _PLAIN = EvalSettings(bootstrap=BootstrapSettings(resamples=0))

@@ -15,7 +15,7 @@ from vodkit.data.findings import Grade
 from vodkit.detect.models import load_detector
 from vodkit.formats.predictions import read_header
 from vodkit.formats.table import read_dataset
-from vodkit.jobs import DETECTIONS, JobSettings, prepare_folder, run_source
+from vodkit.jobs import JobSettings, prepare_folder, run_source
 from vodkit.metrics.compare import compare, from_evaluation
 from vodkit.metrics.evaluation import Evaluation, evaluate
 from vodkit.metrics.prediction_files import read_predictions
@@ -188,7 +188,7 @@ def _subject(dataset: Dataset, out: Path, name: str, audited: str) -> Subject:
 
 def _raw_ap50(dataset: Dataset, folder: Path) -> float | None:
     """AP50 of the detector's boxes, before any tracker."""
-    given = read_predictions([folder / DETECTIONS], dataset)
+    given = read_predictions([folder / runs.DETECTIONS], dataset)
     return evaluate(dataset, given.tables).detection.coco.overall.ap50
 
 

@@ -35,8 +35,6 @@ from vodkit.track.appearance import colour_embeddings
 from vodkit.track.table import has_setting, make_tracker
 from vodkit.video.reader import Video, open_video
 
-DETECTIONS = "detections.jsonl"
-EMBEDDINGS = "embeddings.bin"
 NO_TRACKER = "none"
 COLOUR = "colour"
 
@@ -154,7 +152,7 @@ def prepare_folder(
     runs.make_folder(folder)
     text = settings.to_toml(wanted)
     there = folder / runs.SETTINGS
-    names = (runs.PREDICTIONS, DETECTIONS, EMBEDDINGS, runs.MANIFEST)
+    names = (runs.PREDICTIONS, runs.DETECTIONS, runs.EMBEDDINGS, runs.MANIFEST)
     results = [folder / name for name in names]
     if overwrite:
         for path in results:
@@ -230,11 +228,11 @@ def _steps(
         out = files.enter_context(PredictionWriter(folder / runs.PREDICTIONS, header, resume=True))
         looks = None
         if wanted.appearance:
-            looks = files.enter_context(EmbeddingFile(folder / EMBEDDINGS))
+            looks = files.enter_context(EmbeddingFile(folder / runs.EMBEDDINGS))
         flow: Iterator[tuple[Frame, Detections | Tracks]]
         if tracker_name:
             raw_header = replace(header, tracker="")
-            raw = PredictionWriter(folder / DETECTIONS, raw_header, resume=True)
+            raw = PredictionWriter(folder / runs.DETECTIONS, raw_header, resume=True)
             files.enter_context(raw)
             recording = Recording(raw, looks, detector)
             flow = _tracked(video, recording, wanted, about)

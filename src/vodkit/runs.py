@@ -3,6 +3,8 @@
 settings.toml      the effective settings (what ran, not what was asked for)
 manifest.json      versions, seed, sha256 of inputs and weights, licences
 predictions.jsonl  one frame a line, append-only, resumable
+detections.jsonl   the same before tracking
+embeddings.bin     what the detections look like, if it was looked at
 metrics.json       every number, with its definition's name
 report.html        the page for people
 """
@@ -22,6 +24,8 @@ from vodkit.errors import InputError, OutputError
 SETTINGS = "settings.toml"
 MANIFEST = "manifest.json"
 PREDICTIONS = "predictions.jsonl"
+DETECTIONS = "detections.jsonl"
+EMBEDDINGS = "embeddings.bin"
 METRICS = "metrics.json"
 REPORT = "report.html"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vodkit import runs
-from vodkit.jobs import DETECTIONS, is_complete
+from vodkit.jobs import is_complete
 from vodkit.samples.samples import CLIP_B
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -53,16 +53,16 @@ def test_killed_runs_end_with_the_same_bytes(tmp_path: Path) -> None:
     chance = random.Random(7)
     num_killed = 0
     for _ in range(NUM_KILLS):
-        by = chance.randrange(200, size(whole / DETECTIONS) // 4)
+        by = chance.randrange(200, size(whole / runs.DETECTIONS) // 4)
         code = kill_when_grown(
-            command(tmp_path / "killed", "--resume"), killed / DETECTIONS, by, signal.SIGKILL
+            command(tmp_path / "killed", "--resume"), killed / runs.DETECTIONS, by, signal.SIGKILL
         )
         num_killed += code == -signal.SIGKILL
         if code == 0:
             break
     assert num_killed >= 3
     subprocess.run(command(tmp_path / "killed", "--resume"), check=True, capture_output=True)
-    for name in (DETECTIONS, runs.PREDICTIONS):
+    for name in (runs.DETECTIONS, runs.PREDICTIONS):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
     assert is_complete(killed)
 
@@ -75,7 +75,7 @@ def test_ctrl_c_is_one_line_and_leaves_a_run_that_goes_on(tmp_path: Path) -> Non
         text=True,
         preexec_fn=heed_ctrl_c,  # noqa: PLW1509 - no threads here
     )
-    while process.poll() is None and size(folder / DETECTIONS) < 600:
+    while process.poll() is None and size(folder / runs.DETECTIONS) < 600:
         os.sched_yield()
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)

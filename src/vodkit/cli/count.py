@@ -29,6 +29,7 @@ def count(
     """
     from vodkit import runs
     from vodkit.errors import SettingsError
+    from vodkit.formats.embeddings import looks_beside
     from vodkit.formats.predictions import read_predictions
     from vodkit.settings import load
     from vodkit.track.count import CountSettings, count_crossings, count_visits
@@ -40,7 +41,7 @@ def count(
     path = runs.predictions_of(predictions)
     header, table = read_predictions(path, include_tentative=False)
     if not online and header.mode == "online":
-        table = refine(table)
+        table = refine(table, looks=looks_beside(path, table))
     crossings = count_crossings(table, [_line(i, text) for i, text in enumerate(lines)], wanted)
     visits = count_visits(table, [_zone(i, text) for i, text in enumerate(zones)], wanted)
     if as_json:

@@ -11,7 +11,7 @@ from vodkit.cli import options
 def refine(
     predictions: Path = typer.Argument(..., help="A run folder or its predictions.jsonl."),
     out: Path = typer.Option(None, "--out", "-o", help="Default: refined.jsonl beside it."),
-    settings: list[str] = typer.Option([], "--set", help="A setting, e.g. stitch_s=5."),
+    settings: list[str] = typer.Option([], "--set", help="A setting, e.g. stitch.gap_s=5."),
     as_json: bool = options.JSON,
 ) -> None:
     """Stitch, fill and clean tracks with knowledge of the whole video.
@@ -24,6 +24,7 @@ def refine(
 
     from vodkit import runs
     from vodkit.errors import InputError
+    from vodkit.formats.embeddings import looks_beside
     from vodkit.formats.predictions import predicted_frames, read_predictions, write_table
     from vodkit.records import State
     from vodkit.settings import load, to_toml
@@ -38,7 +39,7 @@ def refine(
     target = out or path.with_name("refined.jsonl")
     if target.resolve() == path.resolve():
         raise InputError(f"{target}: online and refined results may not be one file")
-    result = run(table, wanted)
+    result = run(table, wanted, looks=looks_beside(path, table))
     notes = {**header.notes, "refine": to_toml(wanted)}
     changed = replace(header, mode="refined", notes=notes)
     write_table(target, changed, result, predicted_frames(path))

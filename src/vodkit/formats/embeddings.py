@@ -19,6 +19,9 @@ import numpy as np
 
 from vodkit.arrays import FloatArray
 from vodkit.errors import FormatError, OutputError
+from vodkit.formats.predictions import read_frames
+from vodkit.records import TrackTable
+from vodkit.runs import DETECTIONS, EMBEDDINGS
 
 VERSION = 1
 _DTYPE = np.dtype("<f4")
@@ -95,6 +98,28 @@ def read_embeddings(path: Path) -> FloatArray:
     if len(content) % (size * _DTYPE.itemsize):
         raise FormatError(f"ends within a row of {size} numbers", path=path)
     return np.frombuffer(content, _DTYPE).reshape(-1, size).astype(np.float32)
+
+
+def looks_beside(predictions: Path, table: TrackTable) -> FloatArray | None:
+    """Embeddings (R, D) of the rows of a run's predictions, from the files that lie beside them.
+
+    A track's observed box is the detection's own, to the last bit: so they are found. Rows that are
+    nobody's detection get zeros. None where the run did not look at what objects look like.
+    """
+    path = predictions.with_name(EMBEDDINGS)
+    if not path.exists():
+        return None
+    looks = read_embeddings(path)
+    row_of: dict[tuple[int, bytes], int] = {}
+    for frame in read_frames(predictions.with_name(DETECTIONS)):
+        for box in frame.found.boxes_xyxy:
+            row_of[frame.index, box.tobytes()] = len(row_of)
+    if len(row_of) > len(looks):
+        raise FormatError(f"has {len(looks)} rows for {len(row_of)} detections", path=path)
+    boxes = [box.tobytes() for box in table.boxes_xyxy.astype(np.float32)]
+    rows = [row_of.get(key, -1) for key in zip(table.frames.tolist(), boxes, strict=True)]
+    at = np.array(rows, np.int64)
+    return np.where(at[:, None] >= 0, looks[at], 0.0).astype(np.float32)
 
 
 def _size_in(line: bytes, path: Path) -> int:

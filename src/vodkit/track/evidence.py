@@ -6,7 +6,9 @@ the cosines of both kinds (running means and variances) follows what a cosine sa
 how much more often one object looks so much alike than two do. Nobody has to set a threshold, and
 an embedding that tells nothing apart says nothing.
 
-Legend: P pairs, T tracks told to be a detection each.
+``Evidence`` learns while a tracker runs; ``stitch`` learns from the pieces that it has.
+
+Legend: P pairs.
 """
 
 from collections.abc import Mapping
@@ -53,22 +55,15 @@ class Evidence:
         self.sums *= np.exp(-(book.now_s - self.now_s) / self.memory_s)
         self.now_s = book.now_s
         for kind, those in ((SAME, known & own), (OTHER, known & ~own)):
-            seen = cosines[those]
-            self.sums[kind] += len(seen), seen.sum(), (seen**2).sum()
+            self.sums[kind] += sums_of(cosines[those])
 
     def of(self, book: Book, found: Found, pairs: Pairs) -> FloatArray:
         """For (above 0) or against (below) each pair (P,) being one object; 0: no idea."""
-        if not _comparable(book, found) or self.sums[:, 0].min() < ENOUGH:
+        if not _comparable(book, found):
             return np.zeros(len(pairs.rows))
         cosines = likeness(book.looks[pairs.rows], found.looks[pairs.cols])
-        mean = self.sums[:, 1] / self.sums[:, 0]
-        spread = np.sqrt(np.maximum(self.sums[:, 2] / self.sums[:, 0] - mean**2, LEAST_VARIANCE))
-        spread[SAME] *= OLDER
-        # Nothing is too alike to be one object, nor too unlike to be two: one tail each.
-        short = np.minimum(cosines - mean[SAME], 0) / spread[SAME]
-        above = np.maximum(cosines - mean[OTHER], 0) / spread[OTHER]
-        says = (above**2 - short**2) / 2 + np.log(spread[OTHER] / spread[SAME])
-        return np.where(_known(book, found, pairs), np.clip(says, -MOST, MOST), 0.0)
+        says = log_ratio(cosines, self.sums, older=OLDER)
+        return np.where(_known(book, found, pairs), says, 0.0)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """What was learnt."""
@@ -77,6 +72,37 @@ class Evidence:
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on where ``state_dict`` was taken."""
         self.sums, self.now_s = np.array(state["looks_sums"]), float(state["looks_s"])
+
+
+def sums_of(cosines: FloatArray) -> FloatArray:
+    """Number, sum and sum of squares (3,): what means and variances are made of, and adds up."""
+    return np.array([len(cosines), cosines.sum(), (cosines**2).sum()])
+
+
+def log_ratio(cosines: FloatArray, sums: FloatArray, *, older: float = 1.0) -> FloatArray:
+    """How much more often one object looks so much alike than two do, as logarithms (P,).
+
+    Args:
+        cosines: (P,) to be judged.
+        sums: (2, 3) ``sums_of`` cosines of one object, and of two.
+        older: so many times wider than these does one object's cosine spread.
+
+    Returns 0 for all while fewer than ``ENOUGH`` of either kind were seen; never beyond ``MOST``.
+
+    >>> same, other = np.linspace(0.8, 1, 50), np.linspace(0, 0.6, 50)
+    >>> log_ratio(np.array([0.9, 0.7, 0.3]), np.stack([sums_of(same), sums_of(other)])).round(1)
+    array([ 3. , -2.1, -3. ])
+    """
+    if sums[:, 0].min() < ENOUGH:
+        return np.zeros(len(cosines))
+    mean = sums[:, 1] / sums[:, 0]
+    spread = np.sqrt(np.maximum(sums[:, 2] / sums[:, 0] - mean**2, LEAST_VARIANCE))
+    spread[SAME] *= older
+    # Nothing is too alike to be one object, nor too unlike to be two: one tail each.
+    short = np.minimum(cosines - mean[SAME], 0) / spread[SAME]
+    above = np.maximum(cosines - mean[OTHER], 0) / spread[OTHER]
+    says = (above**2 - short**2) / 2 + np.log(spread[OTHER] / spread[SAME])
+    return np.clip(says, -MOST, MOST)
 
 
 def _comparable(book: Book, found: Found) -> bool:

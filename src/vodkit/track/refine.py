@@ -4,32 +4,24 @@ A TrackTable comes in, another goes out. Predicted boxes give way to *filled* on
 observations; pieces of one object's way are stitched over gaps; what flickered is taken out.
 Observed boxes stay where the detector saw them unless smoothing is asked for.
 
-Legend: R rows of the table, T tracks.
+Legend: R rows of the table.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from vodkit.arrays import FloatArray, IntArray
-from vodkit.boxes import to_cxcywh
 from vodkit.errors import SettingsError
 from vodkit.records import NO_ID, State, TrackTable
-from vodkit.track.assign import Pairs, match
+from vodkit.track.stitch import StitchSettings, stitch
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefineSettings:
     """Settings of the offline pass; 0 turns a step off."""
 
-    stitch_s: float = 3.0
-    """pieces up to this far apart in time can be one object"""
-    stitch_error: float = 0.3
-    """how far off, in sizes, the two pieces may pass each other's ends ..."""
-    stitch_drift: float = 0.3
-    """... and how much more for every second between them"""
-    stitch_window_s: float = 0.7
-    """velocity at a piece's end is taken over this time"""
+    stitch: StitchSettings = field(default_factory=StitchSettings)
     fill_s: float = 1.5
     """gaps up to this long are filled along a straight line ..."""
     fill_smooth_s: float = 0.4
@@ -47,109 +39,41 @@ class RefineSettings:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name in self.__dataclass_fields__:
+        for name in sorted({*self.__dataclass_fields__} - {"stitch"}):
             if not getattr(self, name) >= 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 or more")
         if not self.min_score <= 1:
             raise SettingsError(f"min_score is {self.min_score}; allowed: 0 to 1")
-        if not self.stitch_window_s > 0:
-            raise SettingsError(f"stitch_window_s is {self.stitch_window_s}; allowed: above 0")
 
 
-def refine(table: TrackTable, settings: RefineSettings | None = None) -> TrackTable:
+def refine(
+    table: TrackTable, settings: RefineSettings | None = None, *, looks: FloatArray | None = None
+) -> TrackTable:
     """``table`` with stitched ids, filled gaps and no flicker; rows without an id are dropped.
 
-    Ignore rows stay as they are. Times of filled rows are interpolated.
+    Ignore rows stay as they are. Times of filled rows are interpolated. ``looks`` (R, D) are
+    embeddings of the rows (zeros: not known), with which pieces are stitched more surely.
     """
     s = settings or RefineSettings()
     assert table.ignore is not None
     assert table.states is not None
     ignored = table[table.ignore]
-    seen = table[(table.states == State.OBSERVED) & (table.ids != NO_ID) & ~table.ignore]
+    observed = (table.states == State.OBSERVED) & (table.ids != NO_ID) & ~table.ignore
+    seen = table[observed]
     steps = _stride(table.frames)
-    if s.stitch_s > 0:
-        seen = stitch(seen, s)
+    if s.stitch.gap_s > 0:
+        seen = stitch(seen, s.stitch, None if looks is None else looks[observed])
     seen = drop_flicker(seen, s)
     if s.vote:
-        seen = _changed(seen, labels=_voted(seen))
+        seen = replace(seen, labels=_voted(seen))
     if s.rescore:
-        seen = _changed(seen, scores=_mean_by_id(seen, seen.scores))
+        seen = replace(seen, scores=_mean_by_id(seen, seen.scores))
     if s.smooth_s > 0:
-        seen = _changed(seen, boxes_xyxy=_smoothed(seen, s.smooth_s))
+        seen = replace(seen, boxes_xyxy=_smoothed(seen, s.smooth_s))
     if s.fill_s > 0:
         ends = _smoothed(seen, s.fill_smooth_s) if s.fill_smooth_s else seen.boxes_xyxy
         seen = fill(seen, ends, max_gap_s=s.fill_s, stride=steps)
     return TrackTable.concat([seen, ignored])
-
-
-def stitch(table: TrackTable, settings: RefineSettings) -> TrackTable:
-    """One id for pieces that can be one object: one after the other, on each other's way.
-
-    Each piece has at most one successor; the matching is the best over all pieces together.
-    """
-    for _ in range(2):  # a second look with longer, better known pieces
-        ids, ends = _ends(table, settings.stitch_window_s)
-        pairs, gain = _candidates(ends, settings)
-        chosen = match(pairs, gain)
-        if len(chosen.rows) == 0:
-            break
-        root = np.arange(len(ids))
-        for earlier, later in sorted(zip(chosen.rows.tolist(), chosen.cols.tolist(), strict=True),
-                                     key=lambda pair: ends[pair[1], 0]):  # fmt: skip
-            root[later] = root[earlier]
-        table = _changed(table, ids=ids[root][np.searchsorted(ids, table.ids)])
-    return table
-
-
-def _ends(table: TrackTable, window_s: float) -> tuple[IntArray, FloatArray]:
-    """The ids (T,), and what is known of the two ends of each track (T, 15).
-
-    First and last time, label; then for the first end and for the last: centre, velocity, (w, h).
-    """
-    ids = np.unique(table.ids)
-    ends = np.zeros((len(ids), 15))
-    centres = to_cxcywh(table.boxes_xyxy)
-    for row, track_id in enumerate(ids):
-        own = np.flatnonzero(table.ids == track_id)
-        times, boxes = table.times_s[own], centres[own]
-        head, tail = times <= times[0] + window_s, times >= times[-1] - window_s
-        ends[row, :3] = times[0], times[-1], table.labels[own[-1]]
-        ends[row, 3:9] = _line(times[head], boxes[head], at_s=times[0])
-        ends[row, 9:15] = _line(times[tail], boxes[tail], at_s=times[-1])
-    return ids, ends
-
-
-def _line(times_s: FloatArray, boxes: FloatArray, *, at_s: float) -> FloatArray:
-    """Centre, velocity and median size (6,) of some boxes (N, 4) by least squares, at a time."""
-    t = times_s - times_s.mean()
-    spread = float((t**2).sum())
-    centre = boxes[:, :2].mean(axis=0)
-    if len(t) < 3 or spread == 0:  # two trembling boxes are no direction
-        return np.concatenate([boxes[np.argmin(np.abs(times_s - at_s)), :2], [0, 0],
-                               np.median(boxes[:, 2:], axis=0)])  # fmt: skip
-    velocity = (t[:, None] * boxes[:, :2]).sum(axis=0) / spread
-    return np.concatenate(
-        [centre + velocity * (at_s - times_s.mean()), velocity, np.median(boxes[:, 2:], axis=0)]
-    )
-
-
-def _candidates(ends: FloatArray, s: RefineSettings) -> tuple[Pairs, FloatArray]:
-    """Pairs (earlier, later) that can be one object, and how well they fit (above 0)."""
-    gap_s = ends[None, :, 0] - ends[:, None, 1]
-    near = (gap_s > 0) & (gap_s <= s.stitch_s) & (ends[:, None, 2] == ends[None, :, 2])
-    a, b = np.nonzero(near)
-    gap = gap_s[a, b][:, None]
-    size = np.sqrt(np.maximum(ends[a, 13] * ends[a, 14] * ends[b, 7] * ends[b, 8], 1e-12)) ** 0.5
-    reach = np.minimum(gap, 2.0)  # velocities are not believed for longer
-    forward = ends[a, 9:11] + ends[a, 11:13] * reach - ends[b, 3:5]
-    backward = ends[b, 3:5] - ends[b, 5:7] * reach - ends[a, 9:11]
-    off = (np.hypot(*forward.T) + np.hypot(*backward.T)) / 2 / size
-    likeness = np.minimum(ends[a, 14], ends[b, 8]) / np.maximum(
-        np.maximum(ends[a, 14], ends[b, 8]), 1e-9
-    )
-    gain = 1 - off / (s.stitch_error + s.stitch_drift * gap[:, 0])
-    gain = np.where(likeness > 0.6, gain * likeness, 0)
-    return Pairs(a, b), gain
 
 
 def drop_flicker(table: TrackTable, settings: RefineSettings) -> TrackTable:
@@ -248,9 +172,3 @@ def _at_zero(times_s: FloatArray, boxes_xyxy: FloatArray, span_s: float) -> Floa
     spread = weight @ (times_s - middle) ** 2
     share = weight * (1 - middle * (times_s - middle) / spread)
     return np.asarray(share @ boxes_xyxy)
-
-
-def _changed(table: TrackTable, **columns: FloatArray) -> TrackTable:
-    """The table with some columns replaced."""
-    names = table.__dataclass_fields__
-    return TrackTable(**{name: columns.get(name, getattr(table, name)) for name in names})

@@ -14,14 +14,14 @@ from vodkit import jobs, runs
 from vodkit.detect.base import ModelCard, Output, Preprocessing
 from vodkit.errors import OutputError, PartialError, SettingsError, VideoError
 from vodkit.formats.predictions import read_frames, read_predictions
-from vodkit.jobs import DETECTIONS, JobSettings, prepare_folder, run_source
+from vodkit.jobs import JobSettings, prepare_folder, run_source
 from vodkit.outputs import confirmed_ids, final_frames, write_coco, write_csv, write_mot
 from vodkit.pipeline import FlowSettings, detect_video, track_video
 from vodkit.records import Detections, Frame, Tracks
 from vodkit.track.table import make_tracker
 from vodkit.video.synth import Scene, SceneSettings, write_scene
 
-RESULTS = (runs.PREDICTIONS, DETECTIONS)
+RESULTS = (runs.PREDICTIONS, runs.DETECTIONS)
 
 
 class Blobs:
@@ -113,7 +113,9 @@ def test_a_run_killed_at_any_byte_goes_on_to_the_same_bytes(
     num_seen = run(clip, folder, JobSettings(), resume=True)
     for name in RESULTS:
         assert (folder / name).read_bytes() == truth[name]
-    recorded = truth[DETECTIONS][: round(share_b * len(truth[DETECTIONS]))].count(b'{"frame"')
+    recorded = truth[runs.DETECTIONS][: round(share_b * len(truth[runs.DETECTIONS]))].count(
+        b'{"frame"'
+    )
     assert num_seen <= 40 - max(recorded - 1, 0), "what was recorded is not detected again"
 
 
@@ -125,7 +127,7 @@ def test_detection_alone_goes_on_too(clip: Path, tmp_path: Path) -> None:
     (tmp_path / "b" / runs.PREDICTIONS).write_bytes(truth[: len(truth) // 2])
     assert 0 < run(clip, tmp_path / "b", wanted, resume=True) < 40
     assert (tmp_path / "b" / runs.PREDICTIONS).read_bytes() == truth
-    assert not (tmp_path / "b" / DETECTIONS).exists()
+    assert not (tmp_path / "b" / runs.DETECTIONS).exists()
 
 
 def test_going_on_under_other_settings_or_with_another_video_is_refused(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vodkit import runs
 from vodkit.errors import SettingsError, VideoError
-from vodkit.jobs import DETECTIONS, JobSettings, prepare_folder, run_source
+from vodkit.jobs import JobSettings, prepare_folder, run_source
 from vodkit.pipeline import FlowSettings, track_video
 from vodkit.records import Detections, Frame, State, Tracks
 from vodkit.sparse import Pace, SparseFlow, SparseSettings, between
@@ -172,9 +172,9 @@ def test_a_sparse_run_killed_at_any_byte_goes_on_to_the_same_bytes(
 ) -> None:
     folder = tmp_path_factory.mktemp("whole")
     run(clip, folder, card)
-    names = (runs.PREDICTIONS, DETECTIONS)
+    names = (runs.PREDICTIONS, runs.DETECTIONS)
     truth = {name: (folder / name).read_bytes() for name in names}
-    assert truth[DETECTIONS].count(b'{"frame"') < 60
+    assert truth[runs.DETECTIONS].count(b'{"frame"') < 60
     assert truth[runs.PREDICTIONS].count(b'{"frame"') == 60
     for name, share in zip(names, (share_a, share_b), strict=True):
         (folder / name).write_bytes(truth[name][: round(share * len(truth[name]))])

@@ -1,0 +1,63 @@
+"""Embeddings of a run find the tracks that their detections became."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from vodkit.errors import FormatError
+from vodkit.formats.embeddings import EmbeddingFile, looks_beside
+from vodkit.formats.predictions import Header, PredictionWriter, read_predictions
+from vodkit.records import Detections, State, Tracks, VideoInfo
+from vodkit.runs import DETECTIONS, EMBEDDINGS, PREDICTIONS
+
+INFO = VideoInfo(path="a.mp4", width_px=640, height_px=480, rate=Fraction(10))
+
+
+def write_run(folder, *, num_frames=4, looks=True):
+    """Three detections a frame in shuffled order, of which two are tracked; one more is predicted.
+
+    The embedding of a detection is (frame, number of the object).
+    """
+    rng = np.random.default_rng(0)
+    header = Header(source="a.mp4", classes=("fly",), info=INFO, detector="d", tracker="vodkit")
+    raw = Header(source="a.mp4", classes=("fly",), info=INFO, detector="d")
+    with (
+        PredictionWriter(folder / PREDICTIONS, header) as out,
+        PredictionWriter(folder / DETECTIONS, raw) as before,
+    ):
+        for i in range(num_frames):
+            objects = rng.permutation(3)
+            boxes = rng.normal(0, 1e-3, (3, 4)) + [[10, 10, 30, 30]] + 100 * objects[:, None]
+            found = Detections(boxes, [0.9] * 3, [0] * 3)
+            if looks:
+                with EmbeddingFile(folder / EMBEDDINGS) as file:
+                    if i:
+                        file.take(3 * i)
+                    file.append(np.column_stack([np.full(3, i + 1), objects]).astype(np.float32))
+            before.write(i, i / 10, found)
+            order = np.argsort(objects)[:2]
+            tracked = np.concatenate([found.boxes_xyxy[order], [[5, 5, 6, 6]]])
+            states = [State.OBSERVED, State.OBSERVED, State.PREDICTED]
+            out.write(i, i / 10, Tracks(tracked, [0.9] * 3, [0] * 3, [1, 2, 3], states))
+    return folder / PREDICTIONS
+
+
+def test_every_observed_box_finds_its_own_row(tmp_path):
+    path = write_run(tmp_path)
+    _, table = read_predictions(path)
+    looks = looks_beside(path, table)
+    assert looks is not None
+    for frame, own, state, row in zip(table.frames, table.ids, table.states, looks, strict=True):
+        wanted = [frame + 1, own - 1] if state == State.OBSERVED else [0, 0]
+        assert row.tolist() == wanted
+
+
+def test_runs_that_did_not_look_have_none_and_torn_files_are_refused(tmp_path):
+    path = write_run(tmp_path, looks=False)
+    _, table = read_predictions(path)
+    assert looks_beside(path, table) is None
+    with EmbeddingFile(tmp_path / EMBEDDINGS) as file:
+        file.append(np.ones((5, 2), np.float32))
+    with pytest.raises(FormatError, match="5 rows for 12 detections"):
+        looks_beside(path, table)
