@@ -16,6 +16,7 @@ FLOORS = {
     "report": 4,
     "review": 4,
     "outputs": 3,
+    "handover": 3,
     "jobs": 3,
     "live": 3,
     "bench": 3,

@@ -8,6 +8,7 @@ iterates can show progress, or stop. What is on disk is right at every moment:
     detections.jsonl    the detector's raw boxes (only when tracking)
     embeddings.bin      what they look like (only with appearance)
     predictions.jsonl   the result
+    tracker.npz         what the tracker knew at the end (handover.py)
 
 A run that was killed goes on by replay (docs/decisions/0006): recorded detections are fed to a
 fresh tracker, and only frames that are not in ``predictions.jsonl`` yet are appended.
@@ -15,7 +16,7 @@ fresh tracker, and only frames that are not in ``predictions.jsonl`` yet are app
 
 import json
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,12 @@ from vodkit.detect.tiles import TiledDetector, TileSettings
 from vodkit.errors import OutputError, PartialError, SettingsError, VideoError
 from vodkit.formats.embeddings import EmbeddingFile
 from vodkit.formats.predictions import Header, PredictionWriter, read_frames
+from vodkit.handover import Continuing, keep_tracker
 from vodkit.pipeline import FlowSettings, follow, look, sparse_flow
 from vodkit.recording import Recording, append_looks
 from vodkit.records import Detections, Frame, Tracks
 from vodkit.track.appearance import colour_embeddings
+from vodkit.track.base import Tracker
 from vodkit.track.table import has_setting, make_tracker
 from vodkit.video.reader import Video, open_video
 
@@ -60,6 +63,8 @@ class JobSettings:
     appearance: str | None = None
     """what detections look like, for the tracker: ``colour``, ``roi`` (the detector's own
     features), a head trained for the detector, or a network for crops; none: do not look"""
+    after: str | None = None
+    """run folder of the file of the recording that came before: its tracks go on in this one"""
     flow: FlowSettings = field(default_factory=lambda: FlowSettings(full_size=False))
 
     def __post_init__(self) -> None:
@@ -70,6 +75,8 @@ class JobSettings:
             TileSettings(grid=self.tiles)
         if self.tracker == NO_TRACKER and self.flow.sparse:
             raise SettingsError("sparse needs a tracker: it fills the frames between key frames")
+        if self.tracker == NO_TRACKER and self.after:
+            raise SettingsError(f"tracker is none, but tracks of {self.after} are to go on")
         if self.tracker == NO_TRACKER and self.tracker_settings:
             raise SettingsError(f"tracker is none, but has settings {self.tracker_settings}")
 
@@ -152,7 +159,7 @@ def prepare_folder(
     runs.make_folder(folder)
     text = settings.to_toml(wanted)
     there = folder / runs.SETTINGS
-    names = (runs.PREDICTIONS, runs.DETECTIONS, runs.EMBEDDINGS, runs.MANIFEST)
+    names = (runs.PREDICTIONS, runs.DETECTIONS, runs.EMBEDDINGS, runs.TRACKER, runs.MANIFEST)
     results = [folder / name for name in names]
     if overwrite:
         for path in results:
@@ -235,7 +242,7 @@ def _steps(
             raw = PredictionWriter(folder / runs.DETECTIONS, raw_header, resume=True)
             files.enter_context(raw)
             recording = Recording(raw, looks, detector)
-            flow = _tracked(video, recording, wanted, about)
+            flow = _tracked(video, recording, folder, wanted, about)
         else:
             if looks is not None:
                 _pass_over(looks, out)
@@ -256,11 +263,39 @@ def _end(flow: object) -> None:
 
 
 def _tracked(
-    video: Video, recording: Recording, wanted: JobSettings, about: dict[str, Any]
+    video: Video, recording: Recording, folder: Path, wanted: JobSettings, about: dict[str, Any]
 ) -> Iterator[tuple[Frame, Tracks]]:
-    """Frames with their tracks; ``about`` takes what the manifest will tell of how."""
-    tracker, flow = make_tracker(wanted.tracker, tracker_words(wanted)), wanted.flow
+    """Frames with their tracks, then what the tracker knows is put into ``folder``.
+
+    It is also put there when the video breaks off: the recording may go on in the next file.
+    ``about`` takes what the manifest will tell of how.
+    """
+    tracker = make_tracker(wanted.tracker, tracker_words(wanted))
+    if wanted.after is not None:
+        tracker = Continuing(tracker, Path(wanted.after))
     frame: Frame | None = None
+    try:
+        with closing(_flow(video, recording, tracker, wanted.flow, about)) as steps:
+            for frame, tracks in steps:
+                yield frame, tracks
+    except VideoError:
+        _keep_tracker(folder, tracker, video, frame)
+        raise
+    recording.require_all_used(frame)
+    _keep_tracker(folder, tracker, video, frame)
+
+
+def _keep_tracker(folder: Path, tracker: Tracker, video: Video, last: Frame | None) -> None:
+    if last is None:
+        return
+    unseen = 0 if video.info.num_frames is None else video.info.num_frames - 1 - last.index
+    end_s = last.time_s + float((1 + max(unseen, 0)) / video.info.rate)
+    keep_tracker(folder, tracker, end_s=end_s)
+
+
+def _flow(
+    video: Video, recording: Recording, tracker: Tracker, flow: FlowSettings, about: dict[str, Any]
+) -> Generator[tuple[Frame, Tracks]]:
     if flow.sparse:
         sparse = sparse_flow(video, recording, tracker, flow)
         for frame, tracks in sparse.run(recording.detect):
@@ -270,7 +305,6 @@ def _tracked(
         found = look(video, recording, flow)
         for frame, _, tracks in follow(found, tracker, cuts=flow.cuts):
             yield frame, tracks
-    recording.require_all_used(frame)
 
 
 def tracker_words(wanted: JobSettings) -> tuple[str, ...]:

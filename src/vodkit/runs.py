@@ -4,6 +4,7 @@ settings.toml      the effective settings (what ran, not what was asked for)
 manifest.json      versions, seed, sha256 of inputs and weights, licences
 predictions.jsonl  one frame a line, append-only, resumable
 detections.jsonl   the same before tracking
+tracker.npz        what the tracker knew at the end, for the next piece of the recording
 embeddings.bin     what the detections look like, if it was looked at
 metrics.json       every number, with its definition's name
 report.html        the page for people
@@ -26,6 +27,7 @@ MANIFEST = "manifest.json"
 PREDICTIONS = "predictions.jsonl"
 DETECTIONS = "detections.jsonl"
 EMBEDDINGS = "embeddings.bin"
+TRACKER = "tracker.npz"
 METRICS = "metrics.json"
 REPORT = "report.html"
 

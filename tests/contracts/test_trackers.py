@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from vodkit.errors import InputError, SettingsError
+from vodkit.handover import Continuing, keep_tracker
 from vodkit.records import Detections, Frame, State, Tracks
+from vodkit.track.assign import OVERLAPS
 from vodkit.track.table import TRACKERS, make_tracker
 
 NAMES = sorted(set(TRACKERS) - {"roboflow"})
@@ -55,6 +57,14 @@ def test_every_object_keeps_one_id(name):
     last = results[-1]
     assert len(last) >= 5
     assert set(np.concatenate([r.ids for r in results]).tolist()) <= set(range(1, 8))
+
+
+@pytest.mark.parametrize("overlap", sorted(OVERLAPS))
+@pytest.mark.parametrize("own", ["botsort", "bytetrack", "ocsort", "sort"])
+def test_every_overlap_keeps_ids(own, overlap):
+    results = run(own, walkers(), make_tracker(own, [f"overlap={overlap}"]))
+    assert len(results[-1]) >= 5
+    assert max(r.ids.max(initial=0) for r in results) <= 8
 
 
 def test_two_runs_are_equal(name):
@@ -203,6 +213,21 @@ def test_a_saved_tracker_goes_on_as_if_nothing_had_happened(own, tmp_path):
 
 
 @pytest.mark.parametrize("own", NAMES)
+def test_tracks_go_on_in_the_next_file_whatever_its_clock_says(own, tmp_path):
+    def seen_at(index, start_s):  # parts of a second that binary numbers hold exactly
+        return Frame.unseen(index, index / 32 + start_s, width_px=WIDTH, height_px=HEIGHT)
+
+    found = [detections for _, detections in walkers(seed=14, classes=2)]
+    whole = run(own, [(seen_at(i, 0.0), d) for i, d in enumerate(found)])
+    first = make_tracker(own)
+    run(own, [(seen_at(i, 0.0), d) for i, d in enumerate(found[:25])], first)
+    keep_tracker(tmp_path, first, end_s=25 / 32)
+    second = Continuing(make_tracker(own), tmp_path)
+    assert run(own, [(seen_at(i, 1.5), d) for i, d in enumerate(found[25:])], second) == whole[25:]
+    assert set(second.state_dict()) == set(first.state_dict())
+
+
+@pytest.mark.parametrize("own", NAMES)
 def test_a_state_that_is_not_whole_is_refused(own):
     state = make_tracker(own).state_dict()
     del state["mean"]
@@ -215,3 +240,5 @@ def test_unknown_names_are_answered_with_the_nearest():
         make_tracker("bytetrak")
     with pytest.raises(SettingsError, match=r"lost_s"):
         make_tracker("vodkit", ["life.lots_s=2"])
+    with pytest.raises(SettingsError, match="giou"):
+        make_tracker("sort", ["overlap=gou"])

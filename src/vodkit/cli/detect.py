@@ -51,6 +51,8 @@ def detect(
         coco=coco,
         roll_s=roll_s,
         keep=keep,
+        after=None,
+        segments=False,
         lenient=lenient,
         resume=resume,
         overwrite=overwrite,

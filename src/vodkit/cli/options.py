@@ -40,6 +40,12 @@ ROLL_S = typer.Option(
 )
 KEEP = typer.Option(0, "--keep", help="With --roll-s: keep the last so many; 0: all.")
 LENIENT = typer.Option(False, "--lenient", help="Go on after frames that cannot be decoded.")
+AFTER = typer.Option(
+    None, "--after", help="Run folder of the file before this one: its tracks go on."
+)
+SEGMENTS = typer.Option(
+    False, "--segments", help="The sources are one recording, in this order: ids go on."
+)
 RESUME = typer.Option(False, "--resume", help="Go on with a run that was stopped.")
 OVERWRITE = typer.Option(False, "--overwrite", help="Throw away an earlier run's results.")
 JSON = typer.Option(False, "--json", help="Print results for machines.")

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,23 +20,30 @@ def run_all(
     *,
     out: Path,
     outputs: list[str],
+    segments: bool = False,
     resume: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Each source into its own run folder; a broken one does not stop the others."""
+    """Each source into its own run folder; a broken one does not stop the others.
+
+    ``segments``: each goes on with the tracks of the one before.
+    """
     from vodkit.jobs import check_sources, folder_names, is_complete, make_detector, prepare_folder
 
     check_sources(sources)
     folders = [out / name for name in folder_names(sources)]
-    for folder in folders:
-        prepare_folder(folder, wanted, resume=resume, overwrite=overwrite)
+    jobs = [wanted] * len(folders)
+    if segments:
+        jobs[1:] = [replace(wanted, after=str(before)) for before in folders[:-1]]
+    for folder, job in zip(folders, jobs, strict=True):
+        prepare_folder(folder, job, resume=resume, overwrite=overwrite)
     detector = make_detector(wanted)
     failures: list[InputError | PartialError] = []
-    for source, folder in zip(sources, folders, strict=True):
+    for source, folder, job in zip(sources, folders, jobs, strict=True):
         try:
             if not (resume and is_complete(folder)):
-                _run_one(source, folder, detector, wanted)
+                _run_one(source, folder, detector, job)
         except (VideoError, PartialError) as error:
             failures.append(error)
         written = _write_outputs(folder, source, outputs)

@@ -28,6 +28,8 @@ def track(
     coco: bool = options.COCO,
     roll_s: float = options.ROLL_S,
     keep: int = options.KEEP,
+    after: Path | None = options.AFTER,
+    segments: bool = options.SEGMENTS,
     lenient: bool = options.LENIENT,
     resume: bool = options.RESUME,
     overwrite: bool = options.OVERWRITE,
@@ -60,13 +62,20 @@ def track(
         device=device,
         tiles=tiles,
         appearance=appearance or None,
+        after=None if after is None else str(after),
         flow=flow,
     )
     chosen = {"video": video, "csv": csv, "mot": mot, "coco": coco}
     if any(is_live(source) for source in sources) or roll_s or keep:
         from vodkit.cli.live import run_live_sources
 
-        refuse = {"--video": video, "--resume": resume, "--lenient": lenient}
+        refuse = {
+            "--after": after is not None,
+            "--segments": segments,
+            "--video": video,
+            "--resume": resume,
+            "--lenient": lenient,
+        }
         run_live_sources(
             sources,
             wanted,
@@ -83,6 +92,7 @@ def track(
         wanted,
         out=out,
         outputs=[name for name, on in chosen.items() if on],
+        segments=segments,
         resume=resume,
         overwrite=overwrite,
         as_json=as_json,

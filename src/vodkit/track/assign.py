@@ -16,6 +16,8 @@ from vodkit.arrays import BoolArray, FloatArray, IntArray
 from vodkit.boxes import area, iou_pairs
 
 NONE = np.empty(0, np.int64)
+BUFFER = 0.3
+"""of the buffered overlap, as C-BIoU's first round has it"""
 LEAST = 1e-6
 """gain of a pair that is possible, with nothing that speaks for it"""
 # Boxes, times this: how far each edge lies outwards, in units of width or height.
@@ -90,6 +92,31 @@ def giou_pairs(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
     return overlap - np.divide(
         hull_area - union, hull_area, out=np.zeros_like(overlap), where=hull_area > 0
     )
+
+
+def _half_giou(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
+    return (1 + giou_pairs(a_xyxy, b_xyxy)) / 2
+
+
+def _buffered_iou(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
+    return iou_pairs(buffered(a_xyxy, BUFFER), buffered(b_xyxy, BUFFER))
+
+
+class Overlap(NamedTuple):
+    """A way to say how well two boxes fit, from 0 to 1."""
+
+    reach: float
+    """pairs that do not meet with boxes larger by this share on each side are not asked about"""
+    measure: Callable[[FloatArray, FloatArray], FloatArray]
+    """of aligned boxes (P, 4) and (P, 4), gives (P,)"""
+
+
+OVERLAPS: dict[str, Overlap] = {
+    "iou": Overlap(0.0, iou_pairs),
+    "giou": Overlap(1.0, _half_giou),
+    "biou": Overlap(BUFFER, _buffered_iou),
+}
+"""IoU; generalised IoU as (1 + GIoU) / 2, as OC-SORT offers it; IoU of buffered boxes (C-BIoU)"""
 
 
 def height_iou(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:

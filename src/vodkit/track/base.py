@@ -37,6 +37,15 @@ class Tracker(Protocol):
         ...
 
 
+def earlier(state: Mapping[str, np.ndarray], by_s: float) -> dict[str, np.ndarray]:
+    """A tracker's state on a clock that began ``by_s`` later: all its times, named ``..._s``.
+
+    >>> earlier({"now_s": np.array(9.5), "ids": np.array([1])}, 10.0)["now_s"].item()
+    -0.5
+    """
+    return {name: v - by_s if name.endswith("_s") else v for name, v in state.items()}
+
+
 class Found(NamedTuple):
     """Detections in an order that does not depend on the order they came in."""
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from vodkit.arrays import FloatArray
 from vodkit.errors import SettingsError
+from vodkit.lookup import pick
 from vodkit.records import Detections, Frame, Tracks
-from vodkit.track.assign import Pairs
+from vodkit.track.assign import OVERLAPS, Pairs
 from vodkit.track.base import Found, arrange
 from vodkit.track.book import Book
 from vodkit.track.camera_motion import CameraMotion
@@ -35,6 +36,8 @@ class BotSortSettings:
     """least IoU times score in the first round"""
     weak_iou: float = 0.5
     """least IoU in the second round"""
+    overlap: str = "iou"
+    """how overlap is measured: iou, giou, biou (of boxes enlarged by 0.3 of their size)"""
     min_likeness: float = 0.75
     """looks speak for a pair only above this cosine"""
     min_looks_iou: float = 0.05
@@ -48,6 +51,7 @@ class BotSortSettings:
 
     def __post_init__(self) -> None:
         """Check ranges and order."""
+        pick(OVERLAPS, self.overlap, "overlap")
         for name in ("high", "low", "new", "match_iou", "weak_iou", "min_likeness"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
@@ -74,7 +78,7 @@ class BotSort:
         if s.camera_motion:
             book.warp(self.camera.step(frame, found.boxes_xyxy))
         expire(book, s.life, frame)
-        pairs, overlap, may = overlapping(book, found, class_aware=s.class_aware)
+        pairs, overlap, may = overlapping(book, found, class_aware=s.class_aware, by=s.overlap)
         status, score = book.status[pairs.rows], found.scores[pairs.cols]
         strong, young = may & (score >= s.high), status == Status.TENTATIVE
         gain = self._with_looks(found, pairs, overlap)

@@ -11,7 +11,9 @@ import numpy as np
 
 from vodkit.arrays import FloatArray
 from vodkit.errors import SettingsError
+from vodkit.lookup import pick
 from vodkit.records import Detections, Frame, Tracks
+from vodkit.track.assign import OVERLAPS
 from vodkit.track.base import arrange
 from vodkit.track.book import Book
 from vodkit.track.kalman import Motion
@@ -35,6 +37,8 @@ class ByteTrackSettings:
     """least IoU in the second round"""
     tentative_iou: float = 0.3
     """least IoU times score for tracks that are not confirmed"""
+    overlap: str = "iou"
+    """how overlap is measured: iou, giou, biou (of boxes enlarged by 0.3 of their size)"""
     class_aware: bool = True
     """an object of one class is never taken for one of another"""
     motion: Motion = field(default_factory=Motion)
@@ -42,6 +46,7 @@ class ByteTrackSettings:
 
     def __post_init__(self) -> None:
         """Check ranges and order."""
+        pick(OVERLAPS, self.overlap, "overlap")
         for name in ("high", "low", "new", "match_iou", "weak_iou", "tentative_iou"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
@@ -66,7 +71,7 @@ class ByteTrack:
         found = arrange(detections, None, min_score=s.low)
         book.advance(frame, s.motion)
         expire(book, s.life, frame)
-        pairs, overlap, may = overlapping(book, found, class_aware=s.class_aware)
+        pairs, overlap, may = overlapping(book, found, class_aware=s.class_aware, by=s.overlap)
         status, score = book.status[pairs.rows], found.scores[pairs.cols]
         strong, young = may & (score >= s.high), status == Status.TENTATIVE
         gain = overlap * score

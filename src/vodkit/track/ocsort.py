@@ -12,8 +12,9 @@ import numpy as np
 
 from vodkit.arrays import FloatArray
 from vodkit.errors import SettingsError
+from vodkit.lookup import pick
 from vodkit.records import Detections, Frame, Tracks
-from vodkit.track.assign import Pairs, near
+from vodkit.track.assign import OVERLAPS, Pairs, near
 from vodkit.track.base import Found, arrange
 from vodkit.track.book import Book
 from vodkit.track.kalman import Motion
@@ -29,6 +30,8 @@ class OcSortSettings:
     """detections below this score are not looked at"""
     match_iou: float = 0.3
     """least IoU of a track with its detection"""
+    overlap: str = "iou"
+    """how overlap is measured: iou, giou, biou (of boxes enlarged by 0.3 of their size)"""
     momentum: float = 0.2
     """weight of the direction of movement against the IoU"""
     momentum_s: float = 0.1
@@ -40,6 +43,7 @@ class OcSortSettings:
 
     def __post_init__(self) -> None:
         """Check ranges."""
+        pick(OVERLAPS, self.overlap, "overlap")
         for name in ("score", "match_iou", "momentum"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
@@ -65,7 +69,7 @@ class OcSort:
         book.advance(frame, s.motion)
         expire(book, s.life, frame)
         rounds = Rounds(book, found)
-        pairs, overlap, may = overlapping(book, found, class_aware=s.class_aware)
+        pairs, overlap, may = overlapping(book, found, class_aware=s.class_aware, by=s.overlap)
         may &= overlap >= s.match_iou
         rounds.settle(pairs, overlap, may, more=lambda rivals: self._momentum(found, rivals))
         late = near(book.seen_xyxy, found.boxes_xyxy)

@@ -6,7 +6,15 @@ import numpy as np
 
 from vodkit.arrays import BoolArray, FloatArray, IntArray
 from vodkit.boxes import iou_pairs
-from vodkit.track.assign import Pairs, direction_agreement, likeness, match, near, rows_where
+from vodkit.track.assign import (
+    OVERLAPS,
+    Pairs,
+    direction_agreement,
+    likeness,
+    match,
+    near,
+    rows_where,
+)
 from vodkit.track.base import Found
 from vodkit.track.book import Book
 
@@ -75,11 +83,15 @@ def same_class(book: Book, found: Found, pairs: Pairs) -> BoolArray:
 
 
 def overlapping(
-    book: Book, found: Found, *, class_aware: bool
+    book: Book, found: Found, *, class_aware: bool, by: str = "iou"
 ) -> tuple[Pairs, FloatArray, BoolArray]:
-    """Pairs of expected and found boxes that meet, their IoU (P,), and which may be matched."""
-    pairs = near(book.expected_xyxy, found.boxes_xyxy)
-    overlap = iou_pairs(book.expected_xyxy[pairs.rows], found.boxes_xyxy[pairs.cols])
+    """Pairs of expected and found boxes that meet, their overlap (P,), and which may be matched.
+
+    ``by``: a name in ``assign.OVERLAPS``.
+    """
+    reach, measure = OVERLAPS[by]
+    pairs = near(book.expected_xyxy, found.boxes_xyxy, buffer=reach)
+    overlap = measure(book.expected_xyxy[pairs.rows], found.boxes_xyxy[pairs.cols])
     may = same_class(book, found, pairs) if class_aware else np.ones(len(overlap), bool)
     return pairs, overlap, may
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from vodkit.arrays import FloatArray
 from vodkit.errors import SettingsError
+from vodkit.lookup import pick
 from vodkit.records import Detections, Frame, Tracks
+from vodkit.track.assign import OVERLAPS
 from vodkit.track.base import arrange
 from vodkit.track.book import Book
 from vodkit.track.kalman import Motion
@@ -26,6 +28,8 @@ class SortSettings:
     """detections below this score are not looked at"""
     match_iou: float = 0.3
     """least IoU of a track with its detection"""
+    overlap: str = "iou"
+    """how overlap is measured: iou, giou, biou (of boxes enlarged by 0.3 of their size)"""
     class_aware: bool = True
     """an object of one class is never taken for one of another"""
     motion: Motion = field(default_factory=Motion)
@@ -35,6 +39,7 @@ class SortSettings:
 
     def __post_init__(self) -> None:
         """Check ranges."""
+        pick(OVERLAPS, self.overlap, "overlap")
         for name in ("score", "match_iou"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
@@ -57,7 +62,7 @@ class Sort:
         found = arrange(detections, None, min_score=s.score)
         book.advance(frame, s.motion)
         expire(book, s.life, frame)
-        pairs, overlap, may = overlapping(book, found, class_aware=s.class_aware)
+        pairs, overlap, may = overlapping(book, found, class_aware=s.class_aware, by=s.overlap)
         rounds = Rounds(book, found)
         rounds.settle(pairs, overlap, may & (overlap >= s.match_iou))
         book.observe(rounds.told, found, s.motion)

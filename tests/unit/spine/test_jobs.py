@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,18 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from vodkit import jobs, runs
+from vodkit.boxes import iou
 from vodkit.detect.base import ModelCard, Output, Preprocessing
-from vodkit.errors import OutputError, PartialError, SettingsError, VideoError
+from vodkit.errors import InputError, OutputError, PartialError, SettingsError, VideoError
 from vodkit.formats.predictions import read_frames, read_predictions
 from vodkit.jobs import JobSettings, prepare_folder, run_source
 from vodkit.outputs import confirmed_ids, final_frames, write_coco, write_csv, write_mot
 from vodkit.pipeline import FlowSettings, detect_video, track_video
 from vodkit.records import Detections, Frame, Tracks
 from vodkit.track.table import make_tracker
+from vodkit.video.reader import open_video
 from vodkit.video.synth import Scene, SceneSettings, write_scene
+from vodkit.video.writer import VideoWriter
 
 RESULTS = (runs.PREDICTIONS, runs.DETECTIONS)
 
@@ -117,6 +121,41 @@ def test_a_run_killed_at_any_byte_goes_on_to_the_same_bytes(
         b'{"frame"'
     )
     assert num_seen <= 40 - max(recorded - 1, 0), "what was recorded is not detected again"
+
+
+def halves_of(clip: Path, folder: Path) -> list[Path]:
+    """The frames of ``clip`` as two files, each with a clock of its own."""
+    with open_video(clip) as video:
+        frames = list(video.frames())
+    paths = [folder / "1.mp4", folder / "2.mp4"]
+    for path, part in zip(paths, (frames[:22], frames[22:]), strict=True):
+        with VideoWriter(path, width_px=160, height_px=120, rate=Fraction(25)) as writer:
+            for frame in part:
+                writer.write(frame.image, frame.time_s)
+    return paths
+
+
+def test_ids_go_on_in_the_next_file_of_a_recording(clip: Path, tmp_path: Path) -> None:
+    one, two = halves_of(clip, tmp_path)
+    run(one, tmp_path / "one", JobSettings())
+    run(two, tmp_path / "two", JobSettings(after=str(tmp_path / "one")))
+    before, after = (
+        read_predictions(tmp_path / name / runs.PREDICTIONS)[1] for name in ("one", "two")
+    )
+    last, first = before[before.frames == 21], after[after.frames == 0]
+    near = iou(last.boxes_xyxy, first.boxes_xyxy)
+    assert near.max(axis=1).min() > 0.3, "the scene moves on by one frame"
+    np.testing.assert_array_equal(last.ids, first.ids[near.argmax(axis=1)])
+    assert len(last) > 0
+
+
+def test_a_file_after_a_run_that_did_not_end_is_refused(clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"tracker.npz is missing.*finish that one first"):
+        run(clip, tmp_path / "a", JobSettings(after=str(tmp_path / "nothing")))
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / runs.TRACKER).write_bytes(b"PK no")
+    with pytest.raises(InputError, match="no state of a tracker"):
+        run(clip, tmp_path / "b", JobSettings(after=str(tmp_path / "torn")))
 
 
 def test_detection_alone_goes_on_too(clip: Path, tmp_path: Path) -> None:

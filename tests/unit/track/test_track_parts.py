@@ -10,6 +10,7 @@ from vodkit.records import Detections, Frame, State, Tracks
 from vodkit.track import kalman
 from vodkit.track.appearance import colour_embeddings
 from vodkit.track.assign import (
+    OVERLAPS,
     Pairs,
     direction_agreement,
     giou_pairs,
@@ -92,6 +93,28 @@ def test_giou_is_minus_for_far_boxes_and_iou_for_nested():
     a = np.array([[0.0, 0, 10, 10], [0, 0, 10, 10]])
     b = np.array([[90.0, 0, 100, 10], [0, 0, 10, 5]])
     np.testing.assert_allclose(giou_pairs(a, b), [-0.8, 0.5])
+
+
+@pytest.mark.parametrize("name", sorted(OVERLAPS))
+def test_overlaps_are_symmetric_from_0_to_1_and_the_larger_the_nearer(name):
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(0, 300, (2, 200, 2))
+    a, b = (np.hstack([c, c + rng.uniform(5, 80, (200, 2))]) for c in corner)
+    _, measure = OVERLAPS[name]
+    np.testing.assert_allclose(measure(a, b), measure(b, a), atol=1e-12)
+    assert measure(a, b).min() >= 0
+    np.testing.assert_allclose(measure(a, a), 1)
+    shifted = [float(measure(a[:1], a[:1] + d)[0]) for d in (0, 5, 20, 60)]
+    assert shifted == sorted(shifted, reverse=True)
+
+
+def test_buffered_and_generalised_overlap_see_boxes_that_do_not_touch():
+    a, b = np.array([[0.0, 0, 10, 10]]), np.array([[14.0, 0, 24, 10]])
+    values = {name: float(overlap.measure(a, b)[0]) for name, overlap in OVERLAPS.items()}
+    assert values["iou"] == 0
+    # enlarged by 3 on each side they share 2 x 16 of 2 * 256 - 32
+    assert values["biou"] == pytest.approx(32 / 480)
+    assert values["giou"] == pytest.approx((1 - 40 / 240) / 2)
 
 
 def test_height_direction_and_likeness():
