@@ -5,19 +5,27 @@ with a little jitter. Each person is then hidden once, in the middle of its way,
 an identity survives when the person has the same id before and after.
 
     python benchmarks/occlusion_curve.py [NAME ...]
+    python benchmarks/occlusion_curve.py vodkit --video vtest.avi [--appearance colour] [--seeds 3]
+
+The second form asks how much looks help: PETS09-S2L1 alone, whose pictures say what everybody looks
+like, with everybody hidden at ``seeds`` other times as well.
 """
 
 import argparse
 import json
+from pathlib import Path
 
 import numpy as np
 
 from mot15_trackers import sequences
 from vodkit.boxes import iou
+from vodkit.detect.embed import load_crops
 from vodkit.errors import InputError
 from vodkit.records import Detections, Frame, State, TrackTable
+from vodkit.track.appearance import colour_embeddings
 from vodkit.track.life import backfill
 from vodkit.track.table import TRACKERS, make_tracker
+from vodkit.video.reader import open_video
 from walkers import World, walk
 
 GAPS_S = (0.2, 0.5, 1.0, 2.0, 4.0)
@@ -62,15 +70,40 @@ def hide(truth: TrackTable, gap_s: float, seed: int = 0) -> tuple[np.ndarray, di
     return visible, gaps
 
 
-def survival(truth: TrackTable, words: list[str], gap_s: float) -> tuple[int, int]:
-    """How many identities survive, of how many."""
-    visible, gaps = hide(truth, gap_s)
-    if not gaps:
-        return 0, 0
+def trembling(truth: TrackTable) -> np.ndarray:
+    """The boxes (R, 4) of the truth with a little jitter."""
     rng = np.random.default_rng(1)
     size = np.sqrt((truth.boxes_xyxy[:, 2:] - truth.boxes_xyxy[:, :2]).prod(axis=1))[:, None]
     boxes = truth.boxes_xyxy + 0.02 * size * rng.normal(0, 1, (len(truth), 4))
     boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2])
+    return boxes
+
+
+def looks_in(video: str, truth: TrackTable, appearance: str) -> np.ndarray:
+    """What each row's box (R, D) looks like in the pictures."""
+    look = colour_embeddings if appearance == "colour" else load_crops(Path(appearance))
+    boxes, rows = trembling(truth), []
+    with open_video(video) as opened:
+        for frame in opened.frames():
+            own = boxes[truth.frames == frame.index]
+            found = Detections(own, np.full(len(own), 0.9), np.zeros(len(own), int))
+            rows.append(look(frame, found))
+    return np.concatenate(rows)
+
+
+def survival(
+    truth: TrackTable,
+    words: list[str],
+    gap_s: float,
+    *,
+    seed: int = 0,
+    looks: np.ndarray | None = None,
+) -> tuple[int, int]:
+    """How many identities survive, of how many."""
+    visible, gaps = hide(truth, gap_s, seed)
+    if not gaps:
+        return 0, 0
+    boxes = trembling(truth)
     width, height = truth.boxes_xyxy[:, 2:].max(axis=0).astype(int).tolist()
     tracker = make_tracker(words[0], words[1:])
     steps = []
@@ -79,7 +112,8 @@ def survival(truth: TrackTable, words: list[str], gap_s: float) -> tuple[int, in
         rows = np.flatnonzero((truth.frames == frame) & visible)
         found = Detections(boxes[rows], np.full(len(rows), 0.9), np.zeros(len(rows), int))
         moment = Frame.unseen(frame, time_s, width_px=width, height_px=height)
-        steps.append((moment, found, tracker.step(moment, found)))
+        seen = None if looks is None else looks[rows]
+        steps.append((moment, found, tracker.step(moment, found, embeddings=seen)))
     table = TrackTable.from_frames([(f.index, f.time_s, t) for f, _, t in backfill(steps)])
     table = table[table.states == State.OBSERVED]
     kept = sum(_id_around(truth, table, person, *gap) for person, gap in gaps.items())
@@ -107,12 +141,32 @@ def _ids(truth: TrackTable, table: TrackTable, person: int, from_s: float, to_s:
     return ids
 
 
+def with_looks(words: list[str], video: str, appearance: str, seeds: int) -> dict[str, str]:
+    """Identities kept on PETS09-S2L1, with what its pictures say of looks, by seconds hidden."""
+    truth = scenes()["PETS09-S2L1"]
+    looks = looks_in(video, truth, appearance) if appearance else None
+    shares = {}
+    for gap_s in GAPS_S:
+        counts = [survival(truth, words, gap_s, seed=seed, looks=looks) for seed in range(seeds)]
+        kept, count = np.sum(counts, axis=0).tolist()
+        shares[str(gap_s)] = f"{kept}/{count}"
+    return shares
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*")
-    names = parser.parse_args().names
+    parser.add_argument("--video")
+    parser.add_argument("--appearance", default="", help="colour, or an OSNet file")
+    parser.add_argument("--seeds", type=int, default=3)
+    given = parser.parse_args()
     everybody = {name: [name] for name in TRACKERS if name != "roboflow"} | PEERS
-    for name in names or everybody:
+    for name in given.names or everybody:
+        if given.video:
+            shares = with_looks(everybody[name], given.video, given.appearance, given.seeds)
+            line = {"tracker": name, "appearance": given.appearance, "survived": shares}
+            print(json.dumps(line), flush=True)
+            continue
         for scene, truth in scenes().items():
             try:
                 counts = [survival(truth, everybody[name], gap_s) for gap_s in GAPS_S]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vodkit.arrays import BoolArray, FloatArray, IntArray
+from vodkit.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from vodkit.records import Detections, Frame
 from vodkit.track.base import unit_rows
 
@@ -17,8 +17,8 @@ BANDS = 3
 """horizontal bands of a box: roughly head, body, legs"""
 HUES, GREYS = 12, 4
 """bins of hue for what has colour, and of brightness for what has none"""
-STEP_PX = 24
-"""a crop is looked at on a grid of about this many points each way"""
+DOWN, ACROSS = 24, 12
+"""points at which a box is looked at"""
 
 
 def colour_embeddings(frame: Frame, detections: Detections) -> FloatArray:
@@ -27,40 +27,46 @@ def colour_embeddings(frame: Frame, detections: Detections) -> FloatArray:
     Their cosine is the Bhattacharyya coefficient of the histograms. A box without pixels (outside
     the picture, or a frame nobody sees) gets zeros, which say nothing.
     """
-    image = frame.image
-    scale = np.array([image.shape[1] / frame.width_px, image.shape[0] / frame.height_px] * 2)
-    width = BANDS * (HUES + GREYS)
-    looks = np.zeros((len(detections), width))
-    if min(image.shape[:2]) < 2:
+    image, size = frame.image, BANDS * (HUES + GREYS)
+    height, width = image.shape[:2]
+    looks = np.zeros((len(detections), size))
+    if min(height, width) < 2:
         return looks
-    boxes = detections.boxes_xyxy.astype(np.float64)
+    scale = np.array([width / frame.width_px, height / frame.height_px] * 2)
+    boxes = detections.boxes_xyxy.astype(np.float64) * scale
     centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
     inner = np.concatenate([centre - half * [0.6, 0.95], centre + half * [0.6, 0.95]], axis=1)
-    limit = np.array([image.shape[1], image.shape[0]] * 2)
-    corners = np.clip(inner * scale, 0, limit).astype(int)
-    for row, (x1, y1, x2, y2) in enumerate(corners.tolist()):
-        across, down = max(1, (x2 - x1) // STEP_PX), max(1, (y2 - y1) // STEP_PX)
-        crop = image[y1:y2:down, x1:x2:across]
-        if len(crop) >= BANDS and crop.shape[1] > 0:
-            parts = np.array_split(crop, BANDS)
-            looks[row] = np.sqrt(np.concatenate([_colours(part) for part in parts]) / BANDS)
+    corners = np.clip(inner, 0, [width, height] * 2)
+    there = np.flatnonzero(
+        (corners[:, 2] - corners[:, 0] >= 1) & (corners[:, 3] - corners[:, 1] >= BANDS)
+    )
+    bins = _colours(_points(image, corners[there]))
+    band = np.repeat(np.arange(BANDS), DOWN // BANDS)[:, None]
+    rows = np.arange(len(there))[:, None, None]
+    flat = (rows * BANDS + band) * (HUES + GREYS) + bins
+    counts = np.bincount(flat.ravel(), minlength=len(there) * size)
+    looks[there] = np.sqrt(counts.reshape(-1, size) / (DOWN * ACROSS))
     return looks
 
 
-def _colours(pixels_rgb: FloatArray) -> FloatArray:
-    """Shares (HUES + GREYS,) of hues among coloured pixels and brightnesses among grey ones."""
-    rgb = pixels_rgb.reshape(-1, 3).astype(np.float64)
-    high, low = rgb.max(axis=1), rgb.min(axis=1)
-    spread = high - low
-    coloured = spread > 0.15 * high + 12
+def _points(image: ByteArray, corners_xyxy: FloatArray) -> ByteArray:
+    """The pixels (N, DOWN, ACROSS, 3) on a grid in each box, given in pixels of the image."""
+    x1, y1, x2, y2 = corners_xyxy.T[:, :, None]
+    across, down = (np.arange(ACROSS) + 0.5) / ACROSS, (np.arange(DOWN) + 0.5) / DOWN
+    x, y = (x1 + (x2 - x1) * across).astype(int), (y1 + (y2 - y1) * down).astype(int)
+    return np.asarray(image[y[:, :, None], x[:, None, :]])
+
+
+def _colours(pixels_rgb: ByteArray) -> IntArray:
+    """The bin of each pixel (..., 3): a hue if it has colour, else a brightness."""
+    red, green, blue = np.moveaxis(pixels_rgb.astype(np.float32), -1, 0)
+    high = np.maximum(np.maximum(red, green), blue)
+    spread = high - np.minimum(np.minimum(red, green), blue)
     # hue as an angle in the plane across the grey axis
-    across = np.sqrt(3) * (rgb[:, 1] - rgb[:, 2])
-    along = 2 * rgb[:, 0] - rgb[:, 1] - rgb[:, 2]
-    turn = np.arctan2(across, along) / (2 * np.pi) % 1
-    hue = np.minimum((turn * HUES).astype(int), HUES - 1)
+    turn = np.arctan2(np.sqrt(np.float32(3)) * (green - blue), 2 * red - green - blue)
+    hue = np.minimum((turn / (2 * np.pi) % 1 * HUES).astype(int), HUES - 1)
     grey = HUES + np.minimum((high * GREYS / 256).astype(int), GREYS - 1)
-    counts = np.bincount(np.where(coloured, hue, grey), minlength=HUES + GREYS)
-    return np.asarray(counts / len(rgb))
+    return np.where(spread > 0.15 * high + 12, hue, grey)
 
 
 @dataclass(frozen=True, kw_only=True)
