@@ -69,6 +69,8 @@ class VodkitSettings:
     """least IoU of a track with a weak detection"""
     looks: float = 0.5
     """weight of what embeddings say where objects are near each other, in units of overlap"""
+    look_memory_s: float = 2.0
+    """embeddings of a track are averaged over about this time"""
     surprise: float = 3.0
     """a lost object is looked for as far away as the filter's density of finding it there, in a
     square of its own size, is above exp(-surprise); what looks say counts, too. 0: not at all"""
@@ -105,7 +107,7 @@ class VodkitSettings:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 or more")
         if not self.low <= self.high:
             raise SettingsError(f"low is {self.low}; allowed: up to high ({self.high})")
-        for name in ("momentum_s", "vote_memory_s", "height_spread"):
+        for name in ("momentum_s", "vote_memory_s", "look_memory_s", "height_spread"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")
 
@@ -116,7 +118,11 @@ class VodkitTracker:
     def __init__(self, settings: VodkitSettings | None = None) -> None:
         """A tracker for one video."""
         self.settings = settings or VodkitSettings()
-        self.book = Book(vote_memory_s=self.settings.vote_memory_s, reupdate=self.settings.reupdate)
+        self.book = Book(
+            vote_memory_s=self.settings.vote_memory_s,
+            look_memory_s=self.settings.look_memory_s,
+            reupdate=self.settings.reupdate,
+        )
         self.camera = CameraMotion()
         self.evidence = Evidence()
 
