@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
+from vodkit.arrays import BoolArray, FloatArray, IntArray
 from vodkit.errors import SettingsError
 from vodkit.records import NO_ID, State, TrackTable
 
@@ -21,11 +21,15 @@ class PrelabelSettings:
     """tracks of fewer boxes are left out as false alarms"""
     hidden: bool = True
     """keep boxes that were predicted while the object was hidden; they come out as occluded"""
+    unsure: float = 0.0
+    """tracks with a lower median score become ignore regions: neither right nor wrong to find"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         if self.shortest < 1:
             raise SettingsError(f"shortest is {self.shortest}; allowed: 1 or more")
+        if not 0 <= self.unsure <= 1:
+            raise SettingsError(f"unsure is {self.unsure}; allowed: 0 to 1")
 
 
 def doubts(table: TrackTable) -> tuple[IntArray, FloatArray]:
@@ -57,4 +61,18 @@ def for_correction(table: TrackTable, settings: PrelabelSettings | None = None) 
     kept = kept[np.isin(kept.ids, ids[counts >= chosen.shortest])]
     ranked, _ = doubts(kept)
     places = {int(track_id): place for place, track_id in enumerate(ranked, 1)}
-    return replace(kept, ids=np.array([places[int(i)] for i in kept.ids], np.int64))
+    renumbered = replace(kept, ids=np.array([places[int(i)] for i in kept.ids], np.int64))
+    return replace(renumbered, ignore=_unsure(renumbered, chosen.unsure))
+
+
+def _unsure(table: TrackTable, least: float) -> BoolArray:
+    """Rows (R,) of tracks whose median score, over the boxes that were seen, is below ``least``."""
+    assert table.scores is not None
+    assert table.states is not None
+    assert table.ignore is not None
+    out = table.ignore.copy()
+    for track_id in np.unique(table.ids):
+        rows = table.ids == track_id
+        seen = rows & (table.states == State.OBSERVED)
+        out[rows] |= float(np.median(table.scores[seen if seen.any() else rows])) < least
+    return out

@@ -39,6 +39,13 @@ def save_checkpoint(model_state: Mapping[str, Tensor], card: ModelCard, path: Pa
     return done
 
 
+def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same weights in half precision; they are whole again when a network takes them in."""
+    return {
+        name: value.half() if value.is_floating_point() else value for name, value in state.items()
+    }
+
+
 def read_checkpoint_card(path: Path) -> ModelCard:
     """The card of a checkpoint, whose weight file is checked against the card's sha256."""
     beside = card_path(path)

@@ -30,7 +30,7 @@ from vodkit.data.collage import Collages, CollageSettings, Cutout, Scene
 from vodkit.data.scenes import Reading, files_of, read_material
 from vodkit.detect import networks, yolox
 from vodkit.detect.base import ModelCard, Output, Preprocessing
-from vodkit.detect.checkpoint import save_checkpoint
+from vodkit.detect.checkpoint import halved, save_checkpoint
 from vodkit.detect.models import load_detector
 from vodkit.errors import InputError, SettingsError
 from vodkit.records import Detections, Frame
@@ -261,7 +261,11 @@ class _Run:
         )
         given = Answers(self.module.head(neck), neck)
         losses = distill_losses(
-            given, wanted, self.spread, side_px=pictures.shape[1], neck_weight=settings.neck_weight
+            given,
+            wanted,
+            self.spread,
+            size_px=(pictures.shape[1], pictures.shape[2]),
+            neck_weight=settings.neck_weight,
         )
         total = torch.stack(list(losses.values())).sum()
         if not bool(torch.isfinite(total)):
@@ -279,11 +283,7 @@ class _Run:
         assert isinstance(module, yolox.YOLOX)
         count = max(self.settings.stitch_batches, 1)
         settle_norms(module, self.card, [self.pictures(-1 - i) for i in range(count)])
-        state = {
-            name: value.half() if value.is_floating_point() else value
-            for name, value in module.state_dict().items()
-        }
-        save_checkpoint(state, self.card, self.out / STUDENT)
+        save_checkpoint(halved(module.state_dict()), self.card, self.out / STUDENT)
         self.watch(DistillProgress(what="settle", done=count, total=count))
         return self.out / STUDENT
 

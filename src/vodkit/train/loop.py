@@ -26,7 +26,7 @@ from vodkit.arrays import IntArray
 from vodkit.data.sampling import epoch_order, repeat_factors, whole_batches
 from vodkit.detect import networks
 from vodkit.detect.base import Metric, ModelCard
-from vodkit.detect.checkpoint import save_checkpoint
+from vodkit.detect.checkpoint import halved, save_checkpoint
 from vodkit.errors import InputError, OutputError
 from vodkit.metrics.ap import CocoScores
 from vodkit.runs import MANIFEST, SETTINGS, make_folder, stack, write_atomic, write_json
@@ -35,6 +35,7 @@ from vodkit.train import freeze, resume
 from vodkit.train.batches import Batch, Share, cached_batches, pixel_batches
 from vodkit.train.ema import Ema, fitting_decay
 from vodkit.train.journals import open_journals
+from vodkit.train.keep import Keeper
 from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.memory import is_out_of_memory
 from vodkit.train.norms import learning_norms, measure_norms, plain_batches
@@ -97,11 +98,12 @@ def watch_nothing(_progress: Progress) -> None:
 class Losses(nn.Module):
     """The network with its family's losses, as one module: what several processes share."""
 
-    def __init__(self, module: nn.Module, card: ModelCard) -> None:
+    def __init__(self, module: nn.Module, card: ModelCard, keeper: Keeper | None = None) -> None:
         """Shares the network's weights."""
         super().__init__()
         self.module = module
         self.card = card
+        self.keeper = keeper
 
     def forward(self, given: Callable[[], Batch], cuts: tuple[str, ...]) -> dict[str, Tensor]:
         """Weighted losses by name.
@@ -111,12 +113,19 @@ class Losses(nn.Module):
         """
         batch = given()
         if batch.features is None:
-            return networks.losses(self.module, self.card, batch.images, batch.targets)
+            return self._of_pictures(batch)
         with replaying(self.module, cuts, batch.features):
             # Nobody looks at the pictures: normalising black ones would cost a tenth of a step.
             return networks.losses_of_normalised(
                 self.module, self.card, batch.images, batch.targets
             )
+
+    def _of_pictures(self, batch: Batch) -> dict[str, Tensor]:
+        if self.keeper is None:
+            return networks.losses(self.module, self.card, batch.images, batch.targets)
+        with self.keeper.listening() as heard:
+            losses = networks.losses(self.module, self.card, batch.images, batch.targets)
+        return losses | self.keeper.losses(batch.images, heard.answers)
 
 
 def train(
@@ -205,6 +214,17 @@ class _Run:
                 stage_lr_ratio=settings.stage_lr_ratio,
             )
         )
+        self.keeper = (
+            Keeper(
+                self.module,
+                self.card,
+                settings.teacher,
+                weight=settings.teacher_weight,
+                device=fabric.device,
+            )
+            if settings.teacher
+            else None
+        )
         self.epoch = self.batch = self.halvings = 0
         self.meter = Meter()
         self.depth = -1
@@ -263,7 +283,7 @@ class _Run:
         if settings.fixed_norms:
             freeze.fix_statistics(self.module)
         if depth != self.depth:  # processes agree on what they exchange when they are set up
-            self.wrapped = self.fabric.setup_module(Losses(self.module, self.card))
+            self.wrapped = self.fabric.setup_module(Losses(self.module, self.card, self.keeper))
             self.depth = depth
 
     def _epoch(self) -> dict[str, float]:
@@ -424,9 +444,10 @@ class _Run:
             for key, value in pairs.items()
             if value is not None
         )
-        save_checkpoint(
-            self.ema.module.state_dict(), replace(self.card, expected=expected), self.out / name
-        )
+        state = self.ema.module.state_dict()
+        if self.settings.half:
+            state = halved(state)
+        save_checkpoint(state, replace(self.card, expected=expected), self.out / name)
 
     def _log(self, row: dict[str, float]) -> None:
         """A line for the epoch, and the file of all of them."""

@@ -99,6 +99,19 @@ class TrainSettings:
     skip_broken: bool = False
     """leave out videos that cannot be read; the manifest counts them"""
     seed: int = 0
+    teacher: str = ""
+    """a YOLOX model or checkpoint whose answers on the training pictures are learnt, too, so that
+    what it knows is not forgotten; empty: labels alone"""
+    teacher_weight: float = 1.0
+    """of its losses, beside those of the labels"""
+    name: str = ""
+    """of the model that comes out, for its card; empty: the run folder's"""
+    source: str = ""
+    """for the card: who made the weights, from what; empty: from what the training began with"""
+    notes: str = ""
+    """for the card: what else is worth knowing"""
+    half: bool = False
+    """write checkpoints in half precision: half the size, the same boxes"""
 
     def __post_init__(self) -> None:
         """Check words and ranges, and what contradicts."""
@@ -113,7 +126,7 @@ class TrainSettings:
         for name in ("epochs", "thaw_every", "plain_epochs", "val_every", "patience", "workers"):
             self._at_least(name, 0)
         self._at_least("num_pictures", 0)
-        for name in ("lr", "cache_gib"):
+        for name in ("lr", "cache_gib", "teacher_weight"):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")
         for name in ("ema_decay", "warmup_share", "final_lr_ratio", "stage_lr_ratio"):
@@ -131,6 +144,8 @@ class TrainSettings:
             raise SettingsError(f"{seen}; allowed: freeze backbone or head-only, thaw_every 0")
         if self.augment.mixes:
             raise SettingsError("cache is on; allowed: augment.mosaic, mixup and copy_paste 0")
+        if self.teacher:
+            raise SettingsError("cache is on; allowed: no teacher, which has to see the pictures")
 
     def _at_least(self, name: str, least: int) -> None:
         if getattr(self, name) < least:
@@ -140,7 +155,8 @@ class TrainSettings:
     def may_cache(self) -> bool:
         """Whether features could be kept at all."""
         frozen = self.freeze in {"backbone", "head-only"} and not self.thaw_every
-        return self.cache != "off" and frozen and not self.augment.mixes
+        wants_pictures = self.augment.mixes or bool(self.teacher)
+        return self.cache != "off" and frozen and not wants_pictures
 
     def num_epochs(self, steps_per_epoch: int) -> int:
         """The epochs to train, by the size of the data where none are given."""

@@ -132,7 +132,13 @@ def _network(settings: TrainSettings, classes: tuple[str, ...]) -> tuple[nn.Modu
         width_px=settings.width_px or card.preprocessing.width_px,
         height_px=settings.height_px or card.preprocessing.height_px,
     )
-    return module, replace(card, name=Path(settings.out).name, preprocessing=wanted)
+    described = replace(
+        card,
+        name=settings.name or Path(settings.out).name,
+        source=settings.source or card.source,
+        notes=settings.notes or card.notes,
+    )
+    return module, replace(described, preprocessing=wanted)
 
 
 def _views(

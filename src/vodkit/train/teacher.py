@@ -54,7 +54,12 @@ class Teacher:
     @torch.no_grad()
     def answer(self, pictures_BHW3: ByteArray) -> Answers:
         """With the columns of the student's classes only."""
-        neck = self.module.backbone.neck(self.features(pictures_BHW3))
+        return self.look(network_input(pictures_BHW3, self.card))
+
+    @torch.no_grad()
+    def look(self, x_B3HW: Tensor) -> Answers:
+        """The same of pictures that are normalised as its card wants them."""
+        neck = self.module.backbone.neck(self.module.backbone.backbone(x_B3HW))
         columns = [*range(5), *(5 + row for row in self.rows)]
         return Answers(self.module.head(neck)[..., columns], neck)
 
@@ -78,14 +83,14 @@ def distill_losses(
     wanted: Answers,
     spread: Sequence[Tensor],
     *,
-    side_px: int,
+    size_px: tuple[int, int],
     neck_weight: float,
 ) -> dict[str, Tensor]:
     """Weighted losses ``objectness``, ``class``, ``iou``, ``raw`` and ``neck``.
 
     Probabilities are learnt by cross entropy with the teacher's own; boxes where it believes in
     an object; the neck's features by their squared distance in units of ``spread``, the variance
-    of each channel (1, C, 1, 1) at each stride.
+    of each channel (1, C, 1, 1) at each stride. ``size_px`` is the pictures' height and width.
     """
     raw, aim = given.raw, wanted.raw
     objectness, classes = aim[..., 4:5].sigmoid(), aim[..., 5:].sigmoid()
@@ -96,7 +101,7 @@ def distill_losses(
     error = (raw[..., 4:5].sigmoid().detach() - objectness).abs()
     of_objectness = _entropy(raw[..., 4:5], objectness) * (1.5 * error + 0.25)
     of_classes = _entropy(raw[..., 5:], classes) * weight
-    overlap, distance = _of_boxes(raw, aim, weight[..., 0], side_px)
+    overlap, distance = _of_boxes(raw, aim, weight[..., 0], size_px)
     necks = [
         (one - other).square().div(scale).mean()
         for one, other, scale in zip(given.neck, wanted.neck, spread, strict=True)
@@ -115,11 +120,11 @@ def _entropy(logits: Tensor, probabilities: Tensor) -> Tensor:
 
 
 def _of_boxes(
-    raw_BAK: Tensor, aim_BAK: Tensor, weight_BA: Tensor, side_px: int
+    raw_BAK: Tensor, aim_BAK: Tensor, weight_BA: Tensor, size_px: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Weighted sums of 1 - IoU, and of the smooth L1 distance of raw boxes."""
     keep = weight_BA > _BOX_WEIGHT
-    boxes = [_corners(raw, side_px)[keep] for raw in (raw_BAK, aim_BAK)]
+    boxes = [_corners(raw, size_px)[keep] for raw in (raw_BAK, aim_BAK)]
     overlap = (1 - iou_pairs(*boxes)) * weight_BA[keep]
     distance = functional.smooth_l1_loss(
         raw_BAK[..., :4][keep], aim_BAK[..., :4][keep], beta=0.5, reduction="none"
@@ -127,9 +132,9 @@ def _of_boxes(
     return overlap.sum(), (distance.sum(dim=1) * weight_BA[keep]).sum()
 
 
-def _corners(raw_BAK: Tensor, side_px: int) -> Tensor:
+def _corners(raw_BAK: Tensor, size_px: tuple[int, int]) -> Tensor:
     # A student that has just begun may say exp(20): no such box fits any picture.
     sane = torch.cat([raw_BAK[..., :2], raw_BAK[..., 2:4].clamp(-8, 7)], dim=2)
-    boxes = yolox.decode_boxes(sane, height_px=side_px, width_px=side_px)
+    boxes = yolox.decode_boxes(sane, height_px=size_px[0], width_px=size_px[1])
     half = boxes[..., 2:] / 2
     return torch.cat([boxes[..., :2] - half, boxes[..., :2] + half], dim=2)

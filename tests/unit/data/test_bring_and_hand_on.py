@@ -15,7 +15,7 @@ from vodkit.data.ingest import ingest
 from vodkit.data.prelabel import PrelabelSettings, doubts, for_correction
 from vodkit.data.preview import found_at, labelled_pictures
 from vodkit.data.stats import measure, motion_iou
-from vodkit.errors import InputError, OutputError
+from vodkit.errors import InputError, OutputError, SettingsError
 from vodkit.formats.base import Reading
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.records import Dataset, Detections, LabelledVideo, Tracks, TrackTable
@@ -172,6 +172,49 @@ def test_the_most_doubtful_tracks_come_first() -> None:
     assert np.unique(seen.ids).tolist() == [1, 2]
     short = for_correction(table[table.frames < 2], PrelabelSettings())
     assert len(short) == 0
+
+
+def test_unsure_tracks_become_ignore_regions() -> None:
+    def found(score: float, state: int) -> Tracks:
+        boxes = np.array([[0, 0, 9, 9], [20, 0, 29, 9]], np.float32)
+        return Tracks(
+            boxes, np.array([0.9, score], np.float32), np.zeros(2, np.int64),
+            ids=np.array([5, 6]), states=np.array([0, state], np.uint8),
+        )  # fmt: skip
+
+    steps = [(0.3, 0), (0.2, 0), (0.4, 0), (0.9, 1)]  # what was not seen says nothing of the score
+    table = TrackTable.from_frames([(i, i / 10, found(*step)) for i, step in enumerate(steps)])
+    ready = for_correction(table, PrelabelSettings(unsure=0.5))
+    assert ready.ignore is not None
+    assert np.unique(ready.boxes_xyxy[ready.ignore][:, 0]).tolist() == [20]
+    assert ready.ignore.sum() == 4
+    plain = for_correction(table)
+    assert plain.ignore is not None
+    assert not plain.ignore.any()
+    with pytest.raises(SettingsError, match="unsure is 2"):
+        PrelabelSettings(unsure=2)
+
+
+def test_prelabel_gives_a_dataset_that_training_can_read(make_video: Make, tmp_path: Path) -> None:
+    """Only the wanted classes, refined, and named as seen from the file's own folder."""
+    from typer.testing import CliRunner
+
+    from vodkit.cli.data import app
+
+    make_video(num_frames=8)
+    (tmp_path / "labels").mkdir()
+    made = tmp_path / "labels" / "made.json"
+    words = ["prelabel", str(tmp_path / "a.mp4"), "-f", "cocovid", "-o", str(made)]
+    refused = CliRunner().invoke(app, [*words, "--set", "fill_s=1"])
+    assert isinstance(refused.exception, SettingsError)
+    assert "--refine" in str(refused.exception)
+    more = ["--classes", "car,bus", "--tiles", "2x1", "--refine", "--runtime", "torch"]
+    done = CliRunner().invoke(app, [*words, *more, "--set", "fill_s=1", "--unsure", "0.4"])
+    assert done.exit_code == 0, done.output
+    dataset = read_dataset(made)
+    assert dataset.classes == ("car", "bus")
+    assert dataset.videos[0].source == "../a.mp4"
+    assert len(dataset.videos[0].labelled_frames) == 8
 
 
 def test_import_audit_split_stats_preview_export(

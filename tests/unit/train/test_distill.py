@@ -146,7 +146,7 @@ def test_settled_norms_change_no_output_and_hold_in_training_mode(
 
 def _losses(given: Answers, wanted: Answers) -> dict[str, float]:
     spread = [torch.ones(1)] * 3
-    losses = distill_losses(given, wanted, spread, side_px=64, neck_weight=1.0)
+    losses = distill_losses(given, wanted, spread, size_px=(64, 64), neck_weight=1.0)
     return {name: float(value) for name, value in losses.items()}
 
 
