@@ -68,9 +68,10 @@ def prelabel(
         # The native file is read with its videos beside it; labelling tools know them by name.
         source = relative_name(path, out.parent) if format == "cocovid" else path.name
         done.append(replace(labelled, source=source))
+        # After each video, so that what was done is there when the work is stopped.
+        dataset = Dataset(classes=tuple(detector.classes), videos=tuple(done))
+        write_dataset(dataset, out, format, writing=Writing(tolerance_px=tolerance_px))
         print(f"{source}: {len(labelled.tracks or ())} boxes -> {out}", flush=True)
-    dataset = Dataset(classes=tuple(detector.classes), videos=tuple(done))
-    write_dataset(dataset, out, format, writing=Writing(tolerance_px=tolerance_px))
 
 
 def relative_name(path: Path, folder: Path) -> str:
