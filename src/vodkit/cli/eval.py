@@ -59,7 +59,13 @@ def evaluate(
     if model:
         predictions = [_run_model(dataset, truth, folder, model=model, tracker=tracker)]
     renamed = parse_class_map(class_map)
-    given = read_predictions(predictions, dataset, format=prediction_format, class_map=renamed)
+    given = read_predictions(
+        predictions,
+        dataset,
+        format=prediction_format,
+        class_map=renamed,
+        elsewhere=[video.source for video in labels.videos],
+    )
     about = {**given.about, "truth": str(truth), "stack": json.dumps(runs.stack())}
     tables, notes, latencies = given.tables, given.notes, dict(given.latency_s)
     if latency_s is not None:

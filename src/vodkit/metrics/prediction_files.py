@@ -64,11 +64,14 @@ def read_predictions(
     *,
     format: str = "auto",  # noqa: A002
     class_map: Mapping[str, str] | None = None,
+    elsewhere: Sequence[str] = (),
 ) -> PredictionSet:
     """All predictions in ``paths``, matched to the videos of ``dataset``.
 
-    ``class_map`` renames classes of the files to those of the dataset. Raises FormatError for
-    files that cannot be read, InputError where video or classes do not fit.
+    ``class_map`` renames classes of the files to those of the dataset. ``elsewhere`` are sources
+    that are labelled, but not to be measured on (other sides of the split): what is about them is
+    left out, with a note. Raises FormatError for files that cannot be read, InputError where video
+    or classes do not fit.
     """
     require_one_split(dataset)
     tables: dict[str, TrackTable] = {}
@@ -78,6 +81,10 @@ def read_predictions(
     for path in paths:
         for file in _files_in(path):
             for part in _read(file, dataset, format):
+                other = _other_side(part, dataset, elsewhere)
+                if other:
+                    notes.append(f"{file}: is about {other}, which is on another side: left out")
+                    continue
                 video = _video_of(part, dataset)
                 if video.source in tables:
                     both = f"{files[video.source]} and {file}"
@@ -88,7 +95,8 @@ def read_predictions(
                 for key, value in part.about.items():
                     about.setdefault(key, set()).add(value)
     if not tables:
-        raise InputError(f"no predictions found in {', '.join(map(str, paths))}")
+        why = f" ({notes[0]})" if notes else ""
+        raise InputError(f"no predictions found in {', '.join(map(str, paths))}{why}")
     latency_s = {source: _latency(Path(file)) for source, file in files.items()}
     joined = {key: ", ".join(sorted(values - {""})) for key, values in about.items()}
     return PredictionSet(
@@ -214,6 +222,25 @@ def _video_of(part: _Part, dataset: Dataset) -> LabelledVideo:
     hint = " or ".join(nearest(part.source, there) or sorted(there)[:3])
     message = f"is about {part.source!r}, which is not in the truth; it has {hint}"
     raise InputError(f"{part.file}: {message}")
+
+
+def _other_side(part: _Part, dataset: Dataset, elsewhere: Sequence[str]) -> str:
+    """The source on another side that a file is about; empty where it is about none.
+
+    Its own name decides, not that of a folder, which videos of both sides may lie in.
+    """
+    here = {video.source for video in dataset.videos}
+    name = _own_name(part.source)
+    if part.source in here or name in {_own_name(source) for source in here}:
+        return ""
+    fitting = [source for source in elsewhere if name and _own_name(source) == name]
+    return fitting[0] if fitting else ""
+
+
+def _own_name(source: str) -> str:
+    """The last part of a path that is not a general one, without its ending."""
+    stems = [PurePosixPath(part).stem for part in PurePosixPath(source.replace("\\", "/")).parts]
+    return next((stem for stem in reversed(stems) if stem.lower() not in _GENERIC), "")
 
 
 def _taken_for(part: _Part, video: LabelledVideo) -> list[str]:

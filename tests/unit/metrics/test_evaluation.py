@@ -321,6 +321,18 @@ def test_files_are_matched_by_name_and_classes_by_name(files):
         read_predictions([folder / "missing.txt"], dataset)
 
 
+def test_predictions_of_another_side_are_left_out_and_said_so(files):
+    """They were once taken for the only video of the side: AP 0.0, with a note at the end."""
+    folder, dataset, _ = files
+    side = Dataset(classes=dataset.classes, videos=dataset.videos[:1])
+    every = [folder / "v0.txt", folder / "v1.txt"]
+    given = read_predictions(every, side, elsewhere=["clips/v0.mp4", "clips/v1.mp4"])
+    assert set(given.tables) == {"v0.mp4"}
+    assert "is about clips/v1.mp4, which is on another side: left out" in given.notes[0]
+    with pytest.raises(InputError, match=r"no predictions found .*on another side"):
+        read_predictions(every[1:], side, elsewhere=["v0.mp4", "v1.mp4"])
+
+
 def test_our_own_prediction_files_and_other_classes(files):
     folder, dataset, predictions = files
     info = dataset.videos[0].info
