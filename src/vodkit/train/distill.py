@@ -31,7 +31,7 @@ from vodkit.data.scenes import Reading, files_of, read_material
 from vodkit.detect import networks, yolox
 from vodkit.detect.base import ModelCard, Output, Preprocessing
 from vodkit.detect.checkpoint import halved, save_checkpoint
-from vodkit.detect.models import load_detector
+from vodkit.detect.models import build_network, load_detector
 from vodkit.errors import InputError, SettingsError
 from vodkit.records import Detections, Frame
 from vodkit.runs import MANIFEST, SETTINGS, make_folder, sha256, stack, write_atomic, write_json
@@ -72,6 +72,9 @@ class DistillSettings:
     backbone_weights: str = "package"
     """what the backbone begins with: package (the one that carries its ImageNet weights),
     random, or a state dict of timm's names"""
+    start: str = ""
+    """a model or checkpoint of the same backbone and classes to go on from; empty: begin with
+    ``backbone_weights`` and stitching"""
     classes: tuple[str, ...] = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
     """those of the teacher's that the student learns"""
     licence: str = "Apache-2.0"
@@ -214,7 +217,7 @@ class _Run:
         """Stitch, and measure how far the teacher's features spread, to weigh them alike."""
         settings = self.settings
         batches = [self.pictures(-1 - i) for i in range(max(settings.stitch_batches, 1))]
-        if settings.stitch_batches:
+        if settings.stitch_batches and not settings.start:
             stitch(self.module, self.card, self.teacher, batches)
             self.ema.module.load_state_dict(self.module.state_dict())
         self.watch(DistillProgress(what="stitch", done=len(batches), total=len(batches)))
@@ -382,5 +385,16 @@ def fresh_student(settings: DistillSettings) -> tuple[yolox.YOLOX, ModelCard]:
         torch.manual_seed(settings.seed)
         module = networks.build(card)
     assert isinstance(module, yolox.YOLOX)
-    load_backbone(module, settings.backbone_weights, name=settings.backbone)
+    if settings.start:
+        _go_on_from(settings.start, module, card)
+    else:
+        load_backbone(module, settings.backbone_weights, name=settings.backbone)
     return module.to(memory_format=torch.channels_last), card
+
+
+def _go_on_from(start: str, module: yolox.YOLOX, card: ModelCard) -> None:
+    given, known = build_network(start)
+    if known.classes != card.classes:
+        seen = f"start is {start}, which knows {', '.join(known.classes)}"
+        raise SettingsError(f"{seen}; allowed: a model of the classes {', '.join(card.classes)}")
+    networks.load_state(module, given.state_dict(), where=f"start {start}")

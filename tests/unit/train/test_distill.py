@@ -204,6 +204,17 @@ def test_a_killed_run_ends_as_if_it_had_never_stopped(
 
 
 @pytest.mark.slow
+def test_a_student_goes_on_from_a_checkpoint(tiny: DistillSettings, tmp_path: Path) -> None:
+    """It begins with what it knew, not with other maps; other classes are refused."""
+    first = distill(tiny)
+    more = replace(tiny, start=str(first), out=str(tmp_path / "more"), steps=1, lr=1e-6)
+    before, after = (load_checkpoint(path)[0] for path in (first, distill(more)))
+    name = "backbone.lateral_conv0.conv.weight"
+    torch.testing.assert_close(after[name], before[name], rtol=0.02, atol=1e-3)
+    with pytest.raises(SettingsError, match="which knows"):
+        fresh_student(replace(more, classes=CLASSES[:1]))
+
+
 def test_another_runs_state_is_refused(tiny: DistillSettings) -> None:
     distill(replace(tiny, steps=1))
     with pytest.raises(InputError, match="steps"):
