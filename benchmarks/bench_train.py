@@ -109,23 +109,23 @@ def main() -> None:
     arguments.add_argument("--every", type=int, default=4)
     arguments.add_argument("--side", type=int, default=0)
     arguments.add_argument("--seeds", type=int, default=3)
+    arguments.add_argument("--only", choices=("on", "off"), help="of stored features")
     arguments.add_argument("--set", action="append", default=[], help="any training setting")
     given = arguments.parse_args()
-    found: dict[str, list[dict[str, Any]]] = {"on": [], "off": []}
+    kinds = (given.only,) if given.only else ("on", "off")
+    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     with tempfile.TemporaryDirectory() as folder:
         data = plaza(Path(folder))
         for seed in range(given.seeds):
             for cache, runs in found.items():
                 runs.append(one_run(given, data, cache, seed))
-    cached, pixels = summary(found["on"]), summary(found["off"])
-    result = {
-        "model": given.model,
-        "freeze": given.freeze,
-        "set": given.set,
-        "ratio": pixels["epoch_median_s"] / cached["epoch_median_s"],
-        "cpu_ratio": pixels["step_cpu_median_s"] / cached["step_cpu_median_s"],
-        "cached": cached,
-        "pixels": pixels,
+    told = {kind: summary(runs) for kind, runs in found.items()}
+    result: dict[str, Any] = {"model": given.model, "freeze": given.freeze, "set": given.set}
+    if not given.only:
+        for name, what in (("ratio", "epoch_median_s"), ("cpu_ratio", "step_cpu_median_s")):
+            result[name] = told["off"][what] / told["on"][what]
+    result |= {
+        **{{"on": "cached", "off": "pixels"}[kind]: numbers for kind, numbers in told.items()},
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "stack": stack(),

@@ -1,9 +1,11 @@
 """Every family of networks learns one short clip by heart: what it takes.
 
     python benchmarks/finetune_overfit.py yolox_nano --epochs 120 --lr 2e-3
+    python benchmarks/finetune_overfit.py hf:detr --epochs 300 --lr 1e-3
 
-Trains on eight frames of a made-up scene with exact boxes and measures on the same eight frames.
-Prints one JSON line: AP and AP50 of the last weights, seconds, and the loss along the way.
+``hf:KIND`` is a small network of a model type of ``transformers`` (``small_hub.py``). Trains on
+eight frames of a made-up scene with exact boxes and measures on the same eight frames. Prints one
+JSON line: AP and AP50 of the last weights, seconds, and the loss along the way.
 """
 
 import argparse
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from small_hub import start
 from vodkit import settings
 from vodkit.formats.table import write_dataset
 from vodkit.records import Dataset, LabelledVideo
@@ -64,11 +67,14 @@ def main() -> None:
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = clip(Path(folder), side=given.side, frames=given.frames)
+        model, weights = given.model, given.weights
+        if model.startswith("hf:"):
+            model, weights = str(start(Path(folder), model[3:], given.side)), "default"
         words = {
             "data": str(data),
             "out": f"{folder}/run",
-            "model": given.model,
-            "weights": given.weights,
+            "model": model,
+            "weights": weights,
             "epochs": given.epochs,
             "lr": given.lr,
             "width_px": given.side,

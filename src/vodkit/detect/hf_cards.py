@@ -36,9 +36,9 @@ OUTPUTS: dict[str, Output] = {
 }
 """model types of ``transformers`` that vodkit can train and run, and what their outputs mean"""
 
-# The original recipes train with losses after every decoder layer; published files forget it. Not
-# so for DETR and Conditional DETR: there, in transformers, it would change the boxes themselves
-# (layers would be fed with normalised states).
+# The original recipes train with losses after every decoder layer; published files forget it. For
+# DETR and Conditional DETR, in transformers, it would change the boxes themselves (layers would be
+# fed with normalised states): ``hf_family.losses`` adds them itself.
 _AUXILIARY = ("deformable_detr",)
 # A class that nobody has learnt yet begins improbable, as in focal loss's own recipe.
 _PRIOR = ("rt_detr", "rt_detr_v2", "d_fine")

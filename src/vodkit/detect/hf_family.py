@@ -11,7 +11,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,8 @@ CLASS_TENSORS = {
 }
 # Their configuration says whether norms of the backbone are fixed; in DETR's they always are.
 _CHOOSERS = ("rt_detr", "rt_detr_v2", "d_fine")
+# Get losses after every decoder layer from here.
+_OWN_AUXILIARY = ("detr", "conditional_detr")
 _STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
 _NECKS = ("encoder_input_proj", "input_projection", "input_proj", "position_embedding", "encoder")
 # How loss names of transformers begin, and what they are called here.
@@ -80,7 +82,9 @@ def losses(
     network: Any = module
     labels = _labels(card, x_B3HW, targets)
     try:
-        found = network(pixel_values=x_B3HW, labels=labels)
+        with _layers_before_the_last(network) as states:
+            found = network(pixel_values=x_B3HW, labels=labels)
+        terms = [found.loss_dict, *(_loss_of(network, state, labels) for state in states)]
     except ValueError:
         # Boxes that are not a number cannot be matched; the loop wants to see it in the loss.
         if bool(torch.isfinite(network(pixel_values=x_B3HW).pred_boxes).all()):
@@ -88,7 +92,7 @@ def losses(
         return {"box": x_B3HW.new_tensor(float("nan"))}
     weights = _weights(network.config)
     total: dict[str, Tensor] = {}
-    for name, value in found.loss_dict.items():
+    for name, value in (pair for of_layer in terms for pair in of_layer.items()):
         base = re.sub(r"(_aux|_dn)?_\d+$", "", name)
         if base in _LOSSES:
             key = _LOSSES[base]
@@ -97,6 +101,39 @@ def losses(
     if known is not None:  # without any truth it has no part in the loss, but must have a gradient
         total["class"] = total["class"] + 0.0 * known.weight.sum()
     return total
+
+
+@contextmanager
+def _layers_before_the_last(network: Any) -> Iterator[list[Tensor]]:
+    """In training, what DETR's and Conditional DETR's decoder layers give, but for the last.
+
+    Both were trained with losses after each layer. transformers' own ``auxiliary_loss`` feeds
+    each layer with the *normalised* states of the one before, which is another network than the
+    published weights are of (and than is run later).
+    """
+    states: list[Tensor] = []
+    with ExitStack() as stack:
+        if network.training and network.config.model_type in _OWN_AUXILIARY:
+            for layer in network.model.decoder.layers[:-1]:
+                noting = layer.register_forward_hook(lambda _m, _given, out: states.append(out))
+                stack.callback(noting.remove)
+        yield states
+
+
+def _loss_of(network: Any, state_BQD: Tensor, labels: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Transformers' losses, read off the states of one decoder layer."""
+    states = network.model.decoder.layernorm(state_BQD)
+    boxes = network.bbox_predictor(states)
+    if network.config.model_type == "conditional_detr":  # centres are offsets to fixed points
+        points = network.model.decoder.ref_point_head(
+            network.model.query_position_embeddings.weight
+        )
+        boxes = torch.cat([boxes[..., :2] + points, boxes[..., 2:]], dim=-1)
+    logits = network.class_labels_classifier(states)
+    _, terms, _ = network.loss_function(
+        logits, labels, states.device, boxes.sigmoid(), network.config, None, None
+    )
+    return dict(terms)
 
 
 def stages(module: nn.Module) -> dict[str, list[nn.Module]]:

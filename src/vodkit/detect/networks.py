@@ -33,6 +33,10 @@ def _cachable(_module: nn.Module) -> str:
     return ""
 
 
+def _one_stage(_module: nn.Module, _count: int) -> bool:
+    return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """What a family of networks must be able to do."""
@@ -57,6 +61,8 @@ class Family:
     """the tensors of a weight file under the network's own names"""
     why_not_cached: Callable[[nn.Module], str] = _cachable
     """why features of the frozen part cannot be kept; empty: they can"""
+    limit_proposals: Callable[[nn.Module, int], bool] = _one_stage
+    """let a second stage learn from so many boxes of a picture; whether there is one"""
 
 
 FAMILIES: dict[str, Family] = {
@@ -75,6 +81,7 @@ FAMILIES: dict[str, Family] = {
         stages=torchvision_family.stages,
         outputs=torchvision_family.outputs,
         class_tensors=torchvision_family.CLASS_TENSORS,
+        limit_proposals=torchvision_family.limit_proposals,
     ),
     "hf": Family(
         build=hf_family.build,
@@ -119,6 +126,11 @@ def load_file(module: nn.Module, card: ModelCard, path: Path) -> None:
 def why_not_cached(module: nn.Module, card: ModelCard) -> str:
     """Why features of the frozen part cannot be kept; empty: they can."""
     return _family(card).why_not_cached(module)
+
+
+def limit_proposals(module: nn.Module, card: ModelCard, count: int) -> bool:
+    """Let a second stage learn from so many boxes of a picture; whether there is one."""
+    return _family(card).limit_proposals(module, count)
 
 
 def losses(

@@ -23,6 +23,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from vodkit.detect.base import ModelCard
 from vodkit.detect.targets import Target
+from vodkit.detect.torchvision_pool import ProductRoIAlign
 from vodkit.errors import WeightsError
 from vodkit.lookup import pick
 
@@ -68,6 +69,10 @@ def build(card: ModelCard) -> nn.Module:
     maker = pick(BUILDERS, name, "torchvision model")
     module = maker(weights=None, weights_backbone=None, num_classes=len(outputs(card)))
     module.transform = _AsItIs()
+    if hasattr(module, "roi_heads"):
+        pool = module.roi_heads.box_roi_pool
+        words = (pool.featmap_names, pool.output_size, pool.sampling_ratio)
+        module.roi_heads.box_roi_pool = ProductRoIAlign(*words)
     if card.architecture.get("frozen_norm", False):
         _freeze_norms(module, card.architecture.get("norm_eps"))
     return module
@@ -94,6 +99,19 @@ def losses(
         wanted.append({"boxes": boxes[real].float(), "labels": columns[labels[real]]})
     found: dict[str, Tensor] = module(list(images_B3HW), wanted)
     return found
+
+
+def limit_proposals(module: nn.Module, count: int) -> bool:
+    """Let the second stage learn from so many boxes of a picture; whether there is one.
+
+    It works on each of them by itself, so that it costs in proportion; a quarter of them are of
+    objects, as published.
+    """
+    if not hasattr(module, "roi_heads"):
+        return False
+    heads: Any = module.roi_heads
+    heads.fg_bg_sampler.batch_size_per_image = count
+    return True
 
 
 def deployed(module: nn.Module, card: ModelCard) -> nn.Module:

@@ -194,18 +194,37 @@ class Share:
             raise SettingsError(f"{seen}; allowed: a multiple of {allowed}")
 
 
+def views_in_turn(order: IntArray, *, count: int, seed: int, epoch: int) -> IntArray:
+    """For each sample of an epoch's order, which of its ``count`` views comes.
+
+    Each in turn, from a random one on: drawn anew in every epoch, some would come twice before
+    others came once. Samples that stand in the order several times come in different views.
+
+    >>> [views_in_turn(np.array([0, 1, 1]), count=4, seed=0, epoch=e).tolist() for e in (0, 1)]
+    [[3, 2, 3], [0, 3, 0]]
+    """
+    first = np.random.default_rng(seed).integers(count, size=int(order.max(initial=0)) + 1)
+    by_sample = order.argsort(kind="stable")
+    ordered = order[by_sample]
+    before = np.empty_like(order)
+    before[by_sample] = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    return np.asarray((first[order] + epoch + before) % count)
+
+
 def cached_batches(
     cached: CachedViews,
     order: IntArray,
     share: Share,
     *,
     skip: int,
-    seed: tuple[int, int],
+    seed: int,
+    epoch: int,
     plain: bool,
     device: torch.device,
 ) -> Iterator[Batch]:
     """An epoch from the cache, from batch ``skip`` on; ``plain``: only pictures as they are."""
-    views = np.random.default_rng(seed).integers(1 if plain else cached.views, size=len(order))
+    count = 1 if plain else cached.views
+    views = views_in_turn(order, count=count, seed=seed, epoch=epoch)
     own = share.batch_size // share.world
     for batch in range(skip * share.batch_size, len(order), share.batch_size):
         first = batch + share.rank * own

@@ -313,7 +313,8 @@ class _Run:
                 order,
                 self.share,
                 skip=self.batch,
-                seed=(settings.seed, self.epoch),
+                seed=settings.seed,
+                epoch=self.epoch,
                 plain=plain,
                 device=self.fabric.device,
             )

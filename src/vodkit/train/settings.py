@@ -52,6 +52,8 @@ class TrainSettings:
     accumulate: int = 1
     """parts that a step's pictures are worked on one after the other, to save memory; where it
     does not suffice, parts are halved until it does"""
+    proposals: int = 0
+    """boxes of a picture that the second stage of Faster R-CNN learns from; 0: 512, as published"""
     optimizer: str = "adamw"
     lr: float = 2e-3
     """of neck and head, at its highest"""
@@ -125,7 +127,8 @@ class TrainSettings:
             pick(JOURNALS, name, "journal")
         for name in ("epochs", "thaw_every", "plain_epochs", "val_every", "patience", "workers"):
             self._at_least(name, 0)
-        self._at_least("num_pictures", 0)
+        for name in ("num_pictures", "proposals"):
+            self._at_least(name, 0)
         for name in ("lr", "cache_gib", "teacher_weight"):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")

@@ -127,6 +127,10 @@ def _folder(data: Path) -> Path:
 
 def _network(settings: TrainSettings, classes: tuple[str, ...]) -> tuple[nn.Module, ModelCard]:
     module, card = build_network(settings.model, classes=classes, weights=settings.weights)
+    count = settings.proposals
+    if count and not networks.limit_proposals(module, card, count):
+        seen = f"proposals is {count}, but {settings.model} has no second stage"
+        raise SettingsError(f"{seen}; allowed: 0, or a Faster R-CNN")
     wanted = replace(
         card.preprocessing,
         width_px=settings.width_px or card.preprocessing.width_px,

@@ -232,6 +232,27 @@ def test_losses_are_transformers_own(folders: dict[str, Path], kind: str) -> Non
     assert {"class", "box", "giou"} <= seen.keys()
 
 
+@pytest.mark.parametrize("kind", ["detr", "conditional_detr"])
+def test_every_decoder_layer_has_its_losses_in_training(tmp_path: Path, kind: str) -> None:
+    """They are those of the same network cut off behind that layer."""
+    hub = hub_folder(tmp_path, kind, dict(enumerate(CLASSES)))
+    config = json.loads((hub / "config.json").read_text())
+    for name in ("dropout", "attention_dropout", "activation_dropout"):
+        config[name] = 0.0
+    (hub / "config.json").write_text(json.dumps(config))
+    module, card = network(hub)
+    both = networks.losses(module, card, *batch())
+    layers = module.model.decoder.layers
+    module.eval()
+    for part in module.model.backbone.modules():
+        part.train()  # batch norms as in training
+    last = networks.losses(module, card, *batch())
+    module.model.decoder.layers = layers[:1]
+    first = networks.losses(module, card, *batch())
+    for name, value in both.items():
+        torch.testing.assert_close(value, first[name] + last[name])
+
+
 @pytest.mark.parametrize("kind", QUICK)
 def test_pictures_without_anything_and_ignored_boxes_are_legal(
     folders: dict[str, Path], kind: str
