@@ -16,7 +16,6 @@ from pathlib import Path
 
 import small_hub
 from finetune_sets import flies
-
 from vodkit import settings
 from vodkit.formats.table import write_dataset
 from vodkit.runs import stack

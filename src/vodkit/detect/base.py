@@ -126,6 +126,28 @@ class Metric:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Training:
+    """A training that weights went through: from what, on what, how."""
+
+    began_with: str
+    """name of the model, and which of its weights"""
+    sha256: str
+    """of the weight file it began with; empty where there was none, or none is known"""
+    licence: str
+    """of that file"""
+    notes: str
+    """of its card: recipe, limits"""
+    data: str
+    """what was learnt from: file, split, counts, digest of the labels"""
+    data_licence: str
+    """as its user stated; empty: not stated"""
+    settings: dict[str, Any]
+    """that were not the defaults"""
+    stack: dict[str, Any]
+    """versions of what it ran on"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """Everything that must be known of weights to use them rightly."""
 
@@ -150,6 +172,8 @@ class ModelCard:
     """where the weight file is published; empty: it comes with the package, or was made here"""
     notes: str = ""
     """recipe, limits, what else is worth knowing"""
+    trained: tuple[Training, ...] = ()
+    """trainings of one's own, the last at the end: the chain of data and licences"""
 
     def __post_init__(self) -> None:
         """A card without classes, or with one twice, is useless."""

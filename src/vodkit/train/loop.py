@@ -53,7 +53,7 @@ class Progress:
     """What happens in a training, for whoever watches."""
 
     what: str
-    """features, parameters (once, before the first step), step or epoch"""
+    """features, parameters (before the first step, and when a stage thaws), step or epoch"""
     done: int
     total: int
     epoch: int = 0
@@ -164,9 +164,6 @@ def train(
         run.restore()
     elif fabric.is_global_zero:
         _describe(settings, material)
-    rows = tuple(freeze.table(material.module, material.card))
-    if fabric.is_global_zero:
-        watch(Progress(what="parameters", done=0, total=0, parameters=rows))
     run.fit()
     material.delete_caches()
     return TrainResult(
@@ -285,6 +282,9 @@ class _Run:
         if depth != self.depth:  # processes agree on what they exchange when they are set up
             self.wrapped = self.fabric.setup_module(Losses(self.module, self.card, self.keeper))
             self.depth = depth
+            rows = tuple(freeze.table(self.module, self.card))
+            if self.fabric.is_global_zero:
+                self.watch(Progress(what="parameters", done=0, total=0, parameters=rows))
 
     def _epoch(self) -> dict[str, float]:
         """All steps that the epoch still has; the means of losses, and the time spent waiting."""

@@ -56,6 +56,11 @@ def described(dataset: Dataset) -> dict[str, str]:
     return about
 
 
+def digest(about: Mapping[str, str]) -> str:
+    """One short digest of all that ``described`` says."""
+    return hashlib.sha256(repr(sorted(about.items())).encode()).hexdigest()[:16]
+
+
 def refuse_changes(then: Mapping[str, str], now: Mapping[str, str], *, where: str) -> None:
     """InputError with the difference, if there is any."""
     gone = [name for name in then if name not in now]

@@ -33,6 +33,8 @@ class TrainSettings:
     """what to start from: default (of the model), random, or a weight file"""
     root: str = ""
     """folder that the videos' paths are relative to; empty: the dataset file's"""
+    data_licence: str = ""
+    """of pictures and labels (SPDX, or words); the checkpoint's card tells it"""
     train_split: str = "train"
     val_split: str = "val"
     """what the best checkpoint is chosen on; empty: validate on nothing, keep the last"""

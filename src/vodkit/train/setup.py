@@ -11,16 +11,18 @@ from torch import nn
 from vodkit.data.loader import FrameDataset, TrainingViews
 from vodkit.data.sampling import labelled_keys
 from vodkit.detect import networks
-from vodkit.detect.base import ModelCard
+from vodkit.detect.base import ModelCard, Training
 from vodkit.detect.models import build_network, find_card
 from vodkit.detect.preprocess import input_px, resized_px
 from vodkit.errors import InputError, SettingsError, VideoError
 from vodkit.formats.table import read_dataset
 from vodkit.records import Dataset, LabelledVideo
+from vodkit.runs import stack
 from vodkit.train import freeze
 from vodkit.train.batches import CachedViews, plan_cache
+from vodkit.train.log import flat
 from vodkit.train.memory import is_out_of_memory
-from vodkit.train.resume import described, digest_of_weights
+from vodkit.train.resume import described, digest, digest_of_weights
 from vodkit.train.settings import TrainSettings
 from vodkit.train.validate import Validation
 from vodkit.video.reader import open_video
@@ -70,6 +72,7 @@ def prepare(
     # On a CPU this layout makes a step up to 1.8 times as fast (depthwise convolutions most).
     module = module.to(device).to(memory_format=torch.channels_last)
     training = _views(train_part, root, card, settings, still_iou=settings.still_iou)
+    card = replace(card, trained=(*card.trained, _training(settings, training.frames)))
     _refuse_size(module, card, training.canvas_px)
     about = described(train_part)
     validation = None
@@ -136,13 +139,39 @@ def _network(settings: TrainSettings, classes: tuple[str, ...]) -> tuple[nn.Modu
         width_px=settings.width_px or card.preprocessing.width_px,
         height_px=settings.height_px or card.preprocessing.height_px,
     )
-    described = replace(
+    told = replace(
         card,
         name=settings.name or Path(settings.out).name,
         source=settings.source or card.source,
-        notes=settings.notes or card.notes,
+        notes=settings.notes,  # those of the base are told in what this training began with
     )
-    return module, replace(described, preprocessing=wanted)
+    return module, replace(told, preprocessing=wanted)
+
+
+def _training(settings: TrainSettings, frames: FrameDataset) -> Training:
+    """What the card will say of this training."""
+    base, random = find_card(settings.model)[0], settings.weights == "random"
+    others = f", weights of {Path(settings.weights).name}"
+    own = {"default": "", "random": ", random weights"}.get(settings.weights, others)
+    defaults = flat(TrainSettings(data="", out=""))
+    told = {"data", "model", "weights", "root", "data_licence"}
+    given = {
+        key: value
+        for key, value in flat(settings).items()
+        if value != defaults.get(key) and key not in told
+    }
+    counts = f"{len(frames.dataset.videos)} videos, {len(frames)} frames"
+    where = f"{Path(settings.data).name}, split {settings.train_split}"
+    return Training(
+        began_with=base.name + own,
+        sha256=base.sha256 if settings.weights == "default" else "",
+        licence="" if random else base.licence,
+        notes="" if random else base.notes,
+        data=f"{where}: {counts}, labels {digest(described(frames.dataset))}",
+        data_licence=settings.data_licence,
+        settings=given,
+        stack=stack(),
+    )
 
 
 def _views(
@@ -198,7 +227,12 @@ def _cached(
     """The filled cache, or why there is none; where one was asked for, an error says why not."""
     if not settings.may_cache:
         return None, "the settings do not allow it"
-    kept = _filled(settings, module, card, training, watch, name=name, views=settings.cache_views)
+    # A view more than there are epochs would cost what it is to save; of one epoch, all would.
+    epochs = settings.num_epochs(-(-len(training.frames) // settings.batch_size))
+    if epochs == 1 and settings.cache == "auto":
+        return None, "with one epoch, nothing would be used again"
+    views = min(settings.cache_views, epochs)
+    kept = _filled(settings, module, card, training, watch, name=name, views=views)
     if isinstance(kept, CachedViews):
         return kept, ""
     if settings.cache == "on":

@@ -71,6 +71,14 @@ def test_a_run_leaves_a_checkpoint_that_loads_a_log_and_a_manifest(
     assert card.classes == ("square",)
     assert (card.preprocessing.width_px, card.preprocessing.height_px) == (32, 32)
     assert {metric.name for metric in card.expected} == {"AP", "AP50"}
+    (origin,) = card.trained
+    assert origin.began_with == "yolox_nano, random weights"
+    assert ", split train: " in origin.data
+    assert ", 16 frames, labels " in origin.data
+    assert origin.data_licence == ""
+    assert origin.settings["width_px"] == "32"
+    assert str(tmp_path) not in str(origin)
+    assert origin.stack["torch"] == torch.__version__.partition("+")[0]
     torch.manual_seed(0)
     begun, _ = build_network("yolox_nano", classes=("square",), weights="random")
     for name, value in begun.state_dict().items():
@@ -87,6 +95,31 @@ def test_a_run_leaves_a_checkpoint_that_loads_a_log_and_a_manifest(
     assert again == tiny(square_data, tmp_path / "run")
     assert [p.done for p in told if p.what == "step"] == [1, 2, 1, 2]
     assert not list((tmp_path / "run").rglob("*.f16"))
+
+
+def test_a_card_tells_the_whole_chain_of_trainings(square_data: Path, tmp_path: Path) -> None:
+    first = train(tiny(square_data, tmp_path / "one", data_licence="CC-BY-4.0"))
+    second = train(
+        tiny(square_data, tmp_path / "two", model=str(first.checkpoint), weights="default")
+    )
+    _, before = load_checkpoint(first.checkpoint)
+    _, card = load_checkpoint(second.checkpoint)
+    assert [origin.data_licence for origin in card.trained] == ["CC-BY-4.0", ""]
+    assert card.trained[1].began_with == "one"
+    assert card.trained[1].sha256 == before.sha256
+    assert card.notes == ""  # what was said of the weights before is said of them
+
+
+def test_thawing_shows_what_is_trained_now(square_data: Path, tmp_path: Path) -> None:
+    told: list[Progress] = []
+    train(tiny(square_data, tmp_path / "run", thaw_every=1, cache="auto"), watch=told.append)
+    tables = [p.parameters for p in told if p.parameters]
+    trained = [{row.stage for row in rows if row.trainable} for rows in tables]
+    assert trained == [{"neck", "head"}, {"stage4", "neck", "head"}]
+
+
+def test_one_epoch_needs_no_store(square_data: Path, tmp_path: Path) -> None:
+    assert not train(tiny(square_data, tmp_path / "run", epochs=1, val_every=1)).cached
 
 
 @pytest.mark.parametrize("cache", ["on", "off"])
