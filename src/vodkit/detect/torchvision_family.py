@@ -67,7 +67,7 @@ def build(card: ModelCard) -> nn.Module:
     """From ``architecture``: ``builder``, ``outputs``, ``frozen_norm`` and ``norm_eps``."""
     name = str(card.architecture.get("builder"))
     maker = pick(BUILDERS, name, "torchvision model")
-    module = maker(weights=None, weights_backbone=None, num_classes=len(outputs(card)))
+    module: Any = maker(weights=None, weights_backbone=None, num_classes=len(outputs(card)))
     module.transform = _AsItIs()
     if hasattr(module, "roi_heads"):
         pool = module.roi_heads.box_roi_pool

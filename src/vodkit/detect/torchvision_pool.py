@@ -19,7 +19,7 @@ from torchvision.ops.poolers import initLevelMapper
 _MOST_CELLS = 4096  # of a map: products cost in proportion, scattering does not
 
 
-class ProductRoIAlign(MultiScaleRoIAlign):
+class ProductRoIAlign(MultiScaleRoIAlign):  # type: ignore[misc]
     """torchvision's, but for training on small maps on a CPU."""
 
     def forward(

@@ -5,7 +5,9 @@ import torch
 from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign
 
-from vodkit.detect import torchvision_pool
+from vodkit.detect import networks, torchvision_pool
+from vodkit.detect.models import MODELS
+from vodkit.detect.targets import Target
 from vodkit.detect.torchvision_pool import ProductRoIAlign
 
 NAMES = ["0", "1"]  # of the maps; pools may know more names
@@ -52,3 +54,17 @@ def test_no_boxes_are_legal() -> None:
     maps, _, shapes = given()
     pool = ProductRoIAlign([*NAMES, "2"], output_size=7, sampling_ratio=2)
     assert pool(maps, [torch.zeros(0, 4)] * 2, shapes).shape == (0, 5, 7, 7)
+
+
+def test_the_second_stage_learns_from_so_many_boxes() -> None:
+    card = MODELS["fasterrcnn_mobilenet_v3_large_320_fpn"]()
+    module = networks.build(card).train()
+    sizes = []
+    module.roi_heads.box_head.register_forward_hook(lambda _m, given, _o: sizes.append(given[0]))
+    assert networks.limit_proposals(module, card, 8)
+    box = Target(torch.tensor([[8.0, 8.0, 60.0, 60.0]]), torch.tensor([0]))
+    losses = networks.losses(module, card, torch.zeros(2, 3, 96, 96, dtype=torch.uint8), [box] * 2)
+    assert torch.isfinite(sum(losses.values()))
+    assert len(sizes[0]) == 2 * 8
+    nano = MODELS["yolox_nano"]()
+    assert not networks.limit_proposals(networks.build(nano), nano, 8)

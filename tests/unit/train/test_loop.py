@@ -211,11 +211,17 @@ def test_an_unknown_split_names_those_there_are(square_data: Path, tmp_path: Pat
         (["lr=0"], "lr is 0"),
         (["ema_decay=1.5"], "ema_decay is 1.5"),
         (["workers=-1"], "workers is -1"),
+        (["proposals=-1"], "proposals is -1"),
     ],
 )
 def test_settings_are_strict(words: list[str], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         settings_file.load(TrainSettings, words=["data=x", "out=y", *words])
+
+
+def test_proposals_are_for_networks_with_a_second_stage(square_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"proposals is 64, but yolox_nano has no second stage"):
+        train(tiny(square_data, tmp_path / "run", proposals=64))
 
 
 def test_epochs_follow_the_size_of_the_data() -> None:
