@@ -29,6 +29,7 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "yolox": ("yolox_nano", ()),  # COCO's weights, backbone frozen
     "hf": ("hf:rt_detr_v2", ("clip_norm=1.0", "weight_decay=1e-4")),  # ImageNet's, frozen
     "ssdlite": ("ssdlite320_mobilenet_v3_large", ('weights="random"', 'freeze="none"')),
+    # Its maps have a stride of 32: flies of 40 px need far more steps than that.
     "fasterrcnn": (
         "fasterrcnn_mobilenet_v3_large_320_fpn",
         ('weights="random"', 'freeze="none"', "lr=1e-3", "proposals=64"),
