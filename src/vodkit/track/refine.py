@@ -80,12 +80,18 @@ def drop_flicker(table: TrackTable, settings: RefineSettings) -> TrackTable:
     """Without tracks that were seen for too short a time or with too low a mean score."""
     if len(table) == 0:
         return table
+    first, last = _span(table)
+    real = last - first >= settings.min_track_s
+    return table[real & (_mean_by_id(table, table.scores) >= settings.min_score)]
+
+
+def _span(table: TrackTable) -> tuple[FloatArray, FloatArray]:
+    """For each row (R,) the first and the last time of its track."""
     ids, at = np.unique(table.ids, return_inverse=True)
     first, last = np.full(len(ids), np.inf), np.full(len(ids), -np.inf)
     np.minimum.at(first, at, table.times_s)
     np.maximum.at(last, at, table.times_s)
-    real = last - first >= settings.min_track_s
-    return table[real[at] & (_mean_by_id(table, table.scores) >= settings.min_score)]
+    return first[at], last[at]
 
 
 def fill(
@@ -93,14 +99,18 @@ def fill(
 ) -> TrackTable:
     """With a filled row in every ``stride``-th frame of gaps up to ``max_gap_s``, on a line.
 
-    The line goes from the last of ``ends_xyxy`` (R, 4) before the gap to the first after it.
+    The line goes from the last of ``ends_xyxy`` (R, 4) before the gap to the first after it. Like for
+    predictions, no more is made up than was seen: a gap longer than the track was known before it,
+    and after it, stays open.
     """
     assert table.scores is not None
+    born, last = _span(table)
     order = np.lexsort((table.frames, table.ids))
     a, b = order[:-1], order[1:]
     frames, times = table.frames, table.times_s
     gap = (table.ids[a] == table.ids[b]) & (frames[b] - frames[a] > stride)
-    gap &= times[b] - times[a] <= max_gap_s
+    known_s = np.maximum(times[a] - born[a], last[b] - times[b])
+    gap &= times[b] - times[a] <= np.minimum(max_gap_s, known_s)
     a, b = a[gap], b[gap]
     counts = (frames[b] - frames[a] - 1) // stride
     if counts.sum() == 0:

@@ -13,6 +13,7 @@ from vodkit.track.count import (
     count_visits,
 )
 from vodkit.track.refine import RefineSettings, refine
+from vodkit.track.stitch import StitchSettings
 from vodkit.track.tune import Clip, consistency, replay, tune
 
 RATE = 10.0
@@ -42,6 +43,14 @@ def test_pieces_of_one_way_get_one_id_and_the_gap_is_filled_on_the_line():
     np.testing.assert_allclose(own.times_s, own.frames / RATE)
     filled = own.states == State.FILLED
     assert own.frames[filled].tolist() == list(range(20, 32))
+
+
+def test_no_more_is_made_up_than_was_seen():
+    short = RefineSettings(min_track_s=0, stitch=StitchSettings(gap_s=0))
+    glimpses = table_of(walk(1, 0, 4) + walk(1, 16, 19))  # 0.3 s, 1.3 s unseen, 0.2 s
+    assert len(refine(glimpses, short)) == 7
+    known = table_of(walk(1, 0, 14) + walk(1, 26, 29))  # 1.3 s, 1.3 s unseen, 0.2 s
+    assert refine(known, short).frames.tolist() == list(range(29))
 
 
 def test_two_at_the_same_time_are_never_one():
