@@ -99,9 +99,9 @@ def fill(
 ) -> TrackTable:
     """With a filled row in every ``stride``-th frame of gaps up to ``max_gap_s``, on a line.
 
-    The line goes from the last of ``ends_xyxy`` (R, 4) before the gap to the first after it. Like for
-    predictions, no more is made up than was seen: a gap longer than the track was known before it,
-    and after it, stays open.
+    The line goes from the last of ``ends_xyxy`` (R, 4) before the gap to the first after it. No
+    more is made up than was seen, as with predictions: a gap longer than the track was known before
+    it, and after it, stays open.
     """
     assert table.scores is not None
     born, last = _span(table)
