@@ -5,7 +5,7 @@
 
 All take turns on the same frames, so that other load on the machine is unfair to all of them:
 
-    network   the bare network in the best runtime, on placed pictures in memory, batches of 8
+    network   the bare network in the best runtime, on placed pictures in memory, without a break
     track     decode, detect, track, predictions.jsonl (and detections.jsonl) on disk
     serial    the same without anything running ahead (what track does by itself on one core)
     ahead     the same with 8 frames decoded and 8 detected ahead
@@ -79,15 +79,11 @@ class Contest:
             size = resized_px(info.width_px, info.height_px, self.detector.card.preprocessing)
             self.num_frames = info.num_frames or 0
             self.frames = list(islice(opened.frames(size_px=size), 16 * BATCH))
-        self.batches = [
-            self.detector.network_alone(self.frames[i : i + BATCH])
-            for i in range(0, len(self.frames), BATCH)
-        ]
+        self.alone = self.detector.network_alone(self.frames)
 
     def network(self) -> int:
-        """The network alone."""
-        for batch in self.batches:
-            batch()
+        """The network alone, one picture after the other without a break."""
+        self.alone()
         return len(self.frames)
 
     def track(self, ahead: int | None = None) -> int:

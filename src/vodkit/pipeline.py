@@ -13,17 +13,19 @@ for bit.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
-from vodkit.detect.base import Detector
+from vodkit.detect.base import Detector, in_stream
 from vodkit.detect.preprocess import resized_px
 from vodkit.errors import SettingsError, VideoError
 from vodkit.records import Detections, Frame, Tracks
+from vodkit.runs import num_cores
 from vodkit.sparse import Pace, SparseFlow, SparseSettings
 from vodkit.track.base import Tracker
 from vodkit.video.ahead import ahead, depth_here
 from vodkit.video.cuts import CutDetector
 from vodkit.video.reader import Source, Video, open_video
+
+_FEW_CORES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,8 @@ def detect_video(
     was given out.
     """
     flow = flow or FlowSettings()
-    with open_video(source, strict=flow.strict) as video:
+    alone = wants_one_thread(detector)
+    with open_video(source, strict=flow.strict, one_thread=alone) as video:
         yield from look(video, detector, flow)
 
 
@@ -107,6 +110,11 @@ def look(
     return ahead(detect_frames(ahead(frames, depth), detector, flow.batch_size), depth)
 
 
+def wants_one_thread(detector: Detector) -> bool:
+    """Whether decoding should keep to one thread: the network fills the few cores by itself."""
+    return num_cores() <= _FEW_CORES and str(getattr(detector, "runtime", "")).endswith("cpu")
+
+
 def frames_for(video: Video, detector: Detector, flow: FlowSettings) -> Iterator[Frame]:
     """The frames of an open video, decoded to the detector's size unless pixels are wanted."""
     return video.frames(every=flow.every, size_px=_size_px(video, detector, flow))
@@ -137,15 +145,13 @@ def _size_px(video: Video, detector: Detector, flow: FlowSettings) -> tuple[int,
 def detect_frames(
     frames: Iterable[Frame], detector: Detector, batch_size: int
 ) -> Iterator[tuple[Frame, Detections]]:
-    """Frames in batches through the detector.
+    """Frames through the detector, several at a time.
 
-    If the frames break off with VideoError, the batch that was being filled is still detected
-    and given out before the error goes on: nothing that was decoded is lost.
+    If the frames break off with VideoError, those before are still detected and given out before
+    the error goes on: nothing that was decoded is lost.
     """
     broken: list[VideoError] = []
-    readable = _until_broken(frames, broken)
-    while batch := list(islice(readable, batch_size)):
-        yield from zip(batch, detector.detect(batch), strict=True)
+    yield from in_stream(detector, _until_broken(frames, broken), batch_size)
     if broken:
         raise broken[0]
 

@@ -1,9 +1,10 @@
 """What a run has detected, on disk: not detected again when the run goes on (decision 0006)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
-from vodkit.detect.base import Detector
+from vodkit.detect.base import Detector, in_stream
 from vodkit.errors import OutputError
 from vodkit.formats.embeddings import EmbeddingFile
 from vodkit.formats.predictions import PredictionWriter, read_frames
@@ -33,11 +34,28 @@ class Recording:
         for frame, detections in zip(
             fresh, self._detector.detect(fresh) if fresh else [], strict=True
         ):
-            if self._looks is not None:
-                append_looks(self._looks, detections)
-            self._raw.write(frame.index, frame.time_s, detections)
+            self._put(frame, detections)
             found.append(detections)
         return found
+
+    def stream(
+        self, frames: Iterable[Frame], batch_size: int
+    ) -> Iterator[tuple[Frame, Detections]]:
+        """See StreamDetector."""
+        frames = iter(frames)
+        for frame in frames:
+            if frame.index > self._recorded:
+                frames = chain([frame], frames)
+                break
+            yield frame, self._recall(frame)
+        for frame, detections in in_stream(self._detector, frames, batch_size):
+            self._put(frame, detections)
+            yield frame, detections
+
+    def _put(self, frame: Frame, detections: Detections) -> None:
+        if self._looks is not None:
+            append_looks(self._looks, detections)
+        self._raw.write(frame.index, frame.time_s, detections)
 
     def _recall(self, frame: Frame) -> Detections:
         known = next(self._known)

@@ -5,10 +5,11 @@ fields. Nothing here imports torch, so listing models is instant.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from vodkit import settings
 from vodkit.errors import FormatError, SettingsError, WeightsError
@@ -37,6 +38,35 @@ class Detector(Protocol):
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """One Detections a frame, in SOURCE pixels, best score first; empty is legal."""
         ...
+
+
+@runtime_checkable
+class StreamDetector(Protocol):
+    """A detector that looks at the next frames while somebody uses what it found."""
+
+    def stream(
+        self, frames: Iterable[Frame], batch_size: int
+    ) -> Iterator[tuple[Frame, Detections]]:
+        """Each frame, in order, with what ``detect`` finds in it; some frames are taken ahead.
+
+        ``batch_size``: frames to look at together, where that is how it works.
+        """
+        ...
+
+
+def in_stream(
+    detector: Detector, frames: Iterable[Frame], batch_size: int
+) -> Iterator[tuple[Frame, Detections]]:
+    """Each frame with what is in it: without a break where the detector can, or by batches.
+
+    With ``batch_size`` 1 no frame waits for another one.
+    """
+    if batch_size > 1 and isinstance(detector, StreamDetector):
+        yield from detector.stream(frames, batch_size)
+        return
+    frames = iter(frames)
+    while batch := list(islice(frames, batch_size)):
+        yield from zip(batch, detector.detect(batch), strict=True)
 
 
 def _choice(name: str, value: str, allowed: Sequence[str]) -> None:

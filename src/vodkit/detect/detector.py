@@ -1,9 +1,10 @@
 """The detector that all families and runtimes share: place, run, decode, finish."""
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from vodkit.detect.decode import DECODINGS
 from vodkit.detect.embed import Pooled
 from vodkit.detect.postprocess import Candidates, finish
 from vodkit.detect.preprocess import Placement, place
-from vodkit.detect.runtimes.base import Runtime
+from vodkit.detect.runtimes.base import Runtime, StreamRuntime
 from vodkit.detect.runtimes.choice import Choice
 from vodkit.errors import SettingsError, WeightsError
 from vodkit.lookup import pick, unknown
@@ -62,18 +63,50 @@ class GraphDetector:
         for _, group in groupby(placed, key=lambda pair: pair[0].shape):
             pairs = list(group)
             outputs = self._runtime.run([picture for picture, _ in pairs])
-            found += [self._finish(*pair, out) for pair, out in zip(pairs, outputs, strict=True)]
+            found += [
+                self._finish(picture.shape, placement, out)
+                for (picture, placement), out in zip(pairs, outputs, strict=True)
+            ]
         return found
+
+    def stream(
+        self, frames: Iterable[Frame], batch_size: int
+    ) -> Iterator[tuple[Frame, Detections]]:
+        """See StreamDetector."""
+        if not isinstance(self._runtime, StreamRuntime):
+            frames = iter(frames)
+            while batch := list(islice(frames, batch_size)):
+                yield from zip(batch, self.detect(batch), strict=True)
+            return
+        begun: deque[tuple[Frame, tuple[int, ...], Placement]] = deque()
+
+        def pictures() -> Iterator[ByteArray]:
+            canvases: dict[tuple[int, int], ByteArray] = {}  # by size of the source
+            for frame in frames:
+                size = (frame.width_px, frame.height_px)
+                known = canvases.get(size)
+                picture, placement = place(frame, self.card.preprocessing, known)
+                if picture is not frame.image:
+                    canvases = {size: picture}
+                begun.append((frame, picture.shape, placement))
+                yield picture
+
+        for outputs in self._runtime.stream(pictures()):
+            frame, shape, placement = begun.popleft()
+            yield frame, self._finish(shape, placement, outputs)
 
     def network_alone(self, frames: Sequence[Frame]) -> Callable[[], object]:
         """A call that runs the bare network on these frames, placed beforehand: to measure it."""
         pictures = [place(frame, self.card.preprocessing)[0] for frame in frames]
+        if isinstance(self._runtime, StreamRuntime):
+            return partial(_through, self._runtime, pictures)
         return partial(self._runtime.run, pictures)
 
     def _finish(
-        self, picture: ByteArray, placement: Placement, outputs: Sequence[FloatArray]
+        self, shape: tuple[int, ...], placement: Placement, outputs: Sequence[FloatArray]
     ) -> Detections:
-        height, width = picture.shape[:2]
+        """Detections of the outputs of a picture of this shape; nothing in them is kept."""
+        height, width = shape[:2]
         num_maps = 0 if self._pooled is None else len(self._pooled.settings.stages)
         outputs, maps = outputs[: len(outputs) - num_maps], outputs[len(outputs) - num_maps :]
         candidates = self._decode(outputs, self._score_threshold, (width, height))
@@ -108,6 +141,10 @@ class GraphDetector:
         new[list(place_of)] = list(place_of.values())
         keep = new[labels] >= 0
         return Candidates(found.boxes_xyxy[keep], found.scores[keep], new[labels[keep]])
+
+
+def _through(runtime: StreamRuntime, pictures: Sequence[ByteArray]) -> int:
+    return sum(1 for _ in runtime.stream(pictures))
 
 
 def _known(card: ModelCard, classes: Sequence[str] | None) -> tuple[str, ...]:

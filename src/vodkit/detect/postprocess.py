@@ -81,7 +81,8 @@ def finish(
     Boxes that are not finite or lie wholly outside the picture are no boxes and do not count.
     ``max_detections`` keeps the best of them (None: all).
     """
-    boxes = placement.to_source(np.nan_to_num(found.boxes_xyxy, nan=-1.0))
+    boxes = np.where(np.isnan(found.boxes_xyxy), -1, found.boxes_xyxy)
+    boxes = placement.to_source(boxes)
     real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     boxes, scores, labels = boxes[real], found.scores[real], found.labels[real]
     kept = suppress(boxes, scores, labels, nms_iou=nms_iou, most=max_detections)

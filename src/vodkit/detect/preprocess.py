@@ -63,8 +63,14 @@ def input_px(width_px: int, height_px: int, wanted: Preprocessing) -> tuple[int,
     return -(-width // _FIT_MULTIPLE) * _FIT_MULTIPLE, -(-height // _FIT_MULTIPLE) * _FIT_MULTIPLE
 
 
-def place(frame: Frame, wanted: Preprocessing) -> tuple[ByteArray, Placement]:
-    """The network's input (H, W, 3) uint8 RGB, and where the source picture lies in it."""
+def place(
+    frame: Frame, wanted: Preprocessing, canvas: ByteArray | None = None
+) -> tuple[ByteArray, Placement]:
+    """The network's input (H, W, 3) uint8 RGB, and where the source picture lies in it.
+
+    ``canvas`` is an input that ``place`` made of a picture of the same source size and that nobody
+    needs any more: it is drawn over, which saves filling it.
+    """
     height, width = frame.image.shape[:2]
     new_width, new_height = resized_px(frame.width_px, frame.height_px, wanted)
     full_width, full_height = input_px(frame.width_px, frame.height_px, wanted)
@@ -76,9 +82,10 @@ def place(frame: Frame, wanted: Preprocessing) -> tuple[ByteArray, Placement]:
         if as_it_is:
             return frame.image, placement
         return cv2.resize(frame.image, (new_width, new_height)), placement
-    canvas = np.empty((full_height, full_width, 3), np.uint8)
-    canvas[new_height:] = wanted.fill
-    canvas[:new_height, new_width:] = wanted.fill
+    if canvas is None:
+        canvas = np.empty((full_height, full_width, 3), np.uint8)
+        canvas[new_height:] = wanted.fill
+        canvas[:new_height, new_width:] = wanted.fill
     if as_it_is:
         canvas[:new_height, :new_width] = frame.image
     else:

@@ -38,9 +38,24 @@ class CameraMotion:
         ``boxes_xyxy`` (N, 4): objects that may move by themselves. Frames without pixels, and
         pictures without enough corners, give None.
         """
+        before = self.grey
+        if not self.look(frame):
+            return None
+        if before.shape != self.grey.shape or _is_at_rest(before, self.grey):
+            return None
+        height, width = self.grey.shape
+        per_px = np.array([width / frame.width_px, height / frame.height_px])
+        affine = _fit(before, self.grey, boxes_xyxy.reshape(-1, 2, 2) * per_px)
+        if affine is None:
+            return None
+        affine[:, 2] /= per_px  # the small picture has the same shape, so the turn stays as it is
+        return affine
+
+    def look(self, frame: Frame) -> bool:
+        """Remember a frame whose own motion nobody needs to know; False: it has no pixels."""
         height, width = frame.image.shape[:2]
         if min(height, width) < 32:
-            return None
+            return False
         import cv2
 
         scale = min(1.0, SIDE_PX / max(width, height))
@@ -48,15 +63,8 @@ class CameraMotion:
         grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
         # Means over areas cost ten times as much, and matter only where pixels would be skipped.
         how = cv2.INTER_AREA if scale <= 0.5 else cv2.INTER_LINEAR
-        before, self.grey = self.grey, cv2.resize(grey, size, interpolation=how)
-        if before.shape != self.grey.shape or _is_at_rest(before, self.grey):
-            return None
-        per_px = np.array([size[0] / frame.width_px, size[1] / frame.height_px])
-        affine = _fit(before, self.grey, boxes_xyxy.reshape(-1, 2, 2) * per_px)
-        if affine is None:
-            return None
-        affine[:, 2] /= per_px  # the small picture has the same shape, so the turn stays as it is
-        return affine
+        self.grey = np.asarray(cv2.resize(grey, size, interpolation=how), np.uint8)
+        return True
 
     def forget(self) -> None:
         """The next frame belongs to another shot."""

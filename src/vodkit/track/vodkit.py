@@ -133,8 +133,10 @@ class VodkitTracker:
         book, s = self.book, self.settings
         found = arrange(detections, embeddings, min_score=s.low)
         book.advance(frame, s.motion)
-        if s.camera_motion:
+        if s.camera_motion and len(book):
             book.warp(self.camera.step(frame, found.boxes_xyxy))
+        elif s.camera_motion:
+            self.camera.look(frame)
         expire(book, s.life, frame)
         free = self._associate(found)
         book.open(self._fresh(found, free), found, s.motion)

@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from vodkit.video.limits import LIMITS, Limits
 from vodkit.video.rgb import RgbMaker, quarter_turns, words
 from vodkit.video.timeline import Timeline, read_timeline
 
+_SMALL_PX = 1280 * 720  # pictures up to here are decoded fast enough by one thread
 _RUN = 300  # frames that are decoded rather than skipped by a seek, when no keyframe is between
 
 
@@ -29,13 +30,23 @@ class ContainerVideo:
     is_live = False
 
     def __init__(
-        self, opener: Callable[[], Any], name: str, *, strict: bool, limits: Limits = LIMITS
+        self,
+        opener: Callable[[], Any],
+        name: str,
+        *,
+        strict: bool,
+        limits: Limits = LIMITS,
+        one_thread: bool = False,
     ) -> None:
-        """``opener`` gives what ``av.open`` takes: a path or a fresh binary file."""
+        """``opener`` gives what ``av.open`` takes: a path or a fresh binary file.
+
+        ``one_thread`` decodes pictures that are not large in one thread.
+        """
         self._opener = opener
         self._name = name
         self._strict = strict
         self._limits = limits
+        self._one_thread = one_thread
         self._seekable: _Decoding | None = None
         self.num_lost = 0
         """frames of the last pass that could not be decoded (lenient reading)"""
@@ -59,7 +70,8 @@ class ContainerVideo:
         if start < 0 or every < 1:
             raise InputError(f"start is {start}, every is {every}; allowed: from 0, from 1")
         self.num_lost = 0
-        with closing(self._open()) as decoding:
+        one_thread = self._one_thread and self.info.width_px * self.info.height_px <= _SMALL_PX
+        with closing(self._open(one_thread=one_thread)) as decoding:
             last = start - 1
             if start and self._timeline.reliable:
                 decoding.go_to(start)
@@ -136,8 +148,9 @@ class ContainerVideo:
         """Everything but the open file."""
         return {**self.__dict__, "_seekable": None}
 
-    def _open(self) -> "_Decoding":
-        return _Decoding(self._opener, self._name, self._limits, self.__dict__.get("_timeline"))
+    def _open(self, *, one_thread: bool = False) -> "_Decoding":
+        timeline = self.__dict__.get("_timeline")
+        return _Decoding(self._opener, self._name, self._limits, timeline, one_thread=one_thread)
 
     @cached_property
     def _timeline(self) -> Timeline:
@@ -174,7 +187,7 @@ class ContainerVideo:
         self, index: int, raw: Any, decoding: "_Decoding", size_px: tuple[int, int] | None
     ) -> Frame:
         width_px, height_px = self.info.width_px, self.info.height_px
-        image = decoding.rgb(raw, size_px or (width_px, height_px), decoding.time_s(raw))
+        image = decoding.rgb(raw, size_px or (width_px, height_px), partial(decoding.time_s, raw))
         return Frame(index, self.times_s[index], image, width_px, height_px)
 
     def _unseen(self, index: int) -> Frame:
@@ -221,7 +234,13 @@ class _Decoding:
     """One open file and the pass through it."""
 
     def __init__(
-        self, opener: Callable[[], Any], name: str, limits: Limits, timeline: Timeline | None
+        self,
+        opener: Callable[[], Any],
+        name: str,
+        limits: Limits,
+        timeline: Timeline | None,
+        *,
+        one_thread: bool,
     ) -> None:
         self.name = name
         self.timeline = timeline
@@ -229,6 +248,7 @@ class _Decoding:
         self.complaint = ""
         """what the decoder said of the last packet it could not use"""
         self._opener = opener
+        self._one_thread = one_thread
         self._next = 0  # index of the frame that comes out next, as far as known
         self._pending: Iterator[tuple[int, Any]] | None = None
         self._has_begun = False
@@ -248,6 +268,7 @@ class _Decoding:
         self.stream: Any = best
         if self.stream.codec_context is not None:
             self.stream.thread_type = "AUTO"
+            self.stream.codec_context.thread_count = 1 if self._one_thread else 0
             # The decoder itself refuses to grow beyond this, before it takes the memory.
             self.stream.codec_context.options = {"max_pixels": str(self.rgb.limits.max_pixels)}
 

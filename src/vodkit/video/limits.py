@@ -28,6 +28,11 @@ class Limits:
             if not value > 0:
                 raise SettingsError(f"{spec.name} is {value}; allowed: above 0")
 
+    def allow(self, size_px: tuple[int, int]) -> bool:
+        """Whether ``check_size`` lets a picture (width, height) pass."""
+        area_px = size_px[0] * size_px[1]
+        return min(size_px) >= 1 and area_px <= self.max_pixels and max(size_px) <= self.max_side_px
+
     def check_size(
         self, size_px: tuple[int, int], *, path: str | Path, time_s: float | None = None
     ) -> None:

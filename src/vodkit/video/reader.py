@@ -96,6 +96,7 @@ def open_video(
     picture_rate: Fraction = Fraction(25),
     live: LiveSettings | None = None,
     limits: Limits = LIMITS,
+    one_thread: bool = False,
 ) -> Video:
     """Open a source of frames.
 
@@ -106,22 +107,27 @@ def open_video(
         picture_rate: frames a second of pictures, which have no clock of their own.
         live: patience with a camera or stream.
         limits: sizes and times above which a source is refused.
+        one_thread: decode a file in one thread, which costs the least processor time, for whoever
+            fills the cores with other work; large pictures still take as many as FFmpeg likes.
 
     Raises:
         VideoError: not there, no video in it, or not decodable; the message names the place.
     """
+    of_file = partial(ContainerVideo, strict=strict, limits=limits, one_thread=one_thread)
     if not isinstance(source, str | Path):
-        name = str(getattr(source, "name", "file object"))
-        return ContainerVideo(partial(_Cursor, source), name, strict=strict, limits=limits)
+        return of_file(partial(_Cursor, source), str(getattr(source, "name", "file object")))
     text = str(source)
     scheme = _scheme(text)
     if is_live(text):
         return LiveVideo(text, live, limits=limits)
     if scheme in LIVE_SCHEMES or (scheme == "file"):
-        return ContainerVideo(partial(str, text), text, strict=strict, limits=limits)
+        return of_file(partial(str, text), text)
     if scheme:
-        return ContainerVideo(_remote(text), text, strict=strict, limits=limits)
-    return _open_path(Path(text), strict=strict, picture_rate=picture_rate, limits=limits)
+        return of_file(_remote(text), text)
+    path = Path(text)
+    if path.is_file() and path.suffix.lower() not in SUFFIXES:
+        return of_file(partial(str, path), text)
+    return _open_pictures(path, strict=strict, picture_rate=picture_rate, limits=limits)
 
 
 def is_live(source: str) -> bool:
@@ -138,15 +144,13 @@ def _scheme(source: str) -> str:
     return source.partition("://")[0].lower() if "://" in source else ""
 
 
-def _open_path(path: Path, *, strict: bool, picture_rate: Fraction, limits: Limits) -> Video:
+def _open_pictures(path: Path, *, strict: bool, picture_rate: Fraction, limits: Limits) -> Video:
     if path.is_dir():
         return PictureVideo(
             pictures_in(path), str(path), rate=picture_rate, strict=strict, limits=limits
         )
     if path.is_file():
-        if path.suffix.lower() in SUFFIXES:
-            return PictureVideo([path], str(path), rate=picture_rate, strict=strict, limits=limits)
-        return ContainerVideo(partial(str, path), str(path), strict=strict, limits=limits)
+        return PictureVideo([path], str(path), rate=picture_rate, strict=strict, limits=limits)
     if set("*?[") & set(str(path)):
         found = [Path(name) for name in glob.glob(str(path))]  # noqa: PTH207 - absolute patterns
         found = [one for one in found if one.suffix.lower() in SUFFIXES]

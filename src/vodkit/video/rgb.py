@@ -1,5 +1,6 @@
 """Decoded pictures as RGB arrays: upright, in the size wanted, and only once converted."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,11 +34,15 @@ class RgbMaker:
     _scaler: VideoReformatter = field(default_factory=VideoReformatter)
 
     def __call__(
-        self, raw: Any, size_px: tuple[int, int] | None, time_s: float | None
+        self, raw: Any, size_px: tuple[int, int] | None, when: Callable[[], float | None]
     ) -> ByteArray:
-        """The picture as (H, W, 3) RGB, upright; ``size_px`` is (width, height), None: its own."""
+        """The picture as (H, W, 3) RGB, upright; ``size_px`` is (width, height), None: its own.
+
+        ``when`` tells its time in seconds, for errors.
+        """
         turns = quarter_turns(raw)
-        self.limits.check_size((raw.width, raw.height), path=self.name, time_s=time_s)
+        if not self.limits.allow((raw.width, raw.height)):
+            self.limits.check_size((raw.width, raw.height), path=self.name, time_s=when())
         width_px, height_px = size_px if size_px is not None else (raw.width, raw.height)
         if turns % 2 and size_px is not None:
             width_px, height_px = height_px, width_px
@@ -45,7 +50,7 @@ class RgbMaker:
             image = self._convert(raw, width_px, height_px)
         except (av.FFmpegError, ValueError) as error:
             message = f"the picture cannot be turned into RGB: {words(error)}"
-            raise VideoError(message, path=self.name, time_s=time_s) from error
+            raise VideoError(message, path=self.name, time_s=when()) from error
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
     def _convert(self, raw: Any, width_px: int, height_px: int) -> ByteArray:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -204,7 +205,7 @@ class LiveVideo:
                 return
             pts_s = None if raw.pts is None else float(raw.pts * stream.time_base)
             time_s = clock.time_s(pts_s)
-            image = to_rgb(raw, size_px, time_s)
+            image = to_rgb(raw, size_px, partial(float, time_s))
             yield Frame(self.num_received, time_s, image, raw.width, raw.height)
             self.num_received += 1
 

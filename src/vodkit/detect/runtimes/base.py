@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import ModelCard
@@ -23,6 +23,18 @@ class Runtime(Protocol):
         """The outputs of each picture (H, W, 3) uint8 RGB, without the batch axis.
 
         All pictures of a call have one size. Outputs are the caller's to keep.
+        """
+        ...
+
+
+@runtime_checkable
+class StreamRuntime(Protocol):
+    """A runtime that computes the next pictures while somebody looks at what is done."""
+
+    def stream(self, pictures: Iterable[ByteArray]) -> Iterator[tuple[FloatArray, ...]]:
+        """The outputs of each picture, in order; each is lent until the next one is asked for.
+
+        Pictures are taken ahead, and are the caller's own again when the next one is asked for.
         """
         ...
 

@@ -2,7 +2,9 @@
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ _FAILURES = (
 # Precision of ``--runtime``: what the CPU must be able to do for it. bf16 is faster on some CPUs,
 # but its scores are off by up to 0.01: not the same numbers, so never without being asked for.
 PRECISIONS = {"f32": "FP32", "bf16": "BF16"}
+_WAITING = 2  # pictures that lie ready beside those in work, so that no core waits for Python
 
 
 class OpenVINORuntime:
@@ -64,38 +67,54 @@ class OpenVINORuntime:
         self._outputs = tuple(outputs)
         self._batched = batched
         self._models: dict[tuple[int, int], ov.Model] = {}
-        self._single: dict[tuple[int, int], Any] = {}
-        self._queues: dict[tuple[int, int], Any] = {}
+        self._single: dict[tuple[int, int], _Seat] = {}
+        self._several: dict[tuple[int, int], Any] = {}
 
     def run(self, pictures: Sequence[ByteArray]) -> list[tuple[FloatArray, ...]]:
         """See Runtime."""
-        size = pictures[0].shape[:2]
         if len(pictures) == 1:
-            request = self._request(size)
-            request.infer([pictures[0][None]], share_inputs=True)
-            return [self._take(request)]
-        found: list[tuple[FloatArray, ...]] = [()] * len(pictures)
-        queue = self._queue(size)
-        for place, picture in enumerate(pictures):
-            queue.start_async([picture[None]], (found, place), share_inputs=True)
-        queue.wait_all()
-        return found
+            seat = self._seat(pictures[0].shape[:2])
+            seat.start(pictures[0])
+            return [_copied(seat.outputs())]
+        return [_copied(outputs) for outputs in self.stream(pictures)]
 
-    def _request(self, size: tuple[int, int]) -> Any:
+    def stream(self, pictures: Iterable[ByteArray]) -> Iterator[tuple[FloatArray, ...]]:
+        """See StreamRuntime."""
+        taken: deque[_Seat] = deque()
+        free: list[_Seat] = []
+        size = (0, 0)
+        try:
+            for picture in pictures:
+                if picture.shape[:2] != size:
+                    yield from _ended(taken)
+                    size = (picture.shape[0], picture.shape[1])
+                    free = self._seats(size)
+                elif not free:
+                    yield taken[0].outputs()
+                    free.append(taken.popleft())
+                taken.append(free.pop())
+                taken[-1].start(picture)
+            yield from _ended(taken)
+        finally:  # left early: nothing may compute on when its memory goes
+            for seat in taken:
+                with suppress(RuntimeError):
+                    seat.outputs()
+
+    def _seat(self, size: tuple[int, int]) -> "_Seat":
         if size not in self._single:
-            self._single[size] = self._compile(size, "LATENCY").create_infer_request()
+            self._single[size] = self._seat_of(self._compile(size, "LATENCY"))
         return self._single[size]
 
-    def _queue(self, size: tuple[int, int]) -> Any:
-        if size not in self._queues:
-            queue = ov.AsyncInferQueue(self._compile(size, "THROUGHPUT"))
-            queue.set_callback(self._put)
-            self._queues[size] = queue
-        return self._queues[size]
+    def _seats(self, size: tuple[int, int]) -> "list[_Seat]":
+        """Fresh ones: each stream has its own."""
+        if size not in self._several:
+            self._several[size] = self._compile(size, "THROUGHPUT")
+        compiled = self._several[size]
+        at_once = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        return [self._seat_of(compiled) for _ in range(at_once + _WAITING)]
 
-    def _put(self, request: Any, where: tuple[list[tuple[FloatArray, ...]], int]) -> None:
-        found, place = where
-        found[place] = self._take(request)
+    def _seat_of(self, compiled: Any) -> "_Seat":
+        return _Seat(compiled.create_infer_request(), self._outputs, batched=self._batched)
 
     def _compile(self, size: tuple[int, int], hint: str) -> Any:
         if size not in self._models:
@@ -106,13 +125,45 @@ class OpenVINORuntime:
             {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": self._precision},
         )
 
-    def _take(self, request: Any) -> tuple[FloatArray, ...]:
-        if self._outputs:
-            tensors = [request.get_tensor(name) for name in self._outputs]
-        else:
-            tensors = list(request.output_tensors)
-        arrays = (np.array(tensor.data) for tensor in tensors)
-        return tuple(array[0] if self._batched else array for array in arrays)
+
+class _Seat:
+    """A request of a compiled model, with memory of its own for one picture and its outputs."""
+
+    def __init__(self, request: Any, names: Sequence[str], *, batched: bool) -> None:
+        self._request = request
+        self._names = names
+        self._batched = batched
+        self._input = request.get_input_tensor().data[0]
+        ports = request.model_outputs
+        self._fixed = (
+            self._tensors() if not any(one.partial_shape.is_dynamic for one in ports) else ()
+        )
+
+    def start(self, picture: ByteArray) -> None:
+        """Begin with a picture, which is copied: OpenVINO's own ways of taking it cost more."""
+        self._input[...] = picture
+        self._request.start_async()
+
+    def outputs(self) -> tuple[FloatArray, ...]:
+        """The outputs, once they are there, in the request's own memory."""
+        self._request.wait()
+        tensors = self._fixed or self._tensors()
+        return tuple(tensor.data[0] if self._batched else tensor.data for tensor in tensors)
+
+    def _tensors(self) -> tuple[Any, ...]:
+        if self._names:
+            return tuple(self._request.get_tensor(name) for name in self._names)
+        return tuple(self._request.output_tensors)
+
+
+def _ended(taken: deque[_Seat]) -> Iterator[tuple[FloatArray, ...]]:
+    while taken:
+        yield taken[0].outputs()
+        taken.popleft()
+
+
+def _copied(outputs: Sequence[FloatArray]) -> tuple[FloatArray, ...]:
+    return tuple(np.array(output) for output in outputs)
 
 
 def _supported(precision: str) -> str:
