@@ -43,6 +43,7 @@ FLOORS = {
     "boxes": 0,
     "settings": 0,
     "runs": 0,
+    "memory": 0,
 }
 TRADES = {"data", "detect", "track", "metrics"}
 TORCH_FILES = ("detect/", "train/", "data/loader", "data/transforms", "data/feature_cache")

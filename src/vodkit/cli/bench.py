@@ -31,7 +31,9 @@ def bench(
 
     from vodkit import runs
     from vodkit.bench import BenchSettings, run_bench
+    from vodkit.memory import keep_freed_memory
 
+    keep_freed_memory()
     given = {"sources": tuple(sources or ()), "models": tuple(models), "runtimes": tuple(runtimes)}
     wanted = BenchSettings(
         tracker=tracker,

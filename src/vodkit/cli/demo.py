@@ -25,8 +25,8 @@ def demo(
     Example: vodkit demo
     """
     from vodkit.demo import DemoSettings, run_demo
+    from vodkit.memory import keep_freed_memory
     from vodkit.settings import load
-    from vodkit.train.memory import keep_freed_memory
 
     keep_freed_memory()
     wanted = load(DemoSettings, words=settings)

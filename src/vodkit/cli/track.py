@@ -44,6 +44,7 @@ def track(
     from vodkit.cli.progress import run_all
     from vodkit.jobs import JobSettings, looks_at_crops
     from vodkit.live import RollSettings
+    from vodkit.memory import keep_freed_memory
     from vodkit.pipeline import FlowSettings
     from vodkit.video.reader import is_live
 
@@ -87,6 +88,7 @@ def track(
             as_json=as_json,
         )
         return
+    keep_freed_memory()
     run_all(
         sources,
         wanted,

@@ -46,9 +46,9 @@ def train(
     from vodkit import settings
     from vodkit.cli.data_options import load
     from vodkit.formats.base import split_warnings
+    from vodkit.memory import keep_freed_memory
     from vodkit.report.training_page import TrainingPage
     from vodkit.train import loop
-    from vodkit.train.memory import keep_freed_memory
     from vodkit.train.settings import TrainSettings
 
     keep_freed_memory()

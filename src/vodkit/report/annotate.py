@@ -1,12 +1,14 @@
 """A video with its boxes drawn in: an mp4 that browsers play, original timing and sound."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from vodkit.formats.predictions import PredictedFrame, read_header
 from vodkit.outputs import final_frames
 from vodkit.records import Detections, Frame, Tracks
-from vodkit.report.draw import DEFAULTS, DrawSettings, draw_found
+from vodkit.report.draw import DEFAULTS, DrawSettings, draw_onto
+from vodkit.video.ahead import ahead, depth_here
 from vodkit.video.reader import open_video
 from vodkit.video.writer import VideoWriter
 
@@ -30,9 +32,11 @@ def write_video(
             rate=info.rate,
             audio_from=sound,
         ) as out:
-            for frame, found in frames_with(video.frames(), final_frames(predictions)):
-                drawn = draw_found(frame.image, found, classes, settings=settings)
-                out.write(drawn, frame.time_s)
+            frames = ahead(video.frames(), depth_here())
+            with closing(frames):
+                for frame, found in frames_with(frames, final_frames(predictions)):
+                    draw_onto(frame.image, found, classes, settings=settings)  # nobody else's
+                    out.write(frame.image, frame.time_s)
 
 
 def frames_with(

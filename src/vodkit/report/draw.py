@@ -76,6 +76,18 @@ def draw_found(
 ) -> ByteArray:
     """A fresh copy of ``image`` (H, W, 3) RGB uint8 with boxes, ids, classes and states on it."""
     canvas = image.copy()
+    draw_onto(canvas, found, classes, settings=settings)
+    return canvas
+
+
+def draw_onto(
+    canvas: ByteArray,
+    found: Detections | Tracks,
+    classes: Sequence[str],
+    *,
+    settings: DrawSettings = DEFAULTS,
+) -> None:
+    """Draw the same into ``canvas`` itself."""
     ids, states = _who_and_how(found)
     for row, box in enumerate(found.boxes_xyxy):
         label = int(found.labels[row])
@@ -87,7 +99,6 @@ def draw_found(
         words += [f"{found.scores[row]:.2f}"] if settings.show_score else []
         words += [state.name.lower()] if settings.show_state and state != State.OBSERVED else []
         put_words(canvas, " ".join(words), box, colour, scale=settings.text_scale)
-    return canvas
 
 
 def _who_and_how(found: Detections | Tracks) -> tuple[list[int], list[int]]:

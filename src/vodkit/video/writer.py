@@ -8,20 +8,58 @@ from types import TracebackType
 from typing import Any, Self
 
 import av
+import cv2
 import numpy as np
-from av.video.reformatter import (
-    ColorPrimaries,
-    ColorRange,
-    Colorspace,
-    ColorTrc,
-    VideoReformatter,
-)
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from vodkit.arrays import ByteArray
 from vodkit.errors import InputError, OutputError
 from vodkit.video.rgb import words
 
 _TICKS = 90_000  # of the video's clock, a second: divides 24, 25, 30 and 30000/1001 evenly enough
+
+
+# BT.709, limited range: luma 16 to 235, chroma 16 to 240 around 128.
+_RED, _BLUE = 0.2126, 0.0722
+_LUMA = np.array([_RED, 1 - _RED - _BLUE, _BLUE])
+_RGB_TO_YUV = np.column_stack(
+    [
+        np.stack(
+            [
+                _LUMA * 219,
+                (np.array([0, 0, 1]) - _LUMA) / (1 - _BLUE) / 2 * 224,
+                (np.array([1, 0, 0]) - _LUMA) / (1 - _RED) / 2 * 224,
+            ]
+        )
+        / 255,
+        [16, 128, 128],
+    ]
+)
+
+
+class _Picture:
+    """One picture in the encoder's colours, in the same memory every time.
+
+    The encoder takes a copy. FFmpeg's scaler does the same in several times the time, most of
+    which goes into new memory for every picture.
+    """
+
+    def __init__(self, width_px: int, height_px: int) -> None:
+        self._half_px = (width_px // 2, height_px // 2)
+        self._frame: Any = av.VideoFrame(width_px, height_px, "yuv420p")
+        self._planes = [
+            np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)[:, : plane.width]
+            for plane in self._frame.planes
+        ]
+        self._full = np.empty((height_px, width_px, 3), np.uint8)
+
+    def of(self, image: ByteArray) -> Any:
+        """The frame for the encoder; until the next call. A colour is the mean of four pixels."""
+        cv2.transform(image, _RGB_TO_YUV, dst=self._full)
+        half = cv2.resize(self._full, self._half_px, interpolation=cv2.INTER_AREA)
+        for number, plane in enumerate(self._planes):
+            cv2.extractChannel(half if number else self._full, number, dst=plane)
+        return self._frame
 
 
 class VideoWriter:
@@ -69,7 +107,7 @@ class VideoWriter:
         self._stream.codec_context.color_range = ColorRange.MPEG
         self._stream.codec_context.color_primaries = ColorPrimaries.BT709
         self._stream.codec_context.color_trc = ColorTrc.BT709
-        self._scaler = VideoReformatter()
+        self._picture = _Picture(self._stream.width, self._stream.height)
         try:
             self._sound: Any = None if audio_from is None else _add_sound(self._out, audio_from)
         except InputError:
@@ -91,13 +129,7 @@ class VideoWriter:
         self._last_tick = tick
         odd = ((0, height_px % 2), (0, width_px % 2), (0, 0))
         even = np.pad(image, odd, mode="edge") if (width_px | height_px) % 2 else image
-        frame = self._scaler.reformat(
-            av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24"),
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            threads=1,
-        )
+        frame = self._picture.of(even)
         frame.pts, frame.time_base = tick, Fraction(1, _TICKS)
         self._mux(self._stream.encode(frame))
 

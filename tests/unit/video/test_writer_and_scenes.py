@@ -160,3 +160,20 @@ def test_colours_are_kept_and_their_meaning_is_said_in_the_file(tmp_path: Path) 
         said = container.streams.video[0].codec_context
         assert (said.colorspace, said.color_primaries, said.color_trc) == (1, 1, 1)  # BT.709
         assert said.color_range == 1  # 16..235
+
+
+def test_colours_come_back_from_odd_and_narrow_pictures(tmp_path: Path) -> None:
+    """Sides that are no multiple of a processor's register leave gaps between rows of a plane."""
+    colours = np.array([[200, 30, 40], [20, 160, 60], [30, 50, 210], [240, 240, 240]], np.uint8)
+    for width_px, height_px in ((66, 50), (101, 75), (130, 98)):
+        path = tmp_path / f"{width_px}.mp4"
+        size = {"width_px": width_px, "height_px": height_px}
+        with VideoWriter(path, **size, rate=Fraction(10), quality=12) as out:
+            for number, colour in enumerate(colours):
+                image = np.empty((height_px, width_px, 3), np.uint8)
+                image[:], image[: height_px // 2] = colour, colours[number - 1]
+                out.write(image, number / 10)
+        for number, frame in enumerate(open_video(path).frames()):
+            top, bottom = frame.image[: height_px // 2 - 4], frame.image[height_px // 2 + 4 : -4]
+            assert np.abs(top.astype(int) - colours[number - 1]).max() <= 8
+            assert np.abs(bottom.astype(int) - colours[number]).max() <= 8
