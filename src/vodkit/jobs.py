@@ -197,7 +197,7 @@ def run_source(
     VideoError when not even one could be decoded.
     """
     manifest = describe(source, detector, wanted)
-    _refuse_other_source(folder, manifest)
+    refuse_other_source(folder, manifest)
     last: Step | None = None
     num_lost = 0
     runs.write_json(folder / runs.MANIFEST, {**manifest, "ended": "running or killed"})
@@ -347,7 +347,7 @@ def describe(source: str, detector: Detector, wanted: JobSettings) -> dict[str, 
     }
 
 
-def _refuse_other_source(folder: Path, manifest: dict[str, Any]) -> None:
+def refuse_other_source(folder: Path, manifest: dict[str, Any]) -> None:
     """Going on with another video or other weights would mix two results silently."""
     path = folder / runs.MANIFEST
     if not path.exists():

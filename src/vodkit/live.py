@@ -6,11 +6,13 @@ the network works in batches. Frames are the newest there are; what was dropped 
 
 A source that breaks for good ends alone; the others go on. What is on disk is always right::
 
-    predictions.jsonl             or, rolled over, predictions-0001.jsonl, -0002, ...
+    predictions.jsonl             or, rolled over, predictions-0001.jsonl, -0002, ...; a run that
+                                  goes on begins a new file, for nobody saw what was in between
     manifest.json                 versions and licences; frames, drops, latency so far
     settings.toml                 the effective settings
 """
 
+import json
 import threading
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -26,14 +28,15 @@ from vodkit import runs
 from vodkit.detect.base import Detector
 from vodkit.detect.preprocess import resized_px
 from vodkit.errors import PartialError, SettingsError, VideoError
-from vodkit.formats.predictions import Header, PredictionWriter
-from vodkit.jobs import NO_TRACKER, JobSettings, describe, tracker_words
+from vodkit.formats.predictions import Header, PredictionWriter, last_complete_frame
+from vodkit.jobs import NO_TRACKER, JobSettings, describe, refuse_other_source, tracker_words
 from vodkit.records import Detections, Tracks
 from vodkit.track.table import make_tracker
 from vodkit.video.cuts import CutDetector
 from vodkit.video.reader import is_live
 from vodkit.video.stream import Arrived, LiveSettings, LiveVideo
 
+_SESSION = ("num_frames", "live", "ended")  # of a manifest, what belongs to one session
 _LATENCIES = 5000
 """of the last so many frames"""
 
@@ -77,12 +80,15 @@ def run_live(
     *,
     roll: RollSettings | None = None,
     patience: LiveSettings | None = None,
+    resume: bool = False,
 ) -> Generator[LiveStep, None, None]:
     """Detect (and track) in live sources until all have ended or the iteration is left.
 
-    Folders must be prepared (``jobs.prepare_folder``). Raises SettingsError for what needs the
-    future or the way back, VideoError when no source could be reached, and PartialError when the
-    last source has ended and one of them had broken off; everything until then is on disk.
+    ``resume`` goes on in folders that have earlier sessions: their files stay and count. Frames,
+    times and ids of a session begin anew. Folders must be prepared (``jobs.prepare_folder``).
+    Raises SettingsError for what needs the future or the way back, VideoError when no source could
+    be reached, and PartialError when the last source has ended and one of them had broken off;
+    everything until then is on disk.
     """
     _refuse(sources, wanted)
     changed = threading.Condition()
@@ -96,7 +102,8 @@ def run_live(
             except VideoError as error:
                 failures.append(error)
                 continue
-            channel = _Channel((source, folder), video, detector, wanted, roll or RollSettings())
+            files = _Files(folder, roll or RollSettings(), resume=resume)
+            channel = _Channel(source, files, video, detector, wanted)
             opened.callback(channel.close)
             active.append(channel)
         if not active:
@@ -154,18 +161,74 @@ def _newest(
     return ready
 
 
+class _Files:
+    """The files of predictions in one run folder, rolled over, and what earlier sessions left."""
+
+    def __init__(self, folder: Path, roll: RollSettings, *, resume: bool) -> None:
+        self.folder = folder
+        self.paths: deque[Path] = deque()
+        self.earlier: list[dict[str, Any]] = []
+        """what manifests said of the sessions before this one, the first one first"""
+        self._roll = roll
+        self._writer: PredictionWriter | None = None
+        self._begun_s = 0.0
+        self._number = 0
+        if resume:
+            self._take_up()
+
+    def _take_up(self) -> None:
+        """Find the files that are there; one that a kill left torn is cut to whole frames."""
+        name = Path(runs.PREDICTIONS)
+        first = [self.folder / name] if (self.folder / name).exists() else []
+        self.paths.extend(first + sorted(self.folder.glob(f"{name.stem}-*{name.suffix}")))
+        if not self.paths:
+            return
+        part = self.paths[-1].stem.rpartition("-")[2]
+        self._number = int(part) if part.isdigit() else 1
+        if self.paths[-1].stat().st_size:
+            last_complete_frame(self.paths[-1])
+        manifest = self.folder / runs.MANIFEST
+        if manifest.exists():
+            told = json.loads(manifest.read_text(encoding="utf-8"))
+            self.earlier = [*told.get("sessions", ()), {key: told.get(key) for key in _SESSION}]
+
+    def file_for(self, time_s: float, header: Header) -> tuple[PredictionWriter, bool]:
+        """What a frame of this time is to be written to, and whether that was begun just now."""
+        full = self._roll.roll_s and time_s >= self._begun_s + self._roll.roll_s
+        if self._writer is not None and not full:
+            return self._writer, False
+        self.close()
+        self._begun_s = time_s
+        self._number += 1
+        name, notes = Path(runs.PREDICTIONS), {}
+        if self._roll.roll_s or self._number > 1:
+            name = Path(f"{name.stem}-{self._number:04d}{name.suffix}")
+            notes = {"part": str(self._number), "session": str(len(self.earlier) + 1)}
+        self._writer = PredictionWriter(self.folder / name, replace(header, notes=notes))
+        self.paths.append(self.folder / name)
+        while self._roll.keep and len(self.paths) > self._roll.keep:
+            self.paths.popleft().unlink(missing_ok=True)
+        return self._writer, True
+
+    def close(self) -> None:
+        """End the file that is open."""
+        if self._writer is not None:
+            self._writer.__exit__(None, None, None)
+        self._writer = None
+
+
 class _Channel:
     """One source: its tracker, its files, and its numbers."""
 
     def __init__(
         self,
-        place: tuple[str, Path],
+        source: str,
+        files: _Files,
         video: LiveVideo,
         detector: Detector,
         wanted: JobSettings,
-        roll: RollSettings,
     ) -> None:
-        source, self.folder = place
+        self._files = files
         self.source, self.video = source, video
         self.every = wanted.flow.every
         tracks = wanted.tracker != NO_TRACKER
@@ -178,14 +241,11 @@ class _Channel:
             detector=detector.card.name,
             tracker=wanted.tracker if tracks else "",
         )
-        self._roll = roll
-        self._writer: PredictionWriter | None = None
-        self._begun_s = 0.0
-        self._paths: deque[Path] = deque()
-        self._num_files = 0
         self._latencies: deque[float] = deque(maxlen=_LATENCIES)
         self._num_frames = 0
         self._manifest: dict[str, Any] = describe(source, detector, wanted)
+        if files.earlier:
+            refuse_other_source(files.folder, self._manifest)
         self._is_closed = False
         self._tell("running or killed")
         info, card = video.info, detector.card
@@ -200,7 +260,10 @@ class _Channel:
             if self._cuts is not None and self._cuts.step(frame):
                 self._tracker.notice_cut()
             outcome = self._tracker.step(frame, found, embeddings=found.embeddings)
-        self._file_for(frame.time_s).write(frame.index, frame.time_s, outcome)
+        out, is_new = self._files.file_for(frame.time_s, self._header)
+        if is_new:
+            self._tell("running or killed")
+        out.write(frame.index, frame.time_s, outcome)
         latency_s = monotonic() - arrived.at_s
         self._latencies.append(latency_s)
         self._num_frames += 1
@@ -208,36 +271,12 @@ class _Channel:
             self.source, frame.index, frame.time_s, outcome, latency_s, self.video.num_dropped
         )
 
-    def _file_for(self, time_s: float) -> PredictionWriter:
-        full = self._roll.roll_s and time_s >= self._begun_s + self._roll.roll_s
-        if self._writer is not None and not full:
-            return self._writer
-        self._end_file()
-        self._begun_s = time_s
-        self._num_files += 1
-        name = Path(runs.PREDICTIONS)
-        if self._roll.roll_s:
-            name = Path(f"{name.stem}-{self._num_files:04d}{name.suffix}")
-        notes = {"part": str(self._num_files)} if self._roll.roll_s else {}
-        header = replace(self._header, notes=notes)
-        self._writer = PredictionWriter(self.folder / name, header)
-        self._paths.append(self.folder / name)
-        while self._roll.keep and len(self._paths) > self._roll.keep:
-            self._paths.popleft().unlink(missing_ok=True)
-        self._tell("running or killed")
-        return self._writer
-
-    def _end_file(self) -> None:
-        if self._writer is not None:
-            self._writer.__exit__(None, None, None)
-        self._writer = None
-
     def close(self, ended: str = "stopped") -> None:
         """End the file and say how the run ended; once."""
         if self._is_closed:
             return
         self._is_closed = True
-        self._end_file()
+        self._files.close()
         self._tell(ended)
 
     def _tell(self, ended: str) -> None:
@@ -256,7 +295,9 @@ class _Channel:
             "num_dropped": self.video.num_dropped,
             "num_reconnects": self.video.num_reconnects,
             "latency_s": latency_s,
-            "files": [path.name for path in self._paths],
+            "files": [path.name for path in self._files.paths],
         }
         numbers = {"num_frames": self._num_frames, "live": live, "ended": ended}
-        runs.write_json(self.folder / runs.MANIFEST, {**self._manifest, **numbers})
+        if self._files.earlier:
+            numbers["sessions"] = self._files.earlier
+        runs.write_json(self._files.folder / runs.MANIFEST, {**self._manifest, **numbers})

@@ -100,6 +100,38 @@ def prepared(out: Path, count: int, wanted: JobSettings) -> list[Path]:
     return folders
 
 
+@pytest.mark.parametrize("roll_s", [0.0, 2.0])
+def test_a_run_goes_on_in_new_files_after_a_kill(on_air, tmp_path: Path, roll_s: float) -> None:
+    wanted = JobSettings(device="cpu", tracker="none")
+    detector = make_detector(wanted)
+    folder = prepared(tmp_path, 1, wanted)[0]
+    roll = RollSettings(roll_s=roll_s)
+    counts = []
+    for session in range(2):
+        _, url = on_air()
+        prepare_folder(folder, wanted, resume=True)
+        steps = run_live(
+            [url], [folder], detector, wanted, roll=roll, patience=PATIENT, resume=True
+        )
+        counts.append(len([next(steps) for _ in range(30)]))
+        steps.close()
+        if session == 0:  # as a kill leaves them: half a line, and a manifest that says nothing
+            before = sorted(folder.glob("predictions*.jsonl"))
+            whole = [path.read_bytes() for path in before]
+            with before[-1].open("ab") as last:
+                last.write(b'{"frame": 99, "det')
+    files = sorted(folder.glob("predictions*.jsonl"), key=lambda path: path.stem)
+    assert [path.read_bytes() for path in before] == whole, "what was there stays as it was"
+    assert len(files) == 2 * len(before)
+    assert sum(len(list(read_frames(path))) for path in files) == sum(counts)
+    told = json.loads((folder / "manifest.json").read_text())
+    assert told["live"]["files"] == [path.name for path in files]
+    assert [session["num_frames"] for session in told["sessions"]] == [30]
+    assert read_header(files[-1]).notes["session"] == "2"
+    with pytest.raises(SettingsError, match="has"):
+        prepare_folder(folder, JobSettings(device="cpu", tracker="sort"), resume=True)
+
+
 def test_two_cameras_are_tracked_at_once_and_files_roll_over(on_air, tmp_path: Path) -> None:
     wanted = JobSettings(device="cpu")
     cameras = [on_air(), on_air()]

@@ -23,6 +23,7 @@ def run_live_sources(
     roll: "RollSettings",
     outputs: Sequence[str],
     refused: Sequence[str],
+    resume: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -34,9 +35,9 @@ def run_live_sources(
         raise SettingsError(f"{', '.join(refused)}: there is no way back in a live source")
     folders = [out / name for name in folder_names(sources)]
     for folder in folders:
-        prepare_folder(folder, wanted, overwrite=overwrite)
+        prepare_folder(folder, wanted, resume=resume, overwrite=overwrite)
     detector = make_detector(wanted)
-    steps = run_live(sources, folders, detector, wanted, roll=roll)
+    steps = run_live(sources, folders, detector, wanted, roll=roll, resume=resume)
     try:
         with _sigterm_stops():
             _show(steps)

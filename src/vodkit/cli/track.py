@@ -70,13 +70,8 @@ def track(
     if any(is_live(source) for source in sources) or roll_s or keep:
         from vodkit.cli.live import run_live_sources
 
-        refuse = {
-            "--after": after is not None,
-            "--segments": segments,
-            "--video": video,
-            "--resume": resume,
-            "--lenient": lenient,
-        }
+        refuse = {"--video": video, "--lenient": lenient}
+        refuse |= {"--after": after is not None, "--segments": segments}
         run_live_sources(
             sources,
             wanted,
@@ -84,6 +79,7 @@ def track(
             roll=RollSettings(roll_s=roll_s, keep=keep),
             outputs=[name for name, on in chosen.items() if on],
             refused=[name for name, on in refuse.items() if on],
+            resume=resume,
             overwrite=overwrite,
             as_json=as_json,
         )

@@ -1,7 +1,7 @@
 """``--runtime auto``: measured, remembered, and only among those that say the same."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from vodkit.detect.base import ModelCard, Output, Preprocessing
 from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.models import load_detector
 from vodkit.detect.runtimes import choice, table
+from vodkit.detect.runtimes.base import StreamRuntime
 from vodkit.detect.runtimes.choice import Choice, Trial, measure, recall, remember
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.errors import SettingsError, WeightsError
@@ -211,3 +212,31 @@ def test_batches_of_what_is_compiled_have_few_sizes() -> None:
     runtime._compiled = True
     assert len(runtime.run([np.zeros((4, 4, 3), np.uint8)] * 15)) == 15
     assert sizes == [8, 4, 2, 1]
+
+
+def test_a_stream_gives_what_single_pictures_give(wanted: table.Runnable) -> None:
+    """In order, of changing sizes, from memory that the caller writes to again at once."""
+    runtime = table.RUNTIMES["openvino"](wanted)
+    assert isinstance(runtime, StreamRuntime)
+    rng = np.random.default_rng(0)
+    sizes = [(64, 64)] * 9 + [(32, 64)] * 3 + [(64, 64)] * 2
+    pictures = [rng.integers(0, 255, (*size, 3), dtype=np.uint8) for size in sizes]
+    expected = [runtime.run([picture])[0] for picture in pictures]
+    canvas = {size: np.empty((*size, 3), np.uint8) for size in sizes}
+
+    def drawn() -> Iterator[np.ndarray]:
+        for picture in pictures:
+            one = canvas[picture.shape[:2]]
+            one[:] = picture
+            yield one
+
+    count = 0
+    for outputs, wanted_ones in zip(runtime.stream(drawn()), expected, strict=True):
+        for one, other in zip(outputs, wanted_ones, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+        count += 1
+    assert count == len(pictures)
+    left_early = runtime.stream(iter(pictures))
+    next(left_early)
+    left_early.close()
+    assert len(runtime.run(pictures[:5])) == 5
