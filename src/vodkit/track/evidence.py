@@ -90,8 +90,8 @@ def log_ratio(cosines: FloatArray, sums: FloatArray, *, older: float = 1.0) -> F
     Returns 0 for all while fewer than ``ENOUGH`` of either kind were seen; never beyond ``MOST``.
 
     >>> same, other = np.linspace(0.8, 1, 50), np.linspace(0, 0.6, 50)
-    >>> log_ratio(np.array([0.9, 0.7, 0.3]), np.stack([sums_of(same), sums_of(other)])).round(1)
-    array([ 3. , -2.1, -3. ])
+    >>> log_ratio(np.array([0.9, 0.62, 0.3]), np.stack([sums_of(same), sums_of(other)])).round(1)
+    array([ 3. ,  0.7, -3. ])
     """
     if sums[:, 0].min() < ENOUGH:
         return np.zeros(len(cosines))
