@@ -5,7 +5,8 @@
 
 ``benchmarks/results/<date>.json`` holds ``machine`` (words) and ``results``, each with ``what``,
 ``budget`` (words; empty: none was set), ``measured`` (words), ``kept`` (true, false, or null where
-there is no budget), ``command``, and ``headline`` (whether the README shows it).
+there is no budget), ``command``, ``headline`` (whether the README shows it), and ``date`` where it was
+measured on another day.
 """
 
 import json
@@ -33,7 +34,8 @@ def table(*, headline: bool) -> str:
     head = ["what", "budget", "measured", "kept"] + ([] if headline else ["command"])
     lines = [f"Measured {date} on {content['machine']}.", "", _row(head), _row(["---"] * len(head))]
     for row in rows:
-        cells = [row["what"], row["budget"], row["measured"], KEPT[row["kept"]]]
+        day = f" ({row['date']})" if row.get("date") else ""
+        cells = [row["what"], row["budget"], row["measured"] + day, KEPT[row["kept"]]]
         lines.append(_row(cells if headline else [*cells, f"`{row['command']}`"]))
     return "\n".join(lines) + "\n"
 

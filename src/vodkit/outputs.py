@@ -26,6 +26,7 @@ from vodkit.records import NO_ID, STATE_NAMES, Detections, Tracks
 
 CSV_COLUMNS = (
     "frame", "time_s", "id", "class", "score", "x1", "y1", "x2", "y2", "state", "hidden_s",
+    "hidden_behind",
 )  # fmt: skip
 
 
@@ -61,21 +62,23 @@ def write_csv(predictions: Path, path: Path) -> None:
 
 def _csv_rows(frame: PredictedFrame, header: Header) -> Iterator[list[object]]:
     found = frame.found
-    ids, states, hidden_s = _identity(found)
+    ids, states, hidden_s, behind = _identity(found)
     for row in range(len(found)):
         corners = [f"{value:.2f}" for value in found.boxes_xyxy[row]]
         name = header.classes[found.labels[row]]
         place = [frame.index, f"{frame.time_s:.6f}", "" if ids[row] == NO_ID else ids[row]]
-        known = [STATE_NAMES[states[row]], f"{hidden_s[row]:.3f}"]
+        known = [STATE_NAMES[states[row]], f"{hidden_s[row]:.3f}", behind[row] or ""]
         yield [*place, name, f"{found.scores[row]:.4f}", *corners, *known]
 
 
-def _identity(found: Detections | Tracks) -> tuple[list[int], list[int], list[float]]:
+def _identity(found: Detections | Tracks) -> tuple[list[int], list[int], list[float], list[int]]:
     if isinstance(found, Tracks):
         assert found.hidden_s is not None
-        return found.ids.tolist(), found.states.tolist(), found.hidden_s.tolist()
+        assert found.hidden_behind is not None
+        known = found.hidden_s.tolist(), found.hidden_behind.tolist()
+        return found.ids.tolist(), found.states.tolist(), *known
     count = len(found)
-    return [NO_ID] * count, [0] * count, [0.0] * count
+    return [NO_ID] * count, [0] * count, [0.0] * count, [0] * count
 
 
 def write_mot(predictions: Path, path: Path) -> None:
@@ -85,7 +88,7 @@ def write_mot(predictions: Path, path: Path) -> None:
     """
     with _whole_file(path) as file:
         for frame in final_frames(predictions):
-            ids, _, _ = _identity(frame.found)
+            ids, *_ = _identity(frame.found)
             left_top_size = boxes.to_xywh(frame.found.boxes_xyxy)
             for row, box in enumerate(left_top_size):
                 numbers = ",".join(f"{value:.2f}" for value in box)

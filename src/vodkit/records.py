@@ -213,6 +213,8 @@ class Tracks:
     """(N,) float32: standard deviation of the centre, which grows while hidden"""
     tentative: BoolArray | None = None
     """(N,) bool: not confirmed yet, may turn out to be a false alarm"""
+    hidden_behind: IntArray | None = None
+    """(N,) int64: id of the object that stands in front of a hidden one; 0: none is known"""
 
     def __post_init__(self) -> None:
         """Check counts, corners, and that no id stands twice."""
@@ -226,8 +228,10 @@ class Tracks:
         _set(self, "hidden_s", zeros if self.hidden_s is None else self.hidden_s, np.float32)
         _set(self, "sigma_px", zeros if self.sigma_px is None else self.sigma_px, np.float32)
         _set(self, "tentative", zeros if self.tentative is None else self.tentative, np.bool_)
+        behind = zeros if self.hidden_behind is None else self.hidden_behind
+        _set(self, "hidden_behind", behind, np.int64)
         _check_detections(self, self.boxes_xyxy, self.scores, self.labels)
-        for name in ("ids", "states", "hidden_s", "sigma_px", "tentative"):
+        for name in ("ids", "states", "hidden_s", "sigma_px", "tentative", "hidden_behind"):
             shape = getattr(self, name).shape
             if shape != (n,):
                 _require(False, self, f"{name} is {shape}; allowed: ({n},)")  # noqa: FBT003

@@ -257,6 +257,7 @@ def between(time_a: float, a: Tracks, time_b: float, b: Tracks, time_s: float) -
     both = (before.states != State.PREDICTED) & (after.states != State.PREDICTED)
     assert before.hidden_s is not None
     assert before.tentative is not None
+    assert before.hidden_behind is not None
     assert after.tentative is not None
     return replace(
         before,
@@ -266,6 +267,7 @@ def between(time_a: float, a: Tracks, time_b: float, b: Tracks, time_s: float) -
         states=np.where(both, State.FILLED, State.PREDICTED),
         hidden_s=np.where(both, 0, before.hidden_s + (time_s - time_a)),
         tentative=before.tentative & after.tentative,
+        hidden_behind=np.where(both, 0, before.hidden_behind),
     )
 
 

@@ -211,7 +211,9 @@ def _with_identity(entries: list[dict[str, Any]], found: Tracks) -> list[dict[st
     assert found.hidden_s is not None
     assert found.sigma_px is not None
     assert found.tentative is not None
+    assert found.hidden_behind is not None
     tracks = []
+    behind = found.hidden_behind.tolist()
     ids, states = found.ids.tolist(), found.states.tolist()
     hidden, sigma = _short(found.hidden_s), _short(found.sigma_px)
     for row, entry in enumerate(entries):
@@ -219,6 +221,8 @@ def _with_identity(entries: list[dict[str, Any]], found: Tracks) -> list[dict[st
         track["hidden_s"] = hidden[row]
         if sigma[row]:
             track["sigma_px"] = sigma[row]
+        if behind[row]:
+            track["hidden_behind"] = behind[row]
         if found.tentative[row]:
             track["tentative"] = True
         tracks.append(track)
@@ -382,6 +386,7 @@ def _frame(node: Node, num_classes: int) -> PredictedFrame:
         hidden_s=np.array([entry.get("hidden_s", 0) for entry in entries], np.float32),
         sigma_px=np.array([entry.get("sigma_px", 0) for entry in entries], np.float32),
         tentative=np.array([entry.get("tentative", False) for entry in entries], np.bool_),
+        hidden_behind=np.array([entry.get("hidden_behind", 0) for entry in entries], np.int64),
     )
     return PredictedFrame(index, time_s, tracks)
 

@@ -1,6 +1,7 @@
 """To and from ``supervision.Detections``, the field's common currency of one frame's boxes.
 
-Our own columns that supervision has no field for travel in its ``data`` (state, hidden_s).
+Our own columns that supervision has no field for travel in its ``data``: state, hidden_s,
+hidden_behind.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ def to_supervision(found: Detections | Tracks) -> "supervision.Detections":
         data = {
             "state": np.array([STATE_NAMES[state] for state in found.states], dtype=object),
             "hidden_s": np.array(found.hidden_s),
+            "hidden_behind": np.array(found.hidden_behind),
         }
     return supervision.Detections(
         xyxy=np.array(found.boxes_xyxy, np.float32),
@@ -60,4 +62,5 @@ def tracks_from_supervision(found: "supervision.Detections") -> Tracks:
         np.zeros(0) if found.tracker_id is None else found.tracker_id,
         np.array([STATE_NAMES.index(str(name)) for name in names]),
         hidden_s=np.asarray(found.data.get("hidden_s", np.zeros(len(found)))),
+        hidden_behind=np.asarray(found.data.get("hidden_behind", np.zeros(len(found)))),
     )

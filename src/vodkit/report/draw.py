@@ -97,8 +97,15 @@ def draw_onto(
         words = [] if ids[row] == NO_ID else [f"#{ids[row]}"]
         words += [classes[label]] if settings.show_class else []
         words += [f"{found.scores[row]:.2f}"] if settings.show_score else []
-        words += [state.name.lower()] if settings.show_state and state != State.OBSERVED else []
+        words += _how(found, row, state) if settings.show_state else []
         put_words(canvas, " ".join(words), box, colour, scale=settings.text_scale)
+
+
+def _how(found: Detections | Tracks, row: int, state: State) -> list[str]:
+    """How a box that was not observed is known, in words: the state, or who stands in front."""
+    if isinstance(found, Tracks) and found.hidden_behind is not None and found.hidden_behind[row]:
+        return [f"behind #{found.hidden_behind[row]}"]
+    return [] if state == State.OBSERVED else [state.name.lower()]
 
 
 def _who_and_how(found: Detections | Tracks) -> tuple[list[int], list[int]]:

@@ -148,6 +148,7 @@ def give_out(
         unseen_s,
         sigma_px(book.cov)[rows],
         book.status[rows] == Status.TENTATIVE,
+        np.where(book.status == Status.OCCLUDED, book.hider, 0)[rows],
     )
 
 
@@ -201,5 +202,5 @@ def _settled(
     sure = np.zeros(len(kept), bool)
     return frame, detections, Tracks(
         kept.boxes_xyxy, kept.scores, kept.labels, kept.ids, kept.states, kept.hidden_s,
-        kept.sigma_px, sure,
+        kept.sigma_px, sure, kept.hidden_behind,
     )  # fmt: skip

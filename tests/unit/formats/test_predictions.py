@@ -33,6 +33,7 @@ def tracks(frame: int) -> Tracks:
         [1, 2, 7],
         [0, 1, 2],
         hidden_s=[0, 0.4, 0],
+        hidden_behind=[0, 3, 0],
         sigma_px=[0, 3.3, 0],
         tentative=[False, False, True],
     )

@@ -158,8 +158,12 @@ def test_a_hidden_person_is_predicted_and_comes_back_under_its_id():
             boxes.append([x, 210, x + 36, 310])
         found = Detections(boxes, [0.9] * len(boxes), [0] * len(boxes))
         tracks = tracker.step(frame_at(i), found)
+        front = int(tracks.ids[tracks.boxes_xyxy[:, 0] == 300][0])
         if i == 12:
             walker = int(tracks.ids[tracks.boxes_xyxy[:, 0] == np.float32(x)][0])
+        if i == 20:  # quite covered
+            assert tracks.hidden_behind[tracks.ids == walker].tolist() == [front]
+            assert tracks.hidden_behind[tracks.ids == front].tolist() == [0]
         if i in hidden:
             row = int(np.flatnonzero(tracks.ids == walker)[0])
             assert tracks.states[row] == State.PREDICTED
