@@ -121,14 +121,19 @@ class Book:
             self.missed += 1
         return dt_s
 
-    def observe(self, pairs: Pairs, found: Found, motion: Motion) -> None:
-        """Tell the tracks ``pairs.rows`` that they are the detections ``pairs.cols``."""
+    def observe(
+        self, pairs: Pairs, found: Found, motion: Motion, *, steady: FloatArray | None = None
+    ) -> None:
+        """Tell the tracks ``pairs.rows`` that they are the detections ``pairs.cols``.
+
+        ``steady`` (P,): see ``kalman.update``.
+        """
         rows = pairs.rows
         if len(rows) == 0:
             return
         seen = found.at(pairs.cols)
         mean, cov = self.mean.take(rows, axis=0), self.cov.take(rows, axis=0)
-        mean, cov = kalman.update(mean, cov, seen.boxes_xyxy, motion)
+        mean, cov = kalman.update(mean, cov, seen.boxes_xyxy, motion, steady=steady)
         if self.reupdate:
             self._walk_again(rows, seen, mean, cov, motion)
         self._vote(rows, seen.labels, seen.scores)

@@ -86,12 +86,23 @@ def predict(
 
 
 def update(
-    mean: FloatArray, cov: FloatArray, boxes_xyxy: FloatArray, motion: Motion
+    mean: FloatArray,
+    cov: FloatArray,
+    boxes_xyxy: FloatArray,
+    motion: Motion,
+    *,
+    steady: FloatArray | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """The filters after seeing one box (N, 4) each."""
+    """The filters after seeing one box (N, 4) each.
+
+    ``steady`` (N,): the share, 0 to 1, of what a box says of velocities that is believed. Edges of
+    a box that something covers move with the cover.
+    """
     surprise = boxes_xyxy @ _TO_CENTRE - mean[:, :4]
     seen = cov[:, 0] + areas_px(mean) * _arrays(motion).seen
     gain = cov[:, :2] / seen[:, None]  # (N, 2, 4): of position and velocity
+    if steady is not None:
+        gain[:, 1] *= steady[:, None]
     after = mean + (gain * surprise[:, None]).reshape(-1, 8)
     np.maximum(after[:, 2:4], 0, out=after[:, 2:4])
     narrower = np.empty_like(cov)

@@ -67,6 +67,8 @@ class VodkitSettings:
     """directions are taken over this time"""
     weak_iou: float = 0.3
     """least IoU of a track with a weak detection"""
+    weak_velocity: float = 0.5
+    """share that is believed of what weak boxes say of velocity: most are cut off by an occluder"""
     looks: float = 0.5
     """weight of what embeddings say where objects are near each other, in units of overlap"""
     look_memory_s: float = 2.0
@@ -99,7 +101,7 @@ class VodkitSettings:
     def __post_init__(self) -> None:
         """Check ranges and order."""
         shares = ("high", "low", "new", "min_gain", "min_height", "weak_iou", "duplicate_iou")
-        for name in (*shares, "class_flip_iou", "min_likeness"):
+        for name in (*shares, "class_flip_iou", "min_likeness", "weak_velocity"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
         for name in ("reach", "max_buffer", "momentum", "looks", "surprise"):
@@ -166,7 +168,9 @@ class VodkitTracker:
             rounds.settle(pairs, gain, claimed & young, more=more)
             rounds.settle_by_overlap(pairs, strong, least=s.class_flip_iou)
             self.evidence.learn(book, found, rounds.told)
-            book.observe(rounds.told, found, s.motion)
+            strong_told = found.scores[rounds.told.cols] >= s.high
+            steady = np.where(strong_told, 1.0, s.weak_velocity)
+            book.observe(rounds.told, found, s.motion, steady=steady)
         free = rounds.free_cols
         free = free[free < num_strong]
         if s.surprise:
