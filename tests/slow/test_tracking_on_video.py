@@ -84,6 +84,8 @@ def test_who_passes_behind_the_post_keeps_the_id(follow: Follow, clip: int) -> N
         if len(at):
             before = who(found, own[max(at[0] - 15, 0) : max(at[0] - 3, 0)])
             after = who(found, own[at[-1] + 3 : at[-1] + 15])
+            if after is None:  # the post and the detector keep one of them out of sight for 2 s
+                after = who(found, own[at[-1] + 15 : at[-1] + 45])
             if before is not None and after is not None:
                 assert before == after, f"person {track_id} of {video.source}"
                 passed += 1

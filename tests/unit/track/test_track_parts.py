@@ -72,6 +72,17 @@ def test_a_filter_learns_a_straight_way_and_predicts_it():
     assert kalman.sigma_px(wider) > kalman.sigma_px(cov)
 
 
+def test_what_is_not_believed_of_velocity_leaves_it_alone():
+    box, shorter = np.array([[100.0, 100, 140, 200]]), np.array([[100.0, 100, 140, 160]])
+    mean, cov = kalman.predict(*kalman.start(box, MOTION), 0.1, MOTION)
+    plain, _ = kalman.update(mean, cov, shorter, MOTION)
+    still, after = kalman.update(mean, cov, shorter, MOTION, steady=np.array([0.0]))
+    assert plain[0, 5] < 0, "an object that is covered from below seems to rise"
+    np.testing.assert_array_equal(still[:, 4:], mean[:, 4:])
+    np.testing.assert_array_equal(still[:, :4], plain[:, :4])
+    np.testing.assert_array_equal(after[:, 2], cov[:, 2])
+
+
 def test_two_short_predictions_equal_a_long_one_where_noise_is_independent():
     mean, cov = kalman.start(np.array([[0.0, 0, 40, 100]]), MOTION)
     mean[0, 4:6] = 50, -20
