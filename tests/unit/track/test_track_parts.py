@@ -185,6 +185,28 @@ def test_a_hidden_person_is_predicted_and_comes_back_under_its_id():
     assert tracks.ids[tracks.boxes_xyxy[:, 0] == np.float32(x)] == [walker]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_clutter_around_the_one_in_front_does_not_kill_who_is_hidden(seed):
+    """The detector sees ghosts beside, above and on the one in front, weak and strong ones."""
+    rng, tracker = np.random.default_rng(seed), make_tracker("vodkit")
+    hidden = range(14, 26)
+    for i in range(40):
+        x = 100.0 + 10 * i
+        boxes, scores = [[300.0, 200, 340, 330]], [0.9]
+        if i not in hidden:
+            boxes.append([x, 210, x + 36, 310])
+            scores.append(0.9)
+        elif i % 3 == 0:  # ghosts blink: another place each time
+            left, top = rng.uniform(260, 345), rng.uniform(150, 240)
+            boxes.append([left, top, left + rng.uniform(15, 60), top + rng.uniform(30, 140)])
+            scores.append(rng.uniform(0.15, 0.8))
+        tracks = tracker.step(frame_at(i), Detections(boxes, scores, [0] * len(boxes)))
+        if i == 12:
+            before = tracks.ids.tolist()
+    shown = tracks[tracks.states == State.OBSERVED]
+    assert shown.ids.tolist() == before
+
+
 def test_who_left_the_picture_comes_back_as_somebody_new_unless_looks_say_otherwise():
     def last_id(words, looks):
         tracker = make_tracker("vodkit", words)
