@@ -5,8 +5,8 @@
 
 ``benchmarks/results/<date>.json`` holds ``machine`` (words) and ``results``, each with ``what``,
 ``budget`` (words; empty: none was set), ``measured`` (words), ``kept`` (true, false, or null where
-there is no budget), ``command``, ``headline`` (whether the README shows it), and ``date`` where it was
-measured on another day.
+there is no budget), ``command``, ``headline`` (whether the README shows it), and ``date`` where it
+was measured on another day.
 """
 
 import json
