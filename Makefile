@@ -6,7 +6,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 # Two processes of one thread each: the numbers do not depend on it, and two cores are shared best.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+# One that dies is not begun anew: the tests would wait for it for ever.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,10 +34,8 @@ check: $(READY) ## format, lint, types, architecture
 test: check ## check, then the fast tests
 	@$(PYTEST)
 
-# In two runs: a process that ran the large networks of the slow tests died in a later, small one.
 test-all: check ## check, then all tests, the slow ones too
-	@$(PYTEST)
-	@$(PYTEST) -m slow
+	@$(PYTEST) -m ""
 
 ci: ## what .ci/run calls: the demo, and all tests
 	@$(MAKE) --no-print-directory demo

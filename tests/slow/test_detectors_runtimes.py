@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -264,3 +266,28 @@ def test_a_gpu_says_the_same(nano: Path, frames: list[Frame], runtime: str) -> N
             assert seen.max_score < 0.05
         else:
             assert seen.within(px=0.1, score=1e-3), seen
+
+
+INTERRUPTED = """
+import signal
+import numpy as np
+from vodkit.detect.models import load_detector
+from vodkit.records import Frame
+frame = Frame(0, 0.0, np.zeros((416, 416, 3), np.uint8), 416, 416)
+detector = load_detector("vodkit-street", runtime="openvino")
+detector.detect([frame])
+detector.detect([frame] * 3)  # a second network, for several pictures; it goes last
+del detector
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("stopped in good order")
+"""
+
+
+def test_an_interrupt_is_heard_after_a_detector_has_gone() -> None:
+    """OpenVINO takes the stack for signal handlers; it must not give back one that is no more."""
+    run = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120
+    )
+    assert (run.returncode, run.stdout) == (0, "stopped in good order\n"), run.stderr

@@ -1,6 +1,6 @@
 """A video with its boxes drawn in: an mp4 that browsers play, original timing and sound."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -32,11 +32,21 @@ def write_video(
             rate=info.rate,
             audio_from=sound,
         ) as out:
-            frames = ahead(video.frames(), depth_here())
-            with closing(frames):
-                for frame, found in frames_with(frames, final_frames(predictions)):
-                    draw_onto(frame.image, found, classes, settings=settings)  # nobody else's
+            pairs = frames_with(video.frames(), final_frames(predictions))
+            # Drawn in the thread that decodes: encoding goes on meanwhile.
+            with closing(ahead(_drawn(pairs, classes, settings), depth_here())) as drawn:
+                for frame in drawn:
                     out.write(frame.image, frame.time_s)
+
+
+def _drawn(
+    pairs: Iterable[tuple[Frame, Detections | Tracks]],
+    classes: Sequence[str],
+    settings: DrawSettings,
+) -> Iterator[Frame]:
+    for frame, found in pairs:
+        draw_onto(frame.image, found, classes, settings=settings)  # nobody else's picture
+        yield frame
 
 
 def frames_with(

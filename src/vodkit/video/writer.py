@@ -16,6 +16,9 @@ from vodkit.arrays import ByteArray
 from vodkit.errors import InputError, OutputError
 from vodkit.video.rgb import words
 
+# Two thirds of the time of x264's "veryfast" for a tenth more bytes at the same quality. As it is,
+# "superfast" does not look ahead (mbtree), and takes twice the bytes.
+_SPEED = {"preset": "superfast", "x264-params": "mbtree=1:rc-lookahead=10"}
 _TICKS = 90_000  # of the video's clock, a second: divides 24, 25, 30 and 30000/1001 evenly enough
 
 
@@ -100,7 +103,9 @@ class VideoWriter:
         self._stream: Any = self._out.add_stream("libx264", rate=rate)
         self._stream.width, self._stream.height = width_px + width_px % 2, height_px + height_px % 2
         self._stream.pix_fmt = "yuv420p"
-        self._stream.options = {"crf": str(quality), "preset": "veryfast"}
+        self._stream.options = {"crf": str(quality), **_SPEED}
+        # Whole pictures side by side: slices of one would wait for each other, and take more bits.
+        self._stream.thread_type = "FRAME"
         self._stream.codec_context.time_base = Fraction(1, _TICKS)
         # Said in the file: players guess the colours of one that does not, and not all alike.
         self._stream.codec_context.colorspace = Colorspace.ITU709
