@@ -30,11 +30,10 @@ from statistics import median
 import cv2
 import numpy as np
 
-from vodkit import runs
+from vodkit import process, runs
 from vodkit.detect.models import listed, load_detector
 from vodkit.detect.preprocess import resized_px
 from vodkit.jobs import JobSettings, prepare_folder, run_source
-from vodkit.memory import keep_freed_memory
 from vodkit.pipeline import FlowSettings
 from vodkit.records import Detections, Frame
 from vodkit.report.annotate import write_video
@@ -215,7 +214,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--recipe", action=argparse.BooleanOptionalAction, default=True)
     words = parser.parse_args()
-    keep_freed_memory()  # for all alike, as the command does
+    process.settle()  # for all alike, as the command does
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         video = short_copy(words.video, folder, words.frames)

@@ -17,7 +17,7 @@ from statistics import median
 import av
 import cv2
 
-from vodkit.memory import keep_freed_memory
+from vodkit import process
 from vodkit.runs import stack
 from vodkit.video.reader import open_video
 
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--size", default="416x312")
     parser.add_argument("--rounds", type=int, default=5)
     words = parser.parse_args()
-    keep_freed_memory()  # for all alike, as the command does
+    process.settle()  # for all alike, as the command does
     width_px, height_px = (int(word) for word in words.size.split("x"))
     seconds: dict[str, list[float]] = {name: [] for name in READERS}
     counts: dict[str, int] = {}

@@ -28,10 +28,10 @@ from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d, MultiScale
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from finetune_sets import SETS
+from vodkit import process
 from vodkit.metrics.ap import CocoScores, table_average_precision
 from vodkit.records import Dataset, Detections, LabelledVideo, TrackTable
 from vodkit.runs import stack
-from vodkit.train.memory import keep_freed_memory
 from vodkit.train.stitch import packaged_lite0
 from vodkit.video.reader import open_video
 
@@ -195,7 +195,7 @@ def main() -> None:
     arguments.add_argument("--rois", type=int, default=512, help="learnt from, a picture")
     arguments.add_argument("--seed", type=int, default=0)
     given = arguments.parse_args()
-    keep_freed_memory()
+    process.settle()
     dataset, root = SETS[given.name](given.data)
     torch.manual_seed(given.seed)
     model = detector(len(dataset.classes), given.rois).to(memory_format=torch.channels_last)

@@ -43,7 +43,7 @@ FLOORS = {
     "boxes": 0,
     "settings": 0,
     "runs": 0,
-    "memory": 0,
+    "process": 0,
 }
 TRADES = {"data", "detect", "track", "metrics"}
 TORCH_FILES = ("detect/", "train/", "data/loader", "data/transforms", "data/feature_cache")
@@ -61,7 +61,15 @@ FENCES = {
     "av": ("video/",),
     "matplotlib": ("report/",),
     "jinja2": ("report/",),
-    "cv2": ("report/", "video/", "detect/", "data/", "track/camera_motion", "track/appearance"),
+    "cv2": (
+        "process",
+        "report/",
+        "video/",
+        "detect/",
+        "data/",
+        "track/camera_motion",
+        "track/appearance",
+    ),
     "hotcoco": ("metrics/",),
     "typer": ("cli/",),
     "rich": ("cli/",),

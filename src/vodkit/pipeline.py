@@ -46,7 +46,7 @@ class FlowSettings:
     """look for shot changes and tell the tracker, so that no track lives across one"""
     ahead: int | None = None
     """frames decoded, and frames detected, before they are asked for; 0: one after the other;
-    by default 8, but 0 on a single core"""
+    by default 8, but 0 on a single core, or where a network keeps both of two cores busy"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -68,7 +68,7 @@ def detect_video(
     was given out.
     """
     flow = flow or FlowSettings()
-    alone = wants_one_thread(detector)
+    alone = fills_the_cores(detector)
     with open_video(source, strict=flow.strict, one_thread=alone) as video:
         yield from look(video, detector, flow)
 
@@ -106,12 +106,18 @@ def look(
     frames = (frame for frame in frames_for(video, detector, flow) if frame.index > after)
     if video.is_live:
         return detect_frames(frames, detector, 1)
-    depth = depth_here() if flow.ahead is None else flow.ahead
+    depth = flow.ahead
+    if depth is None:
+        depth = 0 if fills_the_cores(detector) else depth_here()
     return ahead(detect_frames(ahead(frames, depth), detector, flow.batch_size), depth)
 
 
-def wants_one_thread(detector: Detector) -> bool:
-    """Whether decoding should keep to one thread: the network fills the few cores by itself."""
+def fills_the_cores(detector: Detector) -> bool:
+    """Whether the network keeps all of these few cores busy by itself.
+
+    Then decoding in several threads, or ahead of it, only takes turns with it, which costs: up to a
+    third of the speed in torch, whose threads wait for each other.
+    """
     return num_cores() <= _FEW_CORES and str(getattr(detector, "runtime", "")).endswith("cpu")
 
 

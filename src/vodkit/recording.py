@@ -22,6 +22,7 @@ class Recording:
     ) -> None:
         """``raw`` and ``looks`` are what is on disk of boxes and embeddings; they grow."""
         self.card, self.classes = detector.card, detector.classes
+        self.runtime = getattr(detector, "runtime", "")
         self._raw, self._looks, self._detector = raw, looks, detector
         self._recorded = raw.last_frame
         self._known = read_frames(raw.path) if raw.last_frame >= 0 else iter(())

@@ -287,7 +287,6 @@ except KeyboardInterrupt:
 
 def test_an_interrupt_is_heard_after_a_detector_has_gone() -> None:
     """OpenVINO takes the stack for signal handlers; it must not give back one that is no more."""
-    run = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120
-    )
+    command = [sys.executable, "-c", INTERRUPTED]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (run.returncode, run.stdout) == (0, "stopped in good order\n"), run.stderr

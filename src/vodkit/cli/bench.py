@@ -29,11 +29,10 @@ def bench(
     """
     from rich.console import Console
 
-    from vodkit import runs
+    from vodkit import process, runs
     from vodkit.bench import BenchSettings, run_bench
-    from vodkit.memory import keep_freed_memory
 
-    keep_freed_memory()
+    process.settle()
     given = {"sources": tuple(sources or ()), "models": tuple(models), "runtimes": tuple(runtimes)}
     wanted = BenchSettings(
         tracker=tracker,

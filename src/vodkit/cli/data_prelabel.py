@@ -50,6 +50,7 @@ def prelabel(
 
     Example: vodkit data prelabel clips/a.mp4 -f cvat -o labels/
     """
+    from vodkit import process
     from vodkit.data.prelabel import PrelabelSettings
     from vodkit.formats.base import Writing
     from vodkit.formats.table import write_dataset
@@ -57,6 +58,7 @@ def prelabel(
     from vodkit.records import Dataset
     from vodkit.runs import make_folder
 
+    process.settle()
     wanted = PrelabelSettings(shortest=shortest, unsure=unsure)
     second = _second_pass(refine_set, refined=refined)
     detector = _detector(model, runtime, device, score_threshold, classes=classes, tiles=tiles)

@@ -24,11 +24,11 @@ def demo(
 
     Example: vodkit demo
     """
+    from vodkit import process
     from vodkit.demo import DemoSettings, run_demo
-    from vodkit.memory import keep_freed_memory
     from vodkit.settings import load
 
-    keep_freed_memory()
+    process.settle()
     wanted = load(DemoSettings, words=settings)
     result = run_demo(out, settings=wanted, tell=lambda words: print(words, file=sys.stderr))
     if as_json:

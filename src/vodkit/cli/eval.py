@@ -97,10 +97,11 @@ def evaluate(
 
 
 def _run_model(dataset: "Dataset", truth: Path, folder: Path, *, model: str, tracker: str) -> Path:
-    from vodkit import runs
+    from vodkit import process, runs
     from vodkit.cli.progress import run_all
     from vodkit.jobs import JobSettings, folder_names
 
+    process.settle()
     root = truth if truth.is_dir() else truth.parent
     sources = [str(root / video.source) for video in dataset.videos if video.tracks is not None]
     wanted = JobSettings(model=model, tracker=tracker)

@@ -41,13 +41,14 @@ def track(
 
     Example: vodkit track plaza.mp4 --video --csv
     """
+    from vodkit import process
     from vodkit.cli.progress import run_all
     from vodkit.jobs import JobSettings, looks_at_crops
     from vodkit.live import RollSettings
-    from vodkit.memory import keep_freed_memory
     from vodkit.pipeline import FlowSettings
     from vodkit.video.reader import is_live
 
+    process.settle()
     flow = FlowSettings(
         **options.pace(every),
         batch_size=batch_size,
@@ -84,7 +85,6 @@ def track(
             as_json=as_json,
         )
         return
-    keep_freed_memory()
     run_all(
         sources,
         wanted,

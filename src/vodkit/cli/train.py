@@ -43,15 +43,14 @@ def train(
 
     Example: vodkit train --data flies.json --model vodkit-street --out runs/flies
     """
-    from vodkit import settings
+    from vodkit import process, settings
     from vodkit.cli.data_options import load
     from vodkit.formats.base import split_warnings
-    from vodkit.memory import keep_freed_memory
     from vodkit.report.training_page import TrainingPage
     from vodkit.train import loop
     from vodkit.train.settings import TrainSettings
 
-    keep_freed_memory()
+    process.settle()
     chosen = {
         "data": str(data),
         "out": str(out),

@@ -54,6 +54,7 @@ class TiledDetector:
         """``detector`` finds what is in each tile."""
         self.card = detector.card
         self.classes = detector.classes
+        self.runtime = getattr(detector, "runtime", "")
         self._detector = detector
         self._settings = settings or TileSettings()
 

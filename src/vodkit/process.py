@@ -1,4 +1,4 @@
-"""Memory that is kept instead of given back, so that it need not be cleared anew."""
+"""Settings of the whole process, for long work on video: programs make them, the library never."""
 
 import ctypes
 import sys
@@ -9,13 +9,30 @@ _NEVER_TRIM = 2**31 - 1
 _KEEP_BELOW = 2**30  # bytes of one piece
 
 
+def settle() -> None:
+    """Make all of them. The commands do this; do it first in programs of your own."""
+    keep_freed_memory()
+    leave_cores_to_the_network()
+
+
+def leave_cores_to_the_network() -> None:
+    """Have OpenCV work in the thread that calls it.
+
+    Its own threads turn in circles after each small resize, in wait for the next one: on two cores
+    that was a third of all processor time that tracking takes beside the network, for nothing.
+    """
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
 def keep_freed_memory() -> bool:
     """Have the C library keep freed memory for the next one who asks; whether it can (glibc can).
 
     Otherwise each picture and each feature map is new memory that the system must clear first.
     Fills the same pages again instead: on two cores an epoch took three quarters of the time, for
     a tenth more memory, and pictures are decoded in full size as fast as into memory that is given
-    out again. It holds for the whole process, so that programs call it, not the library.
+    out again.
     """
     if not sys.platform.startswith("linux"):  # Windows cannot even be asked like this
         return False

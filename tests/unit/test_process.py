@@ -7,7 +7,7 @@ import pytest
 
 _STEPS = """
 import resource, sys, torch
-from vodkit.memory import keep_freed_memory
+from vodkit.process import keep_freed_memory
 if sys.argv[1] == "keep":
     print(keep_freed_memory(), end=" ")
 def step():
