@@ -108,7 +108,8 @@ def main() -> None:
     arguments.add_argument("--epochs", type=int, default=6)
     arguments.add_argument("--every", type=int, default=4)
     arguments.add_argument("--side", type=int, default=0)
-    arguments.add_argument("--seeds", type=int, default=3)
+    arguments.add_argument("--seeds", type=int, default=3, help="how many")
+    arguments.add_argument("--first-seed", type=int, default=0)
     arguments.add_argument("--only", choices=("on", "off"), help="of stored features")
     arguments.add_argument("--set", action="append", default=[], help="any training setting")
     given = arguments.parse_args()
@@ -116,7 +117,7 @@ def main() -> None:
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     with tempfile.TemporaryDirectory() as folder:
         data = plaza(Path(folder))
-        for seed in range(given.seeds):
+        for seed in range(given.first_seed, given.first_seed + given.seeds):
             for cache, runs in found.items():
                 runs.append(one_run(given, data, cache, seed))
     told = {kind: summary(runs) for kind, runs in found.items()}

@@ -5,11 +5,12 @@ folder (``tracker.npz``). The run of the next file takes it over, with all times
 file's clock: ids, hidden objects and what was learnt of looks go on as if there were one file.
 """
 
+import zlib
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -20,6 +21,11 @@ from vodkit.runs import TRACKER, write_atomic
 from vodkit.track.base import Tracker, earlier
 
 _END = "recording_end_s"
+_MOST_BYTES = 2**28
+# Of damaged archives and arrays.
+_UNREADABLE = (
+    OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, BadZipFile, zlib.error
+)  # fmt: skip
 
 
 def keep_tracker(folder: Path, tracker: Tracker, *, end_s: float) -> None:
@@ -45,7 +51,7 @@ class Continuing:
     def __init__(self, tracker: Tracker, folder: Path) -> None:
         """``tracker`` is new. InputError when the run kept no tracker, or one of another kind."""
         self._tracker = tracker
-        self._state, self._end_s = _read(folder / TRACKER)
+        self._state, self._end_s = _read(folder / TRACKER, tracker.state_dict())
         self._waits = True
         tracker.load_state(self._state)  # what does not fit is told before anything is decoded
 
@@ -72,16 +78,31 @@ class Continuing:
         self._waits = False
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], float]:
-    """The state of a tracker, and when its file ended."""
+def _read(path: Path, form: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], float]:
+    """The state of a tracker, and when its file ended; ``form`` is what a new one's looks like."""
     try:
+        with ZipFile(path) as archive:
+            num_bytes = sum(entry.file_size for entry in archive.infolist())
+        if num_bytes > _MOST_BYTES:
+            seen = f"{path} holds {num_bytes} bytes"
+            raise InputError(f"{seen}; allowed: {_MOST_BYTES}, far more than any tracker keeps")
         with np.load(path, allow_pickle=False) as file:
             state = dict(file)
     except FileNotFoundError:
         message = f"{path} is missing: no run with a tracker of vodkit's own ended there"
         raise InputError(f"{message}; finish that one first (--resume)") from None
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path} is no state of a tracker: {error}") from error
-    if _END not in state:
-        raise InputError(f"{path} is no state of a tracker: it lacks {_END}")
+    for name, fresh in {**form, _END: np.array(0.0)}.items():
+        given = state.get(name)
+        if given is None:
+            raise InputError(f"{path} lacks {name}: kept by another tracker, or another version")
+        # Sides that a new tracker has nothing in may be of any length.
+        fits = given.ndim == fresh.ndim and given.dtype == fresh.dtype
+        if not fits or any(f not in (0, g) for g, f in zip(given.shape, fresh.shape, strict=True)):
+            seen = f"{path}: {name} is {given.dtype} {given.shape}"
+            raise InputError(f"{seen}; allowed: {fresh.dtype} {fresh.shape}, where 0 is any length")
+    more = sorted({*state} - {*form, _END})
+    if more:
+        raise InputError(f"{path} has {', '.join(more)}, too: kept by another tracker")
     return state, float(state.pop(_END))

@@ -21,9 +21,14 @@ import numpy as np
 
 from vodkit.errors import VodkitError
 from vodkit.formats.base import Reading
+from vodkit.formats.embeddings import EmbeddingFile, read_embeddings
 from vodkit.formats.table import FORMATS, READERS, read_dataset, write_dataset
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.handover import Continuing, keep_tracker
+from vodkit.records import Dataset, Detections, Frame, LabelledVideo, TrackTable, VideoInfo
+from vodkit.runs import TRACKER
 from vodkit.settings import load
+from vodkit.track.base import Tracker
+from vodkit.track.table import make_tracker
 from vodkit.train.settings import TrainSettings
 from vodkit.video.reader import open_video
 
@@ -224,6 +229,52 @@ def read_slp(content: bytes) -> None:
         read_dataset(path, "sleap", reading=TOLD)
 
 
+def _run_of_a_tracker() -> tuple[Tracker, Frame, Detections]:
+    """One that has seen a frame, and what it saw."""
+    tracker = make_tracker("vodkit")
+    frame = Frame(0, 0.0, np.zeros((48, 64, 3), np.uint8))
+    found = Detections(np.array([[2.0, 3, 20, 30]]), np.array([0.9]), np.array([0]))
+    tracker.step(frame, found, embeddings=np.ones((1, 3), np.float32))
+    return tracker, frame, found
+
+
+def tracker_seeds() -> list[bytes]:
+    """What a run keeps of its tracker, packed or not."""
+    tracker, *_ = _run_of_a_tracker()
+    keep_tracker(_scratch(), tracker, end_s=0.04)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **dict(np.load(_scratch() / TRACKER)))
+    return [(_scratch() / TRACKER).read_bytes(), packed.getvalue()]
+
+
+def read_tracker(content: bytes) -> None:
+    """What the run before kept of its tracker; it goes on with it."""
+    (_scratch() / TRACKER).write_bytes(content)
+    _, frame, found = _run_of_a_tracker()
+    with contextlib.suppress(VodkitError):
+        tracker = Continuing(make_tracker("vodkit"), _scratch())
+        tracker.step(frame, found, embeddings=np.ones((1, 3), np.float32))
+
+
+def look_seeds() -> list[bytes]:
+    """Embeddings of two boxes."""
+    path = _scratch() / "seed.bin"
+    path.unlink(missing_ok=True)
+    with EmbeddingFile(path) as file:
+        file.append(np.ones((2, 3), np.float32))
+    return [path.read_bytes()]
+
+
+def read_looks(content: bytes) -> None:
+    """Embeddings that lie beside detections."""
+    path = _scratch() / "a.bin"
+    path.write_bytes(content)
+    with contextlib.suppress(VodkitError):
+        read_embeddings(path)
+    with contextlib.suppress(VodkitError), EmbeddingFile(path) as file:
+        file.take(2)
+
+
 @cache
 def _scratch() -> Path:
     return Path(mkdtemp())
@@ -241,6 +292,8 @@ def _targets() -> Iterator[tuple[str, Target]]:
         yield f"video-{kind}", Target(run=read_video, seeds=partial(_video_seeds, kind))
     yield "video-odd", Target(run=read_video, seeds=_odd_seeds)
     yield "settings", Target(run=read_settings, seeds=_setting_seeds)
+    yield "tracker", Target(run=read_tracker, seeds=tracker_seeds)
+    yield "embeddings", Target(run=read_looks, seeds=look_seeds)
     yield "card", Target(run=read_model_card, seeds=card_seeds)
     for ending in (".safetensors", ".pth"):
         run = partial(read_weights, ending)

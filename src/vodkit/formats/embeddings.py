@@ -41,10 +41,14 @@ class EmbeddingFile:
         except OSError as error:
             raise OutputError(f"cannot write: {error.strerror}", path=path) from error
         line = self._file.readline()
-        if line.endswith(b"\n"):
-            self._size = _size_in(line, path)
-        else:
+        if not line.endswith(b"\n"):
             self._file.seek(0)
+            return
+        try:
+            self._size = _size_in(line, path)
+        except FormatError:
+            self._file.close()
+            raise
 
     def take(self, count: int) -> FloatArray:
         """The next ``count`` rows (count, D) float32; OutputError when they are not there."""
@@ -126,9 +130,9 @@ def _size_in(line: bytes, path: Path) -> int:
     try:
         about = json.loads(line)
         right = about["vodkit"] == "embeddings" and about["dtype"] == _DTYPE.str
-        size = int(about["size"])
-    except (ValueError, LookupError, TypeError) as error:
+        size, version = int(about["size"]), int(about.get("version", 0))
+    except (ValueError, LookupError, TypeError, OverflowError, AttributeError) as error:
         raise FormatError("not a file of embeddings", path=path, line=1) from error
-    if not right or about.get("version", 0) > VERSION or size < 1:
+    if not right or version > VERSION or size < 1:
         raise FormatError(f"not embeddings that this vodkit knows: {about}", path=path, line=1)
     return size

@@ -270,6 +270,9 @@ class Book:
         missing = sorted({*_COLUMNS, "now_s", "next_id"} - {*state})
         if missing:
             raise InputError(f"tracker state lacks {', '.join(missing)}; saved by another version?")
+        counts = {name: len(state[name]) for name in _COLUMNS}
+        if len({*counts.values()}) > 1:
+            raise InputError(f"tracker state has columns of different lengths: {counts}")
         for name, (_, dtype) in _COLUMNS.items():
             setattr(self, name, np.array(state[name], dtype))
         self.now_s = float(state["now_s"])

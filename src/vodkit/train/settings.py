@@ -78,7 +78,7 @@ class TrainSettings:
     cache: str = "auto"
     """keep the frozen part's features on disk: auto (where it can), on, off"""
     cache_views: int = 4
-    """fixed views of each picture that are kept; the first is the picture as it is"""
+    """fixed views of each picture that are kept; the first, for plain epochs, is it as it is"""
     cache_gib: float = 2.0
     """most disk space for features; fewer views are kept where it is not enough"""
     augment: Augment = field(default_factory=Augment)
