@@ -87,7 +87,7 @@ def _read(path: Path, form: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndar
             seen = f"{path} holds {num_bytes} bytes"
             raise InputError(f"{seen}; allowed: {_MOST_BYTES}, far more than any tracker keeps")
         with np.load(path, allow_pickle=False) as file:
-            state = dict(file)
+            state = {name: np.asarray(array) for name, array in file.items()}
     except FileNotFoundError:
         message = f"{path} is missing: no run with a tracker of vodkit's own ended there"
         raise InputError(f"{message}; finish that one first (--resume)") from None

@@ -30,7 +30,7 @@ from vodkit.errors import OutputError, PartialError, SettingsError, VideoError
 from vodkit.formats.embeddings import EmbeddingFile
 from vodkit.formats.predictions import Header, PredictionWriter, read_frames
 from vodkit.handover import Continuing, keep_tracker
-from vodkit.pipeline import FlowSettings, fills_the_cores, follow, look, sparse_flow
+from vodkit.pipeline import FlowSettings, decodes_alone, follow, look, sparse_flow
 from vodkit.recording import Recording, append_looks
 from vodkit.records import Detections, Frame, Tracks
 from vodkit.track.appearance import colour_embeddings
@@ -201,7 +201,7 @@ def run_source(
     last: Step | None = None
     num_lost = 0
     runs.write_json(folder / runs.MANIFEST, {**manifest, "ended": "running or killed"})
-    alone = fills_the_cores(detector)
+    alone = decodes_alone(detector, wanted.flow)
     with open_video(source, strict=wanted.flow.strict, one_thread=alone) as video:
         try:
             for last in _steps(video, folder, detector, wanted, manifest):

@@ -68,8 +68,7 @@ def detect_video(
     was given out.
     """
     flow = flow or FlowSettings()
-    alone = fills_the_cores(detector)
-    with open_video(source, strict=flow.strict, one_thread=alone) as video:
+    with open_video(source, strict=flow.strict, one_thread=decodes_alone(detector, flow)) as video:
         yield from look(video, detector, flow)
 
 
@@ -119,6 +118,11 @@ def fills_the_cores(detector: Detector) -> bool:
     third of the speed in torch, whose threads wait for each other.
     """
     return num_cores() <= _FEW_CORES and str(getattr(detector, "runtime", "")).endswith("cpu")
+
+
+def decodes_alone(detector: Detector, flow: FlowSettings) -> bool:
+    """Whether decoding should keep to one thread; while few frames are looked at, cores are free."""
+    return fills_the_cores(detector) and not flow.sparse
 
 
 def frames_for(video: Video, detector: Detector, flow: FlowSettings) -> Iterator[Frame]:
