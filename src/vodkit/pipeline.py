@@ -121,7 +121,7 @@ def fills_the_cores(detector: Detector) -> bool:
 
 
 def decodes_alone(detector: Detector, flow: FlowSettings) -> bool:
-    """Whether decoding should keep to one thread; while few frames are looked at, cores are free."""
+    """Whether to decode in one thread; where few frames are looked at, cores are free."""
     return fills_the_cores(detector) and not flow.sparse
 
 
