@@ -109,6 +109,8 @@ def samples(part: Dataset, root: Path) -> list[Sample]:
                 rows = np.zeros(0, int) if tracks is None else tracks.frames == frame.index
                 boxes = np.zeros((0, 4)) if tracks is None else tracks.boxes_xyxy[rows]
                 labels = np.zeros(0, int) if tracks is None else tracks.labels[rows] + 1
+                real = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # as torchvision's own recipe does
+                boxes, labels = boxes[real], labels[real]
                 truth = {"boxes": torch.tensor(boxes).float(), "labels": torch.tensor(labels)}
                 image = torch.from_numpy(frame.image.copy()).permute(2, 0, 1) / 255
                 found.append((image, truth))

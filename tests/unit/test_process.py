@@ -1,4 +1,4 @@
-"""Memory that a step freed serves the next one."""
+"""What holds for the whole process: memory that serves again, cores left to the network."""
 
 import subprocess
 import sys
@@ -35,3 +35,11 @@ def test_freed_memory_is_used_again_instead_of_asked_for_anew() -> None:
     if kept != "True":
         pytest.skip("this C library cannot keep freed memory")
     assert int(again) < int(anew) / 3
+
+
+def test_opencv_works_in_the_thread_that_calls_it() -> None:
+    script = "import cv2; from vodkit import process; process.settle(); print(cv2.getNumThreads())"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "1"

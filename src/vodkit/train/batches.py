@@ -223,10 +223,8 @@ def cached_batches(
     device: torch.device,
 ) -> Iterator[Batch]:
     """An epoch from the cache, from batch ``skip`` on; ``plain``: only pictures as they are."""
-    # View 0, the picture as it is, is for plain epochs: in the others it would come too often.
-    count = 1 if plain or cached.views == 1 else cached.views - 1
-    first_view = 0 if plain or cached.views == 1 else 1
-    views = first_view + views_in_turn(order, count=count, seed=seed, epoch=epoch)
+    count = 1 if plain else cached.views
+    views = views_in_turn(order, count=count, seed=seed, epoch=epoch)
     own = share.batch_size // share.world
     for batch in range(skip * share.batch_size, len(order), share.batch_size):
         first = batch + share.rank * own

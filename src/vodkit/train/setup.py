@@ -231,7 +231,7 @@ def _cached(
     epochs = settings.num_epochs(-(-len(training.frames) // settings.batch_size))
     if epochs == 1 and settings.cache == "auto":
         return None, "with one epoch, nothing would be used again"
-    views = min(settings.cache_views, epochs)
+    views = settings.num_views(epochs)
     kept = _filled(settings, module, card, training, watch, name=name, views=views)
     if isinstance(kept, CachedViews):
         return kept, ""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,8 @@ def test_proposals_are_for_networks_with_a_second_stage(square_data: Path, tmp_p
 def test_epochs_follow_the_size_of_the_data() -> None:
     settings = TrainSettings(data="x", out="y")
     assert [settings.num_epochs(n) for n in (1, 20, 1000)] == [60, 20, 10]
+    assert [settings.num_views(n) for n in (60, 10, 2)] == [15, 4, 2]
+    assert replace(settings, cache_views=3).num_views(60) == 3
 
 
 def test_what_a_dataset_is_and_how_it_differs(square_data: Path) -> None:
