@@ -46,7 +46,7 @@ class DemoSettings:
     """the detector to begin with"""
     epochs: int = 10
     """of fine-tuning on clip A, with the backbone frozen"""
-    cache_views: int = 2
+    cache_views: int = 4
     """fixed views of each picture whose features are kept"""
     every: int = 4
     """learn from every n-th frame of clip A"""

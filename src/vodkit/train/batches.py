@@ -223,8 +223,10 @@ def cached_batches(
     device: torch.device,
 ) -> Iterator[Batch]:
     """An epoch from the cache, from batch ``skip`` on; ``plain``: only pictures as they are."""
-    count = 1 if plain else cached.views
-    views = views_in_turn(order, count=count, seed=seed, epoch=epoch)
+    # As from pictures: changed ones, until the plain epochs. View 0 is the picture as it is.
+    first_view = 0 if plain or cached.views == 1 else 1
+    count = 1 if plain else cached.views - first_view
+    views = first_view + views_in_turn(order, count=count, seed=seed, epoch=epoch)
     own = share.batch_size // share.world
     for batch in range(skip * share.batch_size, len(order), share.batch_size):
         first = batch + share.rank * own

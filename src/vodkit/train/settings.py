@@ -78,8 +78,8 @@ class TrainSettings:
     cache: str = "auto"
     """keep the frozen part's features on disk: auto (where it can), on, off"""
     cache_views: int = 0
-    """fixed views of each picture that are kept; the first is the picture as it is; 0: one for
-    every four epochs, but four at least"""
+    """fixed views of each picture that are kept; the first is the picture as it is, for the plain
+    epochs; 0: one for every four epochs, but four at least"""
     cache_gib: float = 2.0
     """most disk space for features; fewer views are kept where it is not enough"""
     augment: Augment = field(default_factory=Augment)
@@ -168,7 +168,7 @@ class TrainSettings:
         """Views of each picture to keep for so many epochs.
 
         To make a view costs about a tenth of an epoch from pictures. A set so small that it comes
-        dozens of times is learnt by heart from four views: AP 0.64 where 16 gave 0.80 (flies, 30
+        dozens of times is learnt by heart from four views: AP 0.64 where 16 gave 0.76 (flies, 30
         pictures, 60 epochs).
         """
         return min(self.cache_views or max(4, epochs // 4), epochs)
