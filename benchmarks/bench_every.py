@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from vodkit import process
 from vodkit.data.ingest import ingest
 from vodkit.formats.base import Reading
 from vodkit.jobs import JobSettings, make_detector, prepare_folder, run_source
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--model", default="vodkit-street")
     parser.add_argument("--rounds", type=int, default=2)
     words = parser.parse_args()
+    process.settle()  # for both, as the command does
     dataset = labels(words.video, words.truth)
     wanted = JobSettings(model=words.model)
     detector = make_detector(wanted)
