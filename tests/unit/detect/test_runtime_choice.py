@@ -186,9 +186,9 @@ def test_compile_without_a_compiler_says_so(
 
 
 def test_bf16_only_where_the_cpu_has_it(wanted: table.Runnable) -> None:
-    from vodkit.detect.runtimes.openvino_graph import core
+    from vodkit.detect.runtimes.openvino_graph import CORE
 
-    if "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         with pytest.raises(SettingsError, match="no bf16"):
             table.RUNTIMES["openvino-bf16"](wanted)
         return

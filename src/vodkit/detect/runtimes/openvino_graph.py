@@ -5,7 +5,6 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +40,12 @@ PRECISIONS = {"f32": "FP32", "bf16": "BF16"}
 _WAITING = 2  # pictures that lie ready beside those in work, so that no core waits for Python
 
 
-@cache
-def core() -> ov.Core:
-    """The one core of this process, which never goes.
-
-    A core's CPU plugin puts a stack for signal handlers in place of the one that was there, and at
-    its end puts that one back, although it may be gone: of two cores that end in the order they
-    began, the second leaves a stack in unmapped memory, and the next signal (Ctrl-C, or the end of
-    a loader's worker) kills the process without a word (OpenVINO 2026.4).
-    """
-    return ov.Core()
+# The one core of this process, which never goes. A core's CPU plugin puts a stack for signal
+# handlers in place of the one that was there, and at its end puts that one back, although it may be
+# gone: of two cores that end in the order they began, the second leaves a stack in unmapped memory,
+# and the next signal (Ctrl-C, or the end of a loader's worker) kills the process without a word
+# (OpenVINO 2026.4).
+CORE = ov.Core()
 
 
 class OpenVINORuntime:
@@ -132,7 +127,7 @@ class OpenVINORuntime:
     def _compile(self, size: tuple[int, int], hint: str) -> Any:
         if size not in self._models:
             self._models[size] = self._make(*size)
-        return core().compile_model(
+        return CORE.compile_model(
             self._models[size],
             "CPU",
             {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": self._precision},
@@ -181,7 +176,7 @@ def _copied(outputs: Sequence[FloatArray]) -> tuple[FloatArray, ...]:
 
 def _supported(precision: str) -> str:
     """The precision, if this CPU has it; OpenVINO would silently take another."""
-    able = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if pick(PRECISIONS, precision, "precision") not in able:
         raise SettingsError(f"this CPU has no {precision}; OpenVINO finds {', '.join(able)}")
     return precision
@@ -224,7 +219,7 @@ def read_model(path: Path) -> ov.Model:
     if path.suffix == ".onnx":
         external_files(path)  # refuses paths that lead out of the folder
     try:
-        return core().read_model(path)
+        return CORE.read_model(path)
     except _FAILURES as error:
         reason = str(error).strip().splitlines()[-1]
         raise WeightsError(f"{path}: OpenVINO cannot read the graph: {reason}") from error
