@@ -227,6 +227,13 @@ def test_tracks_go_on_in_the_next_file_whatever_its_clock_says(own, tmp_path):
     assert set(second.state_dict()) == set(first.state_dict())
 
 
+def test_another_trackers_state_does_not_go_on(tmp_path):
+    for kept, other in (("vodkit", "botsort"), ("botsort", "vodkit")):
+        keep_tracker(tmp_path, make_tracker(kept), end_s=1.0)
+        with pytest.raises(InputError, match="kept by another tracker"):
+            Continuing(make_tracker(other), tmp_path)
+
+
 @pytest.mark.parametrize("own", NAMES)
 def test_a_state_that_is_not_whole_is_refused(own):
     state = make_tracker(own).state_dict()
