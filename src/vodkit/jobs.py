@@ -18,11 +18,12 @@ import json
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vodkit import runs, settings
-from vodkit.detect.base import Detector
+from vodkit.detect.base import Detector, in_stream
 from vodkit.detect.embed import WithLooks, is_pooled, load_crops, threshold_of
 from vodkit.detect.models import load_detector
 from vodkit.detect.tiles import TiledDetector, TileSettings
@@ -299,8 +300,7 @@ def _flow(
 ) -> Generator[tuple[Frame, Tracks]]:
     if flow.sparse:
         sparse = sparse_flow(video, recording, tracker, flow)
-        for frame, tracks in sparse.run(recording.detect):
-            yield frame, tracks
+        yield from sparse.run(partial(in_stream, recording, batch_size=flow.batch_size))
         about["sparse"] = asdict(sparse.report)
     else:
         found = look(video, recording, flow)

@@ -11,7 +11,7 @@ and the ones before are tracked and written; the results are those of one step a
 for bit.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 from vodkit.detect.base import Detector, in_stream
@@ -85,10 +85,10 @@ def track_video(
         return
     found: dict[int, Detections] = {}
 
-    def find(frames: Sequence[Frame]) -> list[Detections]:
-        detections = detector.detect(frames)
-        found.update((frame.index, one) for frame, one in zip(frames, detections, strict=True))
-        return detections
+    def find(frames: Iterator[Frame | None]) -> Generator[tuple[Frame, Detections]]:
+        for frame, detections in in_stream(detector, frames, flow.batch_size):
+            found[frame.index] = detections
+            yield frame, detections
 
     with open_video(source, strict=flow.strict) as video:
         for frame, tracks in sparse_flow(video, detector, tracker, flow).run(find):

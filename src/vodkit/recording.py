@@ -40,18 +40,19 @@ class Recording:
         return found
 
     def stream(
-        self, frames: Iterable[Frame], batch_size: int
+        self, frames: Iterable[Frame | None], batch_size: int
     ) -> Iterator[tuple[Frame, Detections]]:
         """See StreamDetector."""
         frames = iter(frames)
         for frame in frames:
-            if frame.index > self._recorded:
+            if frame is not None and frame.index > self._recorded:
                 frames = chain([frame], frames)
                 break
-            yield frame, self._recall(frame)
-        for frame, detections in in_stream(self._detector, frames, batch_size):
-            self._put(frame, detections)
-            yield frame, detections
+            if frame is not None:
+                yield frame, self._recall(frame)
+        for fresh, detections in in_stream(self._detector, frames, batch_size):
+            self._put(fresh, detections)
+            yield fresh, detections
 
     def _put(self, frame: Frame, detections: Detections) -> None:
         if self._looks is not None:

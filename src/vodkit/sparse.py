@@ -11,9 +11,10 @@ between its neighbours, that is, at about twice the gap; see ``SparseReport``.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,12 @@ from vodkit.records import Detections, Frame, State, Tracks
 from vodkit.track.base import Tracker
 from vodkit.video.cuts import CutDetector
 
-Find = Callable[[Sequence[Frame]], list[Detections]]
+Find = Callable[[Iterator[Frame | None]], Generator[tuple[Frame, Detections]]]
+"""gives each frame with what is in it, as ``in_stream`` of a detector does"""
+Key = tuple[Frame, Tracks]
+"""a frame that was looked at"""
+
+_NUM_REMEMBERED = 4  # key frames whose wanted gaps count: the smallest is taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,19 +39,20 @@ class SparseSettings:
 
     max_gap_s: float = 0.4
     """between key frames, where nothing moves: what comes into the picture is seen this late"""
-    tolerance: float = 0.05
+    tolerance: float = 0.08
     """wanted error of filled boxes, as a share of the object's size (root of its area)"""
     reach: float = 0.5
     """the fastest objects may move by so much of their size from one key frame to the next: then
     they still overlap where they were by a third, and are not taken for a neighbour"""
     crossing_iou: float = 0.6
     """while two objects overlap by more, every frame is a key frame: there they could be swapped"""
-    batch: int = 4
-    """key frames given to the detector at once; the gap is reconsidered after each batch"""
+    lag: int = 3
+    """key frames in the detector's work at a time: the gap behind each is chosen by what was known
+    so many key frames before, whatever the runtime may have ready, so that all choose alike"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name in ("max_gap_s", "tolerance", "reach", "crossing_iou", "batch"):
+        for name in ("max_gap_s", "tolerance", "reach", "crossing_iou", "lag"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")
 
@@ -70,15 +77,19 @@ class Pace:
         self._last_index = None if num_frames is None else num_frames - 1
         self._next_s = -np.inf
         self._keys: set[int] = set()
-        self.gap_s = settings.max_gap_s / 4  # careful until something is known
         self._before: list[tuple[float, Tracks]] = []
-        self._wanted: deque[float] = deque(maxlen=settings.batch)
+        self._wanted: deque[float] = deque(maxlen=_NUM_REMEMBERED)
+        # Of the next key frames; careful until something is known.
+        self._gaps_s: deque[float] = deque([settings.max_gap_s / 4] * settings.lag)
 
     def is_key(self, index: int, time_s: float) -> bool:
-        """Whether to detect in this frame; to be asked once for each frame, in order."""
+        """Whether to detect in this frame; to be asked once for each frame, in order.
+
+        All but the last ``lag`` key frames must have been learnt from.
+        """
         if time_s + 1e-6 < self._next_s and index != self._last_index:
             return False
-        self._next_s = time_s + self.gap_s
+        self._next_s = time_s + self._gaps_s.popleft()
         self._keys.add(index)
         return True
 
@@ -87,9 +98,10 @@ class Pace:
         return index in self._keys
 
     def learn(self, time_s: float, tracks: Tracks) -> None:
-        """Take note of a key frame's tracks."""
+        """Take note of a key frame's tracks; to be called for each, in order."""
         self._before = [*self._before[-2:], (time_s, tracks)]
-        seen_s = time_s - self._before[-2][0] if len(self._before) > 1 else self.gap_s
+        careful_s = self._settings.max_gap_s / 4
+        seen_s = time_s - self._before[-2][0] if len(self._before) > 1 else careful_s
         error, speed = _surprise(self._before), _speed(self._before)
         longer = 1.5
         if error is not None:
@@ -102,7 +114,7 @@ class Pace:
         if _closest(tracks) > self._settings.crossing_iou:
             wanted = 0.0
         self._wanted.append(min(wanted, self._settings.max_gap_s))
-        self.gap_s = min(self._wanted)
+        self._gaps_s.append(min(self._wanted))
 
 
 def _speed(before: list[tuple[float, Tracks]]) -> float:
@@ -173,9 +185,11 @@ class SparseFlow:
         self._frames = frames
         self._tracker = tracker
         self._pace = pace
-        self._batch = settings.batch
+        self._lag = settings.lag
         self._cuts = CutDetector() if cuts else None
-        self._num_frames = self._num_keys = 0
+        self._waiting: deque[Frame] = deque()
+        self._num_begun = self._num_frames = self._num_keys = 0
+        self._broken: VideoError | None = None
         self._agreement: list[float] = []
 
     @property
@@ -187,95 +201,135 @@ class SparseFlow:
             iou_at_twice_the_gap=float(np.mean(self._agreement)) if self._agreement else None,
         )
 
-    def run(self, find: Find) -> Iterator[tuple[Frame, Tracks]]:
-        """Frames in order with their tracks; ``find`` detects in a few key frames at once.
+    def run(self, find: Find) -> Generator[tuple[Frame, Tracks]]:
+        """Frames in order with their tracks; ``find`` detects in the key frames.
 
-        A frame comes out when the key frame after it is known; if the frames break off with
+        A frame comes out when the two key frames after it are known; if the frames break off with
         VideoError, all before it do.
         """
-        waiting: list[Frame] = []
-        keys: list[tuple[Frame, Tracks]] = []
-        broken: VideoError | None = None
-        ended = False
-        while not ended:
-            try:
-                frame = next(self._frames, None)
-            except VideoError as error:
-                frame, broken = None, error
-            ended = frame is None
-            if frame is not None:
-                waiting.append(frame)
-            due = [one for one in waiting if self._pace.was_key(one.index)]
-            if len(due) < self._batch and not ended:
-                continue
-            fresh = self._step(due, find)
-            if ended and waiting and (not due or waiting[-1].index > due[-1].index):
-                # The video ended before another key frame came: its last frame is foretold.
-                fresh.append((waiting[-1], self._tracker.step(waiting[-1], Detections.empty())))
-            yield from self._filled(keys + fresh, waiting)
-            keys = [*keys, *fresh][-2:]
-            waiting = [one for one in waiting if one.index > keys[-1][0].index] if keys else []
-        if broken is not None:
-            raise broken
+        keys: list[Key] = []
+        with closing(find(self._key_frames())) as found:
+            for frame, detections in found:
+                keys.append((frame, self._track(frame, detections)))
+                yield from self._known(keys)
+        if self._waiting and self._waiting[-1].index > keys[-1][0].index:
+            # The video ended before another key frame came: its last frame is foretold.
+            last = self._waiting[-1]
+            keys.append((last, self._tracker.step(last, Detections.empty())))
+            yield from self._known(keys)
+        if keys:
+            yield from self._filled(keys[0], keys[-1])
+        if self._broken is not None:
+            raise self._broken
 
-    def _step(self, due: list[Frame], find: Find) -> list[tuple[Frame, Tracks]]:
-        """Detect in key frames and track through them."""
-        fresh = []
-        for frame, found in zip(due, find(due) if due else [], strict=True):
-            if self._cuts is not None and self._cuts.step(frame):
-                self._tracker.notice_cut()
-            tracks = self._tracker.step(frame, found)
-            self._pace.learn(frame.time_s, tracks)
-            fresh.append((frame, tracks))
-        self._num_keys += len(fresh)
-        return fresh
+    def _key_frames(self) -> Iterator[Frame | None]:
+        """As they are decoded; None while ``lag`` of them are in work."""
+        try:
+            for frame in self._frames:
+                self._waiting.append(frame)
+                if self._pace.was_key(frame.index):
+                    self._num_begun += 1
+                    yield frame
+                while self._num_begun - self._num_keys >= self._lag:
+                    yield None
+        except VideoError as error:
+            self._broken = error
 
-    def _filled(
-        self, keys: list[tuple[Frame, Tracks]], waiting: list[Frame]
-    ) -> Iterator[tuple[Frame, Tracks]]:
-        """The waiting frames up to the last of ``keys``, which begins with two given out before."""
-        known = {frame.index: tracks for frame, tracks in keys}
-        for (a, one), (b, two), (c, three) in zip(keys, keys[1:], keys[2:], strict=False):
-            self._agreement += _agreement((a.time_s, one), (b.time_s, two), (c.time_s, three))
-        pairs = list(pairwise(keys))
-        for frame in waiting:
-            around = [pair for pair in pairs if pair[0][0].index < frame.index < pair[1][0].index]
-            if frame.index in known:
-                self._num_frames += 1
-                yield frame, known[frame.index]
-            elif around:
-                (a, one), (b, two) = around[0]
-                self._num_frames += 1
-                yield frame, between(a.time_s, one, b.time_s, two, frame.time_s)
+    def _track(self, frame: Frame, found: Detections) -> Tracks:
+        """Who is in a key frame."""
+        if self._cuts is not None and self._cuts.step(frame):
+            self._tracker.notice_cut()
+        tracks = self._tracker.step(frame, found)
+        self._pace.learn(frame.time_s, tracks)
+        self._num_keys += 1
+        return tracks
+
+    def _known(self, keys: list[Key]) -> Iterator[tuple[Frame, Tracks]]:
+        """With a third of ``keys``: the frames up to the second, and then the first one goes."""
+        if len(keys) < 3:
+            return
+        a, b, c = keys
+        self._agreement += _agreement(a, b, c)
+        keys[1] = (b[0], mended(a, b, c))
+        yield from self._filled(a, keys[1])
+        del keys[0]
+
+    def _filled(self, a: Key, b: Key) -> Iterator[tuple[Frame, Tracks]]:
+        """The waiting frames up to ``b``, of which none is before ``a``."""
+        known = {frame.index: tracks for frame, tracks in (a, b)}
+        line = Line(a, b)
+        while self._waiting and self._waiting[0].index <= b[0].index:
+            frame = self._waiting.popleft()
+            self._num_frames += 1
+            looked_at = known.get(frame.index)
+            yield frame, line.at(frame.time_s) if looked_at is None else looked_at
 
 
-def between(time_a: float, a: Tracks, time_b: float, b: Tracks, time_s: float) -> Tracks:
-    """The tracks known in both frames, on the straight line between them at ``time_s``."""
-    _, one, two = np.intersect1d(a.ids, b.ids, return_indices=True)
-    before, after = a[one], b[two]
-    share = np.float32((time_s - time_a) / (time_b - time_a))
-    both = (before.states != State.PREDICTED) & (after.states != State.PREDICTED)
-    assert before.hidden_s is not None
-    assert before.tentative is not None
-    assert before.hidden_behind is not None
-    assert after.tentative is not None
+def mended(a: Key, b: Key, c: Key) -> Tracks:
+    """The tracks of key frame ``b``, where what the detector alone missed is filled.
+
+    That is what was seen in both neighbours and not in ``b``, with nothing in front of it.
+    """
+    line = Line(a, c).at(b[0].time_s)
+    tracks = b[1]
+    assert tracks.hidden_behind is not None
+    missed = (tracks.states == State.PREDICTED) & (tracks.hidden_behind == 0)
+    _, one, two = np.intersect1d(
+        line.ids[line.states == State.FILLED], tracks.ids[missed], return_indices=True
+    )
+    rows, filled = np.flatnonzero(missed)[two], np.flatnonzero(line.states == State.FILLED)[one]
     return replace(
-        before,
-        boxes_xyxy=before.boxes_xyxy + (after.boxes_xyxy - before.boxes_xyxy) * share,
-        scores=np.minimum(before.scores, after.scores),
-        labels=after.labels,
-        states=np.where(both, State.FILLED, State.PREDICTED),
-        hidden_s=np.where(both, 0, before.hidden_s + (time_s - time_a)),
-        tentative=before.tentative & after.tentative,
-        hidden_behind=np.where(both, 0, before.hidden_behind),
+        tracks,
+        boxes_xyxy=_put(tracks.boxes_xyxy, rows, line.boxes_xyxy[filled]),
+        states=_put(tracks.states, rows, State.FILLED),
+        hidden_s=_put(tracks.hidden_s, rows, 0),
     )
 
 
-def _agreement(
-    a: tuple[float, Tracks], b: tuple[float, Tracks], c: tuple[float, Tracks]
-) -> list[float]:
+def _put(old: Any, rows: np.ndarray, new: Any) -> Any:
+    changed = np.array(old)
+    changed[rows] = new
+    return changed
+
+
+class Line:
+    """The tracks known in two frames, on the straight line between them."""
+
+    def __init__(self, a: Key, b: Key) -> None:
+        """``b`` is after ``a``."""
+        (frame_a, tracks_a), (frame_b, tracks_b) = a, b
+        _, one, two = np.intersect1d(tracks_a.ids, tracks_b.ids, return_indices=True)
+        before, after = tracks_a[one], tracks_b[two]
+        assert before.hidden_s is not None
+        assert before.tentative is not None
+        assert before.hidden_behind is not None
+        assert after.tentative is not None
+        self._begin_s, self._long_s = frame_a.time_s, frame_b.time_s - frame_a.time_s
+        self._both = (before.states != State.PREDICTED) & (after.states != State.PREDICTED)
+        self._way_px = after.boxes_xyxy - before.boxes_xyxy
+        self._hidden_s = before.hidden_s
+        self._tracks = replace(
+            before,
+            scores=np.minimum(before.scores, after.scores),
+            labels=after.labels,
+            states=np.where(self._both, State.FILLED, State.PREDICTED),
+            tentative=before.tentative & after.tentative,
+            hidden_behind=np.where(self._both, 0, before.hidden_behind),
+        )
+
+    def at(self, time_s: float) -> Tracks:
+        """Filled where the object was seen at both ends, else predicted."""
+        since_s = time_s - self._begin_s
+        return replace(
+            self._tracks,
+            boxes_xyxy=self._tracks.boxes_xyxy + self._way_px * np.float32(since_s / self._long_s),
+            hidden_s=np.where(self._both, 0, self._hidden_s + since_s),
+        )
+
+
+def _agreement(a: Key, b: Key, c: Key) -> list[float]:
     """IoU of the boxes observed at ``b`` with the line from ``a`` to ``c``."""
-    line = between(a[0], a[1], c[0], c[1], b[0])
+    line = Line(a, c).at(b[0].time_s)
     line = line[line.states == State.FILLED]
     seen = b[1][b[1].states == State.OBSERVED]
     _, one, two = np.intersect1d(line.ids, seen.ids, return_indices=True)

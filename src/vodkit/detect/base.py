@@ -5,9 +5,9 @@ fields. Nothing here imports torch, so listing models is instant.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -45,28 +45,41 @@ class StreamDetector(Protocol):
     """A detector that looks at the next frames while somebody uses what it found."""
 
     def stream(
-        self, frames: Iterable[Frame], batch_size: int
+        self, frames: Iterable[Frame | None], batch_size: int
     ) -> Iterator[tuple[Frame, Detections]]:
         """Each frame, in order, with what ``detect`` finds in it; some frames are taken ahead.
 
-        ``batch_size``: frames to look at together, where that is how it works.
+        ``batch_size``: frames to look at together, where that is how it works. None among the
+        frames: the next one depends on what is found in those before, so at least one of these is
+        given out first.
         """
         ...
 
 
 def in_stream(
-    detector: Detector, frames: Iterable[Frame], batch_size: int
-) -> Iterator[tuple[Frame, Detections]]:
+    detector: Detector, frames: Iterable[Frame | None], batch_size: int
+) -> Generator[tuple[Frame, Detections]]:
     """Each frame with what is in it: without a break where the detector can, or by batches.
 
-    With ``batch_size`` 1 no frame waits for another one.
+    With ``batch_size`` 1 no frame waits for another one. For None see ``StreamDetector.stream``.
     """
     if batch_size > 1 and isinstance(detector, StreamDetector):
         yield from detector.stream(frames, batch_size)
         return
-    frames = iter(frames)
-    while batch := list(islice(frames, batch_size)):
-        yield from zip(batch, detector.detect(batch), strict=True)
+    yield from by_batches(detector, frames, batch_size)
+
+
+def by_batches(
+    detector: Detector, frames: Iterable[Frame | None], batch_size: int
+) -> Iterator[tuple[Frame, Detections]]:
+    """Each frame with what ``detect`` finds; None among the frames ends a batch early."""
+    batch: list[Frame] = []
+    for frame in chain(frames, [None]):
+        if frame is not None:
+            batch.append(frame)
+        if batch and (frame is None or len(batch) == batch_size):
+            yield from zip(batch, detector.detect(batch), strict=True)
+            batch = []
 
 
 def _choice(name: str, value: str, allowed: Sequence[str]) -> None:

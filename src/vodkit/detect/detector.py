@@ -4,12 +4,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import groupby, islice
+from itertools import groupby
 
 import numpy as np
 
 from vodkit.arrays import ByteArray, FloatArray
-from vodkit.detect.base import ModelCard
+from vodkit.detect.base import ModelCard, by_batches
 from vodkit.detect.decode import DECODINGS
 from vodkit.detect.embed import Pooled
 from vodkit.detect.postprocess import Candidates, finish
@@ -70,19 +70,20 @@ class GraphDetector:
         return found
 
     def stream(
-        self, frames: Iterable[Frame], batch_size: int
+        self, frames: Iterable[Frame | None], batch_size: int
     ) -> Iterator[tuple[Frame, Detections]]:
         """See StreamDetector."""
         if not isinstance(self._runtime, StreamRuntime):
-            frames = iter(frames)
-            while batch := list(islice(frames, batch_size)):
-                yield from zip(batch, self.detect(batch), strict=True)
+            yield from by_batches(self, frames, batch_size)
             return
         begun: deque[tuple[Frame, tuple[int, ...], Placement]] = deque()
 
-        def pictures() -> Iterator[ByteArray]:
+        def pictures() -> Iterator[ByteArray | None]:
             canvases: dict[tuple[int, int], ByteArray] = {}  # by size of the source
             for frame in frames:
+                if frame is None:
+                    yield None
+                    continue
                 size = (frame.width_px, frame.height_px)
                 known = canvases.get(size)
                 picture, placement = place(frame, self.card.preprocessing, known)

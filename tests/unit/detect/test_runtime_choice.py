@@ -240,3 +240,29 @@ def test_a_stream_gives_what_single_pictures_give(wanted: table.Runnable) -> Non
     next(left_early)
     left_early.close()
     assert len(runtime.run(pictures[:5])) == 5
+
+
+@pytest.mark.parametrize("lag", [1, 2, 20])
+def test_a_stream_gives_out_what_it_has_before_it_is_told_the_next_picture(
+    wanted: table.Runnable, lag: int
+) -> None:
+    """None asks for it: no more than ``lag`` pictures are in work, however many it could take."""
+    runtime = table.RUNTIMES["openvino"](wanted)
+    assert isinstance(runtime, StreamRuntime)
+    pictures = np.random.default_rng(0).integers(0, 255, (9, 64, 64, 3), dtype=np.uint8)
+    expected = [runtime.run([picture])[0] for picture in pictures]
+    begun = found = 0
+
+    def drawn() -> Iterator[np.ndarray | None]:
+        nonlocal begun
+        for picture in pictures:
+            while begun - found >= lag:
+                yield None
+            begun += 1
+            yield picture
+
+    for outputs in runtime.stream(drawn()):
+        assert begun - found <= lag
+        np.testing.assert_allclose(outputs[0], expected[found][0], rtol=1e-5, atol=1e-5)
+        found += 1
+    assert found == len(pictures)

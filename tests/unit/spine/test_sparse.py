@@ -1,5 +1,6 @@
 """Key frames and what is filled between: in order, labelled as what it is, right to a pixel."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vodkit import runs
+from vodkit.detect.base import by_batches
 from vodkit.errors import SettingsError, VideoError
 from vodkit.jobs import JobSettings, prepare_folder, run_source
 from vodkit.pipeline import FlowSettings, track_video
 from vodkit.records import Detections, Frame, State, Tracks
-from vodkit.sparse import Pace, SparseFlow, SparseSettings, between
+from vodkit.sparse import Line, Pace, SparseFlow, SparseSettings
 from vodkit.track.table import make_tracker
 from vodkit.video.synth import Scene, SceneSettings, write_scene
 
@@ -30,6 +32,16 @@ def walkers(times_s: np.ndarray, *, wobble: float = 0.0) -> list[Detections]:
     return found
 
 
+class Known:
+    """Finds what is there."""
+
+    def __init__(self, truth: list[Detections]) -> None:
+        self._truth = truth
+
+    def detect(self, frames):
+        return [self._truth[frame.index] for frame in frames]
+
+
 def flow(
     times_s: np.ndarray,
     truth: list[Detections],
@@ -37,6 +49,7 @@ def flow(
     *,
     num_frames: int | None = None,
     breaks_at: int | None = None,
+    batch: int = 4,
 ) -> tuple[list[tuple[Frame, Tracks]], SparseFlow]:
     pace = Pace(chosen, num_frames=num_frames)
 
@@ -50,7 +63,7 @@ def flow(
     sparse = SparseFlow(frames(), make_tracker("vodkit"), pace, chosen, cuts=False)
     out: list[tuple[Frame, Tracks]] = []
     try:
-        for pair in sparse.run(lambda asked: [truth[frame.index] for frame in asked]):
+        for pair in sparse.run(partial(by_batches, Known(truth), batch_size=batch)):
             out.append(pair)  # noqa: PERF402
     except VideoError:
         assert breaks_at is not None
@@ -71,14 +84,14 @@ def test_all_frames_come_in_order_and_say_how_they_are_known() -> None:
     assert all(tracks.ids.tolist() == [1, 2] for _, tracks in out[3:])
 
 
-@given(wobble=st.floats(0, 3), batch=st.integers(1, 6), uneven=st.booleans())
+@given(wobble=st.floats(0, 3), lag=st.integers(1, 6), uneven=st.booleans())
 @settings(max_examples=25, deadline=None)
-def test_filled_boxes_are_where_the_objects_are(wobble: float, batch: int, uneven: bool) -> None:
+def test_filled_boxes_are_where_the_objects_are(wobble: float, lag: int, uneven: bool) -> None:
     times = np.arange(250) / RATE
     if uneven:
         times = times + np.random.default_rng(0).uniform(0, 0.5 / RATE, len(times))
     truth = walkers(times, wobble=wobble)
-    out, sparse = flow(times, truth, SparseSettings(batch=batch), num_frames=250)
+    out, sparse = flow(times, truth, SparseSettings(lag=lag), num_frames=250)
     off = []
     for frame, tracks in out[50:]:
         assert len(tracks) == 2
@@ -89,11 +102,40 @@ def test_filled_boxes_are_where_the_objects_are(wobble: float, batch: int, uneve
     assert sparse.report.iou_at_twice_the_gap > (0.8 if wobble > 1 else 0.98)
 
 
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_key_frames_do_not_depend_on_how_many_a_runtime_takes_at_once(batch: int) -> None:
+    times = np.arange(250) / RATE
+    truth = walkers(times, wobble=9)
+    (one, a), (other, b) = (
+        flow(times, truth, SparseSettings(), batch=size) for size in (batch, SparseSettings().lag)
+    )
+    assert 40 < a.report.num_key_frames < 200
+    assert a.report == b.report
+    for (_, x), (_, y) in zip(one, other, strict=True):
+        np.testing.assert_array_equal(x.states, y.states)
+        np.testing.assert_array_equal(x.boxes_xyxy, y.boxes_xyxy)
+
+
+def test_what_the_detector_missed_in_one_key_frame_is_filled_not_lost() -> None:
+    times = np.arange(200) / RATE
+    truth = walkers(times)
+    _, whole = flow(times, truth, SparseSettings())
+    truth[100:112] = [found[:1] for found in truth[100:112]]  # one key frame, by the gap of 0.4 s
+    out, sparse = flow(times, truth, SparseSettings())
+    assert sparse.report.num_key_frames <= whole.report.num_key_frames + 2
+    for frame, tracks in out[50:190]:
+        assert tracks.ids.tolist() == [1, 2]
+        assert State.PREDICTED not in tracks.states
+        np.testing.assert_allclose(
+            tracks.boxes_xyxy[1], [200, 150, 230, 210], atol=0.1, err_msg=str(frame.index)
+        )
+
+
 def test_unsteady_motion_brings_key_frames_nearer() -> None:
     times = np.arange(300) / RATE
     keys = [
         flow(times, walkers(times, wobble=wobble), SparseSettings())[1].report.num_key_frames
-        for wobble in (0, 4, 15)
+        for wobble in (0, 9, 20)
     ]
     assert keys[0] < keys[1] < keys[2]
 
@@ -117,7 +159,8 @@ def test_an_end_that_nobody_knew_of_is_foretold_not_lost() -> None:
 def test_nothing_is_filled_where_only_one_side_knows() -> None:
     one = Tracks(np.array([[0, 0, 9, 9], [20, 0, 29, 9]]), [1, 1], [0, 0], [1, 2], [0, 1])  # type: ignore[arg-type]
     two = Tracks(np.array([[40, 0, 49, 9], [20, 0, 29, 9]]), [1, 1], [0, 0], [3, 2], [0, 0])  # type: ignore[arg-type]
-    found = between(0.0, one, 1.0, two, 0.5)
+    begin, end = (Frame.unseen(i, float(i), width_px=50, height_px=50) for i in range(2))
+    found = Line((begin, one), (end, two)).at(0.5)
     assert found.ids.tolist() == [2]
     assert found.states.tolist() == [State.PREDICTED]  # hidden at one end
 

@@ -31,10 +31,11 @@ class Runtime(Protocol):
 class StreamRuntime(Protocol):
     """A runtime that computes the next pictures while somebody looks at what is done."""
 
-    def stream(self, pictures: Iterable[ByteArray]) -> Iterator[tuple[FloatArray, ...]]:
+    def stream(self, pictures: Iterable[ByteArray | None]) -> Iterator[tuple[FloatArray, ...]]:
         """The outputs of each picture, in order; each is lent until the next one is asked for.
 
         Pictures are taken ahead, and are the caller's own again when the next one is asked for.
+        None among them: outputs are wanted before the next one can be told.
         """
         ...
 

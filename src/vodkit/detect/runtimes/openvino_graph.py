@@ -86,20 +86,22 @@ class OpenVINORuntime:
             return [_copied(seat.outputs())]
         return [_copied(outputs) for outputs in self.stream(pictures)]
 
-    def stream(self, pictures: Iterable[ByteArray]) -> Iterator[tuple[FloatArray, ...]]:
+    def stream(self, pictures: Iterable[ByteArray | None]) -> Iterator[tuple[FloatArray, ...]]:
         """See StreamRuntime."""
         taken: deque[_Seat] = deque()
         free: list[_Seat] = []
         size = (0, 0)
         try:
             for picture in pictures:
-                if picture.shape[:2] != size:
+                if picture is not None and picture.shape[:2] != size:
                     yield from _ended(taken)
                     size = (picture.shape[0], picture.shape[1])
                     free = self._seats(size)
-                elif not free:
+                elif taken and (picture is None or not free):
                     yield taken[0].outputs()
                     free.append(taken.popleft())
+                if picture is None:
+                    continue
                 taken.append(free.pop())
                 taken[-1].start(picture)
             yield from _ended(taken)
