@@ -72,8 +72,13 @@ def hub_folder(folder: Path, kind: str, side_px: int) -> Path:
     if kind == "yolos":
         config["image_size"] = [side_px, side_px]
     (folder / "config.json").write_text(json.dumps(config))
-    softly = kind in {"rt_detr", "rt_detr_v2", "d_fine"}
-    wanted = {"size": {"height": side_px, "width": side_px}, "do_normalize": not softly}
+    # The backbone's own; YOLOS is all random.
+    wanted = {
+        "size": {"height": side_px, "width": side_px},
+        "do_normalize": True,
+        "image_mean": [127 / 255] * 3,
+        "image_std": [128 / 255] * 3,
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(wanted))
     return folder
 

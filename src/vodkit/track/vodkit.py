@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from vodkit.arrays import BoolArray, FloatArray, IntArray
-from vodkit.boxes import iou, iou_pairs
+from vodkit.boxes import covered, iou, iou_pairs
 from vodkit.errors import SettingsError
 from vodkit.records import Detections, Frame, Tracks
 from vodkit.track.assign import LEAST, Pairs, buffered, height_iou, match, near, rows_where
@@ -40,6 +40,8 @@ MOTION = Motion(
 LIFE = Life(confirm_s=0.15, tentative_s=0.15, lost_s=4.2, occluded_s=5.0)
 LEAST_SIGMA = 0.15
 """nobody's place is known better than this, in sizes, when somebody else may be meant"""
+_LEAST_SIDE = 0.1
+"""what is between two is covered by so much of each, at least"""
 _IS_LOST = np.isin(np.arange(5), (Status.OCCLUDED, Status.LOST))
 
 
@@ -82,6 +84,9 @@ class VodkitSettings:
     """what was away (life.away_s) comes back only above this cosine"""
     duplicate_iou: float = 0.5
     """no track begins with a detection that overlaps one that is told already by more than this"""
+    between: float = 0.7
+    """nor with one of which two that are told cover more than this share, a fifth or more each:
+    where two objects stand close, detectors see a third between them"""
     reupdate: bool = False
     """walk a returning track's filter again along a straight line (OC-SORT)"""
     camera_motion: bool = True
@@ -100,7 +105,16 @@ class VodkitSettings:
 
     def __post_init__(self) -> None:
         """Check ranges and order."""
-        shares = ("high", "low", "new", "min_gain", "min_height", "weak_iou", "duplicate_iou")
+        shares = (
+            "high",
+            "low",
+            "new",
+            "min_gain",
+            "min_height",
+            "weak_iou",
+            "duplicate_iou",
+            "between",
+        )
         for name in (*shares, "class_flip_iou", "min_likeness", "weak_velocity"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
@@ -252,19 +266,22 @@ class VodkitTracker:
         return cols[~np.isin(cols, back.cols)]
 
     def _fresh(self, found: Found, cols: IntArray) -> IntArray:
-        """Detections that begin a track: sure, and not a second box around one that is seen."""
-        book, limit = self.book, self.settings.duplicate_iou
-        cols = cols[found.scores[cols] >= self.settings.new]
+        """Detections that begin a track: sure, and not around or between those that are seen."""
+        book, s = self.book, self.settings
+        cols = cols[found.scores[cols] >= s.new]
         if len(cols) == 0:
             return cols
         seen = book.missed == 0
         boxes, labels = found.boxes_xyxy[cols], found.labels[cols]
         told = np.concatenate([book.seen_xyxy[seen], boxes])
-        same = labels[:, None] == np.concatenate([book.labels[seen], labels])
-        double = same & (iou(boxes, told) > limit)
-        others = double.shape[1] - len(cols)
-        first = np.tril(double[:, others:], -1)  # the better one of two new ones stays
-        return cols[~(double[:, :others].any(axis=1) | first.any(axis=1))]
+        told_before = np.tri(len(cols), len(told), len(told) - len(cols) - 1, dtype=bool)
+        rivals = told_before & (
+            labels[:, None] == np.concatenate([book.labels[seen], labels])
+        )  # the better one of two new ones stays
+        double = rivals & (iou(boxes, told) > s.duplicate_iou)
+        shares = np.sort(np.where(rivals, covered(boxes, told), 0), axis=1)[:, -2:]
+        between = (shares.min(axis=1) >= _LEAST_SIDE) & (shares.sum(axis=1) > s.between)
+        return cols[~(double.any(axis=1) | between)]
 
     def _plausible(self) -> BoolArray:
         """Predictions reach no further into the future than observations into the past."""
