@@ -51,6 +51,9 @@ JOBS = {
     "track": Job(
         words=["track", str(CLIP_B), "--out", ".", "--csv", "--mot", "--coco"], again=["--resume"]
     ),
+    "track --every auto": Job(
+        words=["track", str(CLIP_B), "--every", "auto", "--out", "."], again=["--resume"]
+    ),
     "train": Job(
         words=["train", "--data", DATA, "--out", "run", *(f"--set={one}" for one in SMALL)],
         again=["--resume"],

@@ -11,6 +11,7 @@ development dependencies: ``pip install atheris``.
 import argparse
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -47,23 +48,33 @@ def child(name: str, folder: Path, seconds: int) -> None:
 def campaign(name: str, seconds: int) -> dict[str, object]:
     """Fuzz one target until the time is over, beginning anew after each finding."""
     begin = time.monotonic()
-    executions, findings = 0, []
-    folder = Path(tempfile.mkdtemp())
-    while (left := seconds - (time.monotonic() - begin)) > 1:
-        words = [sys.executable, __file__, "--child", name, str(folder), str(int(left))]
-        done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
-        counted = re.search(r"number_of_executed_units: (\d+)", done.stderr)
-        executions += int(counted[1]) if counted else 0
-        new = [x for x in folder.iterdir() if x.is_file()]
-        findings += [keep(name, file, done.stdout + done.stderr) for file in new]
-        if done.returncode and not new:
-            raise SystemExit(done.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        executions, findings = repeated(name, Path(folder), seconds)
     return {
         "target": name,
         "seconds": round(time.monotonic() - begin),
         "executions": executions,
         "findings": findings,
     }
+
+
+def repeated(name: str, folder: Path, seconds: int) -> tuple[int, list[dict[str, str]]]:
+    """How many executions there were, and what was found."""
+    (folder / "scratch").mkdir()
+    begin, executions, findings = time.monotonic(), 0, []
+    while (left := seconds - (time.monotonic() - begin)) > 1:
+        words = [sys.executable, __file__, "--child", name, str(folder), str(int(left))]
+        scratch = {**os.environ, "TMPDIR": str(folder / "scratch")}
+        done = subprocess.run(
+            words, capture_output=True, text=True, errors="replace", check=False, env=scratch
+        )
+        counted = re.search(r"number_of_executed_units: (\d+)", done.stderr)
+        executions += int(counted[1]) if counted else 0
+        new = [x for x in folder.iterdir() if x.is_file()]
+        findings += [keep(name, file, done.stdout + done.stderr) for file in new]
+        if done.returncode and not new:
+            raise SystemExit(done.stderr)
+    return executions, findings
 
 
 def keep(name: str, file: Path, said: str) -> dict[str, str]:

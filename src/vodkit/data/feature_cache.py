@@ -46,10 +46,11 @@ class Layout:
 class FeatureCache:
     """Slots of feature maps in a file.
 
-    >>> from tempfile import mkdtemp
-    >>> cache = FeatureCache(Path(mkdtemp()) / "f16", Layout(((2, 3),), num_slots=4))
-    >>> cache.write([1], [torch.ones(1, 2, 3)])
-    >>> cache.read([1])[0].sum()
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     cache = FeatureCache(Path(folder) / "f16", Layout(((2, 3),), num_slots=4))
+    ...     cache.write([1], [torch.ones(1, 2, 3)])
+    ...     cache.read([1])[0].sum()
     tensor(6.)
     """
 
