@@ -2,9 +2,10 @@
 
 How far apart key frames may be follows from the motion: the gap shrinks while objects move far for
 their size, or move otherwise than their tracks foretold, and grows while they do as expected. A
-track that is known in two neighbouring key frames is filled between them on a straight line, so a
-frame is given out once the key frame after it is known (``state`` says filled, or predicted where
-the object was hidden at one end). Nothing is filled across a cut, or outside a track's life.
+track that is known in two neighbouring key frames is filled between them on a straight line
+(``state`` says filled, or predicted where the object was hidden at one end). What the detector
+missed in one key frame, with nothing in front of it, is filled, too, so a frame is given out once
+the two key frames after it are known. Nothing is filled across a cut, or outside a track's life.
 
 The cost is measured while it runs: every key frame's boxes are compared with the straight line
 between its neighbours, that is, at about twice the gap; see ``SparseReport``.
@@ -14,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,8 +28,6 @@ from vodkit.video.cuts import CutDetector
 
 Find = Callable[[Iterator[Frame | None]], Generator[tuple[Frame, Detections]]]
 """gives each frame with what is in it, as ``in_stream`` of a detector does"""
-Key = tuple[Frame, Tracks]
-"""a frame that was looked at"""
 
 _NUM_REMEMBERED = 4  # key frames whose wanted gaps count: the smallest is taken
 
@@ -66,6 +65,15 @@ class SparseReport:
     iou_at_twice_the_gap: float | None
     """mean IoU of observed boxes of key frames with the line between the key frames around them:
     filled boxes are better than this, since they are nearer to what was observed; None without"""
+
+
+class Key(NamedTuple):
+    """A frame that was looked at."""
+
+    frame: Frame
+    tracks: Tracks
+    shot: int
+    """how many cuts came before"""
 
 
 class Pace:
@@ -188,7 +196,7 @@ class SparseFlow:
         self._lag = settings.lag
         self._cuts = CutDetector() if cuts else None
         self._waiting: deque[Frame] = deque()
-        self._num_begun = self._num_frames = self._num_keys = 0
+        self._num_begun = self._num_frames = self._num_keys = self._num_cuts = 0
         self._broken: VideoError | None = None
         self._agreement: list[float] = []
 
@@ -210,12 +218,13 @@ class SparseFlow:
         keys: list[Key] = []
         with closing(find(self._key_frames())) as found:
             for frame, detections in found:
-                keys.append((frame, self._track(frame, detections)))
+                keys.append(self._looked_at(frame, detections))
                 yield from self._known(keys)
-        if self._waiting and self._waiting[-1].index > keys[-1][0].index:
+        if self._waiting and self._waiting[-1].index > keys[-1].frame.index:
             # The video ended before another key frame came: its last frame is foretold.
             last = self._waiting[-1]
-            keys.append((last, self._tracker.step(last, Detections.empty())))
+            foretold = self._tracker.step(last, Detections.empty())
+            keys.append(Key(last, foretold, self._num_cuts))
             yield from self._known(keys)
         if keys:
             yield from self._filled(keys[0], keys[-1])
@@ -235,14 +244,15 @@ class SparseFlow:
         except VideoError as error:
             self._broken = error
 
-    def _track(self, frame: Frame, found: Detections) -> Tracks:
+    def _looked_at(self, frame: Frame, found: Detections) -> Key:
         """Who is in a key frame."""
         if self._cuts is not None and self._cuts.step(frame):
+            self._num_cuts += 1
             self._tracker.notice_cut()
         tracks = self._tracker.step(frame, found)
         self._pace.learn(frame.time_s, tracks)
         self._num_keys += 1
-        return tracks
+        return Key(frame, tracks, self._num_cuts)
 
     def _known(self, keys: list[Key]) -> Iterator[tuple[Frame, Tracks]]:
         """With a third of ``keys``: the frames up to the second, and then the first one goes."""
@@ -250,15 +260,15 @@ class SparseFlow:
             return
         a, b, c = keys
         self._agreement += _agreement(a, b, c)
-        keys[1] = (b[0], mended(a, b, c))
+        keys[1] = b._replace(tracks=mended(a, b, c))
         yield from self._filled(a, keys[1])
         del keys[0]
 
     def _filled(self, a: Key, b: Key) -> Iterator[tuple[Frame, Tracks]]:
         """The waiting frames up to ``b``, of which none is before ``a``."""
-        known = {frame.index: tracks for frame, tracks in (a, b)}
+        known = {key.frame.index: key.tracks for key in (a, b)}
         line = Line(a, b)
-        while self._waiting and self._waiting[0].index <= b[0].index:
+        while self._waiting and self._waiting[0].index <= b.frame.index:
             frame = self._waiting.popleft()
             self._num_frames += 1
             looked_at = known.get(frame.index)
@@ -270,8 +280,8 @@ def mended(a: Key, b: Key, c: Key) -> Tracks:
 
     That is what was seen in both neighbours and not in ``b``, with nothing in front of it.
     """
-    line = Line(a, c).at(b[0].time_s)
-    tracks = b[1]
+    line = Line(a, c).at(b.frame.time_s)
+    tracks = b.tracks
     assert tracks.hidden_behind is not None
     missed = (tracks.states == State.PREDICTED) & (tracks.hidden_behind == 0)
     _, one, two = np.intersect1d(
@@ -296,15 +306,16 @@ class Line:
     """The tracks known in two frames, on the straight line between them."""
 
     def __init__(self, a: Key, b: Key) -> None:
-        """``b`` is after ``a``."""
-        (frame_a, tracks_a), (frame_b, tracks_b) = a, b
-        _, one, two = np.intersect1d(tracks_a.ids, tracks_b.ids, return_indices=True)
-        before, after = tracks_a[one], tracks_b[two]
+        """``b`` is after ``a``; with a cut between, there are none."""
+        _, one, two = np.intersect1d(a.tracks.ids, b.tracks.ids, return_indices=True)
+        if a.shot != b.shot:
+            one, two = one[:0], two[:0]
+        before, after = a.tracks[one], b.tracks[two]
         assert before.hidden_s is not None
         assert before.tentative is not None
         assert before.hidden_behind is not None
         assert after.tentative is not None
-        self._begin_s, self._long_s = frame_a.time_s, frame_b.time_s - frame_a.time_s
+        self._begin_s, self._long_s = a.frame.time_s, b.frame.time_s - a.frame.time_s
         self._both = (before.states != State.PREDICTED) & (after.states != State.PREDICTED)
         self._way_px = after.boxes_xyxy - before.boxes_xyxy
         self._hidden_s = before.hidden_s
@@ -329,8 +340,8 @@ class Line:
 
 def _agreement(a: Key, b: Key, c: Key) -> list[float]:
     """IoU of the boxes observed at ``b`` with the line from ``a`` to ``c``."""
-    line = Line(a, c).at(b[0].time_s)
+    line = Line(a, c).at(b.frame.time_s)
     line = line[line.states == State.FILLED]
-    seen = b[1][b[1].states == State.OBSERVED]
+    seen = b.tracks[b.tracks.states == State.OBSERVED]
     _, one, two = np.intersect1d(line.ids, seen.ids, return_indices=True)
     return [float(x) for x in iou_pairs(line.boxes_xyxy[one], seen.boxes_xyxy[two])]

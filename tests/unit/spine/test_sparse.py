@@ -14,7 +14,7 @@ from vodkit.errors import SettingsError, VideoError
 from vodkit.jobs import JobSettings, prepare_folder, run_source
 from vodkit.pipeline import FlowSettings, track_video
 from vodkit.records import Detections, Frame, State, Tracks
-from vodkit.sparse import Line, Pace, SparseFlow, SparseSettings
+from vodkit.sparse import Key, Line, Pace, SparseFlow, SparseSettings
 from vodkit.track.table import make_tracker
 from vodkit.video.synth import Scene, SceneSettings, write_scene
 
@@ -160,9 +160,10 @@ def test_nothing_is_filled_where_only_one_side_knows() -> None:
     one = Tracks(np.array([[0, 0, 9, 9], [20, 0, 29, 9]]), [1, 1], [0, 0], [1, 2], [0, 1])  # type: ignore[arg-type]
     two = Tracks(np.array([[40, 0, 49, 9], [20, 0, 29, 9]]), [1, 1], [0, 0], [3, 2], [0, 0])  # type: ignore[arg-type]
     begin, end = (Frame.unseen(i, float(i), width_px=50, height_px=50) for i in range(2))
-    found = Line((begin, one), (end, two)).at(0.5)
+    found = Line(Key(begin, one, 0), Key(end, two, 0)).at(0.5)
     assert found.ids.tolist() == [2]
     assert found.states.tolist() == [State.PREDICTED]  # hidden at one end
+    assert len(Line(Key(begin, one, 0), Key(end, two, 1)).at(0.5)) == 0  # another shot
 
 
 @pytest.fixture(scope="module")
