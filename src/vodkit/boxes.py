@@ -10,6 +10,7 @@ from vodkit.arrays import FloatArray
 
 # An area in square pixels that is as good as none, in half the digits too: 0 / _NOTHING is 0.
 _NOTHING = 1e-37
+_FEW = 150  # pairs of boxes, up to which the shorter code is the faster
 
 
 def area(boxes_xyxy: FloatArray) -> FloatArray:
@@ -24,10 +25,16 @@ def area(boxes_xyxy: FloatArray) -> FloatArray:
 
 def intersection(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
     """Areas of overlap (N, M) of every box of ``a`` (N, 4) with every box of ``b`` (M, 4)."""
-    top_left = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
-    bottom_right = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])
-    size = np.maximum(bottom_right - top_left, 0)
-    return np.asarray(size[..., 0] * size[..., 1])
+    if len(a_xyxy) * len(b_xyxy) < _FEW:
+        top_left = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
+        bottom_right = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])
+        size = np.maximum(bottom_right - top_left, 0)
+        return np.asarray(size[..., 0] * size[..., 1])
+    # The same numbers in rows as long as M, not of two: ten times as fast for hundreds of boxes.
+    a, b = np.ascontiguousarray(a_xyxy.T)[:, :, None], np.ascontiguousarray(b_xyxy.T)
+    width = np.minimum(a[2], b[2]) - np.maximum(a[0], b[0])
+    height = np.minimum(a[3], b[3]) - np.maximum(a[1], b[1])
+    return np.asarray(np.maximum(width, 0) * np.maximum(height, 0))
 
 
 def iou(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:

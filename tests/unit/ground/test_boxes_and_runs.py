@@ -34,6 +34,17 @@ def test_iou_is_symmetric_bounded_and_one_on_itself(a: np.ndarray, b: np.ndarray
     np.testing.assert_allclose(boxes.iou_pairs(a, a), np.diag(boxes.iou(a, a)))
 
 
+@given(BOXES, BOXES, st.sampled_from([np.float32, np.float64, np.int64]))
+def test_overlaps_of_many_are_those_of_few_to_the_bit(
+    a: np.ndarray, b: np.ndarray, kind: type[np.generic]
+) -> None:
+    a, b = a.astype(kind), b.astype(kind)
+    many, others = np.tile(a, (30, 1)), np.tile(b, (20, 1))
+    found = boxes.intersection(many, others)
+    assert found.dtype == kind
+    np.testing.assert_array_equal(found, np.tile(boxes.intersection(a, b), (30, 20)))
+
+
 @given(BOXES)
 def test_covered_is_one_inside_a_larger_box(a: np.ndarray) -> None:
     around = np.array([[-600.0, -600.0, 600.0, 600.0]])
