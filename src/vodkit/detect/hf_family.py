@@ -338,6 +338,9 @@ def _weights(config: Any) -> dict[str, float]:
     if not hasattr(config, "bbox_loss_coefficient"):
         return {}
     return {
+        # Conditional DETR was trained with 2 (its configuration says so), which transformers' own
+        # sum forgets.
+        "loss_ce": float(getattr(config, "cls_loss_coefficient", 1)),
         "loss_bbox": float(config.bbox_loss_coefficient),
         "loss_giou": float(config.giou_loss_coefficient),
     }
