@@ -278,6 +278,7 @@ detector = load_detector("vodkit-street", runtime="openvino")
 detector.detect([frame])
 detector.detect([frame] * 3)  # a second network, for several pictures; it goes last
 del detector
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it
 try:
     signal.raise_signal(signal.SIGINT)
 except KeyboardInterrupt:
