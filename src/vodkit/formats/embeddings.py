@@ -10,6 +10,7 @@ them for every line there; rows too many are cut off when it goes on.
 """
 
 import json
+import os
 from io import BufferedRandom
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from vodkit.runs import DETECTIONS, EMBEDDINGS
 
 VERSION = 1
 _DTYPE = np.dtype("<f4")
+_MOST_NUMBERS = 2**20  # of a row: networks give some hundreds
 
 
 class EmbeddingFile:
@@ -52,10 +54,12 @@ class EmbeddingFile:
 
     def take(self, count: int) -> FloatArray:
         """The next ``count`` rows (count, D) float32; OutputError when they are not there."""
-        content = self._file.read(count * self._size * _DTYPE.itemsize)
-        if not self._size or len(content) < count * self._size * _DTYPE.itemsize:
+        wanted = count * self._size * _DTYPE.itemsize
+        # Looked up first: a damaged size must not ask for memory.
+        if not self._size or wanted > os.fstat(self._file.fileno()).st_size - self._file.tell():
             message = "has fewer rows than there are detections; --overwrite starts anew"
             raise OutputError(message, path=self.path)
+        content = self._file.read(wanted)
         return np.frombuffer(content, _DTYPE).reshape(count, self._size).astype(np.float32)
 
     def append(self, rows: FloatArray) -> None:
@@ -133,6 +137,6 @@ def _size_in(line: bytes, path: Path) -> int:
         size, version = int(about["size"]), int(about.get("version", 0))
     except (ValueError, LookupError, TypeError, OverflowError, AttributeError) as error:
         raise FormatError("not a file of embeddings", path=path, line=1) from error
-    if not right or version > VERSION or size < 1:
+    if not right or version > VERSION or not 1 <= size <= _MOST_NUMBERS:
         raise FormatError(f"not embeddings that this vodkit knows: {about}", path=path, line=1)
     return size
