@@ -10,6 +10,7 @@ three points of it, and comes or does not with where key frames happen to be. On
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -86,8 +87,13 @@ class Replay:
     def _sparse(self, frames: list[Frame], tracker):
         settings = SparseSettings()
         pace = Pace(settings, num_frames=len(self._frames))
-        asked = (frame for frame in frames if pace.is_key(frame.index, frame.time_s) or True)
-        flow = SparseFlow(asked, tracker, pace, settings, cuts=False)
+
+        def asked() -> Iterator[Frame]:
+            for frame in frames:
+                pace.is_key(frame.index, frame.time_s)
+                yield frame
+
+        flow = SparseFlow(asked(), tracker, pace, settings, cuts=False)
         return flow.run(partial(by_batches, self, batch_size=8))
 
 

@@ -1,7 +1,7 @@
 """Each family of networks, trained for some hundred steps on real video: loss and AP on the way.
 
     python benchmarks/finetune_families.py yolox ../shared/data
-    python benchmarks/finetune_families.py fasterrcnn ../shared/data --on dance --epochs 16
+    python benchmarks/finetune_families.py fasterrcnn ../shared/data --on dance --epochs 20
 
 ``flies``: every tenth frame of one video of two flies to learn from, another video (other flies)
 to measure on. ``dance``: one dancer, every fourth frame of the first 10 s to learn from,
@@ -20,15 +20,13 @@ from pathlib import Path
 import numpy as np
 
 import small_hub
-from finetune_sets import flies
+from finetune_sets import flies, labelled
 from vodkit import settings
-from vodkit.formats.base import Reading
-from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.records import Dataset, VideoInfo
+from vodkit.formats.table import write_dataset
+from vodkit.records import Dataset
 from vodkit.runs import stack
 from vodkit.train.loop import LOG, train
 from vodkit.train.settings import TrainSettings
-from vodkit.video.reader import open_video
 
 _SIDE = 256  # of the network of transformers
 COCO_NANO = "weights/yolox_nano/yolox_nano_coco_bn_identity_statedict.pth"
@@ -54,15 +52,9 @@ def of_flies(root: Path) -> tuple[Dataset, Path]:
 
 
 def of_dance(root: Path) -> tuple[Dataset, Path]:
-    """One video, of which the last third is held out."""
+    """One video, of which the end is held out."""
     folder = root / "sequences" / "flies"
-
-    def probe(path: Path) -> VideoInfo:
-        with open_video(folder / path.name) as video:
-            return video.info
-
-    reading = Reading(classes=("person",), source="dance.mp4", probe=probe)
-    (whole,) = read_dataset(folder / "dance_boxes.txt", "mot", reading=reading).videos
+    whole = labelled(folder, "dance.mp4", "dance_boxes.txt", classes=("person",))
     assert whole.tracks is not None
     frames = np.arange(whole.info.num_frames or 0)
     second = frames * float(1 / whole.info.rate)

@@ -32,20 +32,22 @@ from vodkit.video.reader import open_video
 FLIES = {"clip": "train", "two_flies": "two", "single_fly": "single"}
 
 
+def labelled(folder: Path, video: str, truth: str, classes: tuple[str, ...]) -> LabelledVideo:
+    """A video in a folder, with its boxes in a MOT file beside it."""
+
+    def probe(path: Path) -> VideoInfo:
+        with open_video(folder / path.name) as opened:
+            return opened.info
+
+    reading = Reading(classes=classes, source=video, probe=probe)
+    return read_dataset(folder / truth, "mot", reading=reading).videos[0]
+
+
 def flies(root: Path) -> tuple[Dataset, Path]:
     """Three recordings of one rig."""
     folder = root / "sequences" / "flies"
-
-    def probe(path: Path) -> VideoInfo:
-        with open_video(folder / path.name) as video:
-            return video.info
-
-    def labelled(name: str, split: str) -> LabelledVideo:
-        reading = Reading(classes=("fly",), source=f"{name}.mp4", probe=probe)
-        read = read_dataset(folder / f"{name}_gt.txt", "mot", reading=reading)
-        return replace(read.videos[0], split=split)
-
-    videos = tuple(labelled(name, split) for name, split in FLIES.items())
+    read = {name: labelled(folder, f"{name}.mp4", f"{name}_gt.txt", ("fly",)) for name in FLIES}
+    videos = tuple(replace(read[name], split=split) for name, split in FLIES.items())
     return Dataset(classes=("fly",), videos=videos), folder
 
 

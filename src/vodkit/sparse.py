@@ -84,7 +84,7 @@ class Pace:
         self._settings = settings
         self._last_index = None if num_frames is None else num_frames - 1
         self._next_s = -np.inf
-        self._keys: set[int] = set()
+        self._key: int | None = None
         self._before: list[tuple[float, Tracks]] = []
         self._wanted: deque[float] = deque(maxlen=_NUM_REMEMBERED)
         # Of the next key frames; careful until something is known.
@@ -93,17 +93,20 @@ class Pace:
     def is_key(self, index: int, time_s: float) -> bool:
         """Whether to detect in this frame; to be asked once for each frame, in order.
 
-        All but the last ``lag`` key frames must have been learnt from.
+        Of the key frames that came, fewer than ``lag`` may not have been learnt from yet.
         """
         if time_s + 1e-6 < self._next_s and index != self._last_index:
             return False
-        self._next_s = time_s + self._gaps_s.popleft()
-        self._keys.add(index)
+        self._next_s = time_s + self._gaps_s[0]
+        self._key = index
         return True
 
-    def was_key(self, index: int) -> bool:
-        """What ``is_key`` said of this frame."""
-        return index in self._keys
+    def came(self, index: int) -> bool:
+        """Whether the frame that came is the last key frame; one that is lost changes no gap."""
+        if index != self._key:
+            return False
+        self._gaps_s.popleft()
+        return True
 
     def learn(self, time_s: float, tracks: Tracks) -> None:
         """Take note of a key frame's tracks; to be called for each, in order."""
@@ -236,7 +239,7 @@ class SparseFlow:
         try:
             for frame in self._frames:
                 self._waiting.append(frame)
-                if self._pace.was_key(frame.index):
+                if self._pace.came(frame.index):
                     self._num_begun += 1
                     yield frame
                 while self._num_begun - self._num_keys >= self._lag:
@@ -259,8 +262,10 @@ class SparseFlow:
         if len(keys) < 3:
             return
         a, b, c = keys
-        self._agreement += _agreement(a, b, c)
-        keys[1] = b._replace(tracks=mended(a, b, c))
+        line = Line(a, c).at(b.frame.time_s)
+        line = line[line.states == State.FILLED]
+        self._agreement += _agreement(line, b.tracks)
+        keys[1] = b._replace(tracks=mended(b.tracks, line))
         yield from self._filled(a, keys[1])
         del keys[0]
 
@@ -275,22 +280,19 @@ class SparseFlow:
             yield frame, line.at(frame.time_s) if looked_at is None else looked_at
 
 
-def mended(a: Key, b: Key, c: Key) -> Tracks:
-    """The tracks of key frame ``b``, where what the detector alone missed is filled.
+def mended(tracks: Tracks, line: Tracks) -> Tracks:
+    """The tracks of a key frame, where what the detector alone missed is filled.
 
-    That is what was seen in both neighbours and not in ``b``, with nothing in front of it.
+    That is what was seen in both neighbours, so that it is on the ``line`` between them, and not in
+    this one, with nothing in front of it.
     """
-    line = Line(a, c).at(b.frame.time_s)
-    tracks = b.tracks
     assert tracks.hidden_behind is not None
-    missed = (tracks.states == State.PREDICTED) & (tracks.hidden_behind == 0)
-    _, one, two = np.intersect1d(
-        line.ids[line.states == State.FILLED], tracks.ids[missed], return_indices=True
-    )
-    rows, filled = np.flatnonzero(missed)[two], np.flatnonzero(line.states == State.FILLED)[one]
+    missed = np.flatnonzero((tracks.states == State.PREDICTED) & (tracks.hidden_behind == 0))
+    _, one, two = np.intersect1d(tracks.ids[missed], line.ids, return_indices=True)
+    rows = missed[one]
     return replace(
         tracks,
-        boxes_xyxy=_put(tracks.boxes_xyxy, rows, line.boxes_xyxy[filled]),
+        boxes_xyxy=_put(tracks.boxes_xyxy, rows, line.boxes_xyxy[two]),
         states=_put(tracks.states, rows, State.FILLED),
         hidden_s=_put(tracks.hidden_s, rows, 0),
     )
@@ -338,10 +340,8 @@ class Line:
         )
 
 
-def _agreement(a: Key, b: Key, c: Key) -> list[float]:
-    """IoU of the boxes observed at ``b`` with the line from ``a`` to ``c``."""
-    line = Line(a, c).at(b.frame.time_s)
-    line = line[line.states == State.FILLED]
-    seen = b.tracks[b.tracks.states == State.OBSERVED]
+def _agreement(line: Tracks, tracks: Tracks) -> list[float]:
+    """IoU of a key frame's observed boxes with the line between its neighbours."""
+    seen = tracks[tracks.states == State.OBSERVED]
     _, one, two = np.intersect1d(line.ids, seen.ids, return_indices=True)
     return [float(x) for x in iou_pairs(line.boxes_xyxy[one], seen.boxes_xyxy[two])]

@@ -85,7 +85,7 @@ class VodkitSettings:
     duplicate_iou: float = 0.5
     """no track begins with a detection that overlaps one that is told already by more than this"""
     between: float = 0.7
-    """nor with one of which two that are told cover more than this share, a fifth or more each:
+    """nor with one of which two that are told cover more than this share, a tenth or more each:
     where two objects stand close, detectors see a third between them"""
     reupdate: bool = False
     """walk a returning track's filter again along a straight line (OC-SORT)"""
@@ -105,17 +105,8 @@ class VodkitSettings:
 
     def __post_init__(self) -> None:
         """Check ranges and order."""
-        shares = (
-            "high",
-            "low",
-            "new",
-            "min_gain",
-            "min_height",
-            "weak_iou",
-            "duplicate_iou",
-            "between",
-        )
-        for name in (*shares, "class_flip_iou", "min_likeness", "weak_velocity"):
+        shares = ("high", "low", "new", "min_gain", "min_height", "weak_iou", "duplicate_iou")
+        for name in (*shares, "between", "class_flip_iou", "min_likeness", "weak_velocity"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
         for name in ("reach", "max_buffer", "momentum", "looks", "surprise"):
@@ -274,10 +265,9 @@ class VodkitTracker:
         seen = book.missed == 0
         boxes, labels = found.boxes_xyxy[cols], found.labels[cols]
         told = np.concatenate([book.seen_xyxy[seen], boxes])
-        told_before = np.tri(len(cols), len(told), len(told) - len(cols) - 1, dtype=bool)
-        rivals = told_before & (
-            labels[:, None] == np.concatenate([book.labels[seen], labels])
-        )  # the better one of two new ones stays
+        same = labels[:, None] == np.concatenate([book.labels[seen], labels])
+        # The better one of two new ones stays.
+        rivals = same & np.tri(len(cols), len(told), len(told) - len(cols) - 1, dtype=bool)
         double = rivals & (iou(boxes, told) > s.duplicate_iou)
         shares = np.sort(np.where(rivals, covered(boxes, told), 0), axis=1)[:, -2:]
         between = (shares.min(axis=1) >= _LEAST_SIDE) & (shares.sum(axis=1) > s.between)

@@ -1,5 +1,6 @@
 """Key frames and what is filled between: in order, labelled as what it is, right to a pixel."""
 
+from collections.abc import Container
 from functools import partial
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def flow(
     *,
     num_frames: int | None = None,
     breaks_at: int | None = None,
+    lost: Container[int] = (),
     batch: int = 4,
 ) -> tuple[list[tuple[Frame, Tracks]], SparseFlow]:
     pace = Pace(chosen, num_frames=num_frames)
@@ -58,6 +60,8 @@ def flow(
             if index == breaks_at:
                 raise VideoError("broken", path="a.mp4")
             pace.is_key(index, time_s)
+            if index in lost:
+                continue
             yield Frame.unseen(index, time_s, width_px=640, height_px=360)
 
     sparse = SparseFlow(frames(), make_tracker("vodkit"), pace, chosen, cuts=False)
@@ -145,6 +149,15 @@ def test_what_was_decoded_before_a_break_comes_out(breaks_at: int) -> None:
     times = np.arange(120) / RATE
     out, _ = flow(times, walkers(times), SparseSettings(), breaks_at=breaks_at)
     assert [frame.index for frame, _ in out] == list(range(breaks_at))
+
+
+def test_frames_that_are_lost_although_they_were_wanted_are_only_missing() -> None:
+    times = np.arange(120) / RATE
+    lost = set(range(20, 60)) | {80, 81}
+    out, sparse = flow(times, walkers(times), SparseSettings(), lost=lost)
+    assert [frame.index for frame, _ in out] == sorted(set(range(120)) - lost)
+    assert all(tracks.ids.tolist() == [1, 2] for _, tracks in out[3:])
+    assert sparse.report.num_frames == len(out)
 
 
 def test_an_end_that_nobody_knew_of_is_foretold_not_lost() -> None:
