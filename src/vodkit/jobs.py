@@ -230,6 +230,7 @@ def _steps(
         info=video.info,
         detector=detector.card.name,
         tracker=tracker_name,
+        mode="near-online" if wanted.flow.sparse else "online",
     )
     total = video.info.num_frames
     total = None if total is None else -(-total // wanted.flow.every)
@@ -240,7 +241,7 @@ def _steps(
             looks = files.enter_context(EmbeddingFile(folder / runs.EMBEDDINGS))
         flow: Iterator[tuple[Frame, Detections | Tracks]]
         if tracker_name:
-            raw_header = replace(header, tracker="")
+            raw_header = replace(header, tracker="", mode="online")
             raw = PredictionWriter(folder / runs.DETECTIONS, raw_header, resume=True)
             files.enter_context(raw)
             recording = Recording(raw, looks, detector)

@@ -201,15 +201,17 @@ class SparseFlow:
         self._waiting: deque[Frame] = deque()
         self._num_begun = self._num_frames = self._num_keys = self._num_cuts = 0
         self._broken: VideoError | None = None
-        self._agreement: list[float] = []
+        self._agreement_sum = 0.0
+        self._num_agreed = 0
 
     @property
     def report(self) -> SparseReport:
         """Of the frames so far."""
+        known = self._num_agreed > 0
         return SparseReport(
             num_frames=self._num_frames,
             num_key_frames=self._num_keys,
-            iou_at_twice_the_gap=float(np.mean(self._agreement)) if self._agreement else None,
+            iou_at_twice_the_gap=self._agreement_sum / self._num_agreed if known else None,
         )
 
     def run(self, find: Find) -> Generator[tuple[Frame, Tracks]]:
@@ -264,7 +266,9 @@ class SparseFlow:
         a, b, c = keys
         line = Line(a, c).at(b.frame.time_s)
         line = line[line.states == State.FILLED]
-        self._agreement += _agreement(line, b.tracks)
+        agreement = _agreement(line, b.tracks)
+        self._agreement_sum += float(agreement.sum(dtype=np.float64))
+        self._num_agreed += len(agreement)
         keys[1] = b._replace(tracks=mended(b.tracks, line))
         yield from self._filled(a, keys[1])
         del keys[0]
@@ -340,8 +344,8 @@ class Line:
         )
 
 
-def _agreement(line: Tracks, tracks: Tracks) -> list[float]:
+def _agreement(line: Tracks, tracks: Tracks) -> FloatArray:
     """IoU of a key frame's observed boxes with the line between its neighbours."""
     seen = tracks[tracks.states == State.OBSERVED]
     _, one, two = np.intersect1d(line.ids, seen.ids, return_indices=True)
-    return [float(x) for x in iou_pairs(line.boxes_xyxy[one], seen.boxes_xyxy[two])]
+    return iou_pairs(line.boxes_xyxy[one], seen.boxes_xyxy[two])

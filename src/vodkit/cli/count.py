@@ -40,7 +40,7 @@ def count(
     wanted = load(CountSettings, words=settings)
     path = runs.predictions_of(predictions)
     header, table = read_predictions(path, include_tentative=False)
-    if not online and header.mode == "online":
+    if not online and header.mode != "refined":
         table = refine(table, looks=looks_beside(path, table))
     crossings = count_crossings(table, [_line(i, text) for i, text in enumerate(lines)], wanted)
     visits = count_visits(table, [_zone(i, text) for i, text in enumerate(zones)], wanted)

@@ -38,7 +38,7 @@ def refine(
         raise InputError(f"{path}: detections without tracks; run `vodkit track` first")
     target = out or path.with_name("refined.jsonl")
     if target.resolve() == path.resolve():
-        raise InputError(f"{target}: online and refined results may not be one file")
+        raise InputError(f"{target}: refined tracks and those they come from may not be one file")
     result = run(table, wanted, looks=looks_beside(path, table))
     notes = {**header.notes, "refine": to_toml(wanted)}
     changed = replace(header, mode="refined", notes=notes)

@@ -43,7 +43,12 @@ from vodkit.records import (
 from vodkit.runs import write_atomic
 
 VERSION = 1
-MODES = ("online", "refined")
+MODES = {
+    "online": "from the past only",
+    "near-online": "frames between are filled when the next key frames are known",
+    "refined": "with the future known",
+}
+"""what tracks know of the frames after them, least first"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +63,7 @@ class Header:
     tracker: str = ""
     """empty: detections only"""
     mode: str = "online"
-    """``online``: frame by frame, from the past only; ``refined``: with knowledge of the future"""
+    """what was known of the frames after each, see ``MODES``"""
     notes: Mapping[str, str] = field(default_factory=dict)
     """anything else worth keeping: settings, sha256 of the weights, ..."""
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from vodkit.errors import FormatError, InputError
+from vodkit.formats.predictions import MODES
 from vodkit.metrics.bootstrap import interval
 from vodkit.metrics.evaluation import SCHEMA, Evaluation
 from vodkit.metrics.headline import DEFINITIONS, shown
@@ -32,7 +33,7 @@ class Run:
     fingerprint: str
     split: str
     mode: str
-    """online or refined, where it is known"""
+    """online, near-online or refined, where it is known"""
     settings: Mapping[str, Any]
     unit: str
     num_units: int
@@ -249,8 +250,8 @@ def _sentence(
 def _notes(a: Run, b: Run) -> tuple[str, ...]:
     modes = {a.mode, b.mode}
     notes = {
-        f"{a.name} is {a.mode}, {b.name} is {b.mode}: refined tracks know the future": modes
-        == {"online", "refined"},
+        f"{a.name} is {a.mode}, {b.name} is {b.mode}: one knows more of the future": len(modes) == 2
+        and modes <= set(MODES),
         f"{a.num_units} blocks of frames were drawn, not videos: what other videos would give is "
         "not known": a.unit == "block",
         f"{len(a.values)} numbers are compared: one in twenty comes out as different by chance "

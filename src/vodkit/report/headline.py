@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from vodkit.formats.predictions import MODES
 from vodkit.metrics.compare import Comparison, Run
 from vodkit.metrics.evaluation import EvalSettings
 from vodkit.metrics.headline import DEFINITIONS, shown, shown_span
@@ -126,9 +127,10 @@ def _threshold_from(run: Run) -> str:
 
 
 def _mode(about: Mapping[str, str]) -> str:
-    known = {"online": "online: from the past only", "refined": "refined: with the future known"}
     mode = about.get("mode", "")
-    return known.get(mode, mode) or "not told whether online or refined"
+    if mode in MODES:
+        return f"{mode}: {MODES[mode]}"
+    return mode or "not told whether online or refined"
 
 
 def _count(count: int, what: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from metric_scenes import RATE, perfect, scene, table, video
 from vodkit.cli.main import main
 from vodkit.errors import FormatError, InputError, SettingsError
-from vodkit.formats.predictions import Header, PredictionWriter, write_table
+from vodkit.formats.predictions import MODES, Header, PredictionWriter, write_table
 from vodkit.formats.table import write_dataset
 from vodkit.metrics.accumulate import MetricAccumulator
 from vodkit.metrics.bootstrap import BootstrapSettings, draw, interval, make_units
@@ -212,8 +212,11 @@ def test_other_data_and_other_definitions_are_not_compared(result):
     other = {**run.settings, "min_score": 0.3}
     with pytest.raises(InputError, match=r"min_score is 0\.5 in A and 0\.3 in B"):
         compare(run, replace(run, name="B", settings=other))
-    refined = compare(run, replace(run, name="B", mode="refined"))
-    assert any("know the future" in note for note in refined.notes)
+    for mode in set(MODES) - {run.mode}:
+        unlike = compare(run, replace(run, name="B", mode=mode))
+        assert f"A is online, B is {mode}: one knows more of the future" in unlike.notes
+    alike = compare(run, replace(run, name="B"))
+    assert not any("the future" in note for note in alike.notes)
 
 
 def test_runs_that_cannot_be_read(tmp_path):

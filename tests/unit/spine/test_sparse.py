@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from vodkit import runs
 from vodkit.detect.base import by_batches
 from vodkit.errors import SettingsError, VideoError
+from vodkit.formats.predictions import read_header
 from vodkit.jobs import JobSettings, prepare_folder, run_source
 from vodkit.pipeline import FlowSettings, track_video
 from vodkit.records import Detections, Frame, State, Tracks
@@ -239,6 +240,14 @@ def test_a_sparse_run_killed_at_any_byte_goes_on_to_the_same_bytes(
     run(clip, folder, card, resume=True)
     for name in names:
         assert (folder / name).read_bytes() == truth[name]
+
+
+def test_files_say_that_tracks_know_the_next_key_frames_and_detections_nothing(
+    clip: Path, card, tmp_path: Path
+) -> None:
+    run(clip, tmp_path, card)
+    assert read_header(tmp_path / runs.PREDICTIONS).mode == "near-online"
+    assert read_header(tmp_path / runs.DETECTIONS).mode == "online"
 
 
 def test_from_python_frames_keep_their_pixels(clip: Path, card) -> None:
