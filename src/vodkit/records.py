@@ -129,6 +129,11 @@ class Frame:
         """A frame whose pixels nobody will look at: a moment and a picture size."""
         return cls(index, time_s, np.zeros((1, 1, 3), np.uint8), width_px, height_px)
 
+    @property
+    def has_pixels(self) -> bool:
+        """Whether there is anything to look at: not in ``unseen`` frames."""
+        return min(self.image.shape[:2]) > 1
+
 
 @dataclass(frozen=True, eq=False)
 class Detections:

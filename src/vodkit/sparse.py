@@ -254,7 +254,7 @@ class SparseFlow:
         if self._cuts is not None and self._cuts.step(frame):
             self._num_cuts += 1
             self._tracker.notice_cut()
-        tracks = self._tracker.step(frame, found)
+        tracks = self._tracker.step(frame, found, embeddings=found.embeddings)
         self._pace.learn(frame.time_s, tracks)
         self._num_keys += 1
         return Key(frame, tracks, self._num_cuts)

@@ -12,7 +12,7 @@ Either is described by a ``ModelCard`` beside its weights. Embeddings are float3
 Legend: N boxes, F pooled features, D numbers of an embedding.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from vodkit.arrays import ByteArray, FloatArray
-from vodkit.detect.base import Detector, ModelCard, Output, Preprocessing, read_card
+from vodkit.detect.base import Detector, ModelCard, Output, Preprocessing, in_stream, read_card
 from vodkit.detect.preprocess import Placement
 from vodkit.detect.roi import roi_align
 from vodkit.detect.runtimes.base import Runtime
@@ -180,16 +180,24 @@ class WithLooks:
         """``look`` gives an embedding (D,) for each detection."""
         self.card = detector.card
         self.classes = detector.classes
+        self.runtime = getattr(detector, "runtime", "")
         self._detector = detector
         self._look = look
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """See Detector."""
         found = self._detector.detect(frames)
-        return [
-            replace(one, embeddings=unit(self._look(frame, one)))
-            for frame, one in zip(frames, found, strict=True)
-        ]
+        return [self._looked(frame, one) for frame, one in zip(frames, found, strict=True)]
+
+    def stream(
+        self, frames: Iterable[Frame | None], batch_size: int
+    ) -> Iterator[tuple[Frame, Detections]]:
+        """See StreamDetector."""
+        for frame, found in in_stream(self._detector, frames, batch_size):
+            yield frame, self._looked(frame, found)
+
+    def _looked(self, frame: Frame, found: Detections) -> Detections:
+        return replace(found, embeddings=unit(self._look(frame, found)))
 
 
 def unit(rows: FloatArray) -> FloatArray:

@@ -119,11 +119,14 @@ def looks_beside(predictions: Path, table: TrackTable) -> FloatArray | None:
         return None
     looks = read_embeddings(path)
     row_of: dict[tuple[int, bytes], int] = {}
+    count = 0
     for frame in read_frames(predictions.with_name(DETECTIONS)):
         for box in frame.found.boxes_xyxy:
-            row_of[frame.index, box.tobytes()] = len(row_of)
-    if len(row_of) > len(looks):
-        raise FormatError(f"has {len(looks)} rows for {len(row_of)} detections", path=path)
+            # One box may be there twice, as two classes: it looks the same.
+            row_of[frame.index, box.tobytes()] = count
+            count += 1
+    if count > len(looks):
+        raise FormatError(f"has {len(looks)} rows for {count} detections", path=path)
     boxes = [box.tobytes() for box in table.boxes_xyxy.astype(np.float32)]
     rows = [row_of.get(key, -1) for key in zip(table.frames.tolist(), boxes, strict=True)]
     at = np.array(rows, np.int64)

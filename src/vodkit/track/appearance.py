@@ -1,8 +1,9 @@
 """What objects look like: colour histograms, and how well any embedding tells objects apart.
 
-Embeddings of networks come from ``vodkit.detect.embed``. Colour histograms of body parts are a
-cheap stand-in where no embedding network is at hand: they tell a red coat from a blue one, and
-no more. That helps where clothes differ, and does nothing where all look alike.
+Embeddings of networks come from ``vodkit.detect.embed``. Colour histograms of body parts cost next
+to nothing, so the default tracker looks at them where nobody gives it anything better: they tell a
+red coat from a blue one, and no more. That helps where clothes differ, and does nothing where all
+look alike.
 """
 
 from dataclasses import dataclass
@@ -21,19 +22,28 @@ DOWN, ACROSS = 24, 12
 """points at which a box is looked at"""
 
 
+NUM_COLOURS = BANDS * (HUES + GREYS)
+"""numbers of a colour embedding"""
+
+
 def colour_embeddings(frame: Frame, detections: Detections) -> FloatArray:
-    """Embeddings (N, 48) for ``Tracker.step``: square roots of colour shares in three bands.
+    """``colours`` of detections, for ``Tracker.step``."""
+    return colours(frame, detections.boxes_xyxy)
+
+
+def colours(frame: Frame, boxes_xyxy: FloatArray) -> FloatArray:
+    """Embeddings (N, 48) of boxes (N, 4): square roots of colour shares in three bands.
 
     Their cosine is the Bhattacharyya coefficient of the histograms. A box without pixels (outside
     the picture, or a frame nobody sees) gets zeros, which say nothing.
     """
-    image, size = frame.image, BANDS * (HUES + GREYS)
+    image = frame.image
     height, width = image.shape[:2]
-    looks = np.zeros((len(detections), size))
-    if min(height, width) < 2:
+    looks = np.zeros((len(boxes_xyxy), NUM_COLOURS))
+    if not frame.has_pixels:
         return looks
     scale = np.array([width / frame.width_px, height / frame.height_px] * 2)
-    boxes = detections.boxes_xyxy.astype(np.float64) * scale
+    boxes = boxes_xyxy.astype(np.float64) * scale
     centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
     inner = np.concatenate([centre - half * [0.6, 0.95], centre + half * [0.6, 0.95]], axis=1)
     corners = np.clip(inner, 0, [width, height] * 2)
@@ -44,8 +54,8 @@ def colour_embeddings(frame: Frame, detections: Detections) -> FloatArray:
     band = np.repeat(np.arange(BANDS), DOWN // BANDS)[:, None]
     rows = np.arange(len(there))[:, None, None]
     flat = (rows * BANDS + band) * (HUES + GREYS) + bins
-    counts = np.bincount(flat.ravel(), minlength=len(there) * size)
-    looks[there] = np.sqrt(counts.reshape(-1, size) / (DOWN * ACROSS))
+    counts = np.bincount(flat.ravel(), minlength=len(there) * NUM_COLOURS)
+    looks[there] = np.sqrt(counts.reshape(-1, NUM_COLOURS) / (DOWN * ACROSS))
     return looks
 
 

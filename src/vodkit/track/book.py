@@ -220,6 +220,10 @@ class Book:
         self._note(rows, seen, *kalman.start(seen.boxes_xyxy, motion))
         return rows
 
+    def forget_looks(self) -> None:
+        """What all tracks look like is not known."""
+        self.looks = np.zeros((len(self), 0))
+
     def keep(self, mask: BoolArray) -> None:
         """Forget the tracks where ``mask`` (N,) is false."""
         if np.count_nonzero(mask) < len(mask):

@@ -54,7 +54,7 @@ class Life:
     """the same when it has left the picture"""
     away_s: float = 0.0
     """what has left the picture, or was there before a cut, can come back for this long if it
-    looks the same (needs embeddings); 0: who comes in is new"""
+    looks the same (needs pixels or embeddings); 0: who comes in is new"""
     coast_s: float = 0.5
     """predicted boxes of lost tracks are given out for this long after they were last seen, or
     last known to be hidden; 0: never"""

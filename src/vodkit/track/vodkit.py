@@ -18,6 +18,7 @@ from vodkit.arrays import BoolArray, FloatArray, IntArray
 from vodkit.boxes import covered, iou, iou_pairs
 from vodkit.errors import SettingsError
 from vodkit.records import Detections, Frame, Tracks
+from vodkit.track.appearance import NUM_COLOURS, colours
 from vodkit.track.assign import LEAST, Pairs, buffered, height_iou, match, near, rows_where
 from vodkit.track.base import Found, arrange
 from vodkit.track.book import Book
@@ -71,8 +72,10 @@ class VodkitSettings:
     """least IoU of a track with a weak detection"""
     weak_velocity: float = 0.5
     """share that is believed of what weak boxes say of velocity: most are cut off by an occluder"""
+    colours: bool = True
+    """look at colours where no embeddings are given, and frames have pixels"""
     looks: float = 0.5
-    """weight of what embeddings say where objects are near each other, in units of overlap"""
+    """weight of what looks say where objects are near each other, in units of overlap"""
     look_memory_s: float = 2.0
     """embeddings of a track are averaged over about this time"""
     surprise: float = 3.0
@@ -138,7 +141,7 @@ class VodkitTracker:
     ) -> Tracks:
         """Who is in ``frame``."""
         book, s = self.book, self.settings
-        found = arrange(detections, embeddings, min_score=s.low)
+        found = self._looked_at(frame, detections, embeddings)
         book.advance(frame, s.motion)
         if s.camera_motion and len(book):
             book.warp(self.camera.step(frame, found.boxes_xyxy))
@@ -150,6 +153,21 @@ class VodkitTracker:
         promote(book, s.life)
         excuse(book, s.occlusion)
         return give_out(book, s.life, shown=self._plausible(), filtered=s.filtered)
+
+    def _looked_at(
+        self, frame: Frame, detections: Detections, embeddings: FloatArray | None
+    ) -> Found:
+        """Detections with what they look like: as given or, while nobody gives any, by colours."""
+        found = arrange(detections, embeddings, min_score=self.settings.low)
+        known = self.book.looks.shape[1]
+        own = self.settings.colours and embeddings is None and known in {0, NUM_COLOURS}
+        if own and frame.has_pixels:
+            found = found._replace(looks=colours(frame, found.boxes_xyxy))
+        size = found.looks.shape[1]
+        if size and known and size != known:  # of another kind: they cannot be compared
+            self.book.forget_looks()
+            self.evidence = Evidence()
+        return found
 
     def _associate(self, found: Found) -> IntArray:
         """Tell tracks what they are; gives the strong detections that are nobody's."""
@@ -251,7 +269,8 @@ class VodkitTracker:
         rows = rows_where(book.status == Status.AWAY)
         pairs = Pairs(np.repeat(rows, len(cols)), np.tile(cols, len(rows)))
         alike = look_alike(book, found, pairs)
-        good = (alike >= s.min_likeness) & same_class(book, found, pairs)
+        good = (alike >= s.min_likeness) & (self.evidence.of(book, found, pairs) >= 0)
+        good &= same_class(book, found, pairs)
         back = match(pairs.where(good), alike[good])
         book.restart(back, found, s.motion)
         return cols[~np.isin(cols, back.cols)]

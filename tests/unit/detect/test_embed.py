@@ -12,7 +12,14 @@ from safetensors.torch import save_file
 from torchvision.ops import roi_align as reference
 
 from vodkit.detect import reid_osnet
-from vodkit.detect.base import ModelCard, Output, Preprocessing, write_card
+from vodkit.detect.base import (
+    ModelCard,
+    Output,
+    Preprocessing,
+    StreamDetector,
+    in_stream,
+    write_card,
+)
 from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.embed import (
     CROP_FAMILY,
@@ -314,10 +321,16 @@ def test_a_network_for_crops(osnet: Path) -> None:
 def test_looks_are_put_on_what_any_detector_finds(checkpoint: Path) -> None:
     detector = load_detector(checkpoint, runtime="torch", score_threshold=0.0, max_detections=4)
     looking = WithLooks(detector, lambda _, found: found.boxes_xyxy[:, :2] + 1)
-    for found in looking.detect(frames(2)):
+    seen = frames(2)
+    streamed = in_stream(looking, seen, 8)
+    for found, (frame, again) in zip(looking.detect(seen), streamed, strict=True):
         wanted = unit(found.boxes_xyxy[:, :2] + 1)
         assert np.array_equal(found.embeddings, wanted)
+        assert np.array_equal(again.embeddings, wanted)
+        assert frame in seen
     assert looking.classes == SMALL.classes
+    assert looking.runtime == detector.runtime
+    assert isinstance(looking, StreamDetector)
 
 
 def test_osnet_files_have_a_card_or_a_known_name(osnet: Path, tmp_path: Path) -> None:

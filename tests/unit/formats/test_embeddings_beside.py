@@ -15,26 +15,33 @@ INFO = VideoInfo(path="a.mp4", width_px=640, height_px=480, rate=Fraction(10))
 
 
 def write_run(folder, *, num_frames=4, looks=True):
-    """Three detections a frame in shuffled order, of which two are tracked; one more is predicted.
+    """Four detections a frame in shuffled order, of which two are tracked; one more is predicted.
 
-    The embedding of a detection is (frame, number of the object).
+    The embedding of a detection is (frame, number of the object). Two detections are one box, as
+    two classes.
     """
     rng = np.random.default_rng(0)
-    header = Header(source="a.mp4", classes=("fly",), info=INFO, detector="d", tracker="vodkit")
-    raw = Header(source="a.mp4", classes=("fly",), info=INFO, detector="d")
+    header = Header(
+        source="a.mp4", classes=("fly", "moth"), info=INFO, detector="d", tracker="vodkit"
+    )
+    raw = Header(source="a.mp4", classes=("fly", "moth"), info=INFO, detector="d")
     with (
         PredictionWriter(folder / PREDICTIONS, header) as out,
         PredictionWriter(folder / DETECTIONS, raw) as before,
     ):
         for i in range(num_frames):
-            objects = rng.permutation(3)
-            boxes = rng.normal(0, 1e-3, (3, 4)) + [[10, 10, 30, 30]] + 100 * objects[:, None]
-            found = Detections(boxes, [0.9] * 3, [0] * 3)
+            objects = rng.permutation([0, 1, 2, 2])
+            moved = rng.normal(0, 1e-3, (3, 4))[objects]
+            boxes = moved + [[10, 10, 30, 30]] + 100 * objects[:, None]
+            twice = np.flatnonzero(objects == 2)
+            labels = np.zeros(4, int)
+            labels[twice[1]] = 1
+            found = Detections(boxes, [0.9] * 4, labels)
             if looks:
                 with EmbeddingFile(folder / EMBEDDINGS) as file:
                     if i:
-                        file.take(3 * i)
-                    file.append(np.column_stack([np.full(3, i + 1), objects]).astype(np.float32))
+                        file.take(4 * i)
+                    file.append(np.column_stack([np.full(4, i + 1), objects]).astype(np.float32))
             before.write(i, i / 10, found)
             order = np.argsort(objects)[:2]
             tracked = np.concatenate([found.boxes_xyxy[order], [[5, 5, 6, 6]]])
@@ -59,5 +66,5 @@ def test_runs_that_did_not_look_have_none_and_torn_files_are_refused(tmp_path):
     assert looks_beside(path, table) is None
     with EmbeddingFile(tmp_path / EMBEDDINGS) as file:
         file.append(np.ones((5, 2), np.float32))
-    with pytest.raises(FormatError, match="5 rows for 12 detections"):
+    with pytest.raises(FormatError, match="5 rows for 16 detections"):
         looks_beside(path, table)

@@ -1,6 +1,7 @@
 """Key frames and what is filled between: in order, labelled as what it is, right to a pixel."""
 
 from collections.abc import Container
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from vodkit.jobs import JobSettings, prepare_folder, run_source
 from vodkit.pipeline import FlowSettings, track_video
 from vodkit.records import Detections, Frame, State, Tracks
 from vodkit.sparse import Key, Line, Pace, SparseFlow, SparseSettings
+from vodkit.track.base import Tracker
 from vodkit.track.table import make_tracker
 from vodkit.video.synth import Scene, SceneSettings, write_scene
 
@@ -53,6 +55,7 @@ def flow(
     breaks_at: int | None = None,
     lost: Container[int] = (),
     batch: int = 4,
+    tracker: Tracker | None = None,
 ) -> tuple[list[tuple[Frame, Tracks]], SparseFlow]:
     pace = Pace(chosen, num_frames=num_frames)
 
@@ -65,7 +68,7 @@ def flow(
                 continue
             yield Frame.unseen(index, time_s, width_px=640, height_px=360)
 
-    sparse = SparseFlow(frames(), make_tracker("vodkit"), pace, chosen, cuts=False)
+    sparse = SparseFlow(frames(), tracker or make_tracker("vodkit"), pace, chosen, cuts=False)
     out: list[tuple[Frame, Tracks]] = []
     try:
         for pair in sparse.run(partial(by_batches, Known(truth), batch_size=batch)):
@@ -134,6 +137,14 @@ def test_what_the_detector_missed_in_one_key_frame_is_filled_not_lost() -> None:
         np.testing.assert_allclose(
             tracks.boxes_xyxy[1], [200, 150, 230, 210], atol=0.1, err_msg=str(frame.index)
         )
+
+
+def test_looks_reach_the_tracker() -> None:
+    times = np.arange(100) / RATE
+    truth = [replace(found, embeddings=np.eye(2, 5, dtype=np.float32)) for found in walkers(times)]
+    tracker = make_tracker("vodkit")
+    flow(times, truth, SparseSettings(), tracker=tracker)
+    np.testing.assert_array_equal(tracker.state_dict()["looks"], np.eye(2, 5))
 
 
 def test_unsteady_motion_brings_key_frames_nearer() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vodkit.records import Detections, Frame
+from vodkit.track.appearance import NUM_COLOURS, colour_embeddings
 from vodkit.track.assign import Pairs
 from vodkit.track.base import arrange
 from vodkit.track.book import Book
@@ -79,13 +80,26 @@ def test_state_is_whole():
     np.testing.assert_array_equal(other.of(book, found, ALL), evidence.of(book, found, ALL))
 
 
-def swap(words, *, own):
+def as_embeddings(own):
+    """A frame without pixels, and what the people in it look like."""
+    rng = np.random.default_rng(1)
+    return lambda i, boxes, people: (frame_at(i), looks_of(rng, people, own=own, shared=2.0))
+
+
+def as_pixels(i, boxes, people):
+    """A frame that shows the people in red and in blue, and no embeddings."""
+    image = np.full((480, 800, 3), 90, np.uint8)
+    for (x1, y1, x2, y2), person in zip(boxes.astype(int), people, strict=True):
+        image[y1:y2, max(x1, 0) : x2] = ((200, 30, 30), (30, 30, 200))[person]
+    return Frame(i, i / 10, image), None
+
+
+def swap(words, look):
     """Two people meet, stand in one place for a while, and each goes on as the other came.
 
     By place and direction alone they exchange their ids. Gives ids by person before and after.
     """
-    rng, tracker = np.random.default_rng(1), make_tracker("vodkit", words)
-    ids = []
+    tracker, ids = make_tracker("vodkit", words), []
     for i in range(60):
         away = 6.0 * max(26 - i, i - 34, 0)
         left, right = 400 - away, 400 + away  # who came from the left goes back to the left
@@ -94,9 +108,8 @@ def swap(words, *, own):
         if away < 20:  # one box is all that the detector gives
             boxes, people = boxes[:1], people[:1]
         found = Detections(boxes, [0.9] * len(boxes), [0] * len(boxes))
-        tracks = tracker.step(
-            frame_at(i), found, embeddings=looks_of(rng, people, own=own, shared=2.0)
-        )
+        frame, embeddings = look(i, boxes, people)
+        tracks = tracker.step(frame, found, embeddings=embeddings)
         seen = tracks[tracks.hidden_s == 0]
         order = np.argsort(seen.boxes_xyxy[:, 0])
         ids.append(seen.ids[order].tolist())
@@ -104,10 +117,46 @@ def swap(words, *, own):
 
 
 def test_looks_keep_two_apart_who_turn_back_where_they_met():
-    before, after = swap([], own=1.0)
+    before, after = swap([], as_embeddings(1.0))
     assert after == before
-    before, after = swap(["looks=0", "surprise=0"], own=1.0)
+    before, after = swap(["looks=0", "surprise=0"], as_embeddings(1.0))
     assert after != before
+
+
+def test_colours_are_looked_at_where_no_embeddings_are_given():
+    before, after = swap([], as_pixels)
+    assert after == before
+    before, after = swap(["colours=false"], as_pixels)
+    assert after != before
+
+
+def test_colours_of_pixels_are_what_colour_embeddings_give():
+    own, given = make_tracker("vodkit"), make_tracker("vodkit", ["colours=false"])
+    for i in range(20):
+        boxes = np.array([[100.0 + i, 100, 140 + i, 200], [300.0 - i, 100, 340 - i, 200]])
+        frame, _ = as_pixels(i, boxes, [0, 1])
+        found = Detections(boxes, [0.9, 0.8], [0, 0])
+        own.step(frame, found)
+        given.step(frame, found, embeddings=colour_embeddings(frame, found))
+    mine, theirs = own.state_dict(), given.state_dict()
+    assert mine["looks"].shape == (2, NUM_COLOURS)
+    for name, column in mine.items():
+        np.testing.assert_array_equal(column, theirs[name], err_msg=name)
+
+
+def test_embeddings_of_another_kind_are_not_compared_with_those_before():
+    rng, tracker = np.random.default_rng(0), make_tracker("vodkit")
+    boxes = np.array([[100.0, 100, 140, 200], [300.0, 100, 340, 200]])
+    found = Detections(boxes, [0.9, 0.8], [0, 0])
+    for i in range(60):
+        frame, _ = as_pixels(i, boxes, [0, 1])
+        given = looks_of(rng, [0, 1], own=1.0, shared=2.0) if i >= 20 and i % 5 == 0 else None
+        assert tracker.step(frame, found, embeddings=given).ids.tolist() == [1, 2]
+        # Once somebody gave embeddings, colours do not come between them.
+        assert tracker.state_dict()["looks"].shape == (2, NUM_COLOURS if i < 20 else 24)
+        if i in {19, 20}:
+            known = tracker.state_dict()["looks_sums"][0, 0]
+            assert known > 30 if i == 19 else known <= 2
 
 
 def lost_and_found(words, *, slower):
