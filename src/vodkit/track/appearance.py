@@ -7,6 +7,7 @@ look alike.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def colours(frame: Frame, boxes_xyxy: FloatArray) -> FloatArray:
     there = np.flatnonzero(
         (corners[:, 2] - corners[:, 0] >= 1) & (corners[:, 3] - corners[:, 1] >= BANDS)
     )
-    bins = _colours(_points(image, corners[there]))
+    bins = _bins_of(_points(image, corners[there]))
     band = np.repeat(np.arange(BANDS), DOWN // BANDS)[:, None]
     rows = np.arange(len(there))[:, None, None]
     flat = (rows * BANDS + band) * (HUES + GREYS) + bins
@@ -64,7 +65,21 @@ def _points(image: ByteArray, corners_xyxy: FloatArray) -> ByteArray:
     x1, y1, x2, y2 = corners_xyxy.T[:, :, None]
     across, down = (np.arange(ACROSS) + 0.5) / ACROSS, (np.arange(DOWN) + 0.5) / DOWN
     x, y = (x1 + (x2 - x1) * across).astype(int), (y1 + (y2 - y1) * down).astype(int)
-    return np.asarray(image[y[:, :, None], x[:, None, :]])
+    at = y[:, :, None] * image.shape[1] + x[:, None, :]
+    return np.asarray(image.reshape(-1, 3).take(at, axis=0))
+
+
+def _bins_of(pixels_rgb: ByteArray) -> ByteArray:
+    """The bin of each pixel (..., 3), to 6 bits of each colour."""
+    red, green, blue = np.moveaxis((pixels_rgb >> 2).astype(np.int32), -1, 0)
+    return np.asarray(_table().take((red << 12) | (green << 6) | blue))
+
+
+@cache
+def _table() -> ByteArray:
+    """Bins (64 * 64 * 64,) by red, green and blue."""
+    levels = np.indices((64, 64, 64)).reshape(3, -1).T * 4 + 2
+    return _colours(levels.astype(np.uint8)).astype(np.uint8)
 
 
 def _colours(pixels_rgb: ByteArray) -> IntArray:
