@@ -25,6 +25,9 @@ DOWN, ACROSS = 24, 12
 
 NUM_COLOURS = BANDS * (HUES + GREYS)
 """numbers of a colour embedding"""
+_INNER = np.array([0.6, 0.95])  # shares of width and height that are looked at
+_ACROSS, _DOWN = (np.arange(ACROSS) + 0.5) / ACROSS, (np.arange(DOWN) + 0.5) / DOWN
+_FIRST_BIN = np.repeat(np.arange(BANDS), DOWN // BANDS) * (HUES + GREYS)  # of each row of points
 
 
 def colour_embeddings(frame: Frame, detections: Detections) -> FloatArray:
@@ -41,20 +44,19 @@ def colours(frame: Frame, boxes_xyxy: FloatArray) -> FloatArray:
     image = frame.image
     height, width = image.shape[:2]
     looks = np.zeros((len(boxes_xyxy), NUM_COLOURS))
-    if not frame.has_pixels:
+    if not frame.has_pixels or len(boxes_xyxy) == 0:
         return looks
     scale = np.array([width / frame.width_px, height / frame.height_px] * 2)
     boxes = boxes_xyxy.astype(np.float64) * scale
     centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
-    inner = np.concatenate([centre - half * [0.6, 0.95], centre + half * [0.6, 0.95]], axis=1)
+    half *= _INNER
+    inner = np.concatenate([centre - half, centre + half], axis=1)
     corners = np.clip(inner, 0, [width, height] * 2)
     there = np.flatnonzero(
         (corners[:, 2] - corners[:, 0] >= 1) & (corners[:, 3] - corners[:, 1] >= BANDS)
     )
     bins = _bins_of(_points(image, corners[there]))
-    band = np.repeat(np.arange(BANDS), DOWN // BANDS)[:, None]
-    rows = np.arange(len(there))[:, None, None]
-    flat = (rows * BANDS + band) * (HUES + GREYS) + bins
+    flat = np.arange(len(there))[:, None, None] * NUM_COLOURS + _FIRST_BIN[:, None] + bins
     counts = np.bincount(flat.ravel(), minlength=len(there) * NUM_COLOURS)
     looks[there] = np.sqrt(counts.reshape(-1, NUM_COLOURS) / (DOWN * ACROSS))
     return looks
@@ -63,8 +65,7 @@ def colours(frame: Frame, boxes_xyxy: FloatArray) -> FloatArray:
 def _points(image: ByteArray, corners_xyxy: FloatArray) -> ByteArray:
     """The pixels (N, DOWN, ACROSS, 3) on a grid in each box, given in pixels of the image."""
     x1, y1, x2, y2 = corners_xyxy.T[:, :, None]
-    across, down = (np.arange(ACROSS) + 0.5) / ACROSS, (np.arange(DOWN) + 0.5) / DOWN
-    x, y = (x1 + (x2 - x1) * across).astype(int), (y1 + (y2 - y1) * down).astype(int)
+    x, y = (x1 + (x2 - x1) * _ACROSS).astype(int), (y1 + (y2 - y1) * _DOWN).astype(int)
     at = y[:, :, None] * image.shape[1] + x[:, None, :]
     return np.asarray(image.reshape(-1, 3).take(at, axis=0))
 
