@@ -62,8 +62,9 @@ class JobSettings:
     tiles: str = ""
     """look at tiles for small objects: ``auto``, or columns x rows as ``3x2``; empty: do not"""
     appearance: str | None = None
-    """what detections look like, for the tracker: ``colour``, ``roi`` (the detector's own
-    features), a head trained for the detector, or a network for crops; none: do not look"""
+    """what detections look like, for the tracker, and kept for ``refine``: ``colour``, ``roi`` (the
+    detector's own features), a head trained for the detector, or a network for crops; none: what
+    the tracker itself looks at"""
     after: str | None = None
     """run folder of the file of the recording that came before: its tracks go on in this one"""
     flow: FlowSettings = field(default_factory=lambda: FlowSettings(full_size=False))

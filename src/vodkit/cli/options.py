@@ -28,7 +28,7 @@ DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:1, ...")
 APPEARANCE = typer.Option(
     "",
     "--appearance",
-    help="What things look like, too: colour, roi, a trained head, or an OSNet file.",
+    help="Looks, kept beside the boxes: colour, roi, a trained head, or an OSNet file.",
 )
 VIDEO = typer.Option(False, "--video", help="Also write annotated.mp4.")
 CSV = typer.Option(False, "--csv", help="Also write predictions.csv.")
