@@ -2,11 +2,11 @@
 
 Strong detections are matched to all tracks at once. Each track claims a region as wide as its
 position is uncertain, so an object that was hidden for a while is looked for further away, but has
-to be of the right height (after C-BIoU and Hybrid-SORT, whose parts are in ``assign``); what it looks
-like counts, as it was told or by its colours. Weak detections then go to tracks that expect somebody
-there (ByteTrack). Strong ones that are nobody's may be somebody who was lost, as far away as chance
-and looks allow. What is still unseen is asked why: something in front, out of the picture, or
-unknown.
+to be of the right height (after C-BIoU and Hybrid-SORT, whose parts are in ``assign``); what it
+looks like counts, as it was told or by its colours. Weak detections then go to tracks that expect
+somebody there (ByteTrack). Strong ones that are nobody's may be somebody who was lost, as far away
+as chance and looks allow. What is still unseen is asked why: something in front, out of the
+picture, or unknown.
 """
 
 from collections.abc import Mapping
