@@ -13,7 +13,7 @@ from statistics import median
 import cv2
 import numpy as np
 
-from vodkit.arrays import ByteArray, FloatArray, IntArray
+from vodkit.arrays import FloatArray, IntArray
 from vodkit.records import Frame
 
 _SMALL_PX = (64, 48)
@@ -84,20 +84,10 @@ def _first_bins() -> IntArray:
 _FIRST_BIN = _first_bins()
 
 
-def _halved(image: ByteArray) -> ByteArray:
-    """The picture halved while it stays as large as wanted: far faster, nearly the same means."""
-    height_px, width_px = image.shape[:2]
-    while not (width_px % 2 or height_px % 2) and (
-        width_px >= 2 * _SMALL_PX[0] and height_px >= 2 * _SMALL_PX[1]
-    ):
-        width_px, height_px = width_px // 2, height_px // 2
-        image = cv2.resize(image, (width_px, height_px), interpolation=cv2.INTER_AREA)
-    return image
-
-
 def _looks(frame: Frame) -> FloatArray:
     """Histograms (parts * colours, levels), each with sum 1."""
-    small = cv2.resize(_halved(frame.image), _SMALL_PX, interpolation=cv2.INTER_AREA)
+    # So many single pixels tell as much of the colours as means of all, at a tenth of the cost.
+    small = cv2.resize(frame.image, _SMALL_PX, interpolation=cv2.INTER_NEAREST)
     values = np.bincount((_FIRST_BIN + small).ravel(), minlength=_GRID**2 * 3 * 256)
     # Each pixel is spread over the two nearest levels, so that none jumps at a border.
     counts = values.reshape(-1, 256) @ _SHARES
