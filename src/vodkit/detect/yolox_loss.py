@@ -1,4 +1,4 @@
-"""The training loss of YOLOX: SimOTA assignment, then IoU, objectness, class and L1 losses.
+"""The training loss of YOLOX: SimOTA assignment, then IoU, objectness and class losses.
 
 After YOLOX 0.3.0 (yolox/models/yolo_head.py; Ge et al., 2021, section 2.2). SimOTA lets a box be
 learnt only by cells whose centre is within 1.5 strides of its own: the 3 x 3 cells around it at
@@ -45,16 +45,17 @@ def yolox_losses(
     *,
     height_px: int,
     width_px: int,
-    use_l1: bool = False,
 ) -> dict[str, Tensor]:
-    """Weighted losses ``iou``, ``objectness``, ``class`` and ``l1``; their sum is what to minimise.
+    """Weighted losses ``iou``, ``objectness`` and ``class``; their sum is what to minimise.
+
+    The published recipe adds an L1 loss on raw boxes in its last epochs: see docs/train.md for what
+    came of it here.
 
     Args:
         raw_BAK: what ``YOLOX.forward`` gave for pictures of ``height_px`` x ``width_px``.
         targets: one for each picture, boxes in pixels of the network's input.
         height_px: of the network's input.
         width_px: of the network's input.
-        use_l1: add an L1 loss on raw boxes, as the last epochs of the published recipe do.
     """
     raw_BAK = raw_BAK.float()
     boxes_BA4 = _corners(decode_boxes(raw_BAK, height_px=height_px, width_px=width_px))
@@ -69,7 +70,7 @@ def yolox_losses(
     wanted_P4 = truth_G4[matches.boxes]
     overlap = iou_pairs(boxes_BA4[where], wanted_P4)
     soft = functional.one_hot(labels[matches.boxes], raw_BAK.shape[2] - 5)
-    losses = {
+    return {
         "iou": _IOU_WEIGHT * (1 - overlap**2).sum() / count,
         "objectness": _objectness(raw_BAK, targets, where, height_px, width_px) / count,
         "class": functional.binary_cross_entropy_with_logits(
@@ -77,10 +78,6 @@ def yolox_losses(
         )
         / count,
     }
-    if use_l1:
-        aims = _raw_boxes(wanted_P4, matches.cells, height_px, width_px)
-        losses["l1"] = (raw_BAK[where][:, :4] - aims).abs().sum() / count
-    return losses
 
 
 def assign(
@@ -192,11 +189,3 @@ def _objectness(
 def _corners(boxes_cxcywh: Tensor) -> Tensor:
     half = boxes_cxcywh[..., 2:] / 2
     return torch.cat([boxes_cxcywh[..., :2] - half, boxes_cxcywh[..., :2] + half], dim=-1)
-
-
-def _raw_boxes(truth_P4: Tensor, cells_P: Tensor, height_px: int, width_px: int) -> Tensor:
-    """What the network would have to say (P, 4) for a cell's box to be the true one."""
-    corners, strides = (part.to(truth_P4)[cells_P] for part in grid(height_px, width_px))
-    offset = (truth_P4[:, :2] + truth_P4[:, 2:]) / 2 / strides - corners
-    size = (truth_P4[:, 2:] - truth_P4[:, :2]) / strides
-    return torch.cat([offset, (size + _TINY).log()], dim=1)
