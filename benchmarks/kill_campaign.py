@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vodkit.lookup import pick
 from vodkit.samples.samples import CLIP_B, LABELS
 
 DOOR = [sys.executable, "-c", "from vodkit.cli.main import main; main()"]
@@ -153,6 +154,7 @@ def main() -> None:
     chosen = parser.parse_args()
     chance, failed = random.Random(chosen.seed), False
     for name in chosen.jobs:
+        pick(JOBS, name, "job")
         found = campaign(name, chosen.kills, chance)
         print(json.dumps(found), flush=True)
         failed |= bool(found["unequal"])
