@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vodkit.records import Detections, Frame
+from vodkit.records import Detections, Frame, State
 from vodkit.track.appearance import NUM_COLOURS, colour_embeddings
 from vodkit.track.assign import Pairs
 from vodkit.track.base import arrange
@@ -157,6 +157,23 @@ def test_embeddings_of_another_kind_are_not_compared_with_those_before():
         if i in {19, 20}:
             known = tracker.state_dict()["looks_sums"][0, 0]
             assert known > 30 if i == 19 else known <= 2
+
+
+@pytest.mark.parametrize("stranger", [False, True])
+def test_only_who_looks_more_like_it_than_others_do_comes_back_from_away(stranger):
+    """All are alike by a cosine of 0.8, above ``min_likeness``; what others look like tells."""
+    rng, tracker = np.random.default_rng(0), make_tracker("vodkit", ["life.away_s=10"])
+    for i in range(60):
+        x = 1180.0 + 12 * i if i < 20 else 1240.0 - 12 * (i - 50)
+        boxes, people = [[100, 300, 140, 400], [300, 300, 340, 400]], [0, 1]
+        if i < 9 or i > 50:
+            boxes.append([x, 300, x + 40, 400])
+            people.append(3 if stranger and i > 50 else 2)
+        found = Detections(np.array(boxes), [0.9] * len(boxes), [0] * len(boxes))
+        looks = looks_of(rng, people, own=1.0, shared=2.0)
+        tracks = tracker.step(frame_at(i), found, embeddings=looks)
+    seen = tracks[tracks.states == State.OBSERVED]
+    assert seen.ids.tolist() == ([1, 2, 4] if stranger else [1, 2, 3])
 
 
 def lost_and_found(words, *, slower):
