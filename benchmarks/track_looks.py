@@ -11,14 +11,14 @@ draw is another detector on the same scene. One JSON line a video: mean HOTA of 
 import argparse
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from vodkit.data.ingest import ingest
+from bench_every import labels, trembling
 from vodkit.detect.models import find_card
 from vodkit.detect.preprocess import resized_px
-from vodkit.formats.base import Reading
 from vodkit.formats.table import read_dataset
 from vodkit.metrics.mot.hota import hota_counts, hota_scores
 from vodkit.metrics.mot.sequence import pair_up
@@ -39,8 +39,7 @@ def videos(shared: Path) -> Iterator[tuple[Path, TrackTable]]:
         ("flies/clip.mp4", "clip_gt.txt"),
     ):
         path = sequences / name
-        told = Reading(source=str(path), classes=("object",))
-        yield path, ingest(path.with_name(truth), reading=told).dataset.videos[0].tracks
+        yield path, labels(path, path.with_name(truth)).videos[0].tracks
     for video in read_dataset(samples.LABELS).videos:
         yield samples.LABELS.parent / video.source, video.tracks
 
@@ -49,7 +48,7 @@ def frames_of(path: Path, most: int) -> list[Frame]:
     wanted = find_card("vodkit-street")[0].preprocessing
     with open_video(path) as opened:
         size = resized_px(opened.info.width_px, opened.info.height_px, wanted)
-        return [frame for frame, _ in zip(opened.frames(size_px=size), range(most), strict=False)]
+        return list(islice(opened.frames(size_px=size), most))
 
 
 def detections(frames: list[Frame], truth: TrackTable, seed: int) -> list[Detections]:
@@ -67,10 +66,7 @@ def detections(frames: list[Frame], truth: TrackTable, seed: int) -> list[Detect
             for one in truth.ids[here].tolist()
         ]
         seen = here[(rng.random(len(here)) > 0.1) & ~np.array(gone, bool)]
-        boxes = truth.boxes_xyxy[seen].astype(float).reshape(-1, 4)
-        sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-        boxes = boxes + rng.normal(0, 0.03, boxes.shape) * sides
-        boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2])
+        boxes = trembling(truth.boxes_xyxy[seen].astype(float), rng, share=0.03)
         scores = rng.uniform(0.6, 0.95, len(seen))
         found.append(Detections(boxes, scores, np.zeros(len(seen), int)))
     return found

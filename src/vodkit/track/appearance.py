@@ -21,8 +21,6 @@ HUES, GREYS = 12, 4
 """bins of hue for what has colour, and of brightness for what has none"""
 DOWN, ACROSS = 24, 12
 """points at which a box is looked at"""
-
-
 NUM_COLOURS = BANDS * (HUES + GREYS)
 """numbers of a colour embedding"""
 _INNER = np.array([0.6, 0.95])  # shares of width and height that are looked at
