@@ -16,6 +16,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,11 @@ def num_cores() -> int:
 
 def stack() -> dict[str, str]:
     """Versions of Python, the machine, and every installed library that can change a number."""
+    return dict(_stack())
+
+
+@cache  # reading them takes as long as a few frames, and they stay what they are
+def _stack() -> dict[str, str]:
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for name in _STACK:
         try:

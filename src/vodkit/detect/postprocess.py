@@ -81,6 +81,8 @@ def finish(
     Boxes that are not finite or lie wholly outside the picture are no boxes and do not count.
     ``max_detections`` keeps the best of them (None: all).
     """
+    if not len(found.scores):
+        return Detections.empty()
     boxes = np.where(np.isnan(found.boxes_xyxy), -1, found.boxes_xyxy)
     boxes = placement.to_source(boxes)
     real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])

@@ -140,9 +140,11 @@ class PredictionWriter:
                 raise OutputError(f"cannot write: {fault.strerror}", path=self.path) from fault
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def _line_of(entry: Mapping[str, Any]) -> bytes:
-    line = json.dumps(entry, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return line.encode() + b"\n"
+    return _ENCODER.encode(entry).encode() + b"\n"
 
 
 def _begin(path: Path, header: bytes) -> None:

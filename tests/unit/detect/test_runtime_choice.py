@@ -219,7 +219,7 @@ def test_a_stream_gives_what_single_pictures_give(wanted: table.Runnable) -> Non
     runtime = table.RUNTIMES["openvino"](wanted)
     assert isinstance(runtime, StreamRuntime)
     rng = np.random.default_rng(0)
-    sizes = [(64, 64)] * 9 + [(32, 64)] * 3 + [(64, 64)] * 2
+    sizes = [(64, 64)] * 19 + [(32, 64)] * 3 + [(64, 64)] * 2
     pictures = [rng.integers(0, 255, (*size, 3), dtype=np.uint8) for size in sizes]
     expected = [runtime.run([picture])[0] for picture in pictures]
     canvas = {size: np.empty((*size, 3), np.uint8) for size in sizes}
@@ -242,14 +242,14 @@ def test_a_stream_gives_what_single_pictures_give(wanted: table.Runnable) -> Non
     assert len(runtime.run(pictures[:5])) == 5
 
 
-@pytest.mark.parametrize("lag", [1, 2, 20])
+@pytest.mark.parametrize("lag", [1, 2, 30])
 def test_a_stream_gives_out_what_it_has_before_it_is_told_the_next_picture(
     wanted: table.Runnable, lag: int
 ) -> None:
     """None asks for it: no more than ``lag`` pictures are in work, however many it could take."""
     runtime = table.RUNTIMES["openvino"](wanted)
     assert isinstance(runtime, StreamRuntime)
-    pictures = np.random.default_rng(0).integers(0, 255, (9, 64, 64, 3), dtype=np.uint8)
+    pictures = np.random.default_rng(0).integers(0, 255, (19, 64, 64, 3), dtype=np.uint8)
     expected = [runtime.run([picture])[0] for picture in pictures]
     begun = found = 0
 
