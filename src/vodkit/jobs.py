@@ -14,11 +14,13 @@ A run that was killed goes on by replay (docs/decisions/0006): recorded detectio
 fresh tracker, and only frames that are not in ``predictions.jsonl`` yet are appended.
 """
 
+import hashlib
 import json
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ from vodkit.records import Detections, Frame, Tracks
 from vodkit.track.appearance import colour_embeddings
 from vodkit.track.base import Tracker
 from vodkit.track.table import has_setting, make_tracker
+from vodkit.video.pictures import pictures_in
 from vodkit.video.reader import Video, open_video
 
 NO_TRACKER = "none"
@@ -129,15 +132,21 @@ def folder_names(sources: list[str]) -> list[str]:
 
     >>> folder_names(["a/x.mp4", "b/x.mp4", "rtsp://10.0.0.1/cam?user=1"])
     ['x', 'x-2', 'cam']
+    >>> folder_names(["clip-2.mp4", "clip.mp4", "old/clip.mp4"])
+    ['clip-2', 'clip', 'clip-3']
     """
     names: list[str] = []
     for source in sources:
         last = source.split("?")[0].rstrip("/").replace("\\", "/").split("/")[-1]
         stem = last.rsplit(".", 1)[0] if "." in last[1:] else last
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem) or "source"
-        alike = sum(name == safe or name.rpartition("-")[0] == safe for name in names)
-        names.append(safe if not alike else f"{safe}-{alike + 1}")
+        number = next(n for n in count(1) if _numbered(safe, n) not in names)
+        names.append(_numbered(safe, number))
     return names
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
 
 
 def check_sources(sources: list[str]) -> None:
@@ -198,6 +207,11 @@ def run_source(
     Raises PartialError when the video broke off after some frames (they are on disk), and
     VideoError when not even one could be decoded.
     """
+    with runs.only_one(folder):
+        yield from _run(source, folder, detector, wanted)
+
+
+def _run(source: str, folder: Path, detector: Detector, wanted: JobSettings) -> Iterator[Step]:
     manifest = describe(source, detector, wanted)
     refuse_other_source(folder, manifest)
     last: Step | None = None
@@ -337,7 +351,7 @@ def describe(source: str, detector: Detector, wanted: JobSettings) -> dict[str, 
     appearance = {} if looks is None else {"name": wanted.appearance, "sha256": weights}
     return {
         "source": source,
-        "source_sha256": runs.sha256(path) if path.is_file() else None,
+        "source_sha256": _digest(path),
         "model": {
             "name": card.name,
             "licence": card.licence,
@@ -345,20 +359,49 @@ def describe(source: str, detector: Detector, wanted: JobSettings) -> dict[str, 
             "classes": list(card.classes),
         },
         **({"appearance": appearance} if appearance else {}),
+        "runtime": str(getattr(detector, "runtime", "")),
         "versions": runs.stack(),
     }
 
 
-def refuse_other_source(folder: Path, manifest: dict[str, Any]) -> None:
-    """Going on with another video or other weights would mix two results silently."""
+def _digest(path: Path) -> str | None:
+    """Of a file its content, of a folder the names and sizes of its pictures."""
+    if path.is_dir():
+        listing = "\n".join(f"{one.name} {one.stat().st_size}" for one in pictures_in(path))
+        return hashlib.sha256(listing.encode()).hexdigest()
+    return runs.sha256(path) if path.is_file() else None
+
+
+def other_run_in(folder: Path, manifest: dict[str, Any]) -> str:
+    """How the run in a folder differs in video or weights; empty where it does not, or is none."""
     path = folder / runs.MANIFEST
     if not path.exists():
-        return
-    there = json.loads(path.read_text(encoding="utf-8"))
+        return ""
+    try:
+        there = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        return "its manifest is damaged"
     for name in ("source_sha256", "model", "appearance"):
         if there.get(name) != manifest.get(name):
-            seen = f"{name} is {there.get(name)} there and {manifest.get(name)} now"
-            raise OutputError(f"is of another run: {seen}; --overwrite starts anew", path=path)
+            return f"{name} is {there.get(name)} there and {manifest.get(name)} now"
+    return ""
+
+
+def holds_other_runs(place: Path, sources: list[str], wanted: JobSettings) -> bool:
+    """Whether any run folder of these sources is of another video or other weights."""
+    if not place.exists():
+        return False
+    detector = make_detector(wanted)
+    pairs = zip(folder_names(sources), sources, strict=True)
+    return any(other_run_in(place / name, describe(one, detector, wanted)) for name, one in pairs)
+
+
+def refuse_other_source(folder: Path, manifest: dict[str, Any]) -> None:
+    """Going on with another video or other weights would mix two results silently."""
+    seen = other_run_in(folder, manifest)
+    if seen:
+        message = f"is of another run: {seen}; --overwrite starts anew"
+        raise OutputError(message, path=folder / runs.MANIFEST)
 
 
 def _finish(folder: Path, manifest: dict[str, Any], last: Step | None, *, ended: str) -> None:

@@ -15,7 +15,8 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -93,6 +94,32 @@ def sha256(path: Path) -> str:
     """The hexadecimal digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Within, no other process may work in a folder: two would write into each other's files.
+
+    The system lets go of it when a process ends, however it ends. Where it knows no such locks
+    (Windows, some network disks) nothing is held. Raises OutputError where another one is at work.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = "another process is at work here; wait for its end, or take another folder"
+            raise OutputError(message, path=folder) from error
+        except OSError:  # a disk that knows no locks
+            pass
+        yield
+    finally:
+        os.close(place)
 
 
 def num_cores() -> int:

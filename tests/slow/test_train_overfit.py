@@ -188,3 +188,9 @@ def test_two_processes_equal_one_that_works_in_two_parts(
     one, two = last_weights(tmp_path / "alone"), last_weights(tmp_path / "shared")
     far = max(float((one[n].float() - two[n].float()).abs().max()) for n in one)
     assert far < 1e-4
+    logs = [
+        list(csv.DictReader((tmp_path / name / "log.csv").open())) for name in ("alone", "shared")
+    ]
+    for row, other in zip(*logs, strict=True):  # of the whole batch, not of the first one's share
+        for name in ("loss", "iou", "objectness", "class"):
+            assert float(row[name]) == pytest.approx(float(other[name]), rel=1e-3)

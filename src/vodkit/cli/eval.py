@@ -99,15 +99,15 @@ def evaluate(
 def _run_model(dataset: "Dataset", truth: Path, folder: Path, *, model: str, tracker: str) -> Path:
     from vodkit import process, runs
     from vodkit.cli.progress import run_all
-    from vodkit.jobs import JobSettings, folder_names
+    from vodkit.jobs import JobSettings, folder_names, holds_other_runs
 
     process.settle()
     root = truth if truth.is_dir() else truth.parent
     sources = [str(root / video.source) for video in dataset.videos if video.tracks is not None]
-    wanted = JobSettings(model=model, tracker=tracker)
-    place = folder / "predictions"
+    wanted, place = JobSettings(model=model, tracker=tracker), folder / "predictions"
+    again = holds_other_runs(place, sources, wanted)  # as after the model was trained once more
     with redirect_stdout(sys.stderr):
-        run_all(sources, wanted, out=place, outputs=[], resume=True, overwrite=False, as_json=False)
+        run_all(sources, wanted, out=place, outputs=[], resume=True, overwrite=again, as_json=False)
     for source, name in zip(sources, folder_names(sources), strict=True):
         _note_latency(place / name / runs.MANIFEST, source, wanted)
     return place

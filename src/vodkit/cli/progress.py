@@ -29,7 +29,15 @@ def run_all(
 
     ``segments``: each goes on with the tracks of the one before.
     """
-    from vodkit.jobs import check_sources, folder_names, is_complete, make_detector, prepare_folder
+    from vodkit.jobs import (
+        check_sources,
+        describe,
+        folder_names,
+        is_complete,
+        make_detector,
+        prepare_folder,
+        refuse_other_source,
+    )
 
     check_sources(sources)
     folders = [out / name for name in folder_names(sources)]
@@ -42,7 +50,9 @@ def run_all(
     failures: list[InputError | PartialError] = []
     for source, folder, job in zip(sources, folders, jobs, strict=True):
         try:
-            if not (resume and is_complete(folder)):
+            if resume and is_complete(folder):
+                refuse_other_source(folder, describe(source, detector, job))
+            else:
                 _run_one(source, folder, detector, job)
         except (VideoError, PartialError) as error:
             failures.append(error)

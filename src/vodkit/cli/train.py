@@ -71,7 +71,7 @@ def train(
     if search:
         from vodkit.train.search import best_settings
 
-        wanted = best_settings(wanted, trials=search)
+        wanted = best_settings(wanted, trials=search, resume_run=resume, overwrite=overwrite)
     warnings = split_warnings(load(data)[0])
     page = TrainingPage(Path(wanted.out), notes=warnings)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cv2
 
-from vodkit.errors import InputError, OutputError
+from vodkit.errors import FormatError, InputError, OutputError
 from vodkit.formats.base import Writing, is_still, labelled_frames, picture_name, stems
 from vodkit.formats.table import FORMATS, what_is_lost, write_dataset
 from vodkit.lookup import pick
@@ -56,9 +56,17 @@ def export_dataset(
                 )  # fmt: skip
         _remove(path)
         part.replace(path)
+    except (FormatError, OutputError) as error:
+        raise _named(error, part, path) from error
     finally:
         _remove(part)
     return lost
+
+
+def _named(error: FormatError | OutputError, part: Path, path: Path) -> FormatError | OutputError:
+    """The same error about the path that was asked for: nobody knows of the hidden one."""
+    message = str(error).removeprefix(f"{error.path}: ")
+    return type(error)(message, path=error.path.replace(str(part), str(path), 1))
 
 
 def _remove(path: Path) -> None:
@@ -88,7 +96,9 @@ def _write_pictures(
         return
     for frame in frames_of(source, labelled_frames(video)):
         target = place(frame.index)
-        quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        # OpenCV warns of every picture whose form has no such setting (PNG)
+        lossy = target.suffix.lower() in (".jpg", ".jpeg")
+        quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if lossy else []
         if not cv2.imwrite(str(target), frame.image[:, :, ::-1], quality):
             raise OutputError("the picture cannot be written", path=target)
 

@@ -61,6 +61,7 @@ class FeatureCache:
         """
         self.path = path
         self.layout = layout
+        self._is_noted = True
         _reserve(path, layout.num_bytes)
         shape = (layout.num_slots, layout.numbers)
         self._slots = np.memmap(path, np.float16, mode="r+", shape=shape)
@@ -70,6 +71,9 @@ class FeatureCache:
         flat = torch.cat([_channels_last(part.detach()).cpu() for part in maps], dim=1).half()
         if not bool(torch.isfinite(flat).all()):
             raise InputError("features do not fit half precision; use cache = off")
+        if self._is_noted:  # what a note says of earlier features is no longer so
+            _note(self.path).unlink(missing_ok=True)
+            self._is_noted = False
         self._slots[list(slots)] = flat.numpy()
 
     def read(self, slots: Sequence[int]) -> list[Tensor]:
@@ -126,6 +130,7 @@ def _reserve(path: Path, num_bytes: int) -> None:
         if path.is_file() and path.stat().st_size == num_bytes:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
+        _note(path).unlink(missing_ok=True)  # of a file that is gone
         with path.open("wb") as file:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, num_bytes)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from vodkit.arrays import FloatArray
 from vodkit.data.footage import frame_times_s, probe
-from vodkit.formats.base import TIMES, Reading, is_still, stem
+from vodkit.formats.base import TIMES, Reading, is_still, stem, stem_of
 from vodkit.formats.table import read_dataset
 from vodkit.records import Dataset, LabelledVideo, VideoInfo
 
@@ -63,11 +63,15 @@ def _relative(place: Path, root: Path) -> str:
 
 
 def _probing(root: Path, home: Path) -> Callable[[Path], VideoInfo | None]:
-    """A probe that also looks for the video in ``home``."""
+    """A probe that also looks for the video in ``home``, as ``_placed`` does."""
 
     def find(place: Path) -> VideoInfo | None:
         source = place.relative_to(root) if place.is_relative_to(root) else place
-        return probe(place) or probe(home / source) or probe(home / source.name)
+        info = probe(place) or probe(home / source) or probe(home / source.name)
+        named = [] if info else _of_that_name(home, stem_of(source.as_posix()))
+        guess = probe(named[0]) if named else None
+        # Labels beyond the end of a video that only its name speaks for get a note from attach.
+        return info or (replace(guess, num_frames=None) if guess else None)
 
     return find
 

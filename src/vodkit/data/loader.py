@@ -27,6 +27,7 @@ from vodkit.data.sampling import RUN, Chunk, Key, epoch_order, labelled_keys, ru
 from vodkit.data.transforms import Augment, Picture, View, apply_view, draw_clip, draw_view
 from vodkit.errors import InputError
 from vodkit.records import Dataset, LabelledVideo
+from vodkit.video.pictures import first_other
 from vodkit.video.reader import Video, open_video
 
 Size = tuple[int, int]
@@ -140,7 +141,13 @@ class FrameReader:
         while len(self._open) >= _MOST_OPEN:
             self._open.popitem(last=False)[1][0].close()
         opened = ExitStack()
-        video = opened.enter_context(open_video(self.root / self.dataset.videos[number].source))
+        labelled = self.dataset.videos[number]
+        path = self.root / labelled.source
+        wrong = first_other(path, labelled.frame_files) if path.is_dir() else None
+        if wrong is not None:
+            allowed = "allowed: a folder that begins with the pictures of the labels"
+            raise InputError(f"{labelled.source}: {wrong}; {allowed}")
+        video = opened.enter_context(open_video(path))
         self._open[number] = (opened, video)
         return video
 

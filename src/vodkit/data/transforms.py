@@ -142,7 +142,8 @@ def apply_view(
     if width > canvas_px[0] or height > canvas_px[1]:
         raise InputError(f"picture is {width}x{height} px; allowed: up to the canvas {canvas_px}")
     if not view.moves:
-        return replace(picture, image=_colours(_padded(picture.image, canvas_px), view))
+        inside = _cut(picture, least_visible)
+        return replace(inside, image=_colours(_padded(picture.image, canvas_px), view))
     matrix = _matrix(view, (width, height), canvas_px)
     moved = _warp(picture.image, matrix, canvas_px)
     boxes = _move(picture.boxes_xyxy, matrix)

@@ -362,16 +362,22 @@ def relative_source(text: str, path: Path, *, line: Place = None, up: bool = Fal
 
 
 def stem(video: LabelledVideo) -> str:
-    """A file name for a video, from its source: no folder, no ending, nothing unsafe.
+    """A file name for a video, from its source."""
+    return stem_of(video.source)
+
+
+def stem_of(source: str) -> str:
+    """A file name for a source: no folder, no ending, nothing unsafe.
 
     A folder of pictures called ``img1`` takes its parent's name, as MOTChallenge names them.
+
+    >>> stem_of("train/MOT17-02/img1"), stem_of("clips/a.mp4")
+    ('MOT17-02', 'a')
     """
-    parts = [part for part in PurePosixPath(video.source).parts if part not in {"..", "."}]
+    parts = [part for part in PurePosixPath(source).parts if part not in {"..", "."}]
     if len(parts) > 1 and parts[-1].lower() in {"img1", "images", "frames", "data"}:
         parts.pop()
-    name = parts[-1] if parts else "video"
-    if not video.frame_files or "." in name:
-        name = PurePosixPath(name).stem
+    name = PurePosixPath(parts[-1] if parts else "video").stem
     return re.sub(r"[^\w.-]", "_", name).lstrip(".") or "video"
 
 

@@ -26,7 +26,7 @@ from vodkit.formats.base import (
     table_rows,
 )
 from vodkit.formats.jsonfile import head_of, read_text
-from vodkit.formats.textfile import Line, plain, read_lines
+from vodkit.formats.textfile import Line, plain, read_lines, read_names
 from vodkit.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.runs import make_folder, write_atomic
 
@@ -105,7 +105,8 @@ class _Sequence:
         self.seqinfo = _read_seqinfo(self.folder / "seqinfo.ini")
         self.world = any(len(line.fields) == 10 for line in self.lines)
         self.tracked = any(line.fields[1].partition(".")[0] != "-1" for line in self.lines)
-        self.names = _read_names(file.parent / "labels.txt")
+        sheet = file.parent / "labels.txt"
+        self.names = read_names(sheet) if sheet.is_file() else ()
 
     def top_class(self) -> int:
         """The largest class number (from 1)."""
@@ -197,12 +198,6 @@ def _read_seqinfo(path: Path) -> dict[str, str]:
     if not right:
         raise FormatError("a length or size is not above 0", path=path)
     return found
-
-
-def _read_names(path: Path) -> tuple[str, ...]:
-    if not path.is_file():
-        return ()
-    return tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
 
 
 def _class_names(found: list[_Sequence], reading: Reading) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """TAO JSON (LVIS style): videos, images with ``frame_index``, tracks, boxes with ``track_id``.
 
 Sparse by nature: only the listed images are labelled. Track ids are unique in the whole file, so
-writing numbers them anew where two videos use the same one. The rate is not in the file.
+writing numbers them anew where two videos use the same one; ``instance_id``, which TAO's own code
+passes over, then keeps ours. The rate is not in the file.
 """
 
 from pathlib import Path
@@ -73,7 +74,7 @@ def _add(rows: Rows, node: Node, frame: int, labels: dict[int, int]) -> None:
         frame,
         read_box(node),
         line=node.line,
-        track_id=node.integer("track_id", NO_ID),
+        track_id=node.integer("instance_id", node.integer("track_id", NO_ID)),
         label=label_of(node, labels, ignore=ignore),
         score=node.number("score", 1.0),
         ignore=ignore,
@@ -124,6 +125,8 @@ def write(dataset: Dataset, path: Path, writing: Writing) -> None:
                 if row.track_id != NO_ID:
                     track = tracks.setdefault(key, _track(tracks, key, row.label + 1))
                     entry["track_id"] = track["id"]
+                    if track["id"] != row.track_id:
+                        entry["instance_id"] = row.track_id
                 if row.score != 1:
                     entry["score"] = row.score
                 annotations.append(entry)

@@ -1,4 +1,4 @@
-"""Text files of one box a line: fields with their line numbers, and numbers out of them."""
+"""Text files of one box or one class name a line: fields with their line numbers, and numbers."""
 
 import math
 from collections.abc import Iterator
@@ -55,6 +55,19 @@ def read_lines(
             message = f"{len(fields)} columns in {text[:60]!r}; allowed: {allowed}"
             raise FormatError(message, path=path, line=number)
         yield Line(fields, number, path)
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Class names, one a line; spaces belong to a name.
+
+    An empty line before the last name is a FormatError: skipping it would move the numbers of
+    all later classes, keeping it would be a class without a name.
+    """
+    names = tuple(line.strip() for line in read_text(path).rstrip().splitlines())
+    if "" in names:
+        message = "an empty line among the class names; allowed: one name a line"
+        raise FormatError(message, path=path, line=names.index("") + 1)
+    return names
 
 
 def plain(number: float) -> str:

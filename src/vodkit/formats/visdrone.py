@@ -11,9 +11,9 @@ from pathlib import Path
 
 from vodkit.errors import FormatError
 from vodkit.formats.base import Reading, Row, Rows, Writing, info_for, stems, table_rows
-from vodkit.formats.jsonfile import head_of, read_text
+from vodkit.formats.jsonfile import head_of
 from vodkit.formats.pictures import picture_files, picture_size
-from vodkit.formats.textfile import Line, plain, read_lines
+from vodkit.formats.textfile import Line, plain, read_lines, read_names
 from vodkit.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.runs import make_folder, write_atomic
 
@@ -48,7 +48,7 @@ def read(path: Path, reading: Reading) -> Dataset:
         raise FormatError("no text files in annotations", path=path)
     root = path if path.is_dir() else path.parent.parent
     sheet = root / "classes.txt"
-    told = tuple(read_text(sheet).splitlines()) if sheet.is_file() else CLASSES
+    told = read_names(sheet) if sheet.is_file() else CLASSES
     classes = reading.classes or told
     videos = [_video(file, root, path, classes, reading) for file in files]
     return Dataset(classes=classes, videos=tuple(videos))

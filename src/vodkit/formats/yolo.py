@@ -26,7 +26,7 @@ from vodkit.formats.base import (
 )
 from vodkit.formats.jsonfile import read_text
 from vodkit.formats.pictures import picture_files, picture_size, still
-from vodkit.formats.textfile import Line, plain, read_lines
+from vodkit.formats.textfile import Line, plain, read_lines, read_names
 from vodkit.records import Dataset, LabelledVideo
 from vodkit.runs import make_folder, write_atomic
 
@@ -74,7 +74,7 @@ def _read_sheet(
     if not isinstance(names or [], list):
         raise FormatError(f"names is {names!r}; allowed: a list, or numbered", path=sheet)
     if not names and (root / "classes.txt").is_file():
-        names = read_text(root / "classes.txt").split()
+        names = [*read_names(root / "classes.txt")]
     classes = reading.classes or tuple(map(str, names or ()))
     if not classes:
         raise FormatError("no class names: neither in data.yaml nor told", path=sheet)

@@ -1,7 +1,8 @@
 """YouTube-VIS JSON: one annotation a track, with a box or null for each frame of the video.
 
 Only boxes are read and written; masks (``segmentations``) are left aside. ``iscrowd`` becomes
-ignore rows. Frames are positions in ``file_names``; the rate is not in the file.
+ignore rows. Frames are positions in ``file_names``; the rate is not in the file. Annotation ids are
+unique in the whole file; where writing must number a track anew, ``instance_id`` keeps its own id.
 """
 
 from collections import defaultdict
@@ -79,7 +80,7 @@ def _add(node: Node, found: dict[int, tuple[Node, Rows]], labels: dict[int, int]
             frame,
             (x, y, x + width, y + height),
             line=box.line,
-            track_id=node.integer("id"),
+            track_id=node.integer("instance_id", node.integer("id")),
             label=label,
             ignore=ignore,
         )
@@ -129,11 +130,14 @@ def write(dataset: Dataset, path: Path, writing: Writing) -> None:
         )
         for key, rows in _tracks(table).items():
             own = key[0]
+            kept = {}
             if own == NO_ID or own in taken or own == 0:
+                kept = {} if own == NO_ID else {"instance_id": own}
                 fresh += 1
                 own = fresh
             taken.add(own)
-            annotations.append({"id": own, "video_id": number, **_entry(rows, len(files))})
+            entry = {"id": own, "video_id": number, **kept, **_entry(rows, len(files))}
+            annotations.append(entry)
     categories = [{"id": number, "name": name} for number, name in enumerate(dataset.classes, 1)]
     content = {"videos": videos, "annotations": annotations, "categories": categories}
     write_atomic(path, json_lines(content))

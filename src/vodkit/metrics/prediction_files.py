@@ -68,12 +68,14 @@ def read_predictions(
 ) -> PredictionSet:
     """All predictions in ``paths``, matched to the videos of ``dataset``.
 
-    ``class_map`` renames classes of the files to those of the dataset. ``elsewhere`` are sources
-    that are labelled, but not to be measured on (other sides of the split): what is about them is
-    left out, with a note. Raises FormatError for files that cannot be read, InputError where video
-    or classes do not fit.
+    ``class_map`` renames classes of the files to those of the dataset; boxes of classes that the
+    dataset has not are left out, with a note. ``elsewhere`` are sources that are labelled, but not
+    to be measured on (other sides of the split): what is about them is left out, too. Raises
+    FormatError for files that cannot be read, InputError where the video or no class fits,
+    SettingsError where ``class_map`` leads to no class of the dataset.
     """
     require_one_split(dataset)
+    _require_known(class_map or {}, dataset.classes)
     tables: dict[str, TrackTable] = {}
     files: dict[str, str] = {}
     about: dict[str, set[str]] = {}
@@ -118,6 +120,13 @@ def parse_class_map(words: Sequence[str]) -> dict[str, str]:
         if not all(word.partition("=")):
             raise SettingsError(f"class_map {word!r} is not of the form theirs=ours")
     return {theirs: ours for theirs, _, ours in (word.partition("=") for word in words)}
+
+
+def _require_known(class_map: Mapping[str, str], classes: tuple[str, ...]) -> None:
+    for theirs, ours in class_map.items():
+        if ours not in classes:
+            message = f"the truth has no class {ours!r}; it has: {', '.join(classes)}"
+            raise SettingsError(f"class_map {theirs}={ours}: {message}")
 
 
 def _files_in(path: Path) -> list[Path]:

@@ -13,12 +13,18 @@ from vodkit.settings import to_toml
 class Meter:
     """Means of losses over an epoch, and the share of its time spent waiting for data."""
 
-    def __init__(self, sums: Mapping[str, float] | None = None, count: int = 0) -> None:
-        """The epoch begins now, or goes on after ``count`` steps whose losses had these sums."""
+    def __init__(
+        self,
+        sums: Mapping[str, float] | None = None,
+        count: int = 0,
+        seconds: float = 0.0,
+        waited: float = 0.0,
+    ) -> None:
+        """The epoch begins now, or goes on: after ``count`` steps whose losses had these sums."""
         self._sums = dict(sums or {})
         self._count = count
-        self._began = time.monotonic()
-        self._waited = 0.0
+        self._began = time.monotonic() - seconds
+        self._waited = waited
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -36,18 +42,27 @@ class Meter:
     @property
     def so_far(self) -> dict[str, Any]:
         """What another Meter needs to go on."""
-        return {"sums": dict(self._sums), "count": self._count}
+        return {
+            "sums": dict(self._sums),
+            "count": self._count,
+            "seconds": self._seconds,
+            "waited": self._waited,
+        }
+
+    @property
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
 
     @property
     def wait_share(self) -> float:
         """0 to 1."""
-        return self._waited / max(time.monotonic() - self._began, 1e-9)
+        return self._waited / max(self._seconds, 1e-9)
 
     def means(self) -> dict[str, float]:
         """Mean losses, ``loss`` (their sum), ``seconds`` and ``wait``."""
         means = {name: value / self._count for name, value in self._sums.items()}
-        seconds = time.monotonic() - self._began
-        return {**means, "loss": sum(means.values()), "seconds": seconds, "wait": self.wait_share}
+        total = sum(means.values())
+        return {**means, "loss": total, "seconds": self._seconds, "wait": self.wait_share}
 
 
 def as_csv(rows: Sequence[Mapping[str, float]]) -> str:

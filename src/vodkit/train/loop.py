@@ -159,6 +159,7 @@ def train(
         lambda what, done, total: watch(Progress(what=what, done=done, total=total)),
         name=str(fabric.global_rank),
     )
+    _refuse_nothing_to_find(settings, material)
     run = _Run(settings, fabric, material, watch)
     if goes_on:
         run.restore()
@@ -243,10 +244,11 @@ class _Run:
                 opened.callback(journal.close)
             self._epochs()
         self._checkpoint(LAST, None)
+        self._save()  # whoever resumes it finds that it has ended, and of what
 
     def _epochs(self) -> None:
-        while self.epoch < self.num_epochs:
-            self._set_mode()
+        while self.epoch < self.num_epochs and not self._has_no_patience():
+            self._set_mode(self.epoch)
             row = self._epoch()
             self.epoch, self.batch, self.meter = self.epoch + 1, 0, Meter()
             if self._is_validated():
@@ -254,10 +256,13 @@ class _Run:
                 row |= self._validate()
             self._log(row)
             self._save_if_due()
-            if self.settings.patience and self.worse >= self.settings.patience:
-                break
+        if self.depth < 0:  # gone on with at its end: what learns is what did in the last epoch
+            self._set_mode(self.epoch - 1)
         if self.material.validation is None:
             self._measure_norms()
+
+    def _has_no_patience(self) -> bool:
+        return bool(self.settings.patience) and self.worse >= self.settings.patience
 
     def _measure_norms(self) -> None:
         """The averaged weights get the statistics that they have on the training pictures."""
@@ -272,10 +277,10 @@ class _Run:
             cuts = () if material.cached is None else material.cached.cuts
             measure_norms(self.ema.module, self.card, names, batches, cuts)
 
-    def _set_mode(self) -> None:
+    def _set_mode(self, epoch: int) -> None:
         """What is frozen in this epoch is, and the rest is in training mode."""
         settings = self.settings
-        depth = freeze.depth_at(settings.freeze, epoch=self.epoch, thaw_every=settings.thaw_every)
+        depth = freeze.depth_at(settings.freeze, epoch=epoch, thaw_every=settings.thaw_every)
         freeze.freeze(self.module, self.card, depth)
         if settings.fixed_norms:
             freeze.fix_statistics(self.module)
@@ -346,12 +351,33 @@ class _Run:
             final_ratio=settings.final_lr_ratio,
         )
         rate = set_rates(self.optimizer, factor)
-        shown = self._gradients(parts)
+        shown = self._over_processes(self._gradients(parts))
         if settings.clip_norm:
-            self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=settings.clip_norm)
+            self._clip(settings.clip_norm, parts)
         self.optimizer.step()
         self.ema.update(self.module)
         return shown, rate
+
+    def _over_processes(self, shown: dict[str, float]) -> dict[str, float]:
+        """The losses of the whole batch, of which each process has seen its share."""
+        if self.fabric.world_size == 1:
+            return shown
+        seen = torch.tensor(list(shown.values()), dtype=torch.float64, device=self.fabric.device)
+        whole = self.fabric.all_reduce(seen, reduce_op="mean")
+        assert isinstance(whole, Tensor)
+        return dict(zip(shown, whole.tolist(), strict=True))
+
+    def _clip(self, most: float, parts: list[Batch]) -> None:
+        try:
+            self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=most)
+        except RuntimeError as error:
+            if "non-finite" not in str(error):
+                raise
+            frames = self.material.training.frames
+            names = [frames.name(index) for part in parts for index in part.indices]
+            where = f"epoch {self.epoch + 1}, step {self.batch + 1}"
+            message = f"the gradient is not finite in {where}; its samples: {'; '.join(names[:4])}"
+            raise InputError(f"{message}; lower lr?") from error
 
     def _gradients(self, parts: list[Batch]) -> dict[str, float]:
         """Gradients of all parts, halved until they fit into memory; the mean losses."""
@@ -427,18 +453,20 @@ class _Run:
             num_shown=self.settings.num_pictures,
         )
         scores, self.validated = validated.result.overall, validated
-        if self.best is None or (scores.ap or 0.0) > (self.best.ap or 0.0):
-            self.best, self.worse = scores, 0
+        known = 0.0 if self.best is None else self.best.ap or 0.0
+        is_better = self.best is None or (scores.ap or 0.0) > known
+        self.worse = 0 if is_better else self.worse + 1
+        if is_better or known == 0:  # of networks that find nothing the last has learnt most
+            self.best = scores
             self._checkpoint(BEST, scores)
-        else:
-            self.worse += 1
         pairs = {"ap": scores.ap, "ap50": scores.ap50}
         return {name: value for name, value in pairs.items() if value is not None}
 
     def _checkpoint(self, name: str, scores: CocoScores | None) -> None:
         if not self.fabric.is_global_zero:
             return
-        data = f"{Path(self.settings.data).name}, split {self.settings.val_split}"
+        part = f"one labelled frame in {every} of " if (every := self.settings.every) > 1 else ""
+        data = f"{Path(self.settings.data).name}, {part}split {self.settings.val_split}"
         pairs = {} if scores is None else {"AP": scores.ap, "AP50": scores.ap50}
         expected = tuple(
             Metric(name=key, value=round(value, 4), data=data)
@@ -545,6 +573,16 @@ def _fabric(settings: TrainSettings) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def _refuse_nothing_to_find(settings: TrainSettings, material: Material) -> None:
+    """Without a box on it, a validation split measures nothing."""
+    if material.validation is None:
+        return
+    frames = material.validation.frames
+    if not any(len(frames.labels(index)) for index in range(len(frames))):
+        seen = f"none of the {len(frames)} frames of split {settings.val_split!r} has a box"
+        raise InputError(f"{seen}; allowed: a split with boxes, or val_split = '' for none")
 
 
 def _open_folder(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from vodkit.detect.weights import UNREADABLE
 from vodkit.errors import InputError, WeightsError
 from vodkit.records import Dataset
 from vodkit.runs import write_atomic
@@ -33,22 +34,28 @@ def load_state(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path} is missing: there is no training to resume")
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError) as error:
-        raise WeightsError(f"{path}: cannot read the state: {error}") from error
-    return state
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"{path}: cannot read the state: {reason}") from error
+    if not isinstance(state, dict):
+        raise WeightsError(f"{path}: holds a {type(state).__name__}; allowed: a training's state")
+    return dict(state)
 
 
 def described(dataset: Dataset) -> dict[str, str]:
     """What a dataset is, for comparison: its classes, and a digest of each video's labels."""
     about = {"classes": ", ".join(dataset.classes)}
     for video in dataset.videos:
-        digest = hashlib.sha256(f"{video.split} {video.labelled_frames!r}".encode())
+        # Boxes are scaled by the declared size; where no frames are listed, all are labelled.
+        size = (video.info.width_px, video.info.height_px, video.info.num_frames)
+        digest = hashlib.sha256(f"{video.split} {size} {video.labelled_frames!r}".encode())
         if video.labelled_frames is not None:
             digest.update(video.labelled_frames.tobytes())
         if video.tracks is not None:
             columns = (video.tracks.frames, video.tracks.boxes_xyxy, video.tracks.labels)
-            for column in (*columns, video.tracks.ignore):
+            # Ids tell which frames are near-duplicates.
+            for column in (*columns, video.tracks.ignore, video.tracks.ids):
                 digest.update(np.ascontiguousarray(column).tobytes())
         name = f"video {video.source}"
         # One recording may stand in several splits.

@@ -5,48 +5,126 @@ the median of the others half-way are ended early. Trials are kept in a file, so
 goes on where it was.
 """
 
+import os
+import shutil
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vodkit.errors import SettingsError
-from vodkit.runs import make_folder
+from vodkit.detect.models import find_card
+from vodkit.errors import InputError, OutputError, SettingsError
+from vodkit.formats.table import read_dataset
+from vodkit.runs import MANIFEST, make_folder
+from vodkit.train.log import flat
 from vodkit.train.loop import Progress, train
+from vodkit.train.resume import described, digest, refuse_changes
 from vodkit.train.settings import TrainSettings
 
+_SEARCHED = ("lr", "weight_decay", "augment.zoom", "augment.colour")
+_ABOUT = "searched"
+"""under this name a study keeps what its trials are of"""
 
-def best_settings(settings: TrainSettings, *, trials: int) -> TrainSettings:
+
+def best_settings(
+    settings: TrainSettings, *, trials: int, resume_run: bool = False, overwrite: bool = False
+) -> TrainSettings:
     """``settings`` with learning rate, decay and augmentation as the best of ``trials`` had them.
 
-    Trials that an earlier search in the same run folder made count as well. Raises SettingsError
-    without a validation split or without Optuna.
+    Trials that an earlier search in the same run folder made count as well, those that failed do
+    not. What ends a trial ends the search; called again, it goes on with another one.
+
+    Args:
+        settings: of every trial, but for what is searched.
+        trials: how many there are to be, with those of earlier searches.
+        resume_run: as ``train`` will be told afterwards.
+        overwrite: as ``train`` will be told afterwards.
+
+    Raises:
+        SettingsError: no validation split, no Optuna, several processes, or the trials in the
+            folder are of other data, another model or other settings (the difference is named).
+        OutputError: a training is in the folder, and neither of the last two is asked for.
+        InputError: no trial has a result, or what a trial itself raises.
     """
-    if not settings.val_split:
-        raise SettingsError("search needs a val_split: trials are compared on it")
+    _refuse(settings, trials)
+    if (Path(settings.out) / MANIFEST).is_file() and not resume_run and not overwrite:
+        message = "has a training; --resume goes on with it, --overwrite starts anew"
+        raise OutputError(message, path=settings.out)
     try:
         import optuna
     except ImportError as error:
         raise SettingsError("search needs Optuna: pip install 'vodkit[tune]'") from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a warning comes with a whole traceback
+    about = _about(settings)
     folder = make_folder(Path(settings.out) / "search")
     study = optuna.create_study(
         study_name="train",
         storage=f"sqlite:///{folder / 'trials.db'}",
         direction="maximize",
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=settings.seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=3),
     )
-    finished = [trial for trial in study.trials if trial.state.is_finished()]
-    study.optimize(
-        lambda trial: _try(settings, trial, folder), n_trials=max(trials - len(finished), 0)
-    )
+    done = _done(study)
+    if done:
+        _refuse_others(study.user_attrs.get(_ABOUT, {}), about, folder)
+    else:
+        study.set_user_attr(_ABOUT, about)
+    for _ in range(trials - len(done)):
+        # Anew for each: a search that was stopped tries what it would have tried, nothing twice.
+        seed = zlib.crc32(f"{settings.seed}, {len(study.trials)}".encode())
+        study.sampler = optuna.samplers.TPESampler(seed=seed)
+        study.optimize(lambda trial: _try(settings, trial, folder), n_trials=1)
+    if not any(trial.state.name == "COMPLETE" for trial in study.trials):
+        seen = f"none of {len(study.trials)} trials has an AP"
+        raise InputError(f"{folder}: {seen}; allowed: one at least, to choose from")
     return replace(_changed(settings, study.best_trial), out=settings.out)
 
 
+def _refuse(settings: TrainSettings, trials: int) -> None:
+    """SettingsError for what cannot be searched."""
+    if trials < 1:
+        raise SettingsError(f"search is {trials}; allowed: 1 or more trials")
+    if not settings.val_split:
+        raise SettingsError("search needs a val_split: trials are compared on it")
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1:
+        seen = f"search is asked for in {processes} processes (WORLD_SIZE)"
+        raise SettingsError(f"{seen}; allowed: 1, without torchrun")
+
+
+def _about(settings: TrainSettings) -> dict[str, str]:
+    """What trials are of: those of something else cannot be compared with them."""
+    whole = read_dataset(settings.data)
+    parts = [whole.only(split) for split in (settings.train_split, settings.val_split)]
+    about = {name: value for name, value in flat(settings).items() if name not in _SEARCHED}
+    return {
+        **about,
+        "sha256 of the model": find_card(settings.model)[0].sha256,
+        "classes": ", ".join(whole.classes),
+        "labels to learn": digest(described(parts[0])),
+        "labels to compare on": digest(described(parts[1])),
+    }
+
+
+def _refuse_others(then: dict[str, str], now: dict[str, str], folder: Path) -> None:
+    try:
+        refuse_changes(then, now, where=str(folder))
+    except InputError as error:
+        raise SettingsError(f"{error}; allowed: the same again, or another run folder") from error
+
+
+def _done(study: Any) -> list[Any]:
+    """The trials that tell something; one that failed is to be made up for."""
+    return [trial for trial in study.trials if trial.state.name in {"COMPLETE", "PRUNED"}]
+
+
 def _try(settings: TrainSettings, trial: Any, folder: Path) -> float:
-    wanted = replace(_changed(settings, trial), out=str(folder / f"{trial.number:03d}"))
-    return train(wanted, overwrite=True, watch=_pruning(trial)).ap or 0.0
+    out = folder / f"{trial.number:03d}"
+    wanted = replace(_changed(settings, trial), out=str(out))
+    try:
+        return train(wanted, overwrite=True, watch=_pruning(trial)).ap or 0.0
+    finally:  # no one goes on with a trial that ended early, and its features are gigabytes
+        shutil.rmtree(out / "cache", ignore_errors=True)
 
 
 def _changed(settings: TrainSettings, trial: Any) -> TrainSettings:

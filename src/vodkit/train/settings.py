@@ -1,7 +1,10 @@
 """What can be set for a training, with defaults that suit a small set of labelled video."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
+
+import torch
 
 from vodkit.data.transforms import Augment
 from vodkit.errors import SettingsError
@@ -17,6 +20,13 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 }
 CACHES = ("auto", "on", "off")
 _FEW_STEPS = 400
+_LAST_SEED = 2**32 - 1  # of NumPy's old generators, which a search draws from
+
+
+def devices_here() -> tuple[str, ...]:
+    """What this machine can train on."""
+    others = {"cuda": torch.cuda, "mps": torch.backends.mps}
+    return ("cpu", *(name for name, other in others.items() if other.is_available()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +52,7 @@ class TrainSettings:
     """of the network's input; 0: the model's own"""
     height_px: int = 0
     every: int = 1
-    """learn from every n-th labelled frame"""
+    """take every n-th labelled frame, to learn from and to validate on"""
     still_iou: float = 0.98
     """leave out frames whose boxes all overlap the last kept frame's at least that much"""
     rare_share: float = 0.0
@@ -90,9 +100,9 @@ class TrainSettings:
     patience: int = 0
     """stop after so many validations without a better AP; 0: never"""
     precision: str = "32"
-    """32, bf16 or 16 (the latter two mixed with 32)"""
+    """32, bf16 or 16 (the latter two mixed with 32; 16 not on a CPU)"""
     device: str = "auto"
-    """auto, cpu or cuda"""
+    """auto, cpu, cuda or mps"""
     workers: int = 0
     """processes that decode and augment beside the training"""
     save_every_s: float = 60.0
@@ -102,7 +112,8 @@ class TrainSettings:
     num_pictures: int = 4
     """validation frames that are shown with what was found, at every validation"""
     skip_broken: bool = False
-    """leave out videos that cannot be read; the manifest counts them"""
+    """leave out videos that cannot be read, or not at a labelled frame (all are decoded once before
+    the training, to know); the manifest names them"""
     seed: int = 0
     teacher: str = ""
     """a YOLOX model or checkpoint whose answers on the training pictures are learnt, too, so that
@@ -124,25 +135,40 @@ class TrainSettings:
         pick(PRECISIONS, self.precision, "precision")
         pick(dict.fromkeys(OPTIMIZERS, 0), self.optimizer, "optimizer")
         pick(dict.fromkeys(CACHES, 0), self.cache, "cache")
-        for name in ("every", "batch_size", "accumulate"):
-            self._at_least(name, 1)
         for name in self.journals:
             pick(JOURNALS, name, "journal")
-        for name in ("epochs", "thaw_every", "plain_epochs", "val_every", "patience", "workers"):
-            self._at_least(name, 0)
-        for name in ("num_pictures", "proposals", "cache_views"):
-            self._at_least(name, 0)
-        for name in ("lr", "cache_gib", "teacher_weight"):
-            if getattr(self, name) <= 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")
-        for name in ("ema_decay", "warmup_share", "final_lr_ratio", "stage_lr_ratio"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
+        self._check_ranges()
+        self._check_device()
         if self.batch_size % self.accumulate:
             seen = f"batch_size is {self.batch_size}, accumulate {self.accumulate}"
             raise SettingsError(f"{seen}; allowed: a batch_size that accumulate divides")
         if self.cache == "on":
             self._check_cache()
+
+    def _check_ranges(self) -> None:
+        for name in ("every", "batch_size", "accumulate"):
+            self._within(name, 1)
+        for name in ("epochs", "thaw_every", "plain_epochs", "val_every", "patience", "workers"):
+            self._within(name, 0)
+        for name in ("num_pictures", "proposals", "cache_views", "width_px", "height_px"):
+            self._within(name, 0)
+        for name in ("still_iou", "clip_norm", "weight_decay", "save_every_s"):
+            self._within(name, 0)
+        for name in ("ema_decay", "warmup_share", "final_lr_ratio", "stage_lr_ratio", "rare_share"):
+            self._within(name, 0, 1)
+        self._within("seed", 0, _LAST_SEED)
+        for name in ("lr", "cache_gib", "teacher_weight"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0, finite")
+
+    def _check_device(self) -> None:
+        # Asked only where it matters: to look for a GPU takes a moment.
+        if self.device not in {"auto", "cpu"} and self.device not in devices_here():
+            allowed = ", ".join(("auto", *devices_here()))
+            raise SettingsError(f"device is {self.device}; allowed on this machine: {allowed}")
+        if self.precision == "16" and (self.device == "cpu" or devices_here() == ("cpu",)):
+            # Fabric would take bf16 in its place, which the run folder would not tell.
+            raise SettingsError("precision is 16, on a CPU; allowed there: bf16, 32")
 
     def _check_cache(self) -> None:
         if self.freeze not in {"backbone", "head-only"} or self.thaw_every:
@@ -153,9 +179,10 @@ class TrainSettings:
         if self.teacher:
             raise SettingsError("cache is on; allowed: no teacher, which has to see the pictures")
 
-    def _at_least(self, name: str, least: int) -> None:
-        if getattr(self, name) < least:
-            raise SettingsError(f"{name} is {getattr(self, name)}; allowed: {least} or more")
+    def _within(self, name: str, least: int, most: float = math.inf) -> None:
+        if not least <= getattr(self, name) <= most:  # not a number is not, either
+            allowed = f"{least} or more" if most == math.inf else f"{least} to {most}"
+            raise SettingsError(f"{name} is {getattr(self, name)}; allowed: {allowed}")
 
     @property
     def may_cache(self) -> bool:

@@ -1,12 +1,16 @@
 """What a training needs before its first step: data, network, features."""
 
+import os
+from collections import defaultdict
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vodkit.data.loader import FrameDataset, TrainingViews
 from vodkit.data.sampling import labelled_keys
@@ -22,6 +26,7 @@ from vodkit.train import freeze
 from vodkit.train.batches import CachedViews, plan_cache
 from vodkit.train.log import flat
 from vodkit.train.memory import is_out_of_memory
+from vodkit.train.norms import learning_norms
 from vodkit.train.resume import described, digest, digest_of_weights
 from vodkit.train.settings import TrainSettings
 from vodkit.train.validate import Validation
@@ -82,6 +87,7 @@ def prepare(
         validation = Validation(views=_views(val_part, root, card, settings, still_iou=2.0))
         about |= described(val_part)
     freeze.freeze(module, card, freeze.FREEZES[settings.freeze])
+    _refuse_lone_values(settings, module, card, training)
     cached, why_not = _cached(settings, module, card, training, watch, name=f"train.{name}")
     if cached is not None and validation is not None:
         kept = _filled(settings, module, card, validation.views, watch, name=f"val.{name}", views=1)
@@ -106,10 +112,9 @@ def _refuse_size(module: nn.Module, card: ModelCard, canvas_px: tuple[int, int])
     """
     width_px, height_px = canvas_px
     device = next(module.parameters()).device
-    picture = torch.zeros((1, height_px, width_px, 3), dtype=torch.uint8, device=device)
     try:
         with torch.no_grad():
-            networks.deployed(module, card)(picture)
+            networks.deployed(module, card)(_black(width_px, height_px, device))
     except RuntimeError as error:
         if is_out_of_memory(error):
             return
@@ -117,6 +122,45 @@ def _refuse_size(module: nn.Module, card: ModelCard, canvas_px: tuple[int, int])
             f"the network cannot take pictures of {width_px}x{height_px} px; allowed: larger "
             "width_px and height_px, at best the model's own (0)"
         ) from error
+
+
+def _refuse_lone_values(
+    settings: TrainSettings, module: nn.Module, card: ModelCard, training: TrainingViews
+) -> None:
+    """SettingsError where a norm that learns would see one number a channel, as SSDLite's last.
+
+    That is so where one picture goes through at a time, and its map has become a single pixel.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if settings.fixed_norms or settings.batch_size // world // settings.accumulate != 1:
+        return
+    copied = deepcopy(module)  # to look at it in evaluation mode leaves no trace in the network
+    epochs = settings.num_epochs(-(-len(training.frames) // settings.batch_size))
+    depth = freeze.depth_at(settings.freeze, epoch=epochs - 1, thaw_every=settings.thaw_every)
+    freeze.freeze(copied, card, depth)  # by then most norms learn
+    lone: list[str] = []
+
+    def look(name: str, _norm: nn.Module, given: tuple[Tensor, ...]) -> None:
+        if given[0].numel() == given[0].shape[1]:
+            lone.append(name)
+
+    for name in learning_norms(copied):
+        copied.get_submodule(name).register_forward_pre_hook(partial(look, name))
+    width_px, height_px = training.canvas_px
+    device = next(copied.parameters()).device
+    with torch.no_grad():
+        networks.deployed(copied, card)(_black(width_px, height_px, device))
+    if lone:
+        seen = f"batch_size is {settings.batch_size}, accumulate {settings.accumulate}"
+        raise SettingsError(
+            f"{seen}: of one picture of {width_px}x{height_px} px at a time, {len(lone)} norms "
+            f"({lone[0]}) see a single pixel; allowed: fixed_norms=true, or a batch_size of "
+            f"{2 * world * settings.accumulate} or more"
+        )
+
+
+def _black(width_px: int, height_px: int, device: torch.device) -> Tensor:
+    return torch.zeros((1, height_px, width_px, 3), dtype=torch.uint8, device=device)
 
 
 def _fresh(settings: TrainSettings, classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -162,12 +206,15 @@ def _training(settings: TrainSettings, frames: FrameDataset) -> Training:
     }
     counts = f"{len(frames.dataset.videos)} videos, {len(frames)} frames"
     where = f"{Path(settings.data).name}, split {settings.train_split}"
+    # It is what the card's AP was measured on.
+    val = f"; validated on one labelled frame in {settings.every} of split {settings.val_split}"
+    val = val if settings.val_split and settings.every > 1 else ""
     return Training(
         began_with=base.name + own,
         sha256=base.sha256 if settings.weights == "default" else "",
         licence="" if random else base.licence,
         notes="" if random else base.notes,
-        data=f"{where}: {counts}, labels {digest(described(frames.dataset))}",
+        data=f"{where}: {counts}, labels {digest(described(frames.dataset))}{val}",
         data_licence=settings.data_licence,
         settings=given,
         stack=stack(),
@@ -194,16 +241,20 @@ def _readable(
 ) -> tuple[Dataset, tuple[str, ...]]:
     """The videos that can be opened and decoded at their last labelled frame; the names of others.
 
-    Raises VideoError at the first broken one unless ``skip_broken``.
+    Raises VideoError at the first broken one unless ``skip_broken``. With it, every labelled frame
+    is decoded: whoever wants to go on without what is broken has to know before the first step.
     """
     good: list[LabelledVideo] = []
     bad: list[str] = []
-    last = {key.video: key.frame for key in labelled_keys(part, every=settings.every)}
+    wanted: dict[int, list[int]] = defaultdict(list)
+    for key in labelled_keys(part, every=settings.every):
+        wanted[key.video].append(key.frame)
     for number, video in enumerate(part.videos):
+        frames = wanted[number]
         try:
             with open_video(root / video.source) as opened:
-                if number in last:
-                    list(opened.frames_at([last[number]]))
+                for frame in frames if settings.skip_broken else frames[-1:]:
+                    opened.frame_at(frame)
         except VideoError:
             if not settings.skip_broken:
                 raise

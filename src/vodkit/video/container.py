@@ -122,7 +122,7 @@ class ContainerVideo:
         timeline = self._timeline
         if timeline.reliable:
             return tuple(float(pts * self._time_base) for pts in timeline.pts)
-        return tuple(float(i / self.info.rate) for i in range(len(timeline.pts)))
+        return tuple(float(place / self.info.rate) for place in timeline.pts)
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""
@@ -172,8 +172,8 @@ class ContainerVideo:
                 raise VideoError(message, path=self._name)
             rate = stream.average_rate or stream.base_rate or Fraction(25)
             turned = quarter_turns(first) % 2 == 1
-            duration = decoding.duration_s()
-        timeline = self._timeline
+            timeline = self._timeline
+            duration = decoding.duration_s(timeline)
         return VideoInfo(
             path=self._name,
             width_px=size[1] if turned else size[0],
@@ -276,13 +276,20 @@ class _Decoding:
         """Close the file."""
         self.container.close()
 
-    def duration_s(self) -> float | None:
-        """As the stream, or else the container, says."""
+    def duration_s(self, timeline: Timeline) -> float | None:
+        """As the stream, or else the container, says: how long it is shown."""
         if self.stream.duration is not None:
             return float(self.stream.duration * self.stream.time_base)
-        if self.container.duration is not None:
-            return self.container.duration / 1e6
-        return None
+        if self.container.duration is None:
+            return None
+        duration_us = self.container.duration
+        if self.container.format.name.startswith("matroska") and timeline.reliable:
+            # FFmpeg writes when the last frame ends, mkvmerge how long all frames last: where what
+            # is left after the start has room for the frames, it was the former.
+            left_us = duration_us - (self.container.start_time or 0)
+            frames_us = (timeline.pts[-1] - timeline.pts[0]) * self.stream.time_base * 1_000_000
+            duration_us = left_us if left_us >= int(frames_us) else duration_us
+        return float(duration_us / 1e6)
 
     def time_s(self, raw: Any) -> float | None:
         """The container's time of a decoded picture."""

@@ -1,7 +1,9 @@
 """A folder or glob of pictures as a video: frame i is the i-th name in natural order."""
 
+import io
 import re
 import struct
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -33,6 +35,20 @@ def pictures_in(folder: Path, pattern: str = "*") -> list[Path]:
     """The picture files of a folder that match, in natural order."""
     found = [path for path in folder.glob(pattern) if path.suffix.lower() in SUFFIXES]
     return sorted(found, key=lambda path: natural_key(path.name))
+
+
+def first_other(folder: Path, names: Sequence[str]) -> str | None:
+    """What is wrong where the first pictures of a folder are not these; None if they are.
+
+    A folder's frames are all its pictures in natural order. Names without an ending fit any.
+    """
+    there = [path.name for path in pictures_in(folder)]
+    for index, name in enumerate(names):
+        seen = there[index] if index < len(there) else "missing"
+        if name not in (seen, Path(seen).stem):
+            rest = f"the folder holds {len(there)} pictures, the labels name {len(names)}"
+            return f"frame {index} is {seen}, the labels are of {name} ({rest})"
+    return None
 
 
 class PictureVideo:
@@ -144,7 +160,7 @@ def _read(path: Path, limits: Limits) -> np.ndarray:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise VideoError(f"cannot be read: {error.strerror}", path=path) from error
-    declared_px = declared_size(data[:_HEADER].tobytes())
+    declared_px = declared_size(data[:_HEADER].tobytes()) or _told_by_pillow(data, path, limits)
     if declared_px is not None:
         limits.check_size(declared_px, path=path)
     try:
@@ -160,7 +176,7 @@ def _read(path: Path, limits: Limits) -> np.ndarray:
 def declared_size(header: bytes) -> tuple[int, int] | None:
     """Width and height that a PNG or JPEG file declares, before anything is decoded.
 
-    None where its first bytes do not tell. Other kinds are left to OpenCV's own limit (2 ** 30).
+    None where its first bytes do not tell.
     """
     if header.startswith(b"\x89PNG") and len(header) >= 24:
         width, height = struct.unpack_from(">II", header, 16)
@@ -173,3 +189,21 @@ def declared_size(header: bytes) -> tuple[int, int] | None:
             return width, height
         place += 2 + struct.unpack_from(">H", header, place + 2)[0]
     return None
+
+
+def _told_by_pillow(data: np.ndarray, path: Path, limits: Limits) -> tuple[int, int] | None:
+    """What other kinds of files (TIFF, WebP, ...) declare; Pillow reads no pixel to know it."""
+    from PIL import Image  # slow to import
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes, which the caller checks
+            with Image.open(io.BytesIO(data.tobytes())) as opened:
+                return opened.size
+    except Image.DecompressionBombError as error:
+        if limits.max_pixels > LIMITS.max_pixels:  # Pillow's limit is not what the user wants
+            return None
+        allowed = f"allowed: up to {limits.max_pixels} pixels"
+        raise VideoError(f"is too large ({error}); {allowed}", path=path) from error
+    except Exception:  # noqa: BLE001 - damaged headers end in errors of many kinds
+        return None  # OpenCV may know better, and has a limit of its own (2 ** 30)

@@ -31,7 +31,10 @@ from vodkit.video.stream import LiveSettings, LiveVideo
 Source: TypeAlias = str | Path | BinaryIO
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "http", "https", "tcp")
-_FILE_URL = re.compile(r"\.(mp4|m4v|mov|mkv|webm|avi|gif)$")
+# Not .ts, as which live streams come over HTTP, too.
+_FILE_URL = re.compile(
+    r"\.(mp4|m4v|mov|mkv|webm|avi|gif|mpg|mpeg|wmv|flv|3gp|ogv|mts|m2ts)$", re.IGNORECASE
+)
 
 
 class Video(Protocol):
@@ -133,7 +136,7 @@ def open_video(
 def is_live(source: str) -> bool:
     """Whether a source is a camera or a stream, whose frames come when they come.
 
-    >>> is_live("0"), is_live("rtsp://door/cam"), is_live("http://a/film.mp4"), is_live("a.mp4")
+    >>> is_live("0"), is_live("rtsp://door/cam"), is_live("http://a/film.MP4"), is_live("a.mp4")
     (True, True, False, False)
     """
     is_file = bool(_FILE_URL.search(source.partition("?")[0]))

@@ -15,7 +15,7 @@ from vodkit.data.ingest import ingest
 from vodkit.data.prelabel import PrelabelSettings, doubts, for_correction
 from vodkit.data.preview import found_at, labelled_pictures
 from vodkit.data.stats import measure, motion_iou
-from vodkit.errors import InputError, OutputError, SettingsError
+from vodkit.errors import FormatError, InputError, OutputError, SettingsError
 from vodkit.formats.base import Reading
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.records import Dataset, Detections, LabelledVideo, Tracks, TrackTable
@@ -75,6 +75,21 @@ def test_a_sequence_finds_the_one_video_of_its_name(make_video: Make, tmp_path: 
     assert named.dataset.videos[0].frame_files == ()
 
 
+@pytest.mark.parametrize("name", ["visdrone", "kitti", "ua_detrac"])
+def test_the_video_of_that_name_tells_the_size(name: str, make_video: Make, tmp_path: Path) -> None:
+    """A sequence without pictures was refused for want of a size, its video beside it."""
+    long = make_video(num_frames=9)
+    export_dataset(whole(long), tmp_path / "out", name, root=tmp_path, pictures=False)
+    done = ingest(tmp_path / "out", name, videos=tmp_path, relative_to=tmp_path)
+    brought = done.dataset.videos[0]
+    assert done.notes == ()
+    assert (brought.source, brought.info.num_frames) == ("a.mp4", 9)
+    assert (brought.info.width_px, brought.info.rate) == (160, 25)
+    make_video(num_frames=5)  # too short: said in a note, as with a video named in the labels
+    done = ingest(tmp_path / "out", name, videos=tmp_path, relative_to=tmp_path)
+    assert "labels up to frame 8, the video has 5 frames" in done.notes[0]
+
+
 def test_a_missing_video_is_noted_and_times_stay_nominal(make_video: Make, tmp_path: Path) -> None:
     write_dataset(whole(make_video(num_frames=9)), tmp_path / "a.json")
     (tmp_path / "a.mp4").unlink()
@@ -107,6 +122,22 @@ def test_export_without_the_video_is_refused(make_video: Make, tmp_path: Path) -
     with pytest.raises(InputError, match="no pictures can be made"):
         export_dataset(data, tmp_path / "out", "yolo", root=tmp_path)
     assert list(tmp_path.iterdir()) == []  # labels without pictures are no export
+
+
+def test_an_error_names_the_wanted_folder(make_video: Make, tmp_path: Path) -> None:
+    data = Dataset(classes=("traffic light", "bus"), videos=(make_video(num_frames=2),))
+    with pytest.raises(FormatError, match="class names with spaces") as caught:
+        export_dataset(data, tmp_path / "x_kitti", "kitti", root=tmp_path)
+    assert caught.value.path == str(tmp_path / "x_kitti")
+    assert ".part" not in str(caught.value)
+
+
+def test_png_pictures_come_without_a_warning(
+    make_video: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    export_dataset(whole(make_video(num_frames=2)), tmp_path / "out", "kitti", root=tmp_path)
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 2
+    assert "WARN" not in capfd.readouterr().err
 
 
 def test_two_exports_do_not_mix(make_video: Make, tmp_path: Path) -> None:

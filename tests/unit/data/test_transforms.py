@@ -86,6 +86,18 @@ def test_a_box_that_is_nearly_gone_is_ignored_and_one_outside_is_dropped() -> No
     assert list(gone.labels) == [1]
 
 
+def test_the_empty_view_cuts_at_the_picture_too() -> None:
+    """Not at the canvas: what is padded is not seen either."""
+    image = np.zeros((20, 30, 3), np.uint8)
+    boxes = np.array([[-5, 2, 5, 8], [-9, 2, 1, 8], [31, 2, 40, 8], [3, 3, 3, 9], [1, 1, 9, 9]])
+    picture = Picture(image, boxes.astype(float), np.arange(5), np.zeros(5, bool))
+    seen = apply_view(picture, View(), (64, 64))
+    assert seen.labels.tolist() == [0, 1, 4]
+    assert seen.ignore.tolist() == [False, True, False]
+    assert seen.boxes_xyxy[0].tolist() == [0, 2, 5, 8]
+    assert seen.image.shape == (64, 64, 3)
+
+
 def test_a_clip_is_seen_in_one_view() -> None:
     clip = [painted((x, 30, x + 30, 60)) for x in (10, 20, 30)]
     view = draw_view(Augment(flip=1.0), np.random.default_rng(1))

@@ -14,8 +14,8 @@ from vodkit.formats.supervision_detections import (
     to_supervision,
     tracks_from_supervision,
 )
-from vodkit.formats.table import detect_format, read_dataset
-from vodkit.records import Detections, LabelledVideo, Tracks, TrackTable
+from vodkit.formats.table import detect_format, read_dataset, write_dataset
+from vodkit.records import Dataset, Detections, LabelledVideo, Tracks, TrackTable, VideoInfo
 
 SIZE = Reading(size_px=(64, 48), rate=Fraction(10))
 DETRAC = """<?xml version="1.0"?>
@@ -122,6 +122,53 @@ def test_yolo_polygons_scores_and_pictures_without_labels(tmp_path: Path) -> Non
     np.testing.assert_allclose(table.boxes_xyxy, [[25, 25, 75, 75], [10, 20, 30, 60]])
     assert table.scores is not None
     assert table.scores.tolist() == [0.25, 1]
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\n\n \n"])
+@pytest.mark.parametrize(
+    ("name", "sheet", "file", "line"),
+    [
+        ("yolo", "classes.txt", "labels/a.txt", "1 .5 .5 .1 .1"),
+        ("visdrone", "classes.txt", "annotations/a.txt", "1,0,5,6,10,20,1,2,0,1"),
+        ("mot", "gt/labels.txt", "gt/gt.txt", "1,1,5,6,10,20,1,2,1"),
+    ],
+)
+def test_a_class_name_is_a_line(
+    name: str, sheet: str, file: str, line: str, ending: str, tmp_path: Path
+) -> None:
+    """``traffic light`` was two classes, so a ``bus`` came out as a ``light``."""
+    write(tmp_path, sheet, "traffic light\r\n bus" + ending)
+    write(tmp_path, file, line + "\n")
+    dataset = read_dataset(tmp_path, name, reading=SIZE)
+    assert dataset.classes == ("traffic light", "bus")
+    assert only(dataset.videos[0]).labels.tolist() == [1]
+    write(tmp_path, sheet, "traffic light\n\nbus\n")
+    with pytest.raises(FormatError, match=r"s\.txt:2: an empty line among the class names"):
+        read_dataset(tmp_path, name, reading=SIZE)
+
+
+@pytest.mark.parametrize("name", ["tao", "youtube_vis"])
+def test_ids_come_back_where_two_videos_use_the_same(name: str, tmp_path: Path) -> None:
+    info = VideoInfo(path="a", width_px=64, height_px=48, rate=Fraction(10), num_frames=1)
+    ids = {"a.mp4": [3, 4], "b.mp4": [4, 5], "c.mp4": [0, 3]}
+    videos = tuple(
+        LabelledVideo(
+            source=source,
+            info=info,
+            tracks=TrackTable(
+                frames=[0, 0], times_s=[0, 0], ids=own, labels=[0, 0],
+                boxes_xyxy=[[1, 1, 9, 9], [2, 2, 30, 30]],
+            ),
+        )
+        for source, own in ids.items()
+    )  # fmt: skip
+    path = tmp_path / "a.json"
+    write_dataset(Dataset(classes=("bee",), videos=videos), path, name)
+    content = json.loads(path.read_text())
+    numbers = [one["id"] for one in content["tracks" if name == "tao" else "annotations"]]
+    assert len(numbers) == len(set(numbers)) == 6
+    again = read_dataset(path, reading=SIZE)
+    assert [sorted(only(video).ids) for video in again.videos] == list(ids.values())
 
 
 @pytest.mark.parametrize(

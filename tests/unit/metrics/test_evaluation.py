@@ -355,6 +355,15 @@ def test_our_own_prediction_files_and_other_classes(files):
         read_predictions([folder / "run"], strange)
 
 
+def test_a_class_map_must_lead_to_a_class_of_the_truth(files):
+    """It was taken without a word, and the boxes were left out as those of an unknown class."""
+    folder, dataset, _ = files
+    with pytest.raises(
+        SettingsError, match="zebra=nix: the truth has no class 'nix'; it has: class0"
+    ):
+        read_predictions([folder / "v0.txt"], dataset, class_map={"zebra": "nix"})
+
+
 def run_command(*words):
     with pytest.raises(SystemExit) as left:
         main([str(word) for word in words])

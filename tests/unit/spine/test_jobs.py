@@ -4,11 +4,13 @@ import json
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy import ndimage
 
 from vodkit import jobs, runs
@@ -186,6 +188,54 @@ def test_going_on_under_other_settings_or_with_another_video_is_refused(
     assert not (tmp_path / runs.PREDICTIONS).exists()
 
 
+def test_two_jobs_never_write_into_one_folder(clip: Path, tmp_path: Path) -> None:
+    wanted = JobSettings()
+    prepare_folder(tmp_path, wanted)
+    first = run_source(str(clip), tmp_path, Blobs(), wanted)
+    next(first)
+    with pytest.raises(OutputError, match="another process is at work here"):
+        run(clip, tmp_path, wanted, resume=True)
+    assert sum(1 for _ in first) == 39
+    assert run(clip, tmp_path, wanted, resume=True) == 0
+
+
+def test_other_pictures_in_a_folder_are_another_source(tmp_path: Path) -> None:
+    source = tmp_path / "pictures"
+    source.mkdir()
+    for index in range(4):
+        Image.new("RGB", (160, 120), (index, 0, 0)).save(source / f"{index}.png")
+    run(source, tmp_path / "run", JobSettings())
+    (source / "0.png").unlink()
+    with pytest.raises(OutputError, match="source_sha256 is"):
+        run(source, tmp_path / "run", JobSettings(), resume=True)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "7", "null", "{"])
+def test_a_damaged_manifest_is_told(clip: Path, tmp_path: Path, text: str) -> None:
+    run(clip, tmp_path, JobSettings())
+    (tmp_path / runs.MANIFEST).write_text(text)
+    with pytest.raises(OutputError, match=r"is of another run: (its manifest is damaged|source_)"):
+        run(clip, tmp_path, JobSettings(), resume=True)
+
+
+def test_what_is_complete_is_not_taken_for_another_videos_or_another_models(
+    tmp_path: Path,
+) -> None:
+    """Neither by track --resume, nor by eval --model, which looks anew."""
+    from vodkit.cli.progress import run_all
+    from vodkit.samples import samples
+
+    video = tmp_path / "x.mp4"
+    write_scene(Scene(SceneSettings(num_frames=6, width_px=160, height_px=120)), video)
+    words: dict[str, Any] = {"outputs": [], "overwrite": False, "as_json": True}
+    wanted = JobSettings(tracker="none", runtime="torch")
+    run_all([str(video)], wanted, out=tmp_path / "o", resume=False, **words)
+    run_all([str(video)], wanted, out=tmp_path / "o", resume=True, **words)
+    video.write_bytes(samples.CLIP_A.read_bytes())
+    with pytest.raises(OutputError, match="source_sha256"):
+        run_all([str(video)], wanted, out=tmp_path / "o", resume=True, **words)
+
+
 def test_a_cut_off_video_keeps_what_could_be_read(clip: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(clip.read_bytes()[: int(clip.stat().st_size * 0.7)])
@@ -251,3 +301,17 @@ def test_sources_are_checked_before_any_work() -> None:
     with pytest.raises(VideoError, match="no such file or folder"):
         jobs.check_sources([__file__, "missing.mp4"])
     assert jobs.folder_names(["a/x.mp4", "b/x.mp4", "c/x.avi"]) == ["x", "x-2", "x-3"]
+
+
+def test_runs_of_another_video_are_known(tmp_path: Path) -> None:
+    """What eval --model asks before it takes finished predictions for its own."""
+    video, place = tmp_path / "x.mp4", tmp_path / "predictions"
+    wanted = JobSettings(tracker="none", runtime="torch")
+    assert not jobs.holds_other_runs(place, [str(video)], wanted)
+    write_scene(Scene(SceneSettings(num_frames=2, width_px=160, height_px=120)), video)
+    prepare_folder(place / "x", wanted)
+    for _ in run_source(str(video), place / "x", jobs.make_detector(wanted), wanted):
+        pass
+    assert not jobs.holds_other_runs(place, [str(video)], wanted)
+    write_scene(Scene(SceneSettings(num_frames=3, width_px=160, height_px=120)), video)
+    assert jobs.holds_other_runs(place, [str(video)], wanted)

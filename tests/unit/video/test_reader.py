@@ -7,12 +7,14 @@ import zipfile
 import zlib
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import fsspec
 import numpy as np
 import pytest
+from PIL import Image
 
 from vodkit.errors import InputError, VideoError
 from vodkit.video.limits import Limits
@@ -231,6 +233,26 @@ def test_a_small_picture_file_that_would_fill_the_memory_is_refused(
     (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
     with pytest.raises(VideoError, match=rf"bomb\.png.*allowed: up to \d+ {allowed}"):
         open_video(tmp_path)
+
+
+@pytest.mark.parametrize("side_px", [9000, 16000])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("bomb.tiff", {"compression": "tiff_deflate"}),
+        ("bomb.webp", {"lossless": True, "method": 0}),
+    ],
+)
+def test_so_is_one_of_another_kind(
+    tmp_path: Path, name: str, words: dict[str, Any], side_px: int
+) -> None:
+    """9000 is above vodkit's limit only, 16000 above Pillow's, too. No pixel is decoded."""
+    small = tmp_path / f"small{Path(name).suffix}"
+    Image.new("L", (8, 8)).save(small, **words)
+    open_video(small).close()
+    Image.new("L", (side_px, side_px)).save(tmp_path / name, **words)
+    with pytest.raises(VideoError, match=r"allowed: up to \d+ pixels"):
+        open_video(tmp_path / name)
 
 
 def test_a_file_with_more_frames_than_allowed_is_refused(grey_video) -> None:

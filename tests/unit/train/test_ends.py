@@ -1,0 +1,158 @@
+"""How a training ends, and what going on with one that has ended does: nothing."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_loop import Killed, stop_after, tiny
+
+from vodkit.detect.checkpoint import load_checkpoint
+from vodkit.errors import InputError
+from vodkit.formats.table import read_dataset, write_dataset
+from vodkit.records import TrackTable
+from vodkit.train.log import Meter
+from vodkit.train.loop import train
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def last_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(folder / "last.safetensors")[0]
+
+
+def without_boxes(data: Path, split: str, to: Path) -> Path:
+    whole = read_dataset(data)
+    videos = [
+        replace(
+            video,
+            tracks=TrackTable.empty(),
+            labelled_frames=np.arange(video.info.num_frames or 0),
+        )
+        if video.split == split
+        else video
+        for video in whole.videos
+    ]
+    write_dataset(replace(whole, videos=tuple(videos)), to)
+    return to
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"val_split": "", "thaw_every": 1, "cache": "off"},
+        {"val_split": "", "fixed_norms": True, "cache": "off"},
+        {"patience": 1, "val_every": 1, "lr": 1e-7, "epochs": 4},
+    ],
+)
+def test_going_on_with_what_has_ended_changes_nothing(
+    square_data: Path, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    wanted = tiny(square_data, tmp_path / "run", **other)
+    first = train(wanted)
+    before = last_of(tmp_path / "run")
+    again = train(wanted, resume_run=True)
+    after = last_of(tmp_path / "run")
+    assert again.epochs == first.epochs
+    assert [name for name in before if not torch.equal(before[name], after[name])] == []
+
+
+def test_a_short_run_that_ended_is_not_begun_anew(square_data: Path, tmp_path: Path) -> None:
+    """It ends before the first state is due, and has one all the same."""
+    wanted = tiny(square_data, tmp_path / "run", save_every_s=1e9)
+    train(wanted)
+    with pytest.raises(InputError, match="lr"):
+        train(replace(wanted, lr=0.5), resume_run=True)
+    steps: list[str] = []
+    train(wanted, resume_run=True, watch=lambda progress: steps.append(progress.what))
+    assert "step" not in steps
+
+
+def test_a_split_without_boxes_measures_nothing(square_data: Path, tmp_path: Path) -> None:
+    data = without_boxes(square_data, "val", tmp_path / "empty.json")
+    wanted = tiny(data, tmp_path / "run", root=str(square_data.parent))
+    with pytest.raises(InputError, match="none of the 8 frames of split 'val' has a box"):
+        train(wanted)
+
+
+def test_of_networks_that_find_nothing_the_last_is_kept(square_data: Path, tmp_path: Path) -> None:
+    result = train(tiny(square_data, tmp_path / "run", lr=1e-7, epochs=3, val_every=1))
+    assert result.ap == 0
+    assert result.checkpoint.name == "best.safetensors"
+    best, last = load_checkpoint(result.checkpoint)[0], last_of(tmp_path / "run")
+    assert all(torch.equal(best[name], last[name]) for name in last)
+
+
+def test_a_gradient_that_is_not_finite_names_step_and_samples(
+    square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vodkit.train.loop import _Run
+
+    real = _Run._gradients
+
+    def broken(self: _Run, parts: Any) -> dict[str, float]:
+        shown = real(self, parts)
+        next(p for p in self.module.parameters() if p.grad is not None).grad.fill_(torch.inf)
+        return shown
+
+    monkeypatch.setattr(_Run, "_gradients", broken)
+    with pytest.raises(InputError, match=r"gradient is not finite in epoch 1, step 1; .*frame "):
+        train(tiny(square_data, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_features_that_are_gone_or_anothers_are_computed_again(
+    square_data: Path, tmp_path: Path, *, lost: bool
+) -> None:
+    """Their note alone does not make them right."""
+    wanted = tiny(square_data, tmp_path / "run", cache="on")
+    train(tiny(square_data, tmp_path / "whole", cache="on"))
+    with pytest.raises(Killed):
+        train(wanted, watch=stop_after(1))
+    (file,) = (tmp_path / "run" / "cache").glob("train*.f16")
+    if lost:
+        file.unlink()
+    else:  # another run in this folder was killed while it filled them
+        with pytest.raises(Killed):
+            train(
+                replace(wanted, seed=1),
+                overwrite=True,
+                watch=lambda progress: (_ for _ in ()).throw(Killed),
+            )
+    train(wanted, resume_run=lost, overwrite=not lost)
+    one, two = last_of(tmp_path / "whole"), last_of(tmp_path / "run")
+    assert [name for name in one if not torch.equal(one[name], two[name])] == []
+
+
+def test_an_epoch_in_two_pieces_has_the_time_of_both() -> None:
+    before = Meter({"box": 2.0}, 1, seconds=5.0, waited=1.0)
+    before.add({"box": 4.0})
+    after = Meter(**before.so_far).means()
+    assert after["box"] == 3
+    assert 5 <= after["seconds"] < 60
+    assert 0 < after["wait"] <= 0.2
+
+
+def test_a_folder_of_which_only_some_pictures_are_labelled_is_refused(
+    make_squares: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Its frames would be other pictures than the labels are of."""
+    data = make_squares(tmp_path / "squares")
+    whole = read_dataset(data)
+    named = tuple(f"{frame:04d}.png" for frame in range(8))
+    videos = tuple(replace(video, frame_files=named) for video in whole.videos)
+    write_dataset(replace(whole, videos=videos), data)
+    train(tiny(data, tmp_path / "fine", epochs=1, val_every=1))
+    first = tmp_path / "squares" / "one" / "0000.png"
+    first.rename(first.with_name("0010.png"))
+    with pytest.raises(InputError, match=r"frame 0 is 0001\.png, the labels are of 0000\.png"):
+        train(tiny(data, tmp_path / "run", epochs=1, val_every=1))

@@ -1,0 +1,186 @@
+"""Numbers, devices, states and videos that would turn a training around, silently or late."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from vodkit.detect.base import Training
+from vodkit.detect.checkpoint import load_checkpoint
+from vodkit.errors import SettingsError, VideoError, WeightsError
+from vodkit.formats.table import read_dataset
+from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.train.loop import train
+from vodkit.train.resume import described, load_state, save_state
+from vodkit.train.settings import TrainSettings
+from vodkit.train.setup import prepare
+
+TINY: dict[str, Any] = {
+    "model": "yolox_nano",
+    "weights": "random",
+    "width_px": 32,
+    "height_px": 32,
+    "epochs": 1,
+    "still_iou": 2.0,
+    "val_split": "",
+    "cache": "off",
+    "device": "cpu",
+}
+
+
+def tiny(data: Path, out: Path, **other: Any) -> TrainSettings:
+    return TrainSettings(data=str(data), out=str(out), **{**TINY, **other})
+
+
+def watch_nothing(_what: str, _done: int, _total: int) -> None:
+    """For whoever only wants the material."""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("clip_norm", -1.0, "0 or more"),
+        ("weight_decay", -1.0, "0 or more"),
+        ("weight_decay", float("nan"), "0 or more"),
+        ("still_iou", -1.0, "0 or more"),
+        ("save_every_s", -1.0, "0 or more"),
+        ("width_px", -32, "0 or more"),
+        ("height_px", -32, "0 or more"),
+        ("rare_share", -1.0, "0 to 1"),
+        ("rare_share", 2.0, "0 to 1"),
+        ("seed", -1, "0 to 4294967295"),
+        ("seed", 2**70, "0 to 4294967295"),
+        ("lr", float("nan"), "above 0, finite"),
+        ("cache_gib", float("inf"), "above 0, finite"),
+    ],
+)
+def test_a_number_out_of_range_is_told_with_the_range(name: str, value: Any, allowed: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{name} is {value}; allowed: {allowed}$"):
+        TrainSettings(data="x", out="y", **{name: value})
+
+
+def test_no_number_may_be_far_below_zero() -> None:
+    """Also those that will be added."""
+    known = TrainSettings(data="x", out="y")
+    numbers = [name for name, value in vars(known).items() if type(value) in {int, float}]
+    assert len(numbers) > 20
+    for name in numbers:
+        with pytest.raises(SettingsError, match=f"^{name} is -9"):
+            replace(known, **dict[str, Any]({name: -9}))
+
+
+@pytest.mark.parametrize("device", ["cuda", "tpu"])
+def test_a_device_that_is_not_here_is_told_with_those_that_are(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(SettingsError, match=f"device is {device}; allowed on .*: auto, cpu$"):
+        TrainSettings(data="x", out="y", device=device)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert TrainSettings(data="x", out="y", device="cuda", precision="16").precision == "16"
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_a_cpu_has_no_half_precision_but_bf16(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(SettingsError, match="precision is 16, on a CPU; allowed there: bf16, 32"):
+        TrainSettings(data="x", out="y", device=device, precision="16")
+
+
+@pytest.mark.parametrize("words", [{"batch_size": 1}, {"batch_size": 4, "accumulate": 4}])
+def test_one_picture_at_a_time_is_refused_where_a_norm_sees_one_pixel(
+    square_data: Path, tmp_path: Path, words: dict[str, int]
+) -> None:
+    """32 px become a single one at the end of YOLOX's backbone."""
+    wanted = tiny(square_data, tmp_path / "run", freeze="none", **words)
+    allowed = r"see a single pixel; allowed: fixed_norms=true, or a batch_size of \d or more"
+    with pytest.raises(SettingsError, match=allowed):
+        train(wanted)
+    prepare(replace(wanted, fixed_norms=True), torch.device("cpu"), watch_nothing)
+    prepare(replace(wanted, width_px=64), torch.device("cpu"), watch_nothing)
+
+
+def test_ssdlite_ends_in_one_pixel_at_its_own_size(square_data: Path, tmp_path: Path) -> None:
+    own = {"model": "ssdlite320_mobilenet_v3_large", "width_px": 0, "height_px": 0}
+    with pytest.raises(SettingsError, match="320x320 px at a time, 4 norms"):
+        train(tiny(square_data, tmp_path / "run", batch_size=1, **own))
+
+
+def test_norms_that_will_thaw_are_looked_at_too(square_data: Path, tmp_path: Path) -> None:
+    """RetinaNet's head has no batch norms, but its backbone has."""
+    own = {"model": "retinanet_resnet50_fpn_v2", "batch_size": 1, "epochs": 2}
+    with pytest.raises(SettingsError, match=r"norms \(backbone\.\S+\) see a single pixel"):
+        train(tiny(square_data, tmp_path / "run", thaw_every=1, **own))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"garbage, not a state", b"\x80\x02" + bytes(range(64)), b""],
+    ids=["words", "pickle", "empty"],
+)
+def test_a_state_that_is_none_is_told(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "state.pt").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"state\.pt: cannot read the state: "):
+        load_state(tmp_path / "state.pt")
+
+
+def test_something_else_in_place_of_a_state_is_told(tmp_path: Path) -> None:
+    torch.save(torch.zeros(3), tmp_path / "state.pt")
+    with pytest.raises(WeightsError, match=r"holds a Tensor; allowed: a training's state"):
+        load_state(tmp_path / "state.pt")
+    save_state(tmp_path / "state.pt", {"step": 3})
+    assert load_state(tmp_path / "state.pt") == {"step": 3}
+
+
+def about(*, ids: tuple[int, int] = (1, 2), **info: Any) -> dict[str, str]:
+    size = {"width_px": 64, "height_px": 48, "num_frames": 2, **info}
+    tracks = TrackTable(
+        frames=np.arange(2),
+        times_s=np.arange(2) / 10,
+        ids=np.asarray(ids),
+        boxes_xyxy=np.array([[1, 2, 3, 4]] * 2),
+        labels=np.zeros(2),
+    )
+    video = LabelledVideo(
+        source="a", info=VideoInfo(path="a", rate=Fraction(10), **size), tracks=tracks
+    )
+    return described(Dataset(classes=("x",), videos=(video,)))
+
+
+@pytest.mark.parametrize(
+    "change", [{"ids": (1, 1)}, {"width_px": 65}, {"height_px": 49}, {"num_frames": 3}]
+)
+def test_what_changes_the_pictures_or_their_boxes_changes_the_digest(
+    change: dict[str, Any],
+) -> None:
+    assert about() == about()
+    assert about() != about(**change)
+
+
+def test_the_card_tells_that_validation_was_thinned(square_data: Path, tmp_path: Path) -> None:
+    def told(**other: Any) -> Training:
+        wanted = tiny(square_data, tmp_path, **other)
+        return prepare(wanted, torch.device("cpu"), watch_nothing).card.trained[-1]
+
+    thinned = "; validated on one labelled frame in 3 of split val"
+    assert told(every=3, val_split="val").data.endswith(thinned)
+    assert "validated" not in told(every=3).data
+    assert "validated" not in told(val_split="val").data
+
+
+def test_a_video_damaged_in_the_middle_is_left_out(tmp_path: Path, make_squares: Any) -> None:
+    data = make_squares(tmp_path / "data", frames=4)
+    (tmp_path / "data" / "one" / "0001.png").write_bytes(b"not a picture")
+    wanted = tiny(data, tmp_path / "run", skip_broken=True, batch_size=2)
+    result = train(wanted)
+    assert result.left_out == ("one",)
+    with pytest.raises(VideoError, match=r"0001\.png|frame 1"):
+        train(replace(wanted, skip_broken=False, out=str(tmp_path / "strict")))
+    assert "1 videos, 4 frames" in load_checkpoint(result.checkpoint)[1].trained[-1].data
+    assert len(read_dataset(data).only("train").videos) == 2
