@@ -188,9 +188,8 @@ def test_two_processes_equal_one_that_works_in_two_parts(
     one, two = last_weights(tmp_path / "alone"), last_weights(tmp_path / "shared")
     far = max(float((one[n].float() - two[n].float()).abs().max()) for n in one)
     assert far < 1e-4
-    logs = [
-        list(csv.DictReader((tmp_path / name / "log.csv").open())) for name in ("alone", "shared")
-    ]
-    for row, other in zip(*logs, strict=True):  # of the whole batch, not of the first one's share
+    logs = [(tmp_path / name / "log.csv").read_text().splitlines() for name in ("alone", "shared")]
+    # Losses are of the whole batch, not of the first process's share of it.
+    for row, other in zip(*map(csv.DictReader, logs), strict=True):
         for name in ("loss", "iou", "objectness", "class"):
             assert float(row[name]) == pytest.approx(float(other[name]), rel=1e-3)
