@@ -218,6 +218,7 @@ def test_a_damaged_manifest_is_told(clip: Path, tmp_path: Path, text: str) -> No
         run(clip, tmp_path, JobSettings(), resume=True)
 
 
+@pytest.mark.slow
 def test_what_is_complete_is_not_taken_for_another_videos_or_another_models(
     tmp_path: Path,
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_split_without_boxes_measures_nothing(square_data: Path, tmp_path: Pat
         train(wanted)
 
 
+@pytest.mark.slow
 def test_of_networks_that_find_nothing_the_last_is_kept(square_data: Path, tmp_path: Path) -> None:
     result = train(tiny(square_data, tmp_path / "run", lr=1e-7, epochs=3, val_every=1))
     assert result.ap == 0
@@ -109,6 +110,7 @@ def test_a_gradient_that_is_not_finite_names_step_and_samples(
         train(tiny(square_data, tmp_path / "run"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [True, False])
 def test_features_that_are_gone_or_anothers_are_computed_again(
     square_data: Path, tmp_path: Path, *, lost: bool

@@ -46,6 +46,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[TrainSettings]:
     return tried
 
 
+@pytest.mark.slow
 def test_a_search_that_stopped_tries_what_it_would_have_tried(
     square_data: Path, tmp_path: Path, tried: list[TrainSettings]
 ) -> None:
