@@ -1,12 +1,13 @@
 """A dataset that a tiny network learns in seconds: bright squares on dark, as picture folders."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from vodkit.formats.table import write_dataset
 from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
@@ -55,3 +56,12 @@ def square_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def make_squares() -> Callable[..., Path]:
     return squares
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Sums in one order, so that runs can be compared bit by bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -18,14 +18,6 @@ from vodkit.train.log import Meter
 from vodkit.train.loop import train
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def last_of(folder: Path) -> dict[str, torch.Tensor]:
     return load_checkpoint(folder / "last.safetensors")[0]
 

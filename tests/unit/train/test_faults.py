@@ -32,14 +32,6 @@ TINY: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def tiny(data: Path, out: Path, **other: Any) -> TrainSettings:
     return TrainSettings(data=str(data), out=str(out), **{**TINY, **other})
 

@@ -3,26 +3,16 @@
 import csv
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from vodkit.errors import SettingsError
 from vodkit.report.training_page import TrainingPage
 from vodkit.train.journals import EXPERIMENT, JOURNALS, open_journals
 from vodkit.train.loop import LOG, Progress, train
 from vodkit.train.settings import TrainSettings
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def tiny(data: Path, out: Path, **other: Any) -> TrainSettings:

@@ -1,7 +1,6 @@
 """The loop: what it leaves behind, what it refuses, and that nothing is lost when it is stopped."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,14 +33,6 @@ TINY: dict[str, Any] = {
     "save_every_s": 0.0,
     "device": "cpu",
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def tiny(data: Path, out: Path, **other: Any) -> TrainSettings:
