@@ -339,6 +339,15 @@ class TrackTable:
         """Number of rows."""
         return len(self.frames)
 
+    def __repr__(self) -> str:
+        """What is in it; the columns of an hour of video would fill a screen for every minute."""
+        if not len(self):
+            return "TrackTable(no boxes)"
+        many = {name: len(np.unique(getattr(self, name))) for name in ("frames", "labels")}
+        num_ids = len(np.unique(self.ids[self.ids != NO_ID]))
+        span = f"{many['frames']} frames of {self.frames[0]}..{self.frames[-1]}"
+        return f"TrackTable({len(self)} boxes, {span}, {num_ids} ids, {many['labels']} classes)"
+
     def __eq__(self, other: object) -> bool:
         """Equal when all columns are."""
         return _same_fields(self, other)

@@ -89,6 +89,19 @@ def test_a_table_is_sorted_by_frame_then_id_and_keeps_order_without_ids() -> Non
     assert plain.scores.tolist() == [0.2, 0.9, 0.5]
 
 
+def test_a_table_is_printed_in_a_line_however_long_it_is() -> None:
+    frames = np.arange(2000) // 2
+    table = TrackTable(
+        frames=frames,
+        times_s=frames / 10,
+        ids=np.arange(2000) % 2 - 1,
+        boxes_xyxy=np.tile([0.0, 0.0, 1.0, 1.0], (2000, 1)),
+        labels=np.arange(2000) % 3,
+    )
+    assert repr(table) == "TrackTable(2000 boxes, 1000 frames of 0..999, 1 ids, 3 classes)"
+    assert repr(TrackTable.empty()) == "TrackTable(no boxes)"
+
+
 def test_a_region_to_ignore_for_every_class_is_legal_and_no_other_negative_label() -> None:
     table(labels=[-1, 0, 0], ignore=[True, False, False])
     with pytest.raises(InputError, match="label"):
