@@ -15,7 +15,7 @@ from vodkit.errors import InputError, VideoError
 from vodkit.records import Frame, VideoInfo
 from vodkit.video.limits import LIMITS, Limits
 from vodkit.video.rgb import RgbMaker, quarter_turns, words
-from vodkit.video.timeline import Timeline, read_timeline
+from vodkit.video.timeline import Ticks, Timeline, rate_of, read_timeline
 
 _SMALL_PX = 1280 * 720  # pictures up to here are decoded fast enough by one thread
 _RUN = 300  # frames that are decoded rather than skipped by a seek, when no keyframe is between
@@ -96,7 +96,7 @@ class ContainerVideo:
         """The frame that a player shows at ``time_s``: the last one that began by then."""
         times = self.times_s
         position = bisect_right(times, time_s + 1e-9) - 1
-        end_s = times[-1] + 1 / float(self.info.rate)
+        end_s = float(self._timeline.end * self._time_base)
         if position < 0 or time_s > end_s:
             seen = f"asked for {time_s:.3f} s; allowed: {times[0]:.3f} to {end_s:.3f} s"
             raise VideoError(seen, path=self._name)
@@ -119,10 +119,7 @@ class ContainerVideo:
     @cached_property
     def times_s(self) -> tuple[float, ...]:
         """When each frame is shown, in seconds of the container's clock."""
-        timeline = self._timeline
-        if timeline.reliable:
-            return tuple(float(pts * self._time_base) for pts in timeline.pts)
-        return tuple(float(place / self.info.rate) for place in timeline.pts)
+        return tuple(float(pts * self._time_base) for pts in self._timeline.pts)
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""
@@ -170,17 +167,16 @@ class ContainerVideo:
             if first is None:
                 message = f"no frame can be decoded ({decoding.complaint or 'no pictures'})"
                 raise VideoError(message, path=self._name)
-            rate = stream.average_rate or stream.base_rate or Fraction(25)
             turned = quarter_turns(first) % 2 == 1
             timeline = self._timeline
-            duration = decoding.duration_s(timeline)
+            rate = rate_of(stream, timeline)
         return VideoInfo(
             path=self._name,
             width_px=size[1] if turned else size[0],
             height_px=size[0] if turned else size[1],
-            rate=Fraction(rate),
+            rate=rate,
             num_frames=len(timeline.pts),
-            duration_s=duration,
+            duration_s=float((timeline.end - timeline.pts[0]) * self._time_base),
         )
 
     def _frame(
@@ -259,6 +255,10 @@ class _Decoding:
             self.container: Any = open_container(self._opener(), self.rgb.limits)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise VideoError(f"cannot be opened: {words(error)}", path=self.name) from error
+        if self.container.format.name == "hls" and self.container.duration is None:
+            self.container.close()
+            message = "is a playlist without an end (#EXT-X-ENDLIST): more is still to come"
+            raise VideoError(f"{message}; allowed: a whole one", path=self.name)
         # The best stream, as players choose: not a smaller version of it, nor a cover picture.
         best = self.container.streams.best("video")
         if best is None or best.disposition & Disposition.attached_pic:
@@ -275,21 +275,6 @@ class _Decoding:
     def close(self) -> None:
         """Close the file."""
         self.container.close()
-
-    def duration_s(self, timeline: Timeline) -> float | None:
-        """As the stream, or else the container, says: how long it is shown."""
-        if self.stream.duration is not None:
-            return float(self.stream.duration * self.stream.time_base)
-        if self.container.duration is None:
-            return None
-        duration_us = self.container.duration
-        if self.container.format.name.startswith("matroska") and timeline.reliable:
-            # FFmpeg writes when the last frame ends, mkvmerge how long all frames last: where what
-            # is left after the start has room for the frames, it was the former.
-            left_us = duration_us - (self.container.start_time or 0)
-            frames_us = (timeline.pts[-1] - timeline.pts[0]) * self.stream.time_base * 1_000_000
-            duration_us = left_us if left_us >= int(frames_us) else duration_us
-        return float(duration_us / 1e6)
 
     def time_s(self, raw: Any) -> float | None:
         """The container's time of a decoded picture."""
@@ -313,7 +298,7 @@ class _Decoding:
         if self._has_begun:
             self._start_anew()
 
-    def _seek(self, place: int, target: int) -> bool:
+    def _seek(self, place: int, target: Ticks) -> bool:
         """Whether what is decoded from ``place`` on begins no later than ``target``."""
         self._has_begun = True
         try:

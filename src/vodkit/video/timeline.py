@@ -6,12 +6,15 @@ sequential and random reading agree by construction.
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
+from itertools import groupby
+from statistics import median
 from time import monotonic
-from typing import Any
+from typing import Any, TypeAlias
 
 import av
 
@@ -19,31 +22,40 @@ from vodkit.errors import VideoError
 from vodkit.video.limits import Limits
 
 _LOOK_AT_CLOCK = 64  # packets
-# Where only decoding times are stored, FFmpeg finds the order of pictures for all other codecs
-# (libavformat/demux.c: onein_oneout); for these, presentation times stay decoding times.
-_NOT_ORDERED = {"h264", "hevc"}
+# In these, one time a picture is stored, in the order in which pictures lie in the file. Of some
+# codecs FFmpeg finds out in which order they are shown (libavformat/demux.c: onein_oneout).
+_ONE_TIME = {"avi", "asf", "mxf"}
+# A pack of a program stream gives a time to its first picture; FFmpeg guesses those of the rest.
+_GUESSED = {"mpeg"}
+
+
+Ticks: TypeAlias = int | Fraction
+_Packet: TypeAlias = tuple[int | None, int | None, bool]
+"""presentation time, decoding time, whether it is a keyframe"""
 
 
 @dataclass(frozen=True)
 class Timeline:
     """The presentation times of all frames of a file, in ticks of its time base."""
 
-    pts: tuple[int, ...]
-    """sorted; one a frame; in ticks of 1 / rate where they are not reliable"""
+    pts: tuple[Ticks, ...]
+    """sorted; one a frame"""
     keyframes: tuple[tuple[int, int], ...]
     """(pts, where to seek), sorted: frames that can be decoded without any before them"""
     reliable: bool
     """False: the container does not say which frame is shown when; frames are counted as they come
     out, and random access decodes from the start"""
+    end: Ticks = 0
+    """when the last frame is no longer shown, in ticks"""
     num_missing: int = 0
     """frames that the container's header declares beyond the end of the file (cut off)"""
 
     @cached_property
-    def index_of(self) -> Mapping[int, int]:
+    def index_of(self) -> Mapping[Ticks, int]:
         """From a presentation time to the index of its frame."""
         return {pts: index for index, pts in enumerate(self.pts)}
 
-    def key_before(self, pts: int) -> tuple[int, int] | None:
+    def key_before(self, pts: Ticks) -> tuple[int, int] | None:
         """The last keyframe at or before ``pts``."""
         position = bisect_right(self.keyframes, (pts, 1 << 62))
         return self.keyframes[position - 1] if position else None
@@ -54,7 +66,7 @@ def read_timeline(container: Any, stream: Any, name: str, limits: Limits) -> Tim
 
     VideoError for a file that does not end within the limits.
     """
-    packets: list[tuple[int | None, int | None, bool]] = []
+    packets: list[_Packet] = []
     num_hidden = 0  # by an edit list: decoded for the sake of later frames, never shown
     ends_at = monotonic() + limits.open_s
     # A file that was cut off may end in an error: what was read so far is what there is.
@@ -64,16 +76,37 @@ def read_timeline(container: Any, stream: Any, name: str, limits: Limits) -> Tim
                 num_hidden += 1
             elif packet.size > 0:
                 packets.append((packet.pts, packet.dts, packet.is_keyframe))
+                last_ticks = packet.duration or 0
             if len(packets) > limits.max_frames:
                 raise VideoError(f"has more than {limits.max_frames} frames", path=name)
             if len(packets) % _LOOK_AT_CLOCK == 0 and monotonic() > ends_at:
                 message = f"did not end in {limits.open_s:g} s of reading ({len(packets)} frames)"
                 raise VideoError(f"{message}; is it endless?", path=name)
-    is_avi = container.format.name == "avi"
-    codec = stream.codec_context
-    is_guessed = is_avi and codec.has_b_frames and codec.name in _NOT_ORDERED
-    timeline = _timeline(packets, is_avi=is_avi, is_guessed=is_guessed)
-    return replace(timeline, num_missing=_num_missing(stream, timeline, num_hidden))
+    if not packets:
+        return Timeline((), (), reliable=True)
+    timeline = _timeline(packets, stream)
+    end = timeline.pts[-1] + (last_ticks or 1 / (_declared_rate(stream) * stream.time_base))
+    return replace(timeline, end=end, num_missing=_num_missing(stream, timeline, num_hidden))
+
+
+def _declared_rate(stream: Any) -> Fraction:
+    return Fraction(stream.average_rate or stream.base_rate or 25)
+
+
+def rate_of(stream: Any, timeline: Timeline) -> Fraction:
+    """Frames a second: as declared, unless the frames' times say quite another thing.
+
+    A container that counts in milliseconds may declare a thousand frames a second.
+    """
+    declared = _declared_rate(stream)
+    first, last = timeline.pts[0], timeline.pts[-1]
+    if last == first:
+        return declared
+    usual = median(float(b - a) for a, b in zip(timeline.pts, timeline.pts[1:], strict=False))
+    mean = Fraction(last - first) / (len(timeline.pts) - 1)
+    if any(0.5 <= float(step * stream.time_base * declared) <= 2 for step in (usual, mean)):
+        return declared
+    return (1 / (mean * stream.time_base)).limit_denominator(1001)
 
 
 def _num_missing(stream: Any, timeline: Timeline, num_hidden: int) -> int:
@@ -87,30 +120,48 @@ def _num_missing(stream: Any, timeline: Timeline, num_hidden: int) -> int:
         return 0
     first_s, last_s = (float(pts * stream.time_base) for pts in (timeline.pts[0], timeline.pts[-1]))
     if not timeline.reliable:
-        first_s, last_s = 0.0, float((timeline.pts[-1] + 1) / stream.average_rate)
+        first_s, last_s = 0.0, last_s + float(1 / stream.average_rate)
     declared_s = float((stream.frames - num_hidden) / stream.average_rate)
     # An edit list also leaves out whole runs of pictures, unread; the duration is what it shows.
     # (AVI's duration is no promise: FFmpeg shortens it to the file's size.)
     if stream.duration and stream.container.format.name != "avi":
         declared_s = min(declared_s, float(stream.duration * stream.time_base))
+        missing = min(missing, round(declared_s * stream.average_rate) - len(timeline.pts))
     return missing if last_s - first_s + 2 / stream.average_rate < declared_s else 0
 
 
-def _timeline(
-    packets: list[tuple[int | None, int | None, bool]], *, is_avi: bool, is_guessed: bool
-) -> Timeline:
+def _timeline(packets: Sequence[_Packet], stream: Any) -> Timeline:
+    container = stream.container.format.name
     known = [pts for pts, _, _ in packets if pts is not None]
-    # AVI stores no presentation times; with B-frames the demuxer's guesses are out of order.
-    is_guessed = is_guessed or (is_avi and known != sorted(known))
-    if len(known) < len(packets) or len(set(known)) < len(known) or is_guessed or not known:
-        places = [dts for _, dts, _ in packets if dts is not None]
-        if is_avi and len(places) == len(packets) and places == sorted(set(places)):
-            # A picture's place in the file, in ticks of 1 / rate: places may be empty (repeats).
+    places = [dts for _, dts, _ in packets if dts is not None]
+    in_order = known == sorted(known)
+    is_one_time = container in _ONE_TIME and stream.codec_context.has_b_frames and in_order
+    if is_one_time or (container == "avi" and not in_order):
+        if len(places) == len(packets) and places == sorted(set(places)):
             return Timeline(tuple(places), (), reliable=False)
-        return Timeline(tuple(range(len(packets))), (), reliable=False)
-    keys = sorted(
-        (pts, pts if dts is None else min(pts, dts))
-        for pts, dts, is_key in packets
-        if is_key and pts is not None
-    )
-    return Timeline(tuple(sorted(known)), tuple(keys), reliable=True)
+    elif len(known) == len(packets):
+        if len(set(known)) == len(known):
+            keys = sorted(
+                (pts, pts if dts is None else min(pts, dts))
+                for pts, dts, is_key in packets
+                if is_key and pts is not None
+            )
+            return Timeline(tuple(sorted(known)), tuple(keys), reliable=True)
+        if container not in _GUESSED:
+            return Timeline(_apart(sorted(known)), (), reliable=False)
+    step = 1 / (_declared_rate(stream) * stream.time_base)
+    start = 0 if container == "avi" else min(known, default=0)
+    return Timeline(tuple(start + i * step for i in range(len(packets))), (), reliable=False)
+
+
+def _apart(ticks: Sequence[int]) -> tuple[Ticks, ...]:
+    """Sorted times, those within one tick spread over it, for they are rounded.
+
+    >>> _apart([3, 4, 4, 6])
+    (3, 4, Fraction(9, 2), 6)
+    """
+    apart: list[Ticks] = []
+    for tick, alike in groupby(ticks):
+        count = len(list(alike))
+        apart += [tick, *(tick + Fraction(i, count) for i in range(1, count))]
+    return tuple(apart)

@@ -255,6 +255,22 @@ def test_so_is_one_of_another_kind(
         open_video(tmp_path / name)
 
 
+def test_a_playlist_is_read_if_it_has_an_end(grey_video, grey_level, tmp_path: Path) -> None:
+    """One without was waited on for ten minutes, during which Ctrl-C did nothing."""
+    path = tmp_path / "list.m3u8"
+    with av.open(str(grey_video)) as source, av.open(str(path), "w", format="hls") as out:
+        copy = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = copy
+                out.mux(packet)
+    with open_video(path) as video:
+        assert all(is_frame(frame.image, grey_level(frame.index)) for frame in video.frames())
+    path.write_text(path.read_text().replace("#EXT-X-ENDLIST", ""))
+    with pytest.raises(VideoError, match=r"list\.m3u8: is a playlist without an end"):
+        open_video(path)
+
+
 def test_a_file_with_more_frames_than_allowed_is_refused(grey_video) -> None:
     with (
         pytest.raises(VideoError, match="has more than 3 frames"),
