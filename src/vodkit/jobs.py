@@ -171,9 +171,9 @@ def prepare_folder(
     text = settings.to_toml(wanted)
     there = folder / runs.SETTINGS
     names = (runs.PREDICTIONS, runs.DETECTIONS, runs.EMBEDDINGS, runs.TRACKER, runs.MANIFEST)
-    results = [folder / name for name in names]
+    results = [*(folder / name for name in names), *runs.parts_in(folder)]
     if overwrite:
-        for path in results:
+        for path in (*results, *runs.exports_in(folder)):
             path.unlink(missing_ok=True)
     elif resume and there.exists():
         _refuse_other_settings(there, text)

@@ -10,14 +10,19 @@ A source that breaks for good ends alone; the others go on. What is on disk is a
                                   goes on begins a new file, for nobody saw what was in between
     manifest.json                 versions and licences; frames, drops, latency so far
     settings.toml                 the effective settings
+
+The header of each file says in its notes which session and part it is, and when (UTC) its first
+frame came: frames, times and ids of a session begin anew.
 """
 
 import json
 import threading
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -36,7 +41,8 @@ from vodkit.video.cuts import CutDetector
 from vodkit.video.reader import is_live
 from vodkit.video.stream import Arrived, LiveSettings, LiveVideo
 
-_SESSION = ("num_frames", "live", "ended")  # of a manifest, what belongs to one session
+_SESSION = ("began", "num_frames", "live", "ended")  # of a manifest, what belongs to one session
+_RUNNING = "running or killed"
 _LATENCIES = 5000
 """of the last so many frames"""
 
@@ -81,35 +87,39 @@ def run_live(
     roll: RollSettings | None = None,
     patience: LiveSettings | None = None,
     resume: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Generator[LiveStep, None, None]:
     """Detect (and track) in live sources until all have ended or the iteration is left.
 
     ``resume`` goes on in folders that have earlier sessions: their files stay and count. Frames,
-    times and ids of a session begin anew. Folders must be prepared (``jobs.prepare_folder``).
+    times and ids of a session begin anew. Folders must be prepared (``jobs.prepare_folder``). A
+    source that is absent is waited for while the others run; ``tell`` hears of it at once, and
+    when it is back.
     Raises SettingsError for what needs the future or the way back, VideoError when no source could
-    be reached, and PartialError when the last source has ended and one of them had broken off;
-    everything until then is on disk.
+    be reached, OutputError when another process works in a folder, and PartialError when the last
+    source has ended and one of them had broken off; everything until then is on disk.
     """
     _refuse(sources, wanted)
     changed = threading.Condition()
     patience = patience or LiveSettings()
     failures: list[VideoError] = []
     with ExitStack() as opened:
-        active: deque[_Channel] = deque()
+        channels = []
         for source, folder in zip(sources, folders, strict=True):
-            try:
-                video = opened.enter_context(LiveVideo(source, patience, changed=changed))
-            except VideoError as error:
-                failures.append(error)
-                continue
+            opened.enter_context(runs.only_one(folder))
+            video = LiveVideo(source, patience, changed=changed, may_be_absent=True)
+            opened.enter_context(video)
             files = _Files(folder, roll or RollSettings(), resume=resume)
-            channel = _Channel(source, files, video, detector, wanted)
+            channels.append(_Channel(source, files, video, detector, wanted))
+        _wait_for_one(channels, changed, patience)
+        active = deque(channels)
+        for channel in channels:
+            channel.begin()
             opened.callback(channel.close)
-            active.append(channel)
-        if not active:
-            raise failures[0]
         while active:
             _wait(active, changed, patience)
+            for channel in active:
+                channel.tell_of_trouble(tell)
             ready = _newest(active, failures, at_most=wanted.flow.batch_size)
             found = detector.detect([arrived.frame for _, arrived in ready]) if ready else []
             for (channel, arrived), one in zip(ready, found, strict=True):
@@ -127,13 +137,27 @@ def _refuse(sources: Sequence[str], wanted: JobSettings) -> None:
         raise SettingsError("every is auto; allowed for live sources: 1 or more, as it comes")
 
 
+def _wait_for_one(
+    channels: Sequence["_Channel"], changed: threading.Condition, patience: LiveSettings
+) -> None:
+    """Until all have been tried; VideoError where none is there."""
+    videos = [channel.video for channel in channels]
+    with changed:
+        changed.wait_for(
+            lambda: all(video.is_here or video.trouble or video.has_news for video in videos),
+            timeout=patience.open_timeout_s + patience.read_timeout_s,
+        )
+    if not any(video.is_here for video in videos):
+        raise VideoError(videos[0].trouble or "does not answer", path=channels[0].source)
+
+
 def _wait(
     active: Sequence["_Channel"], changed: threading.Condition, patience: LiveSettings
 ) -> None:
     """Until any source has news; its reader gives up in time, so that this ends."""
     with changed:
         changed.wait_for(
-            lambda: any(channel.video.has_news for channel in active),
+            lambda: any(channel.video.has_news or channel.has_trouble for channel in active),
             timeout=patience.give_up_s + patience.open_timeout_s,
         )
 
@@ -178,32 +202,34 @@ class _Files:
 
     def _take_up(self) -> None:
         """Find the files that are there; one that a kill left torn is cut to whole frames."""
-        name = Path(runs.PREDICTIONS)
-        first = [self.folder / name] if (self.folder / name).exists() else []
-        self.paths.extend(first + sorted(self.folder.glob(f"{name.stem}-*{name.suffix}")))
+        self.paths.extend(runs.parts_in(self.folder))
         if not self.paths:
             return
-        part = self.paths[-1].stem.rpartition("-")[2]
-        self._number = int(part) if part.isdigit() else 1
-        if self.paths[-1].stat().st_size:
-            last_complete_frame(self.paths[-1])
+        self._number = max(runs.part_of(self.paths[-1]), 1)
+        last_complete_frame(self.paths[-1])
         manifest = self.folder / runs.MANIFEST
         if manifest.exists():
             told = json.loads(manifest.read_text(encoding="utf-8"))
-            self.earlier = [*told.get("sessions", ()), {key: told.get(key) for key in _SESSION}]
+            last = {key: told.get(key) for key in _SESSION}
+            if last["ended"] == _RUNNING:  # killed: nobody counted what came after its last file
+                last["num_frames"] = None
+            self.earlier = [*told.get("sessions", ()), last]
 
-    def file_for(self, time_s: float, header: Header) -> tuple[PredictionWriter, bool]:
-        """What a frame of this time is to be written to, and whether that was begun just now."""
+    def file_for(self, arrived: Arrived, header: Header) -> tuple[PredictionWriter, bool]:
+        """What this frame is to be written to, and whether that was begun just now."""
+        time_s = arrived.frame.time_s
         full = self._roll.roll_s and time_s >= self._begun_s + self._roll.roll_s
         if self._writer is not None and not full:
             return self._writer, False
         self.close()
         self._begun_s = time_s
         self._number += 1
-        name, notes = Path(runs.PREDICTIONS), {}
+        name = Path(runs.PREDICTIONS)
         if self._roll.roll_s or self._number > 1:
             name = Path(f"{name.stem}-{self._number:04d}{name.suffix}")
-            notes = {"part": str(self._number), "session": str(len(self.earlier) + 1)}
+        session = len(self.earlier) + 1
+        came = datetime.now(UTC) - timedelta(seconds=monotonic() - arrived.at_s)
+        notes = {"session": str(session), "part": str(self._number), "began": _written(came)}
         self._writer = PredictionWriter(self.folder / name, replace(header, notes=notes))
         self.paths.append(self.folder / name)
         while self._roll.keep and len(self.paths) > self._roll.keep:
@@ -234,23 +260,44 @@ class _Channel:
         tracks = wanted.tracker != NO_TRACKER
         self._tracker = make_tracker(wanted.tracker, tracker_words(wanted)) if tracks else None
         self._cuts = CutDetector() if tracks and wanted.flow.cuts else None
-        self._header = Header(
-            source=source,
-            classes=detector.classes,
-            info=video.info,
-            detector=detector.card.name,
-            tracker=wanted.tracker if tracks else "",
-        )
+        self._detector, self._tracker_name = detector, wanted.tracker if tracks else ""
+        self._told_of = ""
         self._latencies: deque[float] = deque(maxlen=_LATENCIES)
         self._num_frames = 0
         self._manifest: dict[str, Any] = describe(source, detector, wanted)
         if files.earlier:
             refuse_other_source(files.folder, self._manifest)
+        self._manifest["began"] = _written(datetime.now(UTC))
         self._is_closed = False
-        self._tell("running or killed")
-        info, card = video.info, detector.card
-        size = resized_px(info.width_px, info.height_px, card.preprocessing)
-        video.begin(None if wanted.flow.full_size else size)
+        ways = detector.card.preprocessing
+        full = wanted.flow.full_size
+        video.begin(lambda i: None if full else resized_px(i.width_px, i.height_px, ways))
+
+    def begin(self) -> None:
+        """Say on disk that it runs."""
+        self._tell(_RUNNING)
+
+    @cached_property
+    def _header(self) -> Header:
+        return Header(
+            source=self.source,
+            classes=self._detector.classes,
+            info=self.video.info,
+            detector=self._detector.card.name,
+            tracker=self._tracker_name,
+        )
+
+    @property
+    def has_trouble(self) -> bool:
+        """Whether there is trouble, or an end of it, that nobody was told of."""
+        return self.video.trouble != self._told_of
+
+    def tell_of_trouble(self, tell: Callable[[str], None]) -> None:
+        """Say once that no frames come and why, and once that they do again."""
+        if self.has_trouble:
+            self._told_of = self.video.trouble
+            what = f"{self._told_of}; trying again" if self._told_of else "is here"
+            tell(f"{self.source}: {what}")
 
     def step(self, arrived: Arrived, found: Detections) -> LiveStep:
         """Track and write one frame."""
@@ -260,9 +307,9 @@ class _Channel:
             if self._cuts is not None and self._cuts.step(frame):
                 self._tracker.notice_cut()
             outcome = self._tracker.step(frame, found, embeddings=found.embeddings)
-        out, is_new = self._files.file_for(frame.time_s, self._header)
+        out, is_new = self._files.file_for(arrived, self._header)
         if is_new:
-            self._tell("running or killed")
+            self._tell(_RUNNING)
         out.write(frame.index, frame.time_s, outcome)
         latency_s = monotonic() - arrived.at_s
         self._latencies.append(latency_s)
@@ -301,3 +348,12 @@ class _Channel:
         if self._files.earlier:
             numbers["sessions"] = self._files.earlier
         runs.write_json(self._files.folder / runs.MANIFEST, {**self._manifest, **numbers})
+
+
+def _written(moment: datetime) -> str:
+    """UTC to the millisecond, as ISO 8601 has it.
+
+    >>> _written(datetime(2026, 1, 2, 3, 4, 5, 678000, UTC))
+    '2026-01-02T03:04:05.678+00:00'
+    """
+    return moment.isoformat(timespec="milliseconds")

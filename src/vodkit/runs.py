@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ TRACKER = "tracker.npz"
 METRICS = "metrics.json"
 REPORT = "report.html"
 
+_EXPORT = re.compile(r"predictions(-\d+)?\.(csv|mot\.txt|coco\.json)|annotated\.mp4")
 _STACK = ("vodkit", "numpy", "scipy", "av", "torch", "torchvision", "timm", "openvino", "hotcoco")
 
 
@@ -51,13 +53,40 @@ def predictions_of(path: Path) -> Path:
     """The predictions file that ``path`` means: itself, or the one in that run folder.
 
     Raises:
-        InputError: a folder without one; the runs that are in it are named.
+        InputError: a folder without one, or with several, as live runs leave; they are named.
     """
+    parts = parts_in(path) if path.is_dir() else []
+    if parts and [part.name for part in parts] != [PREDICTIONS]:
+        names = ", ".join(part.name for part in parts[:5])
+        message = f"{len(parts)} files of predictions, of a live run; give one of them"
+        raise InputError(f"{path}: has {message}: {names}{', ...' if len(parts) > 5 else ''}")
     if not path.is_dir() or (path / PREDICTIONS).exists():
         return path / PREDICTIONS if path.is_dir() else path
     inside = sorted(found.parent.name for found in path.glob(f"*/{PREDICTIONS}"))
     there = f"runs in it: {', '.join(inside[:5])}" if inside else "no run is in it either"
     raise InputError(f"{path}: a folder without {PREDICTIONS}; {there}")
+
+
+def part_of(path: Path) -> int:
+    """Which part of a live run a file of predictions is; 0: one with all in it.
+
+    >>> part_of(Path("a/predictions-0012.jsonl")), part_of(Path("a/predictions.jsonl"))
+    (12, 0)
+    """
+    part = path.stem.removeprefix(f"{Path(PREDICTIONS).stem}-")
+    return int(part) if part.isdecimal() else 0
+
+
+def parts_in(folder: Path) -> list[Path]:
+    """The files of predictions in a run folder, first to last; a live run may have many."""
+    name = Path(PREDICTIONS)
+    parts = [path for path in folder.glob(f"{name.stem}-*{name.suffix}") if part_of(path)]
+    return sorted([*folder.glob(PREDICTIONS), *parts], key=part_of)
+
+
+def exports_in(folder: Path) -> list[Path]:
+    """Other forms of predictions, made on request after a run: they are of that run only."""
+    return [path for path in folder.iterdir() if _EXPORT.fullmatch(path.name)]
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:

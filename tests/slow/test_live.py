@@ -6,11 +6,13 @@ The servers (MPEG-TS over HTTP, on loopback) send a clip of the plaza and hang u
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -78,8 +80,8 @@ def on_air(media: bytes) -> Iterator[Callable[[], tuple[ThreadingHTTPServer, str
     """Start a camera: its server, and its URL."""
     servers = []
 
-    def start() -> tuple[ThreadingHTTPServer, str]:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Web)
+    def start(port: int = 0) -> tuple[ThreadingHTTPServer, str]:
+        server = ThreadingHTTPServer(("127.0.0.1", port), Web)
         server.daemon_threads, server.block_on_close = True, False
         server.media, server.hang_up, server.served = media, threading.Event(), 0
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -106,7 +108,7 @@ def test_a_run_goes_on_in_new_files_after_a_kill(on_air, tmp_path: Path, roll_s:
     detector = make_detector(wanted)
     folder = prepared(tmp_path, 1, wanted)[0]
     roll = RollSettings(roll_s=roll_s)
-    counts = []
+    counts, start = [], datetime.now(UTC)
     for session in range(2):
         _, url = on_air()
         prepare_folder(folder, wanted, resume=True)
@@ -127,7 +129,12 @@ def test_a_run_goes_on_in_new_files_after_a_kill(on_air, tmp_path: Path, roll_s:
     told = json.loads((folder / "manifest.json").read_text())
     assert told["live"]["files"] == [path.name for path in files]
     assert [session["num_frames"] for session in told["sessions"]] == [30]
-    assert read_header(files[-1]).notes["session"] == "2"
+    notes = [read_header(path).notes for path in files]
+    assert [one["session"] for one in notes] == ["1"] * len(before) + ["2"] * len(before)
+    began = [datetime.fromisoformat(one["began"]) for one in notes]
+    assert start < began[0]
+    assert began == sorted(began)
+    assert began[-1] < datetime.now(UTC)
     with pytest.raises(SettingsError, match="has"):
         prepare_folder(folder, JobSettings(device="cpu", tracker="sort"), resume=True)
 
@@ -215,25 +222,77 @@ def test_old_files_are_let_go_and_one_broken_camera_does_not_stop_the_others(
         assert "broken off" in json.loads((folder / "manifest.json").read_text())["ended"]
 
 
-def test_sigterm_ends_the_command_cleanly(on_air, tmp_path: Path) -> None:
+def test_an_absent_camera_is_told_of_and_waited_for_while_the_others_run(
+    on_air, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     _, url = on_air()
+    absent = f"http://127.0.0.1:{port}/cam2"
+    wanted = JobSettings(device="cpu", tracker="none")
+    told: list[str] = []
+    steps = run_live(
+        [absent, url],
+        prepared(tmp_path, 2, wanted),
+        make_detector(wanted),
+        wanted,
+        patience=LiveSettings(max_waiting=1000, first_pause_s=0.01, longest_pause_s=0.1),
+        tell=told.append,
+    )
+    seen: Counter[str] = Counter()
+    for step in steps:
+        seen[step.source] += 1
+        if seen[url] == 30 and not seen[absent]:
+            assert told[0] == f"{absent}: cannot connect: Connection refused; trying again"
+            on_air(port)
+        if seen[absent] == 30:
+            break
+    steps.close()
+    assert f"{absent}: is here" in told
+    manifest = json.loads((tmp_path / "cam0" / "manifest.json").read_text())
+    assert manifest["num_frames"] == 30
+    assert manifest["live"]["num_reconnects"] == 0
+
+
+def stopped(words: list[str], until: Path, by: signal.Signals) -> tuple[int, str, str]:
+    """Run vodkit, and stop it when a file is there."""
     door = [sys.executable, "-c", "from vodkit.cli.main import main; main()"]
-    words = [*door, "track", url, "--out", str(tmp_path), "--roll-s", "2", "--csv", "--json"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    folder = tmp_path / "cam1"
-    while process.poll() is None and not (folder / "predictions-0002.jsonl").exists():
+    process = subprocess.Popen(
+        [*door, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not until.exists():
         os.sched_yield()
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(by)
     out, error = process.communicate(timeout=60)
-    assert process.returncode == 130, error
-    told = json.loads(out)
-    names = sorted(Path(path).name for path in told["files"])
-    assert names[:2] == ["predictions-0001.csv", "predictions-0001.jsonl"]
+    return process.returncode, out, error
+
+
+def test_a_killed_command_leaves_whole_files_goes_on_and_is_ended_cleanly_by_sigterm(
+    on_air, tmp_path: Path
+) -> None:
+    folder, wanted = tmp_path / "cam1", ["--out", str(tmp_path), "--roll-s", "2"]
+    server, url = on_air()
+    stopped(["track", url, *wanted], folder / "predictions-0002.jsonl", signal.SIGKILL)
+    before = {path: path.read_bytes() for path in folder.glob("predictions-*.jsonl")}
+    assert len(before) == 2
+    assert sum(len(list(read_frames(path))) for path in before) > 0
+    server.served = 0
+    code, out, error = stopped(
+        ["track", url, *wanted, "--resume", "--csv", "--json"],
+        folder / "predictions-0004.jsonl",
+        signal.SIGTERM,
+    )
+    assert code == 130, error
+    assert all(path.read_bytes() == content for path, content in before.items())
+    names = [Path(path).name for path in json.loads(out)["files"]]
+    assert names[:2] == ["predictions-0001.jsonl", "predictions-0001.csv"]
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["ended"] == "stopped"
     files = sorted(folder.glob("predictions-*.jsonl"))
     assert all(read_header(path).source == url for path in files), "every file is whole"
-    assert sum(len(list(read_frames(path))) for path in files) == manifest["num_frames"] > 0
+    frames = [frame for path in files[2:] for frame in read_frames(path)]
+    assert len(frames) == manifest["num_frames"] > 0
+    assert manifest["sessions"][0]["num_frames"] is None, "nobody counted them"
 
 
 def test_what_needs_the_way_back_is_refused(tmp_path: Path) -> None:

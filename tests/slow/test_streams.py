@@ -9,7 +9,9 @@ import struct
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import av
 import numpy as np
@@ -248,6 +250,25 @@ def test_nobody_there_is_an_error_at_once() -> None:
         with pytest.raises(VideoError, match="cannot connect") as caught:
             open_video(url)
         assert url in str(caught.value)
+
+
+class Files(SimpleHTTPRequestHandler):
+    """A folder."""
+
+    def log_message(self, *words: object) -> None:
+        """Quiet."""
+
+
+@pytest.mark.parametrize("name", ["clip.ts", "list.m3u8"])
+def test_a_file_is_not_played_again_and_again_as_a_stream(tmp_path: Path, name: str) -> None:
+    (tmp_path / "clip.ts").write_bytes(MEDIA)
+    head = "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n"
+    (tmp_path / "list.m3u8").write_text(f"{head}clip.ts\n#EXT-X-ENDLIST\n")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=tmp_path)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(VideoError, match="is a file, no stream"):
+            open_video(f"http://127.0.0.1:{server.server_address[1]}/{name}")
+        server.shutdown()
 
 
 def test_patience_is_checked() -> None:

@@ -37,7 +37,7 @@ def run_live_sources(
     for folder in folders:
         prepare_folder(folder, wanted, resume=resume, overwrite=overwrite)
     detector = make_detector(wanted)
-    steps = run_live(sources, folders, detector, wanted, roll=roll, resume=resume)
+    steps = run_live(sources, folders, detector, wanted, roll=roll, resume=resume, tell=_warn)
     try:
         with _sigterm_stops():
             _show(steps)
@@ -61,6 +61,10 @@ def _sigterm_stops() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _warn(words: str) -> None:
+    print(f"vodkit: {words}", file=sys.stderr)
+
+
 def _show(steps: Iterable["LiveStep"]) -> None:
     """A line a source on stderr: frames, drops, latency. Silent where stderr is no terminal."""
     from rich.console import Console
@@ -81,9 +85,10 @@ def _show(steps: Iterable["LiveStep"]) -> None:
 def _written(folder: Path, outputs: Sequence[str]) -> list[Path]:
     """The files of predictions, and other forms made of each."""
     from vodkit.outputs import OUTPUTS
+    from vodkit.runs import parts_in
 
     written: list[Path] = []
-    for predictions in sorted(folder.glob("predictions*.jsonl")):
+    for predictions in parts_in(folder):
         written.append(predictions)
         part = predictions.stem.removeprefix("predictions")
         for name in outputs:

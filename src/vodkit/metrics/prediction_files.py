@@ -22,7 +22,7 @@ from vodkit.formats.table import read_dataset
 from vodkit.lookup import nearest
 from vodkit.metrics.validate import require_one_split
 from vodkit.records import Dataset, LabelledVideo, TrackTable
-from vodkit.runs import MANIFEST, PREDICTIONS
+from vodkit.runs import MANIFEST, PREDICTIONS, predictions_of
 
 _GENERIC = frozenset({"img1", "images", "frames", "gt", "det", "predictions", "data", "."})
 
@@ -134,7 +134,7 @@ def _files_in(path: Path) -> list[Path]:
         raise FormatError("there is no such file or folder", path=path)
     if path.is_file():
         return [path]
-    found = sorted(path.rglob(PREDICTIONS))
+    found = sorted(predictions_of(one.parent) for one in path.rglob(PREDICTIONS))
     texts = sorted(path.glob("*.jsonl")) + sorted(path.glob("*.txt"))
     return found or texts or [path]
 

@@ -75,11 +75,14 @@ class LiveVideo:
         *,
         limits: Limits = LIMITS,
         changed: threading.Condition | None = None,
+        may_be_absent: bool = False,
     ) -> None:
         """Connect; VideoError when that fails the first time.
 
-        ``changed`` is told of every frame and of the end; sources may share one, so that a
-        consumer of several waits for whichever comes first.
+        ``changed`` is told of every frame, of trouble, and of the end; sources may share one, so
+        that a consumer of several waits for whichever comes first. One that ``may_be_absent`` is
+        connected to by the reading thread and waited for as if it was lost; until ``is_here`` it
+        has no ``info``.
         """
         self._source = source
         self._limits = limits
@@ -93,14 +96,12 @@ class LiveVideo:
         self.num_dropped = 0
         """frames that came but were never given out, because the consumer was busy"""
         self.num_reconnects = 0
-        self._container: Any = self._connect()
-        stream = self._container.streams.video[0]
-        self.info = VideoInfo(
-            path=source,
-            width_px=stream.width,
-            height_px=stream.height,
-            rate=Fraction(stream.average_rate or stream.base_rate or 25),
-        )
+        self.trouble = ""
+        """why no frames come; empty while they do"""
+        self.is_here = False
+        """whether it was connected to, now or ever"""
+        self.info: VideoInfo
+        self._container: Any = None if may_be_absent else self._connect()
 
     def frames(
         self,
@@ -114,7 +115,7 @@ class LiveVideo:
 
         Indices count all frames received, so drops show as gaps.
         """
-        self.begin(size_px)
+        self.begin(lambda _: size_px)
         while (arrived := self._take()) is not None:
             frame = arrived.frame
             if frame.index >= start and (frame.index - start) % every == 0:
@@ -122,11 +123,12 @@ class LiveVideo:
                     wanted(frame.index, frame.time_s)
                 yield frame
 
-    def begin(self, size_px: tuple[int, int] | None = None) -> None:
+    def begin(self, size_px_of: Callable[[VideoInfo], tuple[int, int] | None]) -> None:
         """Start reading, for ``take_now``; VideoError when it was started before."""
         if self._thread is not None:
             raise VideoError("a live source gives its frames once", path=self._source)
-        self._thread = threading.Thread(target=self._read, args=(size_px,), daemon=True)
+        self._size_px_of = size_px_of
+        self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     @property
@@ -158,31 +160,33 @@ class LiveVideo:
                 raise VideoError("no frame came", path=self._source)
             return None
 
-    def _read(self, size_px: tuple[int, int] | None) -> None:
+    def _read(self) -> None:
         """The reading thread. However it ends, the consumer learns of it."""
         clock = _Clock()
         reason = "the reading thread broke"
         try:
-            reason = self._read_on(clock, size_px)
+            reason = self._read_on(clock)
         finally:
             self._disconnect()
             self._fail(reason, clock)
 
-    def _read_on(self, clock: "_Clock", size_px: tuple[int, int] | None) -> str:
+    def _read_on(self, clock: "_Clock") -> str:
         """Frames in, reconnecting, until closed or hopeless; why it ended."""
         pause_s, last_frame_at = self._settings.first_pause_s, time.monotonic()
         while not self._stopped:
             try:
-                for frame in self._decode(clock, size_px):
+                for frame in self._decode(clock):
                     self._put(frame)
                     pause_s, last_frame_at = self._settings.first_pause_s, time.monotonic()
                 reason = "the stream ended"
             except (av.FFmpegError, VideoError) as error:
-                reason = words(error)
+                reason = words(error).removeprefix(f"{self._source}: ")
             self._disconnect()
             if time.monotonic() - last_frame_at > self._settings.give_up_s:
                 return f"no frame for {self._settings.give_up_s:g} s: {reason}"
             with self._changed:
+                self.trouble = reason
+                self._changed.notify_all()
                 self._changed.wait_for(lambda: self._stopped, timeout=pause_s)
             pause_s = min(pause_s * 2, self._settings.longest_pause_s)
             clock.expect_jump()
@@ -193,12 +197,16 @@ class LiveVideo:
             self._container.close()
         self._container = None
 
-    def _decode(self, clock: "_Clock", size_px: tuple[int, int] | None) -> Iterator[Frame]:
+    def _decode(self, clock: "_Clock") -> Iterator[Frame]:
         """The frames of one connection, which is made again if it was lost."""
         if self._container is None:
+            was_here = self.is_here
             self._container = self._connect()
-            self.num_reconnects += 1
+            self.num_reconnects += was_here
+            with self._changed:
+                self._changed.notify_all()
         stream = self._container.streams.video[0]
+        size_px = self._size_px_of(self.info)
         to_rgb = RgbMaker(self._source, self._limits)
         for raw in self._container.decode(stream):
             if self._stopped:
@@ -215,6 +223,7 @@ class LiveVideo:
                 self._waiting.popleft()
                 self.num_dropped += 1
             self._waiting.append(Arrived(frame, time.monotonic()))
+            self.trouble = ""
             self._changed.notify_all()
 
     def _fail(self, message: str, clock: "_Clock") -> None:
@@ -224,23 +233,43 @@ class LiveVideo:
             self._changed.notify_all()
 
     def _connect(self) -> Any:
+        container = self._reach()
+        try:
+            self._examine(container)
+        except VideoError:
+            container.close()
+            raise
+        return container
+
+    def _reach(self) -> Any:
         timeout = (self._settings.open_timeout_s, self._settings.read_timeout_s)
         try:
             if self._source.isdigit():
-                container = _open_camera(int(self._source), timeout)
-            else:
-                options = {"rtsp_transport": "tcp"} if self._source.startswith("rtsp") else {}
-                options["max_pixels"] = str(self._limits.max_pixels)
-                container = av.open(self._source, options=options, timeout=timeout)
+                return _open_camera(int(self._source), timeout)
+            options = {"rtsp_transport": "tcp"} if self._source.startswith("rtsp") else {}
+            options["max_pixels"] = str(self._limits.max_pixels)
+            return av.open(self._source, options=options, timeout=timeout)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise VideoError(f"cannot connect: {words(error)}", path=self._source) from error
+
+    def _examine(self, container: Any) -> None:
+        """Refuse what is no stream of pictures, or too large; the first one gives ``info``."""
         if not container.streams.video:
-            container.close()
             raise VideoError("has no video", path=self._source)
+        if self._source.startswith("http") and _has_an_end(container):
+            message = "is a file, no stream, of which frames would be dropped; download it first"
+            raise VideoError(message, path=self._source)
         stream = container.streams.video[0]
         self._limits.check_size((stream.width, stream.height), path=self._source)
         stream.codec_context.options = {"max_pixels": str(self._limits.max_pixels)}
-        return container
+        if not self.is_here:
+            self.info = VideoInfo(
+                path=self._source,
+                width_px=stream.width,
+                height_px=stream.height,
+                rate=Fraction(stream.average_rate or stream.base_rate or 25),
+            )
+            self.is_here = True
 
     def frame_at(self, index: int, *, size_px: tuple[int, int] | None = None) -> Frame:
         """Not possible."""
@@ -312,6 +341,13 @@ class _Clock:
             time_s = self.last_s + max(passed_s, 1e-3)  # the stream's clock stood still
         self.last_s, self._seen_at = time_s, now
         return time_s
+
+
+def _has_an_end(container: Any) -> bool:
+    """Whether what a web server sends has a length: of a playlist in seconds, else in bytes."""
+    if container.format.name == "hls":
+        return container.duration is not None
+    return bool(container.size > 0)
 
 
 def _open_camera(number: int, timeout: tuple[float, float]) -> Any:
