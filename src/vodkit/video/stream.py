@@ -319,7 +319,7 @@ class _Clock:
     def __init__(self) -> None:
         self.last_s: float | None = None
         self._offset_s = 0.0
-        self._jump = False
+        self._jump = True
         self._seen_at = time.monotonic()
 
     def expect_jump(self) -> None:
@@ -330,11 +330,10 @@ class _Clock:
         """Seconds since the first connection's zero; never goes backwards."""
         now = time.monotonic()
         passed_s = now - self._seen_at
-        if self.last_s is None:
-            self._offset_s = 0.0
-        elif self._jump and pts_s is not None:
-            self._offset_s = self.last_s + passed_s - pts_s
-        self._jump = False
+        if self._jump and pts_s is not None:  # the first frames of a connection may have no time
+            self._jump = False
+            if self.last_s is not None:
+                self._offset_s = self.last_s + passed_s - pts_s
         guess_s = (self.last_s or 0.0) + passed_s
         time_s = guess_s if pts_s is None else pts_s + self._offset_s
         if self.last_s is not None and time_s <= self.last_s:

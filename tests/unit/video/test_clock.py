@@ -1,0 +1,22 @@
+"""The clock of a live source: the stream's own, continued over what breaks it."""
+
+import numpy as np
+
+from vodkit.video.stream import _Clock
+
+
+def test_frames_without_a_time_at_the_begin_of_a_connection_make_no_leap() -> None:
+    """FFmpeg gives the first picture of H.264 in RTP none; the stream's clock starts anywhere."""
+    clock = _Clock()
+    times = [clock.time_s(None), *(clock.time_s(100 + i / 25) for i in range(5))]
+    clock.expect_jump()
+    times += [clock.time_s(None), *(clock.time_s(7000 + i / 25) for i in range(5))]
+    steps = np.diff(times)
+    assert (steps > 0).all()
+    assert times[-1] < 10, "all was over in a moment"
+    assert np.allclose(np.delete(steps, [0, 5, 6]), 1 / 25)
+
+
+def test_the_first_time_of_a_stream_is_kept() -> None:
+    clock = _Clock()
+    assert [clock.time_s(14.0), clock.time_s(14.5)] == [14.0, 14.5]
