@@ -14,7 +14,7 @@ from av.stream import Disposition
 from vodkit.errors import InputError, VideoError
 from vodkit.records import Frame, VideoInfo
 from vodkit.video.limits import LIMITS, Limits
-from vodkit.video.rgb import RgbMaker, quarter_turns, words
+from vodkit.video.rgb import RgbMaker, turned, words
 from vodkit.video.timeline import Ticks, Timeline, rate_of, read_timeline
 
 _SMALL_PX = 1280 * 720  # pictures up to here are decoded fast enough by one thread
@@ -167,13 +167,16 @@ class ContainerVideo:
             if first is None:
                 message = f"no frame can be decoded ({decoding.complaint or 'no pictures'})"
                 raise VideoError(message, path=self._name)
-            turned = quarter_turns(first) % 2 == 1
+            try:
+                _, turns = turned(first)
+            except ValueError as error:
+                raise VideoError(str(error), path=self._name) from error
             timeline = self._timeline
             rate = rate_of(stream, timeline)
         return VideoInfo(
             path=self._name,
-            width_px=size[1] if turned else size[0],
-            height_px=size[0] if turned else size[1],
+            width_px=size[turns % 2],
+            height_px=size[1 - turns % 2],
             rate=rate,
             num_frames=len(timeline.pts),
             duration_s=float((timeline.end - timeline.pts[0]) * self._time_base),

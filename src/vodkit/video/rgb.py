@@ -1,5 +1,7 @@
 """Decoded pictures as RGB arrays: upright, in the size wanted, and only once converted."""
 
+import math
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,15 +15,33 @@ from vodkit.arrays import ByteArray
 from vodkit.errors import VideoError
 from vodkit.video.limits import Limits
 
+_SLANT = 0.01  # quarter turns: whole numbers in the file make no more
+
 
 def words(error: Exception) -> str:
     """What an error of FFmpeg or the system says, in words."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def quarter_turns(raw: Any) -> int:
-    """How often the picture must be turned by 90 degrees, counter-clockwise, to be upright."""
-    return round((raw.rotation or 0) / 90) % 4
+def turned(raw: Any) -> tuple[bool, int]:
+    """How the picture becomes upright, by its display matrix.
+
+    Whether left and right change places, and how often it is then turned by 90 degrees,
+    counter-clockwise. ValueError for what lies between.
+    """
+    matrix = raw.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False, 0
+    right_x, right_y, _, down_x, down_y, *_ = struct.unpack("=9i", bytes(matrix))
+    mirrored = right_x * down_y < right_y * down_x
+    if mirrored:
+        right_x, right_y = -right_x, -right_y
+    turns = -math.degrees(math.atan2(right_y, right_x)) / 90
+    if abs(turns - round(turns)) > _SLANT:
+        raise ValueError(
+            f"it is to be turned by {90 * turns:.0f} degrees; allowed: by 90, 180, 270"
+        )
+    return mirrored, round(turns) % 4
 
 
 @dataclass(frozen=True)
@@ -40,18 +60,20 @@ class RgbMaker:
 
         ``when`` tells its time in seconds, for errors.
         """
-        turns = quarter_turns(raw)
         if not self.limits.allow((raw.width, raw.height)):
             self.limits.check_size((raw.width, raw.height), path=self.name, time_s=when())
         width_px, height_px = size_px if size_px is not None else (raw.width, raw.height)
-        if turns % 2 and size_px is not None:
-            width_px, height_px = height_px, width_px
         try:
+            mirrored, turns = turned(raw)
+            if turns % 2 and size_px is not None:
+                width_px, height_px = height_px, width_px
             image = self._convert(raw, width_px, height_px)
         except (av.FFmpegError, ValueError) as error:
             message = f"the picture cannot be turned into RGB: {words(error)}"
             raise VideoError(message, path=self.name, time_s=when()) from error
-        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+        if mirrored:
+            image = image[:, ::-1]
+        return np.ascontiguousarray(np.rot90(image, turns)) if mirrored or turns else image
 
     def _convert(self, raw: Any, width_px: int, height_px: int) -> ByteArray:
         smaller = width_px < raw.width or height_px < raw.height

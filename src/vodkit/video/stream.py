@@ -22,7 +22,7 @@ import av
 from vodkit.errors import SettingsError, VideoError
 from vodkit.records import Frame, VideoInfo
 from vodkit.video.limits import LIMITS, Limits
-from vodkit.video.rgb import RgbMaker, words
+from vodkit.video.rgb import RgbMaker, turned, words
 
 _CAMERAS = {"Linux": "v4l2", "Darwin": "avfoundation", "Windows": "dshow"}
 
@@ -214,7 +214,10 @@ class LiveVideo:
             pts_s = None if raw.pts is None else float(raw.pts * stream.time_base)
             time_s = clock.time_s(pts_s)
             image = to_rgb(raw, size_px, partial(float, time_s))
-            yield Frame(self.num_received, time_s, image, raw.width, raw.height)
+            sides_px = (raw.width, raw.height)
+            _, turns = turned(raw)
+            width_px, height_px = sides_px[turns % 2], sides_px[1 - turns % 2]
+            yield Frame(self.num_received, time_s, image, width_px, height_px)
             self.num_received += 1
 
     def _put(self, frame: Frame) -> None:
