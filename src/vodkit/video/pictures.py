@@ -160,9 +160,15 @@ def _read(path: Path, limits: Limits) -> np.ndarray:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise VideoError(f"cannot be read: {error.strerror}", path=path) from error
-    declared_px = declared_size(data[:_HEADER].tobytes()) or _told_by_pillow(data, path, limits)
+    header = data[:_HEADER].tobytes()
+    declared_px, count = declared_size(header), 1 + (b"acTL" in header.partition(b"IDAT")[0])
+    if declared_px is None:
+        declared_px, count = _told_by_pillow(data, path, limits)
     if declared_px is not None:
         limits.check_size(declared_px, path=path)
+    if count > 1:
+        allowed = "one a file: a stack or an animation needs a folder of pictures, or a video"
+        raise VideoError(f"holds several pictures; allowed: {allowed}", path=path)
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     except cv2.error as error:  # a header that asks for more pixels than OpenCV allows
@@ -191,19 +197,26 @@ def declared_size(header: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _told_by_pillow(data: np.ndarray, path: Path, limits: Limits) -> tuple[int, int] | None:
-    """What other kinds of files (TIFF, WebP, ...) declare; Pillow reads no pixel to know it."""
+def _told_by_pillow(
+    data: np.ndarray, path: Path, limits: Limits
+) -> tuple[tuple[int, int] | None, int]:
+    """What other kinds of files (TIFF, WebP, ...) declare, and how many pictures of that size.
+
+    Pillow reads no pixel to know it. A smaller one is a view of the first, not one of its own.
+    """
     from PIL import Image  # slow to import
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes, which the caller checks
             with Image.open(io.BytesIO(data.tobytes())) as opened:
-                return opened.size
+                size_px, count = opened.size, int(getattr(opened, "n_frames", 1))
+                opened.seek(min(count - 1, 1))
+                return size_px, count if opened.size == size_px else 1
     except Image.DecompressionBombError as error:
         if limits.max_pixels > LIMITS.max_pixels:  # Pillow's limit is not what the user wants
-            return None
+            return None, 1
         allowed = f"allowed: up to {limits.max_pixels} pixels"
         raise VideoError(f"is too large ({error}); {allowed}", path=path) from error
     except Exception:  # noqa: BLE001 - damaged headers end in errors of many kinds
-        return None  # OpenCV may know better, and has a limit of its own (2 ** 30)
+        return None, 1  # OpenCV may know better, and has a limit of its own (2 ** 30)

@@ -163,6 +163,18 @@ def test_a_broken_picture_is_an_error_or_counted(tmp_path: Path) -> None:
         assert video.num_lost == 1
 
 
+@pytest.mark.parametrize("name", ["stack.tif", "moving.webp", "moving.png"])
+def test_a_file_of_several_pictures_does_not_pass_for_its_first(tmp_path: Path, name: str) -> None:
+    first, second = (Image.new("RGB", (16, 12), colour) for colour in ("red", "blue"))
+    first.save(tmp_path / name, save_all=True, append_images=[second])
+    for source in (tmp_path / name, tmp_path):
+        with pytest.raises(VideoError, match=f"{name}: holds several pictures; allowed: one"):
+            open_video(source)
+    first.save(tmp_path / "view.tif", save_all=True, append_images=[second.resize((4, 3))])
+    with open_video(tmp_path / "view.tif") as video:
+        assert video.frame_at(0).image[0, 0].tolist() == [255, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
