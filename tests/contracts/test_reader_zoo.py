@@ -22,7 +22,7 @@ BROKEN = {
 DAMAGED = {
     "truncated.avi": (10, 29),
     "truncated_faststart.mp4": (30, 20),
-    "corrupted.mp4": (49, 1),
+    "corrupted.mp4": (48, 2),
 }
 UPRIGHT = {
     "video_0.mov": (568, 320),

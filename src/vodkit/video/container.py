@@ -334,6 +334,9 @@ class _Decoding:
         self._pending, self._has_begun = source, True
         last = self._next - 1
         for count, raw in source:
+            if raw.is_corrupt:  # made up in parts, from its neighbours
+                self.complaint = "damaged"
+                continue
             if timeline.reliable:
                 index = timeline.index_of.get(raw.pts, -1)
             else:

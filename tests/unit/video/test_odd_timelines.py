@@ -119,6 +119,26 @@ def test_avi_with_b_frames_that_is_cut_off_is_told(tmp_path: Path) -> None:
     assert num_of_cut_off(cut_off(encode(tmp_path / "b.avi"))) == NUM_FRAMES
 
 
+def test_a_picture_that_the_decoder_made_up_in_parts_is_damage(tmp_path: Path) -> None:
+    """It comes without an error; only a mark at it tells."""
+    path = encode(tmp_path / "b.mp4", codec="mpeg4")
+    with av.open(str(path)) as file:
+        packet = [packet for packet in file.demux(video=0) if packet.size][20]
+    data = bytearray(path.read_bytes())
+    middle, end = packet.pos + packet.size // 2, packet.pos + packet.size
+    data[middle:end] = np.random.default_rng(0).bytes(end - middle)
+    path.write_bytes(data)
+    with open_video(path) as video, pytest.raises(VideoError, match=r"1 frame.*damaged"):
+        list(video.frames())
+    with open_video(path, strict=False) as video:
+        there = {frame.index for frame in video.frames()}
+        (lost,) = set(range(NUM_FRAMES)) - there
+        assert video.num_lost == 1
+        with pytest.raises(VideoError, match=f"frame {lost} cannot be decoded"):
+            video.frame_at(lost)
+        assert video.frame_at(lost + 1).index == lost + 1
+
+
 def edited(plain: Path, path: Path) -> Path:
     """Begins between keyframes: the nine pictures before are stored, not shown."""
     return copy(plain, path, from_frame=24, shift=-33, movflags="faststart")
