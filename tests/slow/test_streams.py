@@ -6,6 +6,7 @@ The servers cut the connection when the test says so; nothing sleeps, every wait
 
 import io
 import re
+import socket
 import socketserver
 import struct
 import threading
@@ -287,6 +288,14 @@ def test_nobody_there_is_an_error_at_once() -> None:
         with pytest.raises(VideoError, match="cannot connect") as caught:
             open_video(url)
         assert url in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_a_server_that_says_nothing_is_told_as_such(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/live"
+        with pytest.raises(VideoError, match=r"cannot connect: no answer in 0\.3 s"):
+            open_video(url, live=LiveSettings(open_timeout_s=0.3))
 
 
 class Files(SimpleHTTPRequestHandler):

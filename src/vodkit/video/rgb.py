@@ -20,6 +20,8 @@ _SLANT = 0.01  # quarter turns: whole numbers in the file make no more
 
 def words(error: Exception) -> str:
     """What an error of FFmpeg or the system says, in words."""
+    if isinstance(error, av.ExitError):  # FFmpeg's word for it: "Immediate exit requested"
+        return "nothing came in time"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

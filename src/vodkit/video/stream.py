@@ -246,6 +246,7 @@ class LiveVideo:
 
     def _reach(self) -> Any:
         timeout = (self._settings.open_timeout_s, self._settings.read_timeout_s)
+        began_s = time.monotonic()
         try:
             if self._source.isdigit():
                 return _open_camera(int(self._source), timeout)
@@ -253,7 +254,10 @@ class LiveVideo:
             options["max_pixels"] = str(self._limits.max_pixels)
             return av.open(self._source, options=options, timeout=timeout)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise VideoError(f"cannot connect: {words(error)}", path=self._source) from error
+            patience_s = self._settings.open_timeout_s  # FFmpeg calls its end by many names
+            is_late = time.monotonic() - began_s >= patience_s
+            why = f"no answer in {patience_s:g} s" if is_late else words(error)
+            raise VideoError(f"cannot connect: {why}", path=self._source) from error
 
     def _examine(self, container: Any) -> None:
         """Refuse what is no stream of pictures, or too large; the first one gives ``info``."""
