@@ -24,6 +24,7 @@ from vodkit.records import Frame, VideoInfo
 from vodkit.video.limits import LIMITS, Limits
 from vodkit.video.rgb import RgbMaker, turned, words
 
+_BACK_S = 1.0  # a clock that goes back by less will soon be where it was
 _CAMERAS = {"Linux": "v4l2", "Darwin": "avfoundation", "Windows": "dshow"}
 
 
@@ -337,6 +338,8 @@ class _Clock:
         """Seconds since the first connection's zero; never goes backwards."""
         now = time.monotonic()
         passed_s = now - self._seen_at
+        if pts_s is not None and pts_s + self._offset_s < (self.last_s or 0) - _BACK_S:
+            self._jump = True  # a film that begins again, a camera that set its clock
         if self._jump and pts_s is not None:  # the first frames of a connection may have no time
             self._jump = False
             if self.last_s is not None:
