@@ -106,7 +106,8 @@ def rate_of(stream: Any, timeline: Timeline) -> Fraction:
     mean = Fraction(last - first) / (len(timeline.pts) - 1)
     if any(0.5 <= float(step * stream.time_base * declared) <= 2 for step in (usual, mean)):
         return declared
-    return (1 / (mean * stream.time_base)).limit_denominator(1001)
+    exact = 1 / (mean * stream.time_base)
+    return exact.limit_denominator(1001) or exact
 
 
 def _num_missing(stream: Any, timeline: Timeline, num_hidden: int) -> int:
