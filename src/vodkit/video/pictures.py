@@ -1,6 +1,7 @@
 """A folder or glob of pictures as a video: frame i is the i-th name in natural order."""
 
 import io
+import math
 import re
 import struct
 import warnings
@@ -129,7 +130,7 @@ class PictureVideo:
 
     def frame_at_time(self, time_s: float, *, size_px: tuple[int, int] | None = None) -> Frame:
         """The frame that is shown at ``time_s``."""
-        return self.frame_at(int(time_s * self.info.rate + 1e-9), size_px=size_px)
+        return self.frame_at(math.floor(time_s * self.info.rate + 1e-9), size_px=size_px)
 
     def frames_at(
         self, indices: Sequence[int], *, size_px: tuple[int, int] | None = None

@@ -129,7 +129,8 @@ def open_video(
         return of_file(_remote(text), text)
     path = Path(text)
     if path.is_file() and path.suffix.lower() not in SUFFIXES:
-        return of_file(partial(str, path), text)
+        # FFmpeg takes what is before a colon for a protocol, but not in an absolute path.
+        return of_file(partial(str, path.absolute()), text)
     return _open_pictures(path, strict=strict, picture_rate=picture_rate, limits=limits)
 
 

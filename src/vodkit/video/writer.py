@@ -88,9 +88,9 @@ class VideoWriter:
         are made even by repeating the last row or column.
         """
         self.path = path
-        self._part = path.with_name(f".{path.name}.part")
+        self._part = path.absolute().with_name(f".{path.name}.part")  # see reader.py: colons
         self._size = (width_px, height_px)
-        self._audio_from = audio_from
+        self._audio_from = None if audio_from is None else audio_from.absolute()
         self._last_tick = -1
         self._start_s: float | None = None
         try:
@@ -201,7 +201,7 @@ class VideoWriter:
 def _add_sound(out: Any, source: Path) -> Any:
     """A sound track in ``out`` for the first one of ``source``; None where it has none."""
     try:
-        with av.open(str(source)) as media:
+        with av.open(str(source.absolute())) as media:
             rate = media.streams.audio[0].rate if media.streams.audio else None
     except (av.FFmpegError, OSError) as error:
         raise InputError(f"{source}: its sound cannot be read: {words(error)}") from error

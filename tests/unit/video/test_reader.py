@@ -19,6 +19,7 @@ from PIL import Image
 from vodkit.errors import InputError, VideoError
 from vodkit.video.limits import Limits
 from vodkit.video.reader import open_video
+from vodkit.video.writer import VideoWriter
 
 
 def is_frame(image: np.ndarray, level: int) -> bool:
@@ -122,6 +123,21 @@ def test_a_video_travels_to_another_process_before_and_after_use(grey_video) -> 
             assert np.array_equal(copy.frame_at(20).image, before.image)
 
 
+def test_a_colon_in_a_name_makes_no_protocol_of_it(grey_video, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("2024-01-01T12:30:00.mp4", "http:clip.mp4"):
+        Path(name).write_bytes(grey_video.read_bytes())
+        with open_video(name) as video:
+            assert video.frame_at(3).index == 3
+            picture = video.frame_at(0).image
+        with VideoWriter(
+            Path(f"out:{name}"), width_px=48, height_px=32, rate=Fraction(25), audio_from=Path(name)
+        ) as out:
+            out.write(picture, 0.0)
+        with open_video(f"out:{name}") as video:
+            assert video.info.num_frames == 1
+
+
 def test_folder_and_glob_come_in_natural_order(tmp_path: Path) -> None:
     for number in (10, 9, 100, 1):
         cv2.imwrite(str(tmp_path / f"f{number}.png"), np.full((8, 12, 3), number, np.uint8))
@@ -133,6 +149,8 @@ def test_folder_and_glob_come_in_natural_order(tmp_path: Path) -> None:
             assert [frame.time_s for frame in frames] == [0.0, 0.1, 0.2, 0.3]
             assert video.info.num_frames == 4
             assert video.frame_at_time(0.25).index == 2
+            with pytest.raises(VideoError, match="frame -1; allowed: 0 to 3"):
+                video.frame_at_time(-0.01)
 
 
 def test_pictures_of_every_depth_come_as_rgb(tmp_path: Path) -> None:
