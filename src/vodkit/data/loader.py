@@ -9,7 +9,7 @@ Legend: H W of a picture, N boxes, T frames of a clip.
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,8 +22,17 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 
-from vodkit.arrays import IntArray
-from vodkit.data.sampling import RUN, Chunk, Key, epoch_order, labelled_keys, runs_of
+from vodkit.arrays import FloatArray, IntArray
+from vodkit.data.sampling import (
+    RUN,
+    WINDOW,
+    Chunk,
+    Key,
+    epoch_order,
+    fitting_length,
+    labelled_keys,
+    runs_of,
+)
 from vodkit.data.transforms import Augment, Picture, View, apply_view, draw_clip, draw_view
 from vodkit.errors import InputError
 from vodkit.records import Dataset, LabelledVideo
@@ -34,6 +43,7 @@ Size = tuple[int, int]
 SizeFor = Callable[[int, int], Size]
 """from a source picture's width and height to those it is wanted in"""
 _MOST_OPEN = 4
+_CACHE_MIB = (256, 1024)
 
 
 def as_it_is(width_px: int, height_px: int) -> Size:
@@ -64,13 +74,30 @@ class FrameReader:
     """
 
     def __init__(
-        self, dataset: Dataset, root: Path, *, size_for: SizeFor, cache_mib: float = 256
+        self,
+        dataset: Dataset,
+        root: Path,
+        *,
+        size_for: SizeFor,
+        videos: Iterable[int],
+        cache_mib: float | None,
     ) -> None:
-        """Sources are relative to ``root``; pictures are kept in the size ``size_for`` says."""
+        """Sources are relative to ``root``; pictures are kept in the size ``size_for`` says.
+
+        ``videos`` are those that will be read; ``cache_mib`` None: room for all pictures that are
+        mixed, but 256 MiB at least and 1024 at most.
+        """
         self.dataset = dataset
         self.root = root
         self.size_for = size_for
+        infos = [dataset.videos[number].info for number in set(videos)]
+        sizes = [size_for(info.width_px, info.height_px) for info in infos]
+        largest = max(width * height * 3 for width, height in sizes)
+        if cache_mib is None:
+            low, high = _CACHE_MIB
+            cache_mib = min(max((WINDOW + RUN) * largest / 2**20, low), high)
         self._most_bytes = int(cache_mib * 2**20)
+        self.room = self._most_bytes // largest  # pictures that fit into the cache
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -96,9 +123,6 @@ class FrameReader:
         if missing:
             for number in dict.fromkeys(key.video for key in lost):
                 ready |= self._decode(number, [key.frame for key in lost if key.video == number])
-        for key in keys:
-            if key in self._frames:
-                self._frames.move_to_end(key)
         return [ready[key] for key in keys]
 
     def close(self) -> None:
@@ -128,6 +152,7 @@ class FrameReader:
         return found
 
     def _keep(self, key: Key, image: np.ndarray[Any, Any]) -> None:
+        # What was decoded first goes first, used or not: in an epoch the others are still wanted.
         self._frames[key] = image
         self._bytes += image.nbytes
         while self._bytes > self._most_bytes:
@@ -170,13 +195,20 @@ class FrameDataset(torch.utils.data.Dataset[Any]):
         still_iou: float = 2.0,
         first_label: int = 0,
         run_length: int = RUN,
-        cache_mib: float = 256,
+        cache_mib: float | None = None,
     ) -> None:
-        """See ``sampling.labelled_keys`` for ``every`` and ``still_iou``."""
+        """See ``sampling.labelled_keys`` for ``every`` and ``still_iou``.
+
+        Decoded pictures stay in a cache of at most ``cache_mib``; None: as many as are mixed, in
+        256 to 1024 MiB. Where they do not fit, fewer are mixed, and decoded, with each other.
+        """
         self.keys = labelled_keys(dataset, every=every, still_iou=still_iou)
-        self.runs = runs_of(self.keys, length=run_length)
         self.dataset = dataset
-        self.reader = FrameReader(dataset, Path(root), size_for=size_for, cache_mib=cache_mib)
+        videos = {key.video for key in self.keys}
+        self.reader = FrameReader(
+            dataset, Path(root), size_for=size_for, videos=videos, cache_mib=cache_mib
+        )
+        self.runs = runs_of(self.keys, length=fitting_length(self.reader.room, most=run_length))
         self.first_label = first_label
         self._run_of = {i: run for run in self.runs for i in run}
 
@@ -202,6 +234,11 @@ class FrameDataset(torch.utils.data.Dataset[Any]):
             labelled_picture(self.dataset.videos[key.video], key.frame, image)
             for key, image in zip(wanted, images, strict=True)
         ]
+
+    def order(self, *, seed: int, epoch: int, repeats: FloatArray | None = None) -> IntArray:
+        """Sample numbers of an epoch, in which no picture is decoded twice; see ``epoch_order``."""
+        room = self.reader.room
+        return epoch_order(self.runs, seed=seed, epoch=epoch, repeats=repeats, room=room)
 
     def shard(self, index: int, count: int) -> "FrameDataset":
         """Every ``count``-th run from ``index`` on, for one of several machines (Ray, Slurm)."""
@@ -249,13 +286,19 @@ class ClipDataset(torch.utils.data.Dataset[Any]):
         size_for: SizeFor = as_it_is,
         augment: Augment | None = None,
         seed: int = 0,
-        cache_mib: float = 256,
+        cache_mib: float | None = None,
     ) -> None:
         """``clips`` are (number of the video, frames in order); see ``clips_around``."""
         self.dataset = dataset
         self.clips = [(video, tuple(frames)) for video, frames in clips]
-        self.runs = _runs_of_clips(self.clips)
-        self.reader = FrameReader(dataset, Path(root), size_for=size_for, cache_mib=cache_mib)
+        if not self.clips:
+            raise InputError("no clips; allowed: one or more")
+        videos = {video for video, _ in self.clips}
+        self.reader = FrameReader(
+            dataset, Path(root), size_for=size_for, videos=videos, cache_mib=cache_mib
+        )
+        longest = max(frames[-1] - frames[0] for _, frames in self.clips)
+        self.runs = _runs_of_clips(self.clips, fitting_length(self.reader.room - longest))
         self.augment = augment or Augment.none()
         self.seed = seed
         self.epoch = 0
@@ -275,10 +318,19 @@ class ClipDataset(torch.utils.data.Dataset[Any]):
         parts = [as_tv_tensors(picture, image_id=index, first_label=0) for picture in seen]
         return tv_tensors.Video(torch.stack([image for image, _ in parts])), [t for _, t in parts]
 
+    def order(self, *, seed: int, epoch: int) -> IntArray:
+        """Clip numbers of an epoch, in which no picture is decoded twice; see ``epoch_order``."""
+        counts = [len(self._frames_of(run)) for run in self.runs]
+        room = self.reader.room
+        return epoch_order(self.runs, seed=seed, epoch=epoch, pictures=counts, room=room)
+
+    def _frames_of(self, run: Sequence[int]) -> set[int]:
+        return {frame for i in run for frame in self.clips[i][1]}
+
     def pictures(self, index: int) -> list[Picture]:
         """The frames of a clip as they are; a frame that nobody labelled has no boxes."""
         number, frames = self.clips[index]
-        near = {frame for i in self._run_of[index] for frame in self.clips[i][1]}
+        near = self._frames_of(self._run_of[index])
         wanted, ahead = ([Key(number, frame) for frame in some] for some in (frames, near))
         images = self.reader.read(wanted, ahead)
         video = self.dataset.videos[number]
@@ -304,7 +356,7 @@ class RunSampler(torch.utils.data.Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         """Sample numbers."""
-        return iter(epoch_order(self.dataset.runs, seed=self.seed, epoch=self.epoch).tolist())
+        return iter(self.dataset.order(seed=self.seed, epoch=self.epoch).tolist())
 
     def set_epoch(self, epoch: int) -> None:
         """Another order, as for torch's DistributedSampler."""
@@ -341,13 +393,15 @@ def as_tv_tensors(
     return tv_tensors.Image(_channels_first(picture.image)), target
 
 
-def _runs_of_clips(clips: Sequence[tuple[int, Sequence[int]]]) -> list[tuple[int, ...]]:
-    """Numbers of clips that begin within ``RUN`` frames of each other, in order of time."""
+def _runs_of_clips(
+    clips: Sequence[tuple[int, Sequence[int]]], length: int
+) -> list[tuple[int, ...]]:
+    """Numbers of clips that begin within ``length`` frames of each other, in order of time."""
     runs: list[list[int]] = []
     start: tuple[int, int] | None = None
     for i in sorted(range(len(clips)), key=lambda i: (clips[i][0], clips[i][1][0])):
         video, first = clips[i][0], clips[i][1][0]
-        if start is None or video != start[0] or first >= start[1] + RUN:
+        if start is None or video != start[0] or first >= start[1] + length:
             start = video, first
             runs.append([])
         runs[-1].append(i)

@@ -98,6 +98,16 @@ RUN = 64
 frames are decoded only to reach others"""
 WINDOW = 256
 """samples that are mixed with each other, and so are in memory at a time"""
+_LEAST_RUNS = 4  # that are mixed, where memory is short
+
+
+def fitting_length(room: int, *, most: int = RUN) -> int:
+    """Samples to decode together, where so many pictures can be kept.
+
+    >>> fitting_length(1000), fitting_length(100), fitting_length(1)
+    (64, 25, 1)
+    """
+    return max(min(most, room // _LEAST_RUNS), 1)
 
 
 def runs_of(keys: Sequence[Key], *, length: int) -> list[range]:
@@ -116,22 +126,36 @@ def epoch_order(
     epoch: int,
     window: int = WINDOW,
     repeats: FloatArray | None = None,
+    pictures: Sequence[int] | None = None,
+    room: int | None = None,
 ) -> IntArray:
     """Sample numbers of one epoch; equal arguments give an equal order.
 
     Runs are shuffled, and the samples of as many as make ``window`` are mixed with each other.
-    ``repeats`` says how often each sample comes on average (a fraction is a chance); None: once.
+
+    Args:
+        runs: samples that are decoded together.
+        seed: of the order, with ``epoch``.
+        epoch: another one, another order.
+        window: as many samples are mixed, give or take a run.
+        repeats: how often each sample comes on average (a fraction is a chance); None: once.
+        pictures: how many each run has; None: one a sample.
+        room: pictures that can be kept; fewer runs are mixed where theirs would be more.
     """
     rng = np.random.default_rng((seed, epoch))
-    order, mixed = [], np.empty(0, np.int64)
-    for place, i in enumerate(rng.permutation(len(runs)), start=1):
+    order, mixed, kept = [], np.empty(0, np.int64), 0
+    shuffled = rng.permutation(len(runs)).tolist()
+    sizes = pictures or [len(run) for run in runs]
+    for i, following in zip(shuffled, [*shuffled[1:], None], strict=True):
         mixed = np.concatenate([mixed, np.asarray(runs[i])])
-        if len(mixed) < window and place < len(runs):
+        kept += sizes[i]
+        fits = following is not None and (room is None or kept + sizes[following] <= room)
+        if len(mixed) < window and fits:
             continue
         if repeats is not None:
             mixed = np.repeat(mixed, np.floor(repeats[mixed] + rng.random(len(mixed))).astype(int))
         order.append(rng.permutation(mixed))
-        mixed = np.empty(0, np.int64)
+        mixed, kept = np.empty(0, np.int64), 0
     return np.concatenate(order)
 
 

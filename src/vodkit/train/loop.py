@@ -23,7 +23,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from vodkit.arrays import IntArray
-from vodkit.data.sampling import epoch_order, repeat_factors, whole_batches
+from vodkit.data.sampling import repeat_factors, whole_batches
 from vodkit.detect import networks
 from vodkit.detect.base import Metric, ModelCard
 from vodkit.detect.checkpoint import halved, save_checkpoint
@@ -339,7 +339,7 @@ class _Run:
         if settings.rare_share:
             labels = [frames.labels(i) for i in range(len(frames))]
             repeats = repeat_factors(labels, len(self.card.classes), settings.rare_share)
-        return epoch_order(frames.runs, seed=settings.seed, epoch=epoch, repeats=repeats)
+        return frames.order(seed=settings.seed, epoch=epoch, repeats=repeats)
 
     def _step(self, parts: list[Batch], step: int) -> tuple[dict[str, float], float]:
         """One optimizer step; the mean losses of its parts, and the learning rate."""

@@ -20,6 +20,8 @@ from vodkit.data.loader import (
     clips_by_sampler,
 )
 from vodkit.data.sampling import (
+    RUN,
+    WINDOW,
     Key,
     chunks,
     clip_frames,
@@ -96,6 +98,22 @@ def test_the_cache_stays_in_its_bound(made: tuple[Dataset, Path]) -> None:
         assert (frames[int(i)][0] == grey(frames.keys[i])).all()
         assert len(frames.reader._frames) <= 10
         assert frames.reader._bytes == sum(x.nbytes for x in frames.reader._frames.values())
+
+
+def test_what_is_mixed_fits_the_cache(made: tuple[Dataset, Path]) -> None:
+    """Of large pictures fewer are kept, so fewer are mixed; of small ones always as many."""
+
+    def room(side: int) -> int:
+        return FrameDataset(*made, size_for=lambda _w, _h: (side, side)).reader.room
+
+    assert room(416) * 416 * 416 * 3 == pytest.approx(256 * 2**20, rel=0.01)
+    assert room(1000) == WINDOW + RUN
+    assert room(4000) * 4000 * 4000 * 3 == pytest.approx(1024 * 2**20, rel=0.05)
+    small = FrameDataset(*made, cache_mib=12 * SIDE * SIDE * 3 / 2**20)
+    assert {len(run) for run in small.runs} == {3, 2}  # four at a time
+    first = small.order(seed=0, epoch=0)[:12]
+    assert len({next(n for n, run in enumerate(small.runs) if i in run) for i in first}) == 4
+    assert sorted(small.order(seed=0, epoch=0)) == list(range(40))
 
 
 def test_shards_share_out_all_samples(made: tuple[Dataset, Path]) -> None:
@@ -193,9 +211,11 @@ def test_clips_around_key_frames(made: tuple[Dataset, Path]) -> None:
     assert [target["boxes"][0, 0].item() for target in targets] == [17, 18, 19]
 
 
+@pytest.mark.parametrize(("room", "batch"), [(None, 3), (12, 1)], ids=["all fit", "12 fit"])
 def test_a_run_is_decoded_once_in_an_epoch_by_runs(
-    made: tuple[Dataset, Path], monkeypatch: pytest.MonkeyPatch
+    made: tuple[Dataset, Path], monkeypatch: pytest.MonkeyPatch, room: int | None, batch: int
 ) -> None:
+    cache_mib = None if room is None else room * SIDE * SIDE * 3 / 2**20
     decoded: list[Key] = []
     keep = FrameReader._keep
     monkeypatch.setattr(
@@ -204,14 +224,16 @@ def test_a_run_is_decoded_once_in_an_epoch_by_runs(
         lambda self, key, image: (decoded.append(key), keep(self, key, image))[1],
     )
     dataset, root = made
-    frames = FrameDataset(dataset, root, run_length=7)
+    frames = FrameDataset(dataset, root, run_length=7, cache_mib=cache_mib)
     around = [Key(v, f) for v in (1, 0) for f in (19, 3, 12)]
     clips = clips_around(
         around, lambda key: clip_frames(key.frame, num_frames=20, length=4, step=1)
     )
-    for whole in (frames, ClipDataset(dataset, root, clips=clips)):
+    for whole in (frames, ClipDataset(dataset, root, clips=clips, cache_mib=cache_mib)):
         sampler = RunSampler(whole, seed=5)
-        loader = torch.utils.data.DataLoader(whole, sampler=sampler, batch_size=3, collate_fn=len)
+        loader = torch.utils.data.DataLoader(
+            whole, sampler=sampler, batch_size=batch, collate_fn=len
+        )
         assert sum(loader) == len(sampler) == len(whole)
         assert len(decoded) == len(set(decoded)) > 0
         decoded.clear()
