@@ -45,21 +45,20 @@ def evaluate(
     from vodkit import runs
     from vodkit.errors import SettingsError
     from vodkit.formats.table import read_dataset
-    from vodkit.metrics.evaluation import EvalSettings
-    from vodkit.metrics.evaluation import evaluate as run
-    from vodkit.metrics.prediction_files import parse_class_map, read_predictions
+    from vodkit.metrics import evaluation, prediction_files
     from vodkit.settings import load
 
     if bool(predictions) == bool(model):
         raise SettingsError("give either prediction files or --model NAME")
-    wanted = load(EvalSettings, words=settings)
+    wanted = load(evaluation.EvalSettings, words=settings)
     labels = read_dataset(truth, format)
     dataset = labels.only(split) if split else labels
+    renamed = prediction_files.parse_class_map(class_map)
+    prediction_files.require_measurable(dataset, renamed)
     folder = runs.make_folder(out)
     if model:
         predictions = [_run_model(dataset, truth, folder, model=model, tracker=tracker)]
-    renamed = parse_class_map(class_map)
-    given = read_predictions(
+    given = prediction_files.read_predictions(
         predictions,
         dataset,
         format=prediction_format,
@@ -78,7 +77,7 @@ def evaluate(
     if audit:
         about["audit"], leaks = _audit(labels, truth)
         notes = (*leaks, *notes)
-    result = run(
+    result = evaluation.evaluate(
         dataset,
         tables,
         settings=wanted,

@@ -74,8 +74,7 @@ def read_predictions(
     FormatError for files that cannot be read, InputError where the video or no class fits,
     SettingsError where ``class_map`` leads to no class of the dataset.
     """
-    require_one_split(dataset)
-    _require_known(class_map or {}, dataset.classes)
+    require_measurable(dataset, class_map or {})
     tables: dict[str, TrackTable] = {}
     files: dict[str, str] = {}
     about: dict[str, set[str]] = {}
@@ -122,10 +121,12 @@ def parse_class_map(words: Sequence[str]) -> dict[str, str]:
     return {theirs: ours for theirs, _, ours in (word.partition("=") for word in words)}
 
 
-def _require_known(class_map: Mapping[str, str], classes: tuple[str, ...]) -> None:
+def require_measurable(dataset: Dataset, class_map: Mapping[str, str]) -> None:
+    """What can be refused before there are predictions; see ``read_predictions``."""
+    require_one_split(dataset)
     for theirs, ours in class_map.items():
-        if ours not in classes:
-            message = f"the truth has no class {ours!r}; it has: {', '.join(classes)}"
+        if ours not in dataset.classes:
+            message = f"the truth has no class {ours!r}; it has: {', '.join(dataset.classes)}"
             raise SettingsError(f"class_map {theirs}={ours}: {message}")
 
 

@@ -10,6 +10,7 @@ import pytest
 from vodkit.cli.detect import detect
 from vodkit.cli.main import main
 from vodkit.cli.track import track
+from vodkit.samples.samples import LABELS
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -45,6 +46,19 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(
     assert message in error
     assert error.count("\n") == 1
     assert error.startswith("vodkit: ")
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [("person", "is not of the form theirs=ours"), ("dog=cat", "the truth has no class 'cat'")],
+)
+def test_a_class_map_is_refused_before_a_model_runs(
+    word: str, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = [str(LABELS), "--model", "vodkit-street", "--split", "test", "--class-map", word]
+    code, _, error = run(capsys, "eval", *words, "--out", str(tmp_path / "out"))
+    assert (code, message in error) == (2, True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_detect_has_every_option_of_track_but_the_trackers() -> None:
