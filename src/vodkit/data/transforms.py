@@ -9,6 +9,7 @@ inference; ``View()`` changes nothing else.
 Legend: H W of a picture, N boxes, T frames of a clip.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -71,8 +72,9 @@ class Augment:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise SettingsError(f"augment.{name} is {value}; allowed: 0 to 1")
-        if len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1]:
-            raise SettingsError(f"augment.zoom is {self.zoom}; allowed: two numbers, smaller first")
+        if len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1] < math.inf:
+            allowed = "two numbers above 0, finite, smaller first"
+            raise SettingsError(f"augment.zoom is {self.zoom}; allowed: {allowed}")
 
     @classmethod
     def none(cls) -> "Augment":

@@ -154,8 +154,9 @@ def test_a_torchvision_transform_has_one_draw_for_the_whole_clip() -> None:
 def test_bad_values_are_refused_by_name() -> None:
     with pytest.raises(SettingsError, match=r"augment\.flip is 2"):
         Augment(flip=2.0)
-    with pytest.raises(SettingsError, match=r"augment\.zoom"):
-        Augment(zoom=(2.0, 1.0))
+    for zoom in ((2.0, 1.0), (0.5, float("inf")), (0.5, float("nan")), (0.0, 1.0)):
+        with pytest.raises(SettingsError, match=r"augment\.zoom .*finite, smaller first"):
+            Augment(zoom=zoom)
     with pytest.raises(InputError, match="mosaic"):
         mosaic([[painted()]], (0.5, 0.5))
     with pytest.raises(InputError, match="allowed: up to the canvas"):
