@@ -14,7 +14,6 @@ A run that was killed goes on by replay (docs/decisions/0006): recorded detectio
 fresh tracker, and only frames that are not in ``predictions.jsonl`` yet are appended.
 """
 
-import hashlib
 import json
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
@@ -39,7 +38,7 @@ from vodkit.records import Detections, Frame, Tracks
 from vodkit.track.appearance import colour_embeddings
 from vodkit.track.base import Tracker
 from vodkit.track.table import has_setting, make_tracker
-from vodkit.video.pictures import pictures_in
+from vodkit.video.pictures import digest
 from vodkit.video.reader import Video, open_video
 
 NO_TRACKER = "none"
@@ -351,7 +350,7 @@ def describe(source: str, detector: Detector, wanted: JobSettings) -> dict[str, 
     appearance = {} if looks is None else {"name": wanted.appearance, "sha256": weights}
     return {
         "source": source,
-        "source_sha256": _digest(path),
+        "source_sha256": digest(path),
         "model": {
             "name": card.name,
             "licence": card.licence,
@@ -362,14 +361,6 @@ def describe(source: str, detector: Detector, wanted: JobSettings) -> dict[str, 
         "runtime": str(getattr(detector, "runtime", "")),
         "versions": runs.stack(),
     }
-
-
-def _digest(path: Path) -> str | None:
-    """Of a file its content, of a folder the names and sizes of its pictures."""
-    if path.is_dir():
-        listing = "\n".join(f"{one.name} {one.stat().st_size}" for one in pictures_in(path))
-        return hashlib.sha256(listing.encode()).hexdigest()
-    return runs.sha256(path) if path.is_file() else None
 
 
 def other_run_in(folder: Path, manifest: dict[str, Any]) -> str:

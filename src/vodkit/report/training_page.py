@@ -37,15 +37,12 @@ class TrainingPage:
         """``folder`` is the run's; ``notes`` stand at the top of the page."""
         self.folder = folder
         self.notes = tuple(notes)
-        self.per_class: Mapping[str, CocoScores] = {}
 
     def __call__(self, progress: Progress) -> None:
         """Take note of a validation."""
         if progress.what == "parameters" and not (self.folder / LOG).exists():
             for old in (self.folder / PICTURES).glob("epoch-*.webp"):  # of a run thrown away
                 old.unlink()
-        if progress.per_class:
-            self.per_class = progress.per_class
         if progress.shown:
             picture = examined(progress.shown, list(progress.per_class))
             path = make_folder(self.folder / PICTURES) / f"epoch-{progress.done:04d}.webp"
@@ -62,7 +59,7 @@ class TrainingPage:
             "facts": _facts(result, manifest),
             "charts": _charts(rows),
             "tables": [
-                *([_classes(self.per_class)] if self.per_class else []),
+                *([_classes(result.per_class)] if result.per_class else []),
                 _parameters(manifest),
                 _epochs(rows),
                 _settings(self.folder / SETTINGS),
@@ -109,8 +106,13 @@ def _facts(result: TrainResult, manifest: Mapping[str, object]) -> list[tuple[st
         ("training frames", str(manifest["training_frames"])),
         ("begun from", str(manifest["model"])),
         ("licence", str(manifest["licence"])),
-        ("kept features of the frozen part", str(manifest["cached_features"])),
+        ("kept features of the frozen part", _kept(manifest)),
     ]
+
+
+def _kept(manifest: Mapping[str, object]) -> str:
+    views = manifest["cached_views"]
+    return f"{views} views of each picture" if views else f"none: {manifest['cached_features']}"
 
 
 def _charts(rows: Sequence[Mapping[str, float]]) -> list[tuple[str, str]]:

@@ -256,7 +256,7 @@ def _card(settings: AppearanceSettings, card: ModelCard, head: Distinction) -> M
     likeness = head.likeness_at_1pct
     threshold = round(float(np.clip(likeness, 0.2, 0.98)), 3) if np.isfinite(likeness) else 0.7
     return ModelCard(
-        name=Path(settings.out).name,
+        name=Path(settings.out).resolve().name,
         family=HEAD_FAMILY,
         classes=card.classes,
         licence=card.licence,

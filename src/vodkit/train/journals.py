@@ -1,9 +1,12 @@
 """Where the numbers of a training go besides ``log.csv``: TensorBoard and MLflow, where asked for.
 
-What they show is what the file has: one row an epoch, at the epoch's number.
+What they show is what the file has: one row an epoch, at the epoch's number, also where a training
+was stopped and gone on with.
 """
 
 import os
+import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,31 +15,39 @@ from vodkit.errors import SettingsError
 from vodkit.lookup import pick
 
 EXPERIMENT = "vodkit"
+TENSORBOARD = "tensorboard"
 
 
 class Journal(Protocol):
     """Takes note of epochs."""
 
+    mark: str
+    """what it takes to go on with it"""
+
     def write(self, row: Mapping[str, float], epoch: int) -> None:
-        """The numbers of an epoch by name; the last epoch may come again after a resume."""
+        """The numbers of an epoch by name."""
         ...
 
-    def close(self) -> None:
-        """Everything is on disk, or sent."""
+    def close(self, *, failed: bool) -> None:
+        """Everything is on disk, or sent; ``failed``: the training did not come to its end."""
         ...
 
 
 class TensorBoard:
     """Event files in ``tensorboard/`` of the run folder."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
-        """``settings`` are shown as text."""
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise _missing("tensorboard") from error
-        writer: Any = SummaryWriter
-        self._writer = writer(str(folder / "tensorboard"))
+    mark = TENSORBOARD
+
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str], *, mark: str = "", epochs: int = 0
+    ) -> None:
+        """``settings`` are shown as text. What is there of later ``epochs`` will come again."""
+        writer: Any = _summary_writer()
+        if mark:
+            self._writer = writer(str(folder / TENSORBOARD), purge_step=epochs + 1)
+            return
+        shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
+        self._writer = writer(str(folder / TENSORBOARD))
         lines = "\n".join(f"    {name} = {value}" for name, value in settings.items())
         self._writer.add_text("settings", lines)
 
@@ -46,50 +57,94 @@ class TensorBoard:
             self._writer.add_scalar(name, value, epoch)
         self._writer.flush()
 
-    def close(self) -> None:
+    def close(self, *, failed: bool) -> None:
         """Close the event file."""
+        del failed
         self._writer.close()
 
 
 class Mlflow:
     """A run of experiment ``vodkit``, where MLFLOW_TRACKING_URI says, or in the run folder."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
-        """``settings`` become the run's parameters."""
-        try:
-            from mlflow import MlflowClient
-        except ImportError as error:
-            raise _missing("mlflow") from error
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str], *, mark: str = "", epochs: int = 0
+    ) -> None:
+        """``settings`` become the run's parameters; ``mark`` is the run to go on with.
+
+        What it has of later ``epochs`` stays: nothing can be taken out of a run.
+        """
+        del epochs
         own = f"sqlite:///{(folder / 'mlflow.db').absolute()}"
-        client: Any = MlflowClient
+        client: Any = _mlflow_client()
         self._client = client(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or own)
+        self._known = 0
+        if mark:
+            self.mark = mark
+            history = self._client.get_metric_history(mark, "loss")
+            self._known = max((one.step for one in history), default=0)
+            self._client.update_run(mark, status="RUNNING")
+            return
         known = self._client.get_experiment_by_name(EXPERIMENT)
         group = known.experiment_id if known else self._client.create_experiment(EXPERIMENT)
-        self._run = self._client.create_run(group, run_name=folder.name).info.run_id
+        self.mark = self._client.create_run(group, run_name=folder.resolve().name).info.run_id
         for name, value in settings.items():
-            self._client.log_param(self._run, name, value)
+            self._client.log_param(self.mark, name, value)
 
     def write(self, row: Mapping[str, float], epoch: int) -> None:
-        """Metrics."""
-        for name, value in row.items():
-            self._client.log_metric(self._run, name, value, step=epoch)
+        """Metrics, all of an epoch at once; what a run has is not written again."""
+        from mlflow.entities import Metric
 
-    def close(self) -> None:
+        if epoch > self._known:
+            now_ms = int(time.time() * 1000)
+            metrics = [Metric(name, value, now_ms, epoch) for name, value in row.items()]
+            self._client.log_batch(self.mark, metrics=metrics)
+
+    def close(self, *, failed: bool) -> None:
         """End the run."""
-        self._client.set_terminated(self._run)
+        self._client.set_terminated(self.mark, status="FAILED" if failed else "FINISHED")
 
 
-JOURNALS: dict[str, Callable[[Path, Mapping[str, str]], Journal]] = {
-    "tensorboard": TensorBoard,
-    "mlflow": Mlflow,
-}
+def _summary_writer() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise _missing("tensorboard") from error
+    return SummaryWriter
+
+
+def _mlflow_client() -> Any:
+    try:
+        from mlflow import MlflowClient
+    except ImportError as error:
+        raise _missing("mlflow") from error
+    return MlflowClient
+
+
+JOURNALS: dict[str, Callable[..., Journal]] = {"tensorboard": TensorBoard, "mlflow": Mlflow}
+_EXTRAS: dict[str, Callable[[], Any]] = {"tensorboard": _summary_writer, "mlflow": _mlflow_client}
+
+
+def require_journals(names: Sequence[str]) -> None:
+    """SettingsError where one's extra is not installed."""
+    for name in names:
+        pick(_EXTRAS, name, "journal")()
 
 
 def open_journals(
-    names: Sequence[str], folder: Path, settings: Mapping[str, str]
-) -> tuple[Journal, ...]:
-    """The journals with these names; SettingsError where one's extra is not installed."""
-    return tuple(pick(JOURNALS, name, "journal")(folder, settings) for name in names)
+    names: Sequence[str],
+    folder: Path,
+    settings: Mapping[str, str],
+    *,
+    marks: Mapping[str, str],
+    epochs: int,
+) -> dict[str, Journal]:
+    """The journals with these names; those that have ``marks`` go on after so many epochs."""
+    return {
+        name: pick(JOURNALS, name, "journal")(
+            folder, settings, mark=marks.get(name, ""), epochs=epochs
+        )
+        for name in names
+    }
 
 
 def _missing(name: str) -> SettingsError:

@@ -10,6 +10,7 @@ The run folder holds afterwards::
 """
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -26,15 +27,15 @@ from vodkit.arrays import IntArray
 from vodkit.data.sampling import repeat_factors, whole_batches
 from vodkit.detect import networks
 from vodkit.detect.base import Metric, ModelCard
-from vodkit.detect.checkpoint import halved, save_checkpoint
-from vodkit.errors import InputError, OutputError
+from vodkit.detect.checkpoint import card_path, halved, save_checkpoint
+from vodkit.errors import InputError
 from vodkit.metrics.ap import CocoScores
-from vodkit.runs import MANIFEST, SETTINGS, make_folder, stack, write_atomic, write_json
+from vodkit.runs import MANIFEST, REPORT, SETTINGS, make_folder, stack, write_atomic, write_json
 from vodkit.settings import to_toml
 from vodkit.train import freeze, resume
 from vodkit.train.batches import Batch, Share, cached_batches, pixel_batches
 from vodkit.train.ema import Ema, fitting_decay
-from vodkit.train.journals import open_journals
+from vodkit.train.journals import TENSORBOARD, Journal, open_journals, require_journals
 from vodkit.train.keep import Keeper
 from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.memory import is_out_of_memory
@@ -89,6 +90,8 @@ class TrainResult:
     """whether features of the frozen part were kept"""
     left_out: tuple[str, ...]
     """videos that could not be read"""
+    per_class: Mapping[str, CocoScores]
+    """numbers of the last validation, with the weights of then"""
 
 
 def watch_nothing(_progress: Progress) -> None:
@@ -151,8 +154,10 @@ def train(
         VideoError: a video cannot be read (see ``skip_broken``).
     """
     started = time.monotonic()
+    require_journals(settings.journals)
     fabric = _fabric(settings)
-    goes_on = _open_folder(settings, fabric, resume_run=resume_run, overwrite=overwrite)
+    goes_on = _goes_on(settings, resume_run=resume_run, overwrite=overwrite)
+    fabric.barrier()  # all have looked, before anything changes
     material = prepare(
         settings,
         fabric.device,
@@ -160,11 +165,11 @@ def train(
         name=str(fabric.global_rank),
     )
     _refuse_nothing_to_find(settings, material)
+    if not goes_on and fabric.is_global_zero:  # all is well: what was there may go
+        _begin_anew(settings, material)
     run = _Run(settings, fabric, material, watch)
     if goes_on:
         run.restore()
-    elif fabric.is_global_zero:
-        _describe(settings, material)
     run.fit()
     material.delete_caches()
     return TrainResult(
@@ -175,6 +180,7 @@ def train(
         seconds=time.monotonic() - started,
         cached=material.cached is not None,
         left_out=material.left_out,
+        per_class=run.per_class,
     )
 
 
@@ -230,24 +236,33 @@ class _Run:
         self.worse = 0
         self.rows: list[dict[str, float]] = []
         self.validated: Validated | None = None
-        self.journals = (
-            open_journals(settings.journals, self.out, flat(settings))
-            if fabric.is_global_zero
-            else ()
-        )
+        self.per_class: Mapping[str, CocoScores] = {}
+        self.journals: dict[str, Journal] = {}
+        self.marks: dict[str, str] = {}
         self.saved_at = time.monotonic()
 
     def fit(self) -> None:
         """Epoch after epoch."""
         with ExitStack() as opened:
-            for journal in self.journals:
-                opened.callback(journal.close)
+            if self.fabric.is_global_zero and not self._has_ended():
+                self._open_journals(opened)
             self._epochs()
         self._checkpoint(LAST, None)
         self._save()  # whoever resumes it finds that it has ended, and of what
 
+    def _open_journals(self, opened: ExitStack) -> None:
+        settings = self.settings
+        self.journals = open_journals(
+            settings.journals, self.out, flat(settings), marks=self.marks, epochs=self.epoch
+        )
+        for name, journal in self.journals.items():
+            opened.push(partial(_close, journal))
+            for row in () if name in self.marks else self.rows:  # asked for after a stop
+                journal.write(*_for_journals(row))
+        self.marks = {name: journal.mark for name, journal in self.journals.items()}
+
     def _epochs(self) -> None:
-        while self.epoch < self.num_epochs and not self._has_no_patience():
+        while not self._has_ended():
             self._set_mode(self.epoch)
             row = self._epoch()
             self.epoch, self.batch, self.meter = self.epoch + 1, 0, Meter()
@@ -261,8 +276,9 @@ class _Run:
         if self.material.validation is None:
             self._measure_norms()
 
-    def _has_no_patience(self) -> bool:
-        return bool(self.settings.patience) and self.worse >= self.settings.patience
+    def _has_ended(self) -> bool:
+        patience = self.settings.patience
+        return self.epoch >= self.num_epochs or bool(patience and self.worse >= patience)
 
     def _measure_norms(self) -> None:
         """The averaged weights get the statistics that they have on the training pictures."""
@@ -392,6 +408,11 @@ class _Run:
                 most = max(len(part.indices) for part in smaller)
                 if most == 1 or self.fabric.world_size > 1:  # the others would not know
                     raise InputError(self._too_large(smaller[0])) from error
+            except ValueError as error:  # torch's word for a norm that sees one number a channel
+                if not self.halvings or "more than 1 value per channel" not in str(error):
+                    raise
+                larger = parts[0].pieces(2 ** (self.halvings - 1))[0]
+                raise InputError(self._too_small(larger)) from error
             self.halvings += 1
 
     def _all_parts(self, parts: list[Batch]) -> dict[str, float]:
@@ -421,6 +442,13 @@ class _Run:
         seen = f"{len(part.indices)} pictures of {width}x{height} px at once"
         allowed = f"raise accumulate (now {settings.accumulate}), or lower batch_size, width_px"
         return f"out of memory with {seen}; {allowed}"
+
+    def _too_small(self, larger: Batch) -> str:
+        """Where parts larger than this have no room, and in smaller ones nothing can be learnt."""
+        height, width = larger.images.shape[2:]
+        seen = f"{len(larger.indices)} pictures of {width}x{height} px at once"
+        why = "in smaller parts a norm sees one number"
+        return f"out of memory with {seen}, and {why}; set fixed_norms=true, or lower width_px"
 
     def _culprit(self, part: Batch, cuts: tuple[str, ...], total: float) -> str:
         """Which sample makes the loss what it should not be."""
@@ -453,6 +481,7 @@ class _Run:
             num_shown=self.settings.num_pictures,
         )
         scores, self.validated = validated.result.overall, validated
+        self.per_class = validated.result.per_class
         known = 0.0 if self.best is None else self.best.ap or 0.0
         is_better = self.best is None or (scores.ap or 0.0) > known
         self.worse = 0 if is_better else self.worse + 1
@@ -488,8 +517,8 @@ class _Run:
         self.validated = None
         if self.fabric.is_global_zero:
             write_atomic(self.out / LOG, as_csv(self.rows))
-        for journal in self.journals:
-            journal.write(row, self.epoch)
+        for journal in self.journals.values():
+            journal.write(*_for_journals(self.rows[-1]))
 
     def _tell(
         self, what: str, losses: dict[str, float], *, lr: float = 0.0, wait: float = 0.0
@@ -538,7 +567,9 @@ class _Run:
             "halvings": self.halvings,
             "meter": self.meter.so_far,
             "best": None if self.best is None else asdict(self.best),
+            "per_class": {name: asdict(one) for name, one in self.per_class.items()},
             "rows": self.rows,
+            "journals": self.marks,
         }
         resume.save_state(self.out / resume.STATE, state)
 
@@ -557,8 +588,18 @@ class _Run:
         self.meter = Meter(**state["meter"])
         self.epoch, self.batch = state["at"]["epoch"], state["at"]["batch"]
         self.worse, self.rows = state["at"]["worse"], state["rows"]
-        self.halvings = state["halvings"]
+        self.halvings, self.marks = state["halvings"], state["journals"]
         self.best = None if state["best"] is None else CocoScores(**state["best"])
+        self.per_class = {name: CocoScores(**one) for name, one in state["per_class"].items()}
+
+
+def _close(journal: Journal, kind: type[BaseException] | None, *_: object) -> None:
+    journal.close(failed=kind is not None)
+
+
+def _for_journals(row: Mapping[str, float]) -> tuple[dict[str, float], int]:
+    """The numbers of a row of the log, and its epoch."""
+    return {name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"])
 
 
 def _fabric(settings: TrainSettings) -> Fabric:
@@ -585,26 +626,28 @@ def _refuse_nothing_to_find(settings: TrainSettings, material: Material) -> None
         raise InputError(f"{seen}; allowed: a split with boxes, or val_split = '' for none")
 
 
-def _open_folder(
-    settings: TrainSettings, fabric: Fabric, *, resume_run: bool, overwrite: bool
-) -> bool:
+def _goes_on(settings: TrainSettings, *, resume_run: bool, overwrite: bool) -> bool:
     """Make the run folder; whether there is a state in it to go on from.
 
     A run that was killed before its first state begins again, as one that never began does: a
     script may always say ``--resume``.
     """
     out = make_folder(Path(settings.out))
-    if resume_run and (out / resume.STATE).is_file():
-        return True
-    if (out / MANIFEST).is_file() and not resume_run and not overwrite:
-        message = "has a training; --resume goes on with it, --overwrite starts anew"
-        raise OutputError(message, path=out)
-    fabric.barrier()
-    if fabric.is_global_zero:
-        for name in (resume.STATE, MANIFEST, LOG, BEST, LAST):
-            (out / name).unlink(missing_ok=True)
-        write_atomic(out / SETTINGS, to_toml(settings))
-    return False
+    if not resume_run and not overwrite:
+        resume.refuse_training_in(out)
+    return resume_run and (out / resume.STATE).is_file()
+
+
+def _begin_anew(settings: TrainSettings, material: Material) -> None:
+    """Throw away what is there, and say what this training is made from."""
+    out = Path(settings.out)
+    weights = (out / BEST, out / LAST)
+    files = [out / name for name in (resume.STATE, MANIFEST, LOG, REPORT)]
+    for path in (*files, *weights, *map(card_path, weights)):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(out / TENSORBOARD, ignore_errors=True)
+    write_atomic(out / SETTINGS, to_toml(settings))
+    _describe(settings, material)
 
 
 def _describe(settings: TrainSettings, material: Material) -> None:
@@ -619,6 +662,7 @@ def _describe(settings: TrainSettings, material: Material) -> None:
         "data": material.about,
         "training_frames": len(frames),
         "cached_features": material.why_not_cached or "yes",
+        "cached_views": 0 if material.cached is None else material.cached.views,
         "left_out": list(material.left_out),
         "parameters": [asdict(row) for row in freeze.table(material.module, material.card)],
     }

@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from vodkit.detect.weights import UNREADABLE
-from vodkit.errors import InputError, WeightsError
+from vodkit.errors import InputError, OutputError, WeightsError
 from vodkit.records import Dataset
-from vodkit.runs import write_atomic
+from vodkit.runs import MANIFEST, write_atomic
+from vodkit.video.pictures import digest as digest_of
 
 STATE = "state.pt"
 
@@ -43,6 +44,13 @@ def load_state(path: Path) -> dict[str, Any]:
     return dict(state)
 
 
+def refuse_training_in(folder: Path) -> None:
+    """OutputError where there is one: it is neither gone on with nor thrown away unasked."""
+    if (folder / MANIFEST).is_file():
+        message = "has a training; --resume goes on with it, --overwrite starts anew"
+        raise OutputError(message, path=folder)
+
+
 def described(dataset: Dataset) -> dict[str, str]:
     """What a dataset is, for comparison: its classes, and a digest of each video's labels."""
     about = {"classes": ", ".join(dataset.classes)}
@@ -61,6 +69,12 @@ def described(dataset: Dataset) -> dict[str, str]:
         # One recording may stand in several splits.
         about[f"{name}, {video.split}" if name in about else name] = digest.hexdigest()[:16]
     return about
+
+
+def footage(dataset: Dataset, root: Path) -> dict[str, str]:
+    """A digest of each video's file, or of its pictures' names and sizes, for comparison."""
+    sources = dict.fromkeys(video.source for video in dataset.videos)
+    return {f"pixels of {source}": (digest_of(root / source) or "")[:16] for source in sources}
 
 
 def digest(about: Mapping[str, str]) -> str:

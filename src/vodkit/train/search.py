@@ -13,13 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from vodkit.detect.models import find_card
-from vodkit.errors import InputError, OutputError, SettingsError
+from vodkit.errors import InputError, SettingsError
 from vodkit.formats.table import read_dataset
-from vodkit.runs import MANIFEST, make_folder
+from vodkit.runs import make_folder
 from vodkit.train.log import flat
 from vodkit.train.loop import Progress, train
-from vodkit.train.resume import described, digest, refuse_changes
+from vodkit.train.resume import (
+    described,
+    digest,
+    footage,
+    refuse_changes,
+    refuse_training_in,
+)
 from vodkit.train.settings import TrainSettings
+from vodkit.train.setup import root_of
 
 _SEARCHED = ("lr", "weight_decay", "augment.zoom", "augment.colour")
 _ABOUT = "searched"
@@ -47,9 +54,8 @@ def best_settings(
         InputError: no trial has a result, or what a trial itself raises.
     """
     _refuse(settings, trials)
-    if (Path(settings.out) / MANIFEST).is_file() and not resume_run and not overwrite:
-        message = "has a training; --resume goes on with it, --overwrite starts anew"
-        raise OutputError(message, path=settings.out)
+    if not resume_run and not overwrite:
+        refuse_training_in(Path(settings.out))
     try:
         import optuna
     except ImportError as error:
@@ -94,7 +100,7 @@ def _refuse(settings: TrainSettings, trials: int) -> None:
 
 def _about(settings: TrainSettings) -> dict[str, str]:
     """What trials are of: those of something else cannot be compared with them."""
-    whole = read_dataset(settings.data)
+    whole, root = read_dataset(settings.data), root_of(settings)
     parts = [whole.only(split) for split in (settings.train_split, settings.val_split)]
     about = {name: value for name, value in flat(settings).items() if name not in _SEARCHED}
     return {
@@ -103,6 +109,8 @@ def _about(settings: TrainSettings) -> dict[str, str]:
         "classes": ", ".join(whole.classes),
         "labels to learn": digest(described(parts[0])),
         "labels to compare on": digest(described(parts[1])),
+        "pixels to learn": digest(footage(parts[0], root)),
+        "pixels to compare on": digest(footage(parts[1], root)),
     }
 
 

@@ -27,7 +27,7 @@ from vodkit.train.batches import CachedViews, plan_cache
 from vodkit.train.log import flat
 from vodkit.train.memory import is_out_of_memory
 from vodkit.train.norms import learning_norms
-from vodkit.train.resume import described, digest, digest_of_weights
+from vodkit.train.resume import described, digest, digest_of_weights, footage
 from vodkit.train.settings import TrainSettings
 from vodkit.train.validate import Validation
 from vodkit.video.reader import open_video
@@ -70,7 +70,7 @@ def prepare(
     ``name`` tells the feature files of several processes apart.
     """
     whole = read_dataset(settings.data)
-    root = Path(settings.root) if settings.root else _folder(Path(settings.data))
+    root = root_of(settings)
     train_part, left_out = _readable(whole.only(settings.train_split), root, settings)
     torch.manual_seed(settings.seed)  # the fresh parts of the head
     module, card = _network(settings, whole.classes)
@@ -79,13 +79,13 @@ def prepare(
     training = _views(train_part, root, card, settings, still_iou=settings.still_iou)
     card = replace(card, trained=(*card.trained, _training(settings, training.frames)))
     _refuse_size(module, card, training.canvas_px)
-    about = described(train_part)
+    about = described(train_part) | footage(train_part, root)
     validation = None
     if settings.val_split:
         val_part, lost = _readable(whole.only(settings.val_split), root, settings)
         left_out += lost
         validation = Validation(views=_views(val_part, root, card, settings, still_iou=2.0))
-        about |= described(val_part)
+        about |= described(val_part) | footage(val_part, root)
     freeze.freeze(module, card, freeze.FREEZES[settings.freeze])
     _refuse_lone_values(settings, module, card, training)
     cached, why_not = _cached(settings, module, card, training, watch, name=f"train.{name}")
@@ -168,8 +168,10 @@ def _fresh(settings: TrainSettings, classes: tuple[str, ...]) -> tuple[str, ...]
     return tuple(name for name in classes if name not in known)
 
 
-def _folder(data: Path) -> Path:
-    return data if data.is_dir() else data.parent
+def root_of(settings: TrainSettings) -> Path:
+    """The folder that the videos' paths are relative to."""
+    data = Path(settings.data)
+    return Path(settings.root) if settings.root else data if data.is_dir() else data.parent
 
 
 def _network(settings: TrainSettings, classes: tuple[str, ...]) -> tuple[nn.Module, ModelCard]:
@@ -185,7 +187,7 @@ def _network(settings: TrainSettings, classes: tuple[str, ...]) -> tuple[nn.Modu
     )
     told = replace(
         card,
-        name=settings.name or Path(settings.out).name,
+        name=settings.name or Path(settings.out).resolve().name,
         source=settings.source or card.source,
         notes=settings.notes,  # those of the base are told in what this training began with
     )
@@ -206,15 +208,12 @@ def _training(settings: TrainSettings, frames: FrameDataset) -> Training:
     }
     counts = f"{len(frames.dataset.videos)} videos, {len(frames)} frames"
     where = f"{Path(settings.data).name}, split {settings.train_split}"
-    # It is what the card's AP was measured on.
-    val = f"; validated on one labelled frame in {settings.every} of split {settings.val_split}"
-    val = val if settings.val_split and settings.every > 1 else ""
     return Training(
         began_with=base.name + own,
         sha256=base.sha256 if settings.weights == "default" else "",
         licence="" if random else base.licence,
         notes="" if random else base.notes,
-        data=f"{where}: {counts}, labels {digest(described(frames.dataset))}{val}",
+        data=f"{where}: {counts}, labels {digest(described(frames.dataset))}",
         data_licence=settings.data_licence,
         settings=given,
         stack=stack(),
@@ -316,6 +315,7 @@ def _filled(
         return cached
     made_from: dict[str, Any] = {
         "data": described(source.frames.dataset),
+        "footage": footage(source.frames.dataset, source.frames.reader.root),
         "keys": len(source.frames),
         "canvas_px": list(source.canvas_px),
         "views": cached.views,

@@ -1,5 +1,6 @@
 """A folder or glob of pictures as a video: frame i is the i-th name in natural order."""
 
+import hashlib
 import io
 import math
 import re
@@ -7,6 +8,7 @@ import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +18,7 @@ import numpy as np
 
 from vodkit.errors import InputError, VideoError
 from vodkit.records import Frame, VideoInfo
+from vodkit.runs import sha256
 from vodkit.video.limits import LIMITS, Limits
 
 _HEADER = 1 << 18  # bytes that are looked at for a picture's size: JPEG may have much before it
@@ -36,6 +39,25 @@ def pictures_in(folder: Path, pattern: str = "*") -> list[Path]:
     """The picture files of a folder that match, in natural order."""
     found = [path for path in folder.glob(pattern) if path.suffix.lower() in SUFFIXES]
     return sorted(found, key=lambda path: natural_key(path.name))
+
+
+def digest(source: Path) -> str | None:
+    """Of a file its content's sha256, of a folder that of its pictures' names and sizes.
+
+    None where there is neither. A file that stays as it is, is read once.
+    """
+    if source.is_dir():
+        listing = "\n".join(f"{one.name} {one.stat().st_size}" for one in pictures_in(source))
+        return hashlib.sha256(listing.encode()).hexdigest()
+    if not source.is_file():
+        return None
+    about = source.stat()
+    return _sha256(source, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
+    return sha256(path)
 
 
 def first_other(folder: Path, names: Sequence[str]) -> str | None:

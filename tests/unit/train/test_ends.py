@@ -55,6 +55,8 @@ def test_going_on_with_what_has_ended_changes_nothing(
     again = train(wanted, resume_run=True)
     after = last_of(tmp_path / "run")
     assert again.epochs == first.epochs
+    assert again.per_class == first.per_class  # the page has a table of them
+    assert set(first.per_class) == ({"square"} if wanted.val_split else set())
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
 
 

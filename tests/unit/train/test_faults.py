@@ -74,6 +74,16 @@ def test_memory_for_not_even_one_picture_says_which_settings_to_lower(
         train(tiny(square_data, tmp_path / "run"))
 
 
+def test_memory_for_too_few_pictures_for_norms_says_so(
+    square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """32 px become one at the end of the backbone: a norm has nothing to learn of one picture."""
+    memory_for(monkeypatch, 1, torch.OutOfMemoryError)
+    allowed = r"out of memory with 2 pictures of 32x32 px at once, and .*; set fixed_norms=true, or"
+    with pytest.raises(InputError, match=allowed):
+        train(tiny(square_data, tmp_path / "run", freeze="none", cache="off"))
+
+
 def test_other_errors_are_not_taken_for_a_lack_of_memory(
     square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

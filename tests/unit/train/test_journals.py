@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from vodkit.errors import SettingsError
 from vodkit.report.training_page import TrainingPage
-from vodkit.train.journals import EXPERIMENT, JOURNALS, open_journals
+from vodkit.train.journals import EXPERIMENT, JOURNALS
 from vodkit.train.loop import LOG, Progress, train
 from vodkit.train.settings import TrainSettings
 
@@ -37,56 +38,91 @@ def logged(out: Path) -> list[dict[str, float]]:
         return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
 
 
+class Stop(Exception):  # noqa: N818
+    """The moment at which a run is stopped."""
+
+
+def stop_at(epoch: int) -> Any:
+    def stop(progress: Progress) -> None:
+        if progress.what == "step" and progress.epoch == epoch:
+            raise Stop
+
+    return stop
+
+
+def stopped_and_gone_on_with(data: Path, out: Path, name: str) -> list[dict[str, float]]:
+    """Killed in its third epoch, with a state of the first: the second comes again."""
+    once = tiny(data, out, epochs=3, journals=(name,), save_every_s=1e9)
+    with pytest.raises(Stop):
+        train(replace(once, save_every_s=0.0), watch=stop_at(1))
+    with pytest.raises(Stop):
+        train(once, resume_run=True, watch=stop_at(2))
+    train(once, resume_run=True)
+    train(once, resume_run=True)  # has ended: nothing to write
+    rows = logged(out)
+    assert len(rows) == 3
+    return rows
+
+
 @pytest.mark.slow
 def test_tensorboard_has_what_the_log_has_also_after_a_resume(
     square_data: Path, tmp_path: Path
 ) -> None:
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    once = tiny(square_data, tmp_path, epochs=2, journals=("tensorboard",), save_every_s=0.0)
-
-    class Stop(Exception):  # noqa: N818
-        pass
-
-    def stop(progress: Progress) -> None:
-        if progress.what == "step" and progress.epoch == 1:
-            raise Stop
-
-    with pytest.raises(Stop):
-        train(once, watch=stop)
-    train(once, resume_run=True)
+    rows = stopped_and_gone_on_with(square_data, tmp_path, "tensorboard")
     seen = events.EventAccumulator(str(tmp_path / "tensorboard"))
     seen.Reload()
-    rows = logged(tmp_path)
-    assert len(rows) == 2
     for name in rows[0].keys() - {"epoch"}:
-        points = {event.step: event.value for event in seen.Scalars(name)}
-        assert points == {row["epoch"]: pytest.approx(row[name], rel=1e-4) for row in rows}, name
+        points = [(event.step, event.value) for event in seen.Scalars(name)]
+        assert points == [(row["epoch"], pytest.approx(row[name], rel=1e-4)) for row in rows], name
+    train(tiny(square_data, tmp_path, epochs=1, journals=("tensorboard",)), overwrite=True)
+    seen = events.EventAccumulator(str(tmp_path / "tensorboard"))
+    seen.Reload()
+    assert [event.step for event in seen.Scalars("loss")] == [1]
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the database that MLflow makes
-def test_mlflow_has_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_has_them_too(
+    square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (journal,) = open_journals(["mlflow"], tmp_path, {"lr": "0.002"})
-    journal.write({"loss": 3.0, "ap": 0.25}, 1)
-    journal.write({"loss": 2.0}, 2)
-    journal.close()
+    rows = stopped_and_gone_on_with(square_data, tmp_path, "mlflow")
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
     group = client.get_experiment_by_name(EXPERIMENT)
     (run,) = client.search_runs([group.experiment_id])
-    assert (run.info.status, run.data.params) == ("FINISHED", {"lr": "0.002"})
-    assert [m.value for m in client.get_metric_history(run.info.run_id, "loss")] == [3.0, 2.0]
+    assert (run.info.status, run.data.params["lr"]) == ("FINISHED", "0.002")
+    for name in ("loss", "ap"):
+        history = [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, name)]
+        assert history == [(row["epoch"], pytest.approx(row[name], rel=1e-4)) for row in rows]
+
+
+@pytest.mark.slow
+def test_a_journal_asked_for_after_a_stop_begins_with_the_first_epoch(
+    square_data: Path, tmp_path: Path
+) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    once = tiny(square_data, tmp_path, epochs=2, save_every_s=0.0)
+    with pytest.raises(Stop):
+        train(once, watch=stop_at(1))
+    train(replace(once, journals=("tensorboard",)), resume_run=True)
+    seen = events.EventAccumulator(str(tmp_path / "tensorboard"))
+    seen.Reload()
+    assert [event.step for event in seen.Scalars("loss")] == [1, 2]
 
 
 @pytest.mark.parametrize("name", JOURNALS)
 def test_a_journal_that_is_not_installed_says_how_to_get_it(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("mlflow", "torch.utils.tensorboard"):
         monkeypatch.setitem(__import__("sys").modules, module, None)
+    wanted = tiny(square_data, tmp_path, journals=(name,))
+    (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(SettingsError, match=rf"vodkit\[{name}\]"):
-        open_journals([name], tmp_path, {})
+        train(wanted, overwrite=True)
+    assert (tmp_path / "manifest.json").is_file()
 
 
 def test_an_unknown_journal_is_refused_before_anything_begins(tmp_path: Path) -> None:
@@ -122,3 +158,6 @@ def test_the_page_has_curves_pictures_and_settings(square_data: Path, tmp_path: 
     assert trained["stage1"] == 0 < trained["head"]
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert [row["trainable"] for row in manifest["parameters"]] == list(trained.values())
+    assert manifest["cached_views"] == 1
+    assert "1 views of each picture" in html
+    assert "Classes, last validation" in html

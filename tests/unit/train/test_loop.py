@@ -1,6 +1,7 @@
 """The loop: what it leaves behind, what it refuses, and that nothing is lost when it is stopped."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from vodkit import settings as settings_file
 from vodkit.detect.checkpoint import load_checkpoint
 from vodkit.detect.models import build_network
-from vodkit.errors import InputError, OutputError, SettingsError, VideoError
+from vodkit.errors import InputError, OutputError, SettingsError, VideoError, VodkitError
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.records import Dataset, LabelledVideo
 from vodkit.train.log import Meter, as_csv, flat
@@ -142,8 +143,28 @@ def test_changed_data_or_settings_are_refused_with_the_difference(
     fewer = tmp_path / "fewer.json"
     videos = tuple(video for video in dataset.videos if video.source != "two")
     write_dataset(Dataset(classes=dataset.classes, videos=videos), fewer)
-    with pytest.raises(InputError, match="1 changed: - video two"):
+    with pytest.raises(InputError, match="2 changed: - video two; - pixels of two"):
         train(tiny(fewer, tmp_path / "run", root=str(square_data.parent)), resume_run=True)
+
+
+@pytest.mark.slow
+def test_changed_pixels_are_refused_and_no_features_of_the_old_ones_used(
+    tmp_path: Path, make_squares: Callable[..., Path]
+) -> None:
+    data = make_squares(tmp_path / "squares")
+    halted = tiny(data, tmp_path / "run", cache="on")
+    with pytest.raises(Killed):
+        train(halted, watch=stop_after(1))
+    picture = tmp_path / "squares" / "one" / "0003.png"
+    picture.write_bytes((tmp_path / "squares" / "three" / "0003.png").read_bytes())
+    with pytest.raises(InputError, match="1 changed: pixels of one: was"):
+        train(halted, resume_run=True)
+    train(halted, overwrite=True)
+    train(tiny(data, tmp_path / "fresh", cache="on"))
+    one, two = (
+        load_checkpoint(tmp_path / name / "last.safetensors")[0] for name in ("run", "fresh")
+    )
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_a_training_is_not_thrown_away_unasked(square_data: Path, tmp_path: Path) -> None:
@@ -153,6 +174,11 @@ def test_a_training_is_not_thrown_away_unasked(square_data: Path, tmp_path: Path
     with pytest.raises(OutputError, match=r"has a training; --resume .* --overwrite"):
         train(wanted)
     assert first.checkpoint.read_bytes() == kept
+    for wrong in ({"model": "yolox_nona"}, {"data": "no.json"}, {"root": "nowhere"}):
+        with pytest.raises(VodkitError):
+            train(replace(wanted, **dict[str, Any](wrong)), overwrite=True)
+        assert first.checkpoint.read_bytes() == kept
+        assert (tmp_path / "run" / "state.pt").is_file()
     train(tiny(square_data, tmp_path / "run", epochs=1, lr=0.01), overwrite=True)
     assert first.checkpoint.read_bytes() != kept
 
