@@ -14,8 +14,9 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from mot15_trackers import sequences
-from vodkit.cli.tune import hota_of_seen
-from vodkit.records import TrackTable
+from vodkit.metrics.mot.hota import hota_counts, hota_scores
+from vodkit.metrics.mot.sequence import pair_up
+from vodkit.records import State, TrackTable
 from vodkit.track.tune import NEED_LABELS, SPACES, consistency, replay
 
 
@@ -24,6 +25,13 @@ def random_settings(count: int) -> list[list[str]]:
     rng = np.random.default_rng(0)
     ranges = {k: v for k, v in SPACES["vodkit"].items() if k not in NEED_LABELS}
     return [[]] + [[f"{k}={rng.uniform(*v):.3g}" for k, v in ranges.items()] for _ in range(count)]
+
+
+def hota_of_seen(truth: TrackTable, found: TrackTable) -> float:
+    """HOTA of the observed boxes."""
+    seen = found[found.states == State.OBSERVED]
+    frames = np.union1d(truth.frames, seen.frames)
+    return hota_scores(hota_counts(pair_up(truth, seen, frames))).hota or 0.0
 
 
 def main() -> None:

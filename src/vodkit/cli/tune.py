@@ -9,7 +9,8 @@ import typer
 from vodkit.cli import options
 
 if TYPE_CHECKING:
-    from vodkit.records import TrackTable
+    from vodkit.formats.predictions import Header
+    from vodkit.records import Dataset, Detections, LabelledVideo, TrackTable
     from vodkit.track.tune import Clip
 
 
@@ -22,6 +23,7 @@ _CAUTION = {
 def tune(
     detections: list[Path] = typer.Argument(..., help="Files of `vodkit detect`, or run folders."),
     truth: Path = typer.Option(None, "--truth", help="Labels with ids; default: none are needed."),
+    split: str = typer.Option("", "--split", help="Of the labels; default: all videos."),
     tracker: str = typer.Option("vodkit", "--tracker", "-t", help="Name of a tracker."),
     trials: int = typer.Option(50, "--trials", help="Settings to try."),
     seed: int = typer.Option(0, "--seed"),
@@ -31,14 +33,18 @@ def tune(
 
     Example: vodkit tune runs/plaza --truth labels.json --trials 100
     """
+    from functools import partial
+
     from vodkit import runs
     from vodkit.formats.table import read_dataset
     from vodkit.track.tune import tune as run
 
     labels = read_dataset(truth) if truth else None
-    known = {Path(v.source).stem: v.tracks for v in labels.videos} if labels else {}
-    clips = [_clip(runs.predictions_of(path), known) for path in detections]
-    found = run(tracker, clips, score=hota_of_seen, num_trials=trials, seed=seed)
+    if labels and split:
+        labels = labels.only(split)
+    score = partial(hota, classes=labels.classes) if labels else None
+    clips = [_clip(runs.predictions_of(path), labels) for path in detections]
+    found = run(tracker, clips, score=score, num_trials=trials, seed=seed)
     if as_json:
         facts = {"tracker": tracker, "settings": list(found.words), "score": found.score}
         print(json.dumps({**facts, "score_of_defaults": found.before, "trials": found.num_trials}))
@@ -50,7 +56,7 @@ def tune(
         print(f"  {_CAUTION[labels is not None]}; try it on a clip that you know")
 
 
-def _clip(path: Path, known: "dict[str, TrackTable | None]") -> "Clip":
+def _clip(path: Path, labels: "Dataset | None") -> "Clip":
     from vodkit.errors import InputError
     from vodkit.formats.predictions import read_frames, read_header
     from vodkit.records import Detections, Frame, Tracks
@@ -58,27 +64,55 @@ def _clip(path: Path, known: "dict[str, TrackTable | None]") -> "Clip":
 
     header = read_header(path)
     size = {"width_px": header.info.width_px, "height_px": header.info.height_px}
+    truth = None if labels is None else _truth(path, header, labels)
     steps = []
     for line in read_frames(path):
         if isinstance(line.found, Tracks):
             raise InputError(f"{path}: tracks; tuning replays detections (`vodkit detect`)")
         assert isinstance(line.found, Detections)
-        steps.append((Frame.unseen(line.index, line.time_s, **size), line.found))
+        found = line.found if labels is None else _named_as(line.found, header, labels)
+        steps.append((Frame.unseen(line.index, line.time_s, **size), found))
+    return Clip(steps=steps, truth=truth)
+
+
+def _truth(path: Path, header: "Header", labels: "Dataset") -> "LabelledVideo":
+    """The labelled video of this name, and its alone."""
+    from vodkit.errors import InputError
+
     stem = Path(header.source).stem
-    if known and stem not in known:
-        raise InputError(f"{path}: no labels for {stem!r}; labelled: {', '.join(sorted(known))}")
-    return Clip(steps=steps, truth=known.get(stem))
+    known = [Path(video.source).stem for video in labels.videos if video.tracks is not None]
+    if known.count(stem) != 1:
+        seen = "no labels" if stem not in known else f"labels of {known.count(stem)} videos"
+        there = ", ".join(sorted(set(known)))
+        raise InputError(f"{path}: {seen} for {stem!r}; labelled: {there} (see --split)")
+    if not set(header.classes) & set(labels.classes):
+        seen = f"classes {', '.join(header.classes[:5])}"
+        raise InputError(f"{path}: {seen} are none of the labels': {', '.join(labels.classes)}")
+    return next(video for video in labels.videos if Path(video.source).stem == stem)
 
 
-def hota_of_seen(truth: "TrackTable", found: "TrackTable") -> float:
-    """HOTA of the observed boxes."""
+def _named_as(found: "Detections", header: "Header", labels: "Dataset") -> "Detections":
+    """With labels of the dataset; classes that it has not come after its own."""
+    from dataclasses import replace
+
     import numpy as np
 
-    from vodkit.metrics.mot.hota import hota_counts, hota_scores
-    from vodkit.metrics.mot.sequence import pair_up
-    from vodkit.records import State
+    names = [*labels.classes, *(name for name in header.classes if name not in labels.classes)]
+    new = np.array([names.index(name) for name in header.classes])
+    return replace(found, labels=new[found.labels])
 
-    assert found.states is not None
-    seen = found[found.states == State.OBSERVED]
-    frames = np.union1d(truth.frames, seen.frames)
-    return hota_scores(hota_counts(pair_up(truth, seen, frames))).hota or 0.0
+
+def hota(video: "LabelledVideo", found: "TrackTable", *, classes: tuple[str, ...]) -> float:
+    """HOTA as ``vodkit eval`` says it: in labelled frames, and of the labels' classes."""
+    from vodkit.metrics.clips import make_clips
+    from vodkit.metrics.mot.hota import HotaCounts, hota_counts, hota_scores
+    from vodkit.metrics.mot.preprocess import drop_ignored
+    from vodkit.metrics.mot.sequence import pair_up
+    from vodkit.records import Dataset
+
+    known = found[found.labels < len(classes)]
+    dataset = Dataset(classes=classes, videos=(video,))
+    (clip,) = map(drop_ignored, make_clips(dataset, {video.source: known}))
+    parts = [clip.of_class(label) for label in range(len(classes))]
+    counts = [hota_counts(pair_up(one.truth, one.found, one.frames)) for one in parts]
+    return hota_scores(sum(counts, HotaCounts.zero())).hota or 0.0

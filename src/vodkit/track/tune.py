@@ -15,11 +15,12 @@ import numpy as np
 
 from vodkit.arrays import BoolArray, IntArray
 from vodkit.errors import InputError, SettingsError
-from vodkit.records import NO_ID, Detections, Frame, State, TrackTable
+from vodkit.records import NO_ID, Detections, Frame, LabelledVideo, State, TrackTable
 from vodkit.track.life import backfill
 from vodkit.track.table import make_tracker
 
 Steps = Sequence[tuple[Frame, Detections]]
+Score = Callable[[LabelledVideo, TrackTable], float]
 
 # What is searched, and where: setting -> (lowest, highest).
 SPACES: dict[str, dict[str, tuple[float, float]]] = {
@@ -48,6 +49,7 @@ NEED_LABELS = frozenset({"high", "new", "score", "life.confirm_s"})
 """settings that are searched only where all clips have labels"""
 _BORDER = 0.5
 """a track may begin and end this many widths or heights from the picture's border"""
+_LAST_SEED = 2**32 - 1
 _ENDS_S = 0.5
 """and this close to the beginning and end of the film"""
 
@@ -57,7 +59,7 @@ class Clip:
     """Detections of one video, and its true tracks where they are known."""
 
     steps: Steps
-    truth: TrackTable | None = None
+    truth: LabelledVideo | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +156,7 @@ def tune(
     name: str,
     clips: Sequence[Clip],
     *,
-    score: Callable[[TrackTable, TrackTable], float] | None = None,
+    score: Score | None = None,
     num_trials: int = 50,
     seed: int = 0,
     space: Mapping[str, tuple[float, float]] | None = None,
@@ -166,6 +168,10 @@ def tune(
     """
     if not clips:
         raise InputError("no clips to tune on")
+    if num_trials < 1:
+        raise SettingsError(f"trials is {num_trials}; allowed: 1 or more, the first with defaults")
+    if not 0 <= seed <= _LAST_SEED:
+        raise SettingsError(f"seed is {seed}; allowed: 0 to {_LAST_SEED}")
     ranges = dict(space or SPACES.get(name, {}))
     if not ranges:
         raise SettingsError(f"no search space for tracker {name!r}; known: {', '.join(SPACES)}")
@@ -182,7 +188,7 @@ def tune(
         return float(np.mean([_score(clip, name, words, score) for clip in clips]))
 
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-    study.optimize(objective, n_trials=max(1, num_trials), catch=(SettingsError,))
+    study.optimize(objective, n_trials=num_trials, catch=(SettingsError,))
     best = study.best_trial
     score_now, before = study.best_value, study.trials[0].value
     assert before is not None
@@ -202,7 +208,7 @@ def _score(
     clip: Clip,
     name: str,
     words: Sequence[str],
-    score: Callable[[TrackTable, TrackTable], float] | None,
+    score: Score | None,
 ) -> float:
     if clip.truth is None or score is None:
         return consistency(clip.steps, name, words)

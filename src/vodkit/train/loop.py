@@ -156,6 +156,12 @@ def train(
     started = time.monotonic()
     require_journals(settings.journals)
     fabric = _fabric(settings)
+    share = Share(
+        rank=fabric.global_rank,
+        world=fabric.world_size,
+        batch_size=settings.batch_size,
+        accumulate=settings.accumulate,
+    )
     goes_on = _goes_on(settings, resume_run=resume_run, overwrite=overwrite)
     fabric.barrier()  # all have looked, before anything changes
     material = prepare(
@@ -165,11 +171,11 @@ def train(
         name=str(fabric.global_rank),
     )
     _refuse_nothing_to_find(settings, material)
-    if not goes_on and fabric.is_global_zero:  # all is well: what was there may go
-        _begin_anew(settings, material)
-    run = _Run(settings, fabric, material, watch)
+    run = _Run(settings, fabric, material, share, watch)
     if goes_on:
         run.restore()
+    elif fabric.is_global_zero:  # all is well: what was there may go
+        _begin_anew(settings, material)
     run.fit()
     material.delete_caches()
     return TrainResult(
@@ -192,17 +198,13 @@ class _Run:
         settings: TrainSettings,
         fabric: Fabric,
         material: Material,
+        share: Share,
         watch: Callable[[Progress], None],
     ) -> None:
         self.settings, self.fabric, self.material, self.watch = settings, fabric, material, watch
         self.module, self.card = material.module, material.card
         self.out = Path(settings.out)
-        self.share = Share(
-            rank=fabric.global_rank,
-            world=fabric.world_size,
-            batch_size=settings.batch_size,
-            accumulate=settings.accumulate,
-        )
+        self.share = share
         self.steps_per_epoch = -(-len(self._order(0)) // settings.batch_size)
         self.num_epochs = settings.num_epochs(self.steps_per_epoch)
         self.num_steps = self.steps_per_epoch * self.num_epochs

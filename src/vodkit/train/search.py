@@ -70,6 +70,7 @@ def best_settings(
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=3),
     )
+    _forget_killed(study, folder)
     done = _done(study)
     if done:
         _refuse_others(study.user_attrs.get(_ABOUT, {}), about, folder)
@@ -121,6 +122,18 @@ def _refuse_others(then: dict[str, str], now: dict[str, str], folder: Path) -> N
         raise SettingsError(f"{error}; allowed: the same again, or another run folder") from error
 
 
+def _forget_killed(study: Any, folder: Path) -> None:
+    """Trials that were under way when an earlier search was killed: no one goes on with them."""
+    for trial in study.trials:
+        if trial.state.name == "RUNNING":
+            study.tell(trial.number, state=type(trial.state).FAIL)
+            _delete_features(folder / f"{trial.number:03d}")
+
+
+def _delete_features(out: Path) -> None:
+    shutil.rmtree(out / "cache", ignore_errors=True)
+
+
 def _done(study: Any) -> list[Any]:
     """The trials that tell something; one that failed is to be made up for."""
     return [trial for trial in study.trials if trial.state.name in {"COMPLETE", "PRUNED"}]
@@ -132,7 +145,7 @@ def _try(settings: TrainSettings, trial: Any, folder: Path) -> float:
     try:
         return train(wanted, overwrite=True, watch=_pruning(trial)).ap or 0.0
     finally:  # no one goes on with a trial that ended early, and its features are gigabytes
-        shutil.rmtree(out / "cache", ignore_errors=True)
+        _delete_features(out)
 
 
 def _changed(settings: TrainSettings, trial: Any) -> TrainSettings:

@@ -1,10 +1,12 @@
 """The offline pass, counting and tuning."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from vodkit.errors import InputError, SettingsError
-from vodkit.records import Detections, Frame, State, TrackTable
+from vodkit.records import Detections, Frame, LabelledVideo, State, TrackTable, VideoInfo
 from vodkit.track.count import (
     CountSettings,
     Line,
@@ -217,25 +219,32 @@ def test_a_film_and_its_mirror_image_are_as_consistent():
 def test_without_labels_no_threshold_is_searched():
     pytest.importorskip("optuna")
     steps, truth = crowd(num_frames=15)
+    video = labelled(truth)
     free = tune("bytetrack", [Clip(steps=steps)], num_trials=4)
     names = {word.split("=")[0] for word in free.words}
     assert not names & {"high", "new"}
     assert free.score == (
         consistency(steps, "bytetrack", free.words) if free.words else free.before
     )
-    told = tune("bytetrack", [Clip(steps=steps, truth=truth)], score=len_share, num_trials=12)
+    told = tune("bytetrack", [Clip(steps=steps, truth=video)], score=len_share, num_trials=12)
     assert {"high", "new"} <= {word.split("=")[0] for word in told.words}
 
 
+def labelled(truth):
+    info = VideoInfo(path="a", width_px=640, height_px=640, rate=Fraction(10))
+    return LabelledVideo(source="a", info=info, tracks=truth)
+
+
 def len_share(real, found):
-    return len(found) / len(real)
+    return len(found) / len(real.tracks)
 
 
 def test_tuning_finds_that_the_threshold_was_too_high():
     pytest.importorskip("optuna")
     steps, truth = crowd(num_frames=15)
+    video = labelled(truth)
     tuned = tune(
-        "bytetrack", [Clip(steps=steps, truth=truth)], score=len_share, num_trials=12,
+        "bytetrack", [Clip(steps=steps, truth=video)], score=len_share, num_trials=12,
         space={"high": (0.3, 0.8), "new": (0.3, 0.9)},
     )  # fmt: skip
     assert tuned.before == 0
@@ -248,3 +257,6 @@ def test_tuning_refuses_what_it_cannot_do():
         tune("vodkit", [])
     with pytest.raises(SettingsError, match="no search space"):
         tune("roboflow", [Clip(steps=[])])
+    for words, allowed in (({"num_trials": 0}, "1 or more"), ({"seed": -1}, "0 to 4294967295")):
+        with pytest.raises(SettingsError, match=f"allowed: {allowed}"):
+            tune("vodkit", [Clip(steps=[])], **words)

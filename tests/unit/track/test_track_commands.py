@@ -1,8 +1,10 @@
 """refine, count and tune as a user calls them, on files as ``vodkit track`` writes them."""
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -11,8 +13,20 @@ from vodkit.cli.count import count
 from vodkit.cli.refine import refine
 from vodkit.cli.tune import tune
 from vodkit.errors import InputError, SettingsError
-from vodkit.formats.predictions import Header, PredictionWriter, read_predictions
-from vodkit.records import Detections, State, Tracks, VideoInfo
+from vodkit.formats.predictions import Header, PredictionWriter, read_frames, read_predictions
+from vodkit.formats.table import read_dataset, write_dataset
+from vodkit.metrics.evaluation import evaluate
+from vodkit.records import (
+    Dataset,
+    Detections,
+    Frame,
+    LabelledVideo,
+    State,
+    Tracks,
+    TrackTable,
+    VideoInfo,
+)
+from vodkit.track.tune import replay
 
 APP = typer.Typer()
 for name, command in (("refine", refine), ("count", count), ("tune", tune)):
@@ -95,6 +109,58 @@ def test_tune_without_labels(tmp_path):
     facts = json.loads(call("tune", path, "--tracker", "sort", "--trials", 3, "--json"))
     assert facts["trials"] == 3
     assert facts["score"] >= facts["score_of_defaults"] > 0.5
+
+
+def test_tune_means_by_hota_what_eval_means(tmp_path):
+    """Frames that nobody labelled do not count, nor do classes that the labels have not."""
+    pytest.importorskip("optuna")
+    header = Header(source="a.mp4", classes=("car", "person"), info=INFO, detector="d")
+    path = tmp_path / "detections.jsonl"
+    car = [400.0, 300, 500, 360]
+    with PredictionWriter(path, header) as writer:
+        for i in range(15):
+            boxes = [*boxes_at(i), car] if i != 7 else [car]
+            labels = [1, 0][-len(boxes) :]
+            writer.write(i, i / 10, Detections(boxes, [0.9] * len(boxes), labels))
+    frames = np.arange(4, 12)
+    truth = TrackTable(
+        frames=frames,
+        times_s=frames / 10,
+        ids=np.ones(8),
+        boxes_xyxy=np.concatenate([boxes_at(i) for i in frames]) + 2.0,
+        labels=np.zeros(8),
+    )
+    video = LabelledVideo(
+        source="a.mp4", info=INFO, tracks=truth, labelled_frames=frames, split="val"
+    )
+    other = replace(video, tracks=TrackTable.empty(), split="train", labelled_frames=np.arange(3))
+    data = tmp_path / "labels.json"
+    write_dataset(Dataset(classes=("person",), videos=(video, other)), data)
+    words = ("tune", path, "--truth", data, "--trials", 1)
+    with pytest.raises(InputError, match=r"labels of 2 videos for 'a'; .* \(see --split\)"):
+        call(*words)
+    facts = json.loads(call(*words, "--split", "val", "--json"))
+    steps = [(Frame.unseen(one.index, one.time_s, width_px=640, height_px=480), one.found)
+             for one in read_frames(path)]  # fmt: skip
+    tracks = replay(steps, "vodkit")
+    people = tracks[tracks.labels == 1]
+    found = replace(people, labels=np.zeros(len(people)))
+    told = evaluate(read_dataset(data).only("val"), {"a.mp4": found})
+    value = next(one.value for one in told.headline if one.name == "hota")
+    assert 0.5 < value < 1
+    assert facts["score_of_defaults"] == pytest.approx(value, abs=1e-9)
+
+
+def test_tune_refuses_labels_of_other_classes(tmp_path):
+    header = Header(source="a.mp4", classes=("car",), info=INFO, detector="d")
+    path = tmp_path / "detections.jsonl"
+    with PredictionWriter(path, header) as writer:
+        writer.write(0, 0.0, Detections(boxes_at(0), [0.9], [0]))
+    data = tmp_path / "labels.json"
+    video = LabelledVideo(source="a.mp4", info=INFO, tracks=TrackTable.empty())
+    write_dataset(Dataset(classes=("person",), videos=(video,)), data)
+    with pytest.raises(InputError, match="classes car are none of the labels': person"):
+        call("tune", path, "--truth", data)
 
 
 def test_tune_wants_detections(run_folder):

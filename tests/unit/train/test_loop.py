@@ -174,7 +174,7 @@ def test_a_training_is_not_thrown_away_unasked(square_data: Path, tmp_path: Path
     with pytest.raises(OutputError, match=r"has a training; --resume .* --overwrite"):
         train(wanted)
     assert first.checkpoint.read_bytes() == kept
-    for wrong in ({"model": "yolox_nona"}, {"data": "no.json"}, {"root": "nowhere"}):
+    for wrong in ({"model": "yolox_nona"}, {"data": "no.json"}, {"teacher": "yolox_nano"}):
         with pytest.raises(VodkitError):
             train(replace(wanted, **dict[str, Any](wrong)), overwrite=True)
         assert first.checkpoint.read_bytes() == kept
