@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 
 from vodkit.errors import SettingsError
@@ -13,6 +13,10 @@ def refuse(given: Sequence[tuple[str, object]]) -> None:
     wrong = [name for name, value in given if value]
     if wrong:
         raise SettingsError(f"--appearance does not go with {', '.join(wrong)}; see docs/track.md")
+
+
+def _shown(value: float) -> str:
+    return f"{value:.3f}" if isfinite(value) else "–"  # noqa: RUF001 - as in tables
 
 
 def train_head(
@@ -36,11 +40,11 @@ def train_head(
 
         result = train_appearance(wanted, overwrite=overwrite, watch=watch)
     if as_json:
-        print(json.dumps(asdict(result), default=str))
+        print(json.dumps(result.to_json()))
         return
     on = "tracks it did not learn from" if result.held_out else "the tracks it learned from"
     print(f"{result.checkpoint}: {result.num_tracks} tracks, {result.seconds:.0f} s; on {on}:")
     for name, seen in (("features as they are", result.raw), ("head", result.head)):
-        print(f"  {name:20}  AUC {seen.auc:.3f}, rank-1 {seen.rank1:.3f}")
+        print(f"  {name:20}  AUC {_shown(seen.auc)}, rank-1 {_shown(seen.rank1)}")
     model = wanted.model
     print(f"next: vodkit track my_video.mp4 --model {model} --appearance {result.checkpoint}")

@@ -13,10 +13,12 @@ There is no --resume: features are made in one pass, and the head trains in seco
 Legend: R boxes, V views of a box, F pooled features, D numbers of an embedding, T tracks.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +30,7 @@ from vodkit.detect.base import Metric, ModelCard, Output
 from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.embed import HEAD_FAMILY
 from vodkit.errors import InputError, OutputError
-from vodkit.runs import SETTINGS, make_folder, stack, write_atomic, write_json
+from vodkit.runs import MANIFEST, SETTINGS, make_folder, stack, write_atomic, write_json
 from vodkit.settings import to_toml
 from vodkit.track.appearance import Distinction, distinguish, seen_together
 from vodkit.train.looks import AppearanceSettings, Looks, read_looks
@@ -53,6 +55,16 @@ class AppearanceResult:
     held_out: bool
     """whether ``raw`` and ``head`` are of tracks that were not learnt from"""
     seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it; what is not defined, as where no two tracks could be compared, is None."""
+        shown = {"raw": _defined(self.raw), "head": _defined(self.head)}
+        return {**asdict(self), "checkpoint": str(self.checkpoint), **shown}
+
+
+def _defined(seen: Distinction) -> dict[str, Any]:
+    pairs = asdict(seen).items()
+    return {name: value if math.isfinite(value) else None for name, value in pairs}
 
 
 class HeadNetwork(nn.Module):
@@ -92,7 +104,6 @@ def train_appearance(
     checkpoint = out / CHECKPOINT
     if checkpoint.exists() and not overwrite:
         raise OutputError("is there already; --overwrite starts anew", path=checkpoint)
-    write_atomic(out / SETTINGS, to_toml(settings))
     looks, card = read_looks(settings, settings.train_split, watch)
     learnt, judged, held_out = _parted(settings, looks, watch)
     rivals = _rivals(learnt)
@@ -102,6 +113,7 @@ def train_appearance(
     raw, head = _judge(judged, None), _judge(judged, network)
     made = _card(settings, card, head)
     state = {name: value.detach() for name, value in network.state_dict().items()}
+    write_atomic(out / SETTINGS, to_toml(settings))
     save_checkpoint(state, made, checkpoint)
     result = AppearanceResult(
         checkpoint=checkpoint,
@@ -112,8 +124,7 @@ def train_appearance(
         held_out=held_out,
         seconds=time.monotonic() - started,
     )
-    about = {**asdict(result), "checkpoint": CHECKPOINT, "stack": stack()}
-    write_json(out / "manifest.json", about)
+    write_json(out / MANIFEST, {**result.to_json(), "checkpoint": CHECKPOINT, "stack": stack()})
     return result
 
 

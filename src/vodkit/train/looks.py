@@ -3,6 +3,7 @@
 Legend: R boxes, V views of a box (the first is the box itself), F features.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from vodkit.detect.preprocess import place, resized_px
 from vodkit.errors import InputError, SettingsError
 from vodkit.formats.table import read_dataset
 from vodkit.records import NO_ID, Frame, LabelledVideo, State, TrackTable
+from vodkit.train.settings import LAST_SEED
 from vodkit.video.reader import open_video
 
 _LEAST_PX = 4.0  # boxes smaller than this say nothing
@@ -77,8 +79,10 @@ class AppearanceSettings:
             if getattr(self, name) < least:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: {least} or more")
         for name in ("lr", "temperature"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0, finite")
+        if not 0 <= self.seed <= LAST_SEED:
+            raise SettingsError(f"seed is {self.seed}; allowed: 0 to {LAST_SEED}")
         for name in ("jitter", "stay", "min_visibility"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")

@@ -20,7 +20,7 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 }
 CACHES = ("auto", "on", "off")
 _FEW_STEPS = 400
-_LAST_SEED = 2**32 - 1  # of NumPy's old generators, which a search draws from
+LAST_SEED = 2**32 - 1  # of NumPy's old generators, which a search draws from
 
 
 def devices_here() -> tuple[str, ...]:
@@ -156,7 +156,7 @@ class TrainSettings:
             self._within(name, 0)
         for name in ("ema_decay", "warmup_share", "final_lr_ratio", "stage_lr_ratio", "rare_share"):
             self._within(name, 0, 1)
-        self._within("seed", 0, _LAST_SEED)
+        self._within("seed", 0, LAST_SEED)
         for name in ("lr", "cache_gib", "teacher_weight"):
             if not 0 < getattr(self, name) < math.inf:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0, finite")

@@ -1,0 +1,60 @@
+"""An appearance head on the sample clips: what it leaves behind, and what is refused before."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vodkit.detect.checkpoint import load_checkpoint
+from vodkit.errors import OutputError, SettingsError
+from vodkit.samples.samples import LABELS
+from vodkit.train.appearance import train_appearance
+from vodkit.train.looks import AppearanceSettings
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("lr", float("inf"), "above 0, finite"),
+        ("lr", float("nan"), "above 0, finite"),
+        ("temperature", 0.0, "above 0, finite"),
+        ("seed", -1, "0 to 4294967295"),
+        ("stay", 2.0, "0 to 1"),
+        ("steps", -1, "0 or more"),
+    ],
+)
+def test_a_number_out_of_range_is_told_with_the_range(name: str, value: Any, allowed: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} is {value}; allowed: {allowed}$"):
+        AppearanceSettings(data="x", **{name: value})
+
+
+@pytest.mark.slow
+def test_what_is_not_defined_is_no_number(tmp_path: Path) -> None:
+    """Two frames of a clip: no track is seen twice, two seconds apart."""
+    out = tmp_path / "run"
+    wanted = AppearanceSettings(data=str(LABELS), out=str(out), most_frames=2, steps=2, views=1)
+    result = train_appearance(wanted)
+    told = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    assert (told["raw"]["auc"], told["head"]["auc"]) == (None, None)
+    assert told["num_tracks"] == result.num_tracks > 1
+    assert {metric.name for metric in load_checkpoint(result.checkpoint)[1].expected} == set()
+    with pytest.raises(OutputError, match="is there already; --overwrite starts anew"):
+        train_appearance(wanted)
+    before = (out / "settings.toml").read_bytes()
+    with pytest.raises(SettingsError, match="nona"):
+        train_appearance(replace(wanted, model="nona"), overwrite=True)
+    assert (out / "settings.toml").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_head_tells_tracks_apart_that_it_did_not_learn_from(tmp_path: Path) -> None:
+    settings = AppearanceSettings(
+        data=str(LABELS), out=str(tmp_path), most_frames=15, steps=20, val_split="test"
+    )
+    result = train_appearance(settings)
+    assert result.held_out
+    assert result.head.auc > max(result.raw.auc, 0.85)
+    again = train_appearance(replace(settings, out=str(tmp_path / "again")))
+    assert again.checkpoint.read_bytes() == result.checkpoint.read_bytes()
