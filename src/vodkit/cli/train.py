@@ -93,7 +93,7 @@ def train(
     if result.left_out:
         print(f"left out, not readable: {', '.join(result.left_out)}")
     score = "" if result.ap is None else f"AP {result.ap:.3f}, AP50 {result.ap50:.3f}, "
-    print(f"{result.checkpoint}: {score}{result.epochs} epochs in {result.seconds:.0f} s")
+    print(f"{result.checkpoint}: {score}{result.epochs} epochs; took {result.seconds:.0f} s now")
     print(f"curves and pictures: {report}")
     print(f"next: vodkit track my_video.mp4 --model {result.checkpoint} --video")
 

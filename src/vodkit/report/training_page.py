@@ -56,7 +56,7 @@ class TrainingPage:
         content = {
             "title": f"Training of {', '.join(manifest['classes'])}",
             "notes": [*self.notes, *left_out],
-            "facts": _facts(result, manifest),
+            "facts": _facts(result, manifest, rows),
             "charts": _charts(rows),
             "tables": [
                 *([_classes(result.per_class)] if result.per_class else []),
@@ -94,7 +94,9 @@ def _rows(path: Path) -> list[dict[str, float]]:
         return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
 
 
-def _facts(result: TrainResult, manifest: Mapping[str, object]) -> list[tuple[str, str]]:
+def _facts(
+    result: TrainResult, manifest: Mapping[str, object], rows: Sequence[Mapping[str, float]]
+) -> list[tuple[str, str]]:
     scores = "not validated"
     if result.ap is not None and result.ap50 is not None:
         scores = f"AP {result.ap:.3f}, AP50 {result.ap50:.3f}, on the split it was chosen on"
@@ -102,7 +104,7 @@ def _facts(result: TrainResult, manifest: Mapping[str, object]) -> list[tuple[st
         ("checkpoint", result.checkpoint.name),
         ("best validation", scores),
         ("epochs", str(result.epochs)),
-        ("time", f"{result.seconds:.0f} s"),
+        ("time of their steps", f"{sum(row['seconds'] for row in rows):.0f} s"),
         ("training frames", str(manifest["training_frames"])),
         ("begun from", str(manifest["model"])),
         ("licence", str(manifest["licence"])),
