@@ -17,7 +17,7 @@ def export(
         0.5, "--tolerance-px", help="Largest error of key frames (cvat, label_studio)."
     ),
     pictures: bool = typer.Option(True, "--pictures/--no-pictures", help="Write pictures too."),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace a folder that is there."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace what is there."),
     as_json: bool = options.JSON,
 ) -> None:
     """Write labels for other programs; says what that format cannot hold.

@@ -28,6 +28,7 @@ def import_(
     from vodkit.runs import make_folder
 
     told = options.reading(classes=classes, rate=rate, size=size, video=video)
+    options.require_other(out, labels)
     make_folder(out.parent)
     done = ingest(labels, format, reading=told, videos=videos, relative_to=out.parent)
     write_dataset(done.dataset, out)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vodkit.errors import SettingsError
+from vodkit.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
     from vodkit.formats.base import Reading
@@ -45,6 +45,12 @@ def load(path: Path, format: str = "auto") -> "tuple[Dataset, Path]":  # noqa: A
 
     dataset = read_dataset(path, format, reading=Reading(probe=probe))
     return dataset, path if path.is_dir() else path.parent
+
+
+def require_other(out: Path, read: Path) -> None:
+    """OutputError where a command would write over the very file that it reads."""
+    if out.exists() and read.exists() and out.samefile(read):
+        raise OutputError("is what is read here; write to another place", path=out)
 
 
 def print_table(titles: list[str], rows: list[list[str]]) -> None:

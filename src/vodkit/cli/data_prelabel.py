@@ -4,21 +4,22 @@ Or to be learnt from as they are: refined with knowledge of the whole video, uns
 """
 
 import os
-from dataclasses import replace
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from vodkit.cli import data_options, options
+from vodkit.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vodkit.data.prelabel import PrelabelSettings
+    from vodkit.arrays import IntArray
     from vodkit.detect.base import Detector
     from vodkit.pipeline import FlowSettings
-    from vodkit.records import LabelledVideo, TrackTable
+    from vodkit.records import TrackTable, VideoInfo
 
 
 def prelabel(
@@ -45,20 +46,32 @@ def prelabel(
     unsure: float = typer.Option(
         0.0, "--unsure", help="Tracks with a lower median score become ignore regions."
     ),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace labels that are there."),
 ) -> None:
     """Label raw video with a detector and a tracker, for correction in CVAT or Label Studio.
 
     Example: vodkit data prelabel clips/a.mp4 -f cvat -o labels/
     """
+    import numpy as np
+
     from vodkit import process
-    from vodkit.data.prelabel import PrelabelSettings
+    from vodkit.data.prelabel import PrelabelSettings, for_correction
     from vodkit.formats.base import Writing
-    from vodkit.formats.table import write_dataset
+    from vodkit.formats.table import FORMATS, what_is_lost, write_dataset
+    from vodkit.lookup import pick
     from vodkit.pipeline import FlowSettings
-    from vodkit.records import Dataset
+    from vodkit.records import Dataset, LabelledVideo
     from vodkit.runs import make_folder
 
     process.settle()
+    needs_pictures = pick(FORMATS, format, "label format").PICTURES is not None
+    # The native file is read with its videos beside it; labelling tools know them by name.
+    names = {
+        path: relative_name(path, out.parent) if format == "cocovid" else path.name
+        for path in videos
+    }
+    _require_new(videos, names, out, overwrite=overwrite)
+    infos = {path: _info(path) for path in videos}  # before any work: all can be opened
     wanted = PrelabelSettings(shortest=shortest, unsure=unsure)
     second = _second_pass(refine_set, refined=refined)
     detector = _detector(model, runtime, device, score_threshold, classes=classes, tiles=tiles)
@@ -66,14 +79,33 @@ def prelabel(
     make_folder(out.parent)
     done = []
     for path in videos:
-        labelled = _label(path, detector, tracker, flow, wanted=wanted, second=second)
-        # The native file is read with its videos beside it; labelling tools know them by name.
-        source = relative_name(path, out.parent) if format == "cocovid" else path.name
-        done.append(replace(labelled, source=source))
+        table, frames = _label(path, detector, tracker, flow)
+        tracks = for_correction(second(table), wanted)
+        labelled = LabelledVideo(
+            source=names[path], info=infos[path], tracks=tracks, labelled_frames=frames
+        )
+        done.append(labelled)
         # After each video, so that what was done is there when the work is stopped.
         dataset = Dataset(classes=tuple(detector.classes), videos=tuple(done))
         write_dataset(dataset, out, format, writing=Writing(tolerance_px=tolerance_px))
-        print(f"{source}: {len(labelled.tracks or ())} boxes -> {out}", flush=True)
+        ignored = int(np.asarray(tracks.ignore).sum())
+        also = f" and {ignored} ignore regions" if ignored else ""
+        print(f"{names[path]}: {len(tracks) - ignored} boxes{also} -> {out}", flush=True)
+    for what in what_is_lost(dataset, format):
+        print(f"  not kept by {format}: {what}")
+    if needs_pictures:
+        print(f"  no pictures: for those -f cocovid, then vodkit data export -f {format}")
+
+
+def _require_new(videos: list[Path], names: dict[Path, str], out: Path, *, overwrite: bool) -> None:
+    """Before any work: every video has a name of its own, and no labels are at ``out``."""
+    from vodkit.data.export import holds_something
+
+    name, count = Counter(names[path] for path in videos).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"{count} videos are called {name!r}; label them in runs of their own")
+    if holds_something(out) and not overwrite:
+        raise OutputError("is there, maybe corrected by hand; --overwrite replaces it", path=out)
 
 
 def relative_name(path: Path, folder: Path) -> str:
@@ -116,31 +148,24 @@ def _second_pass(words: list[str], *, refined: bool) -> "Callable[[TrackTable], 
 
 
 def _label(
-    path: Path,
-    detector: "Detector",
-    tracker: str,
-    flow: "FlowSettings",
-    *,
-    wanted: "PrelabelSettings",
-    second: "Callable[[TrackTable], TrackTable]",
-) -> "LabelledVideo":
+    path: Path, detector: "Detector", tracker: str, flow: "FlowSettings"
+) -> "tuple[TrackTable, IntArray]":
+    """The tracks of a video, and the frames that were looked at."""
     import numpy as np
 
-    from vodkit.data.prelabel import for_correction
     from vodkit.pipeline import track_video
-    from vodkit.records import LabelledVideo, TrackTable
+    from vodkit.records import TrackTable
     from vodkit.track.table import make_tracker
-    from vodkit.video.reader import open_video
 
-    with open_video(path) as video:
-        info = video.info
     rows = [
         (frame.index, frame.time_s, tracks)
         for frame, _, tracks in track_video(path, detector, make_tracker(tracker), flow=flow)
     ]
-    return LabelledVideo(
-        source=path.name,
-        info=info,
-        tracks=for_correction(second(TrackTable.from_frames(rows)), wanted),
-        labelled_frames=np.array([index for index, _, _ in rows], np.int64),
-    )
+    return TrackTable.from_frames(rows), np.array([index for index, _, _ in rows], np.int64)
+
+
+def _info(path: Path) -> "VideoInfo":
+    from vodkit.video.reader import open_video
+
+    with open_video(path) as video:
+        return video.info

@@ -10,19 +10,20 @@ from vodkit.cli import data_options as options
 
 if TYPE_CHECKING:
     from vodkit.arrays import IntArray
+    from vodkit.data.stats import DatasetStats
     from vodkit.records import Dataset
 
 
 def split(
     dataset: Path = options.DATASET,
     out: Path = options.OUT,
-    train: float = typer.Option(0.8, "--train", help="Share of the training side."),
+    train: float = typer.Option(None, "--train", help="Share of training; default: the rest."),
     val: float = typer.Option(0.2, "--val", help="Share of the validation side."),
     test: float = typer.Option(0.0, "--test", help="Share of the test side."),
     by: str = typer.Option("video", "--by", help="video, scene, pattern or tag."),
     pattern: str = typer.Option("", "--pattern", help="Regular expression; group 1 stays together"),
     tag: str = typer.Option("", "--tag", help="Videos with the same value stay together."),
-    seed: int = typer.Option(0, "--seed", help="Another seed, another split."),
+    seed: int = typer.Option(0, "--seed", help="Decides between equally good splits."),
     folds: int = typer.Option(1, "--folds", help="k of k-fold."),
     fold: int = typer.Option(0, "--fold", help="Which fold validates, from 0."),
     guard_s: float = typer.Option(2.0, "--guard-s", help="Unused gap inside one recording."),
@@ -43,12 +44,13 @@ def split(
         train=train, val=val, test=test, by=by, pattern=pattern, tag=tag, seed=seed,
         folds=folds, fold=fold, guard_s=guard_s,
     )  # fmt: skip
+    options.require_other(out, dataset)
     whole, root = options.load(dataset)
     make_folder(out.parent)
     whole = moved(whole, root, out.parent)
     sides = split_dataset(whole, wanted, cuts=_cuts(whole, out.parent) if by == "scene" else None)
     write_dataset(merge(sides), out)
-    _say(sides, out, as_json=as_json)
+    _say(whole, sides, out, as_json=as_json)
 
 
 def _cuts(dataset: "Dataset", root: Path) -> "dict[str, IntArray]":
@@ -57,21 +59,23 @@ def _cuts(dataset: "Dataset", root: Path) -> "dict[str, IntArray]":
     return {video.source: look(root / video.source).cuts for video in dataset.videos}
 
 
-def _say(sides: "dict[str, Dataset]", out: Path, *, as_json: bool) -> None:
+def _say(whole: "Dataset", sides: "dict[str, Dataset]", out: Path, *, as_json: bool) -> None:
     from vodkit.data.stats import measure
     from vodkit.formats.base import split_warnings
 
-    counts = {}
-    for side, data in sides.items():
-        numbers = measure(data)
-        counts[side] = {
-            "videos": len(data.videos),
-            "frames": sum(video.num_labelled for video in numbers.videos),
-            "boxes": {one.name: one.num_boxes for one in numbers.classes},
+    numbers = {side: measure(data) for side, data in sides.items()}
+    counts = {
+        side: {
+            "videos": len(one.videos),
+            "frames": sum(video.num_labelled for video in one.videos),
+            "boxes": {each.name: each.num_boxes for each in one.classes},
         }
-    warnings = {line for data in sides.values() for line in split_warnings(data)}
+        for side, one in numbers.items()
+    }
+    warnings = sorted({line for data in sides.values() for line in split_warnings(data)})
+    notes = _notes(measure(whole), list(numbers.values()))
     if as_json:
-        told = {"file": str(out), "sides": counts, "warnings": sorted(warnings)}
+        told = {"file": str(out), "sides": counts, "warnings": warnings, "notes": notes}
         print(json.dumps(told, ensure_ascii=False))
         return
     rows = [
@@ -79,5 +83,18 @@ def _say(sides: "dict[str, Dataset]", out: Path, *, as_json: bool) -> None:
         for side, one in counts.items()
     ]
     options.print_table(["side", "videos", "frames", "boxes"], rows)
-    for line in [*(f"warning: {warning}" for warning in sorted(warnings)), str(out)]:
+    for line in [*(f"warning: {warning}" for warning in warnings), *notes, str(out)]:
         print(line)
+
+
+def _notes(whole: "DatasetStats", sides: "list[DatasetStats]") -> list[str]:
+    """What of the dataset is on no side, and which split it had before."""
+    videos = [video for side in sides for video in side.videos]
+    frames, boxes = (
+        sum(getattr(one, name) for one in whole.videos) - sum(getattr(one, name) for one in videos)
+        for name in ("num_labelled", "num_boxes")
+    )
+    unused = f"{frames} labelled frames with {boxes} boxes are on no side: they lie in the gaps"
+    before = ", ".join(f"{side} {count}" for side, count in whole.splits.items() if side)
+    replaced = f"the split that was there is replaced (videos: {before})"
+    return [unused] * bool(frames) + [replaced] * bool(before)

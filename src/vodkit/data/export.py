@@ -33,14 +33,14 @@ def export_dataset(
 ) -> list[str]:
     """Write labels, and pictures where the form needs them; what is lost, in words.
 
-    Sources are relative to ``root``. ``pictures`` False leaves pictures to the caller. A folder
-    that holds something is replaced with ``overwrite``, else it is an OutputError: labels of two
-    exports must not mix.
+    Sources are relative to ``root``. ``pictures`` False leaves pictures to the caller. A file,
+    or a folder that holds something, is replaced with ``overwrite``, else it is an OutputError:
+    labels of two exports must not mix, and what a person corrected must not go.
     """
     path = path.resolve()
     chosen = writing or Writing()
     lost = what_is_lost(dataset, format)
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
+    if holds_something(path) and not overwrite:
         raise OutputError("is there and not empty; --overwrite replaces it", path=path)
     part = path.with_name(f".part-{path.name}")
     _remove(part)
@@ -61,6 +61,11 @@ def export_dataset(
     finally:
         _remove(part)
     return lost
+
+
+def holds_something(path: Path) -> bool:
+    """Whether there is a file, or a folder with anything in it."""
+    return any(path.iterdir()) if path.is_dir() else path.exists()
 
 
 def _named(error: FormatError | OutputError, part: Path, path: Path) -> FormatError | OutputError:

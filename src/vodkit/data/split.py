@@ -7,6 +7,7 @@ guard gap between; that is allowed, and the warning travels in the tags into eve
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -28,8 +29,8 @@ SMALL_PX, LARGE_PX = 32, 96
 class SplitSettings:
     """How to divide."""
 
-    train: float = 0.8
-    """wanted share of the training side"""
+    train: float | None = None
+    """wanted share of the training side; None: what the others leave"""
     val: float = 0.2
     """wanted share of the validation side"""
     test: float = 0.0
@@ -41,7 +42,7 @@ class SplitSettings:
     tag: str = ""
     """videos with the same value of this tag stay together"""
     seed: int = 0
-    """another seed, another split; the same seed, the same split"""
+    """decides between units of equal weight; the same seed, the same split"""
     folds: int = 1
     """above 1: k-fold; the fold-th k-th is the validation side, all else training"""
     fold: int = 0
@@ -51,8 +52,8 @@ class SplitSettings:
 
     def __post_init__(self) -> None:
         """Check that the options fit each other."""
-        shares = (self.train, self.val, self.test)
-        if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        shares = tuple(self.shares.values())
+        if not (min(shares) >= 0 and abs(sum(shares) - 1) <= 1e-6):
             raise SettingsError(f"train, val, test are {shares}; allowed: shares that add up to 1")
         if self.by not in ("video", "scene", "pattern", "tag"):
             raise SettingsError(f"by is {self.by!r}; allowed: video, scene, pattern, tag")
@@ -60,14 +61,23 @@ class SplitSettings:
             raise SettingsError(f"by={self.by} with pattern={self.pattern!r}, tag={self.tag!r}")
         if self.folds < 1 or not 0 <= self.fold < self.folds:
             raise SettingsError(f"fold {self.fold} of {self.folds}; allowed: 0 to folds - 1")
-        if not self.guard_s >= 0:
-            raise SettingsError(f"guard_s is {self.guard_s}; allowed: 0 or more")
+        told = [side for side in SIDES if getattr(self, side) != getattr(SplitSettings, side)]
+        if self.folds > 1 and told:
+            raise SettingsError(f"folds={self.folds} with {told[0]}; allowed: one, folds are equal")
+        if not 0 <= self.guard_s < np.inf:
+            raise SettingsError(f"guard_s is {self.guard_s}; allowed: 0 or more, finite")
         try:
             groups = re.compile(self.pattern).groups
         except re.error as error:
             raise SettingsError(f"pattern {self.pattern!r}: {error}") from error
         if self.pattern and groups < 1:
             raise SettingsError(f"pattern {self.pattern!r} has no group in parentheses")
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The wanted share of each side."""
+        train = round(1 - self.val - self.test, 9) if self.train is None else self.train
+        return dict(zip(SIDES, (train, self.val, self.test), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +102,7 @@ def split_dataset(
     ``cuts`` gives the first frames of new shots for each source (``by="scene"``). A video that is
     on several sides is in each with its own labelled frames.
     """
-    if not dataset.videos:
-        raise InputError("nothing to split: the dataset has no video")
+    _require_whole(dataset)
     units = _units(dataset, settings, cuts or {})
     warning = ""
     if len(units) == 1:
@@ -105,7 +114,21 @@ def split_dataset(
         for side, chosen in sides.items()
         if chosen
     }
+    for side, data in made.items():
+        if cut_up and not any(labelled_frames(video) for video in data.videos):
+            gap = f"gaps of {settings.guard_s:g} s leave no labelled frame for {side!r}"
+            raise InputError(f"{gap}; give more video, or a shorter guard_s")
     return {side: _tagged(data, warning) for side, data in made.items()}
+
+
+def _require_whole(dataset: Dataset) -> None:
+    """InputError where there is nothing to split, or only pieces of what was whole once."""
+    if not dataset.videos:
+        raise InputError("nothing to split: the dataset has no video")
+    source, count = Counter(video.source for video in dataset.videos).most_common(1)[0]
+    if count > 1:
+        told = f"{source} was cut over several sides before, and what lay between them is gone"
+        raise InputError(f"{told}; split the dataset that this one was made of")
 
 
 def merge(sides: Mapping[str, Dataset]) -> Dataset:
@@ -181,8 +204,7 @@ def _deal(units: Sequence[Unit], settings: SplitSettings) -> dict[str, list[Unit
         dealt = _stratified(units, names, [1 / settings.folds] * settings.folds, settings.seed)
         others = [unit for name in names if name != names[settings.fold] for unit in dealt[name]]
         return {"train": others, "val": dealt[names[settings.fold]]}
-    shares = {side: getattr(settings, side) for side in SIDES}
-    wanted = {side: share for side, share in shares.items() if share > 0}
+    wanted = {side: share for side, share in settings.shares.items() if share > 0}
     if len(units) < len(wanted):
         raise InputError(f"{len(units)} units for {len(wanted)} sides; give more video")
     return _stratified(units, list(wanted), list(wanted.values()), settings.seed)
@@ -221,7 +243,7 @@ def _stretches(dataset: Dataset, unit: Unit, settings: SplitSettings) -> tuple[l
         raise InputError(f"all videos are of one group ({unit.key!r}); give more, or by=video")
     position = unit.parts[0][0]
     frames = np.array(labelled_frames(dataset.videos[position]), np.int64)
-    shares = [share for side in SIDES if (share := getattr(settings, side)) > 0]
+    shares = [share for share in settings.shares.values() if share > 0]
     if settings.folds > 1:
         shares = [1 / settings.folds] * settings.folds
     if len(frames) < 2 * len(shares):

@@ -246,6 +246,36 @@ def test_prelabel_gives_a_dataset_that_training_can_read(make_video: Make, tmp_p
     assert dataset.classes == ("car", "bus")
     assert dataset.videos[0].source == "../a.mp4"
     assert len(dataset.videos[0].labelled_frames) == 8
+    content = made.read_bytes()
+    again = CliRunner().invoke(app, words)
+    assert isinstance(again.exception, OutputError)
+    assert made.read_bytes() == content, "maybe corrected by hand"
+
+
+def test_prelabel_refuses_before_it_works(make_video: Make, tmp_path: Path) -> None:
+    """Two videos of one name, a video that is not there: said before the detector is loaded."""
+    from typer.testing import CliRunner
+
+    from vodkit.cli.data import app
+
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        make_video(f"{folder}/x.mp4", num_frames=2)
+    out = ["-m", "no-such-model", "-o", str(tmp_path / "labels")]
+    twice = CliRunner().invoke(app, ["prelabel", *map(str, tmp_path.glob("*/x.mp4")), *out])
+    assert str(twice.exception).startswith("2 videos are called 'x.mp4'")
+    missing = ["prelabel", str(tmp_path / "a/x.mp4"), str(tmp_path / "y.mp4"), *out]
+    assert "y.mp4: no such file" in str(CliRunner().invoke(app, missing).exception)
+
+
+def test_export_replaces_a_file_only_when_asked(make_video: Make, tmp_path: Path) -> None:
+    one, file = make_video(num_frames=2), tmp_path / "made.json"
+    file.write_text("corrected by hand")
+    with pytest.raises(OutputError, match="--overwrite replaces it"):
+        export_dataset(whole(one), file, "cocovid", root=tmp_path)
+    assert file.read_text() == "corrected by hand"
+    export_dataset(whole(one), file, "cocovid", root=tmp_path, overwrite=True)
+    assert len(read_dataset(file).videos) == 1
 
 
 def test_import_audit_split_stats_preview_export(

@@ -1,17 +1,22 @@
 """Sides of a split share no footage, are as large as wanted, and depend on the seed alone."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from vodkit.cli.data import app
 from vodkit.data.split import SplitSettings, merge, split_dataset
 from vodkit.errors import InputError, SettingsError
 from vodkit.formats.base import SPLIT_WARNING
+from vodkit.formats.table import write_dataset
 from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
 
@@ -128,6 +133,10 @@ def test_scenes_are_kept_whole() -> None:
         ({"by": "pattern", "pattern": "a"}, "no group"),
         ({"folds": 3, "fold": 3}, "fold 3 of 3"),
         ({"guard_s": -1.0}, "guard_s is -1.0"),
+        ({"guard_s": np.inf}, "guard_s is inf"),
+        ({"train": np.nan, "val": 1.0}, "add up to 1"),
+        ({"val": 1.2}, "(-0.2, 1.2, 0.0)"),
+        ({"folds": 3, "val": 0.5}, "folds=3 with val"),
     ],
 )
 def test_contradictory_options_are_refused(options: dict[str, object], says: str) -> None:
@@ -143,3 +152,35 @@ def test_too_little_video_is_said() -> None:
         )
     with pytest.raises(InputError, match="no tag 'site'"):
         split_dataset(data(replace(video("a.mp4", 9))), SplitSettings(by="tag", tag="site"))
+    with pytest.raises(InputError, match="gaps of 9 s leave no labelled frame for 'val'"):
+        split_dataset(data(video("a.mp4", 500)), SplitSettings(guard_s=9.0))
+
+
+def test_training_gets_what_the_others_leave() -> None:
+    assert SplitSettings(val=0.3, test=0.1).shares == {"train": 0.6, "val": 0.3, "test": 0.1}
+
+
+def test_pieces_of_a_recording_are_not_split_again() -> None:
+    """What lay in the gap is gone from the file, so that a second split would not be of it all."""
+    once = merge(split_dataset(data(video("a.mp4", 500)), SplitSettings()))
+    both = replace(once, videos=(*once.videos, video("b.mp4", 500)))
+    for dataset in (once, both):
+        with pytest.raises(InputError, match=r"a\.mp4 was cut over several sides before"):
+            split_dataset(dataset, SplitSettings())
+
+
+def test_split_says_what_it_replaced_and_left_out_and_keeps_what_it_reads(tmp_path: Path) -> None:
+    made = tmp_path / "made.json"
+    write_dataset(data(replace(video("a.mp4", 500), split="test")), made)
+    content = made.read_bytes()
+    run, out = CliRunner().invoke, str(tmp_path / "split.json")
+    refused = run(app, ["split", str(made), "-o", str(made)])
+    assert "is what is read here" in str(refused.exception)
+    assert made.read_bytes() == content
+    told = json.loads(run(app, ["split", str(made), "-o", out, "--json"]).output)
+    frames = {side: one["frames"] for side, one in told["sides"].items()}
+    assert frames == {"train": 375, "val": 75}
+    assert told["notes"] == [
+        "50 labelled frames with 50 boxes are on no side: they lie in the gaps",
+        "the split that was there is replaced (videos: test 1)",
+    ]
