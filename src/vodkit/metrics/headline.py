@@ -206,7 +206,6 @@ def _from_frames(matched: Sequence[FrameMatches], draws: IntArray) -> dict[str, 
 
 def _stability(sums: FloatArray) -> FloatArray:
     num_tracks, fragment, followed, centre, scale = sums.T
-    followed = np.maximum(followed, 1)
     return fragment / num_tracks + centre / followed + scale / followed
 
 

@@ -17,11 +17,11 @@ import numpy as np
 
 from vodkit.errors import FormatError, InputError, SettingsError
 from vodkit.formats import predictions as jsonl
-from vodkit.formats.base import Reading
+from vodkit.formats.base import TIMES, Reading
 from vodkit.formats.table import read_dataset
 from vodkit.lookup import nearest
 from vodkit.metrics.validate import require_one_split
-from vodkit.records import Dataset, LabelledVideo, TrackTable
+from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.runs import MANIFEST, PREDICTIONS, predictions_of
 
 _GENERIC = frozenset({"img1", "images", "frames", "gt", "det", "predictions", "data", "."})
@@ -56,6 +56,8 @@ class _Part:
     """frames that were looked at; None: not told"""
     never_confirmed: int = 0
     """boxes left out because their track was never confirmed"""
+    info: VideoInfo | None = None
+    """the video that was looked at, where the file says"""
 
 
 def read_predictions(
@@ -92,7 +94,8 @@ def read_predictions(
                     raise InputError(f"two files are about {video.source}: {both}")
                 table, dropped = _in_classes(part, dataset.classes, class_map or {})
                 tables[video.source], files[video.source] = table, str(file)
-                notes += _taken_for(part, video) + dropped + _gaps(part, video) + _doubted(part)
+                notes += _taken_for(part, video) + _other_video(part, video)
+                notes += dropped + _gaps(part, video) + _doubted(part)
                 for key, value in part.about.items():
                     about.setdefault(key, set()).add(value)
     if not tables:
@@ -153,6 +156,7 @@ def _read(file: Path, dataset: Dataset, format: str) -> list[_Part]:  # noqa: A0
             about=about,
             frames=looked,
             never_confirmed=never,
+            info=header.info,
         )
         return [one]
     read = read_dataset(file, format, reading=_reading(file, dataset))
@@ -259,6 +263,23 @@ def _taken_for(part: _Part, video: LabelledVideo) -> list[str]:
     if part.source == video.source or wanted & _names(video.source):
         return []
     return [f"{part.file}: is about {part.source!r}; taken for {video.source!r}, the only video"]
+
+
+def _other_video(part: _Part, video: LabelledVideo) -> list[str]:
+    """A warning where what was looked at cannot be what was labelled: a copy, scaled or cut."""
+    if part.info is None:
+        return []
+    seen, labelled = part.info, video.info
+    differ = []
+    if (seen.width_px, seen.height_px) != (labelled.width_px, labelled.height_px):
+        differ.append("{0.width_px}x{0.height_px} px")
+    if TIMES not in video.tags and seen.rate != labelled.rate:
+        differ.append("{0.rate} frames/s")
+    if not differ:
+        return []
+    told = ", ".join(differ)
+    there = f"is of a video with {told.format(seen)}, the labels are for {told.format(labelled)}"
+    return [f"{part.file}: {there}: boxes or frames may not be the same"]
 
 
 def _doubted(part: _Part) -> list[str]:

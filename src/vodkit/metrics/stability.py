@@ -5,7 +5,7 @@ between found and missed (fragment error), and how much do centre, size and shap
 jitter (centre error, scale-and-ratio error)? 0 is perfect.
 
 What the paper leaves open: population standard deviation; jitter over tracks with at least two
-matched frames; without truth tracks undefined.
+matched frames; undefined where no track has those: who finds nothing is not stable.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class StabilityScores:
     """Errors, 0 is best; None where no track allows to measure."""
 
     stability: float | None
-    """sum of the three; a term that is not defined counts 0"""
+    """sum of the three"""
     fragment_error: float | None
     centre_error: float | None
     scale_ratio_error: float | None
@@ -95,7 +95,9 @@ def stability_scores(counts: StabilityCounts) -> StabilityScores:
     fragment = ratio(counts.fragment_sum, counts.num_tracks)
     centre = ratio(counts.centre_sum, counts.num_followed)
     scale_ratio = ratio(counts.scale_ratio_sum, counts.num_followed)
-    total = None if fragment is None else fragment + (centre or 0.0) + (scale_ratio or 0.0)
+    total = None
+    if fragment is not None and centre is not None and scale_ratio is not None:
+        total = fragment + centre + scale_ratio
     return StabilityScores(
         stability=total,
         fragment_error=fragment,

@@ -20,7 +20,7 @@ from vodkit.metrics.evaluation import EvalSettings, evaluate
 from vodkit.metrics.headline import DEFINITIONS
 from vodkit.metrics.prediction_files import read_predictions
 from vodkit.metrics.validate import checked_table, find_problems, require_valid
-from vodkit.records import Dataset, Detections, State, Tracks, TrackTable
+from vodkit.records import Dataset, Detections, LabelledVideo, State, Tracks, TrackTable
 from vodkit.runs import MANIFEST, METRICS, write_json
 
 QUICK = EvalSettings(bootstrap=BootstrapSettings(resamples=100))
@@ -334,6 +334,25 @@ def test_predictions_of_another_side_are_left_out_and_said_so(files):
     assert "is about clips/v1.mp4, which is on another side: left out" in given.notes[0]
     with pytest.raises(InputError, match=r"no predictions found .*on another side"):
         read_predictions(every[1:], side, elsewhere=["v0.mp4", "v1.mp4"])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({}, None),
+        ({"width_px": 999}, "video with 999x"),
+        ({"rate": Fraction(7, 2)}, "video with 7/2 frames/s, the labels are for"),
+    ],
+)
+def test_predictions_of_a_scaled_or_cut_copy_are_told(files, change, says):
+    """Boxes in other pixels and frames counted at another rate match nothing, without a word."""
+    folder, dataset, predictions = files
+    info = replace(dataset.videos[0].info, **change)
+    table = predictions["v0.mp4"]
+    copy = LabelledVideo(source="v0.mp4", info=info, tracks=table)
+    write_dataset(replace(dataset, videos=(copy,)), folder / "copy.jsonl", "predictions")
+    notes = read_predictions([folder / "copy.jsonl"], dataset).notes
+    assert [says in note for note in notes] == [True] if says else notes == ()
 
 
 def test_our_own_prediction_files_and_other_classes(files):

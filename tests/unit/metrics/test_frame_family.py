@@ -172,7 +172,7 @@ def test_flicker_and_jitter_by_hand():
 def test_stability_without_tracks_is_undefined():
     assert evaluate_stability([]).stability is None
     never = stability([])
-    assert (never.fragment_error, never.centre_error, never.stability) == (0.0, None, 0.0)
+    assert (never.fragment_error, never.centre_error, never.stability) == (0.0, None, None)
 
 
 def test_delay_by_hand():
