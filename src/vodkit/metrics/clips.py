@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from vodkit.arrays import IntArray
+from vodkit.arrays import FloatArray, IntArray
 from vodkit.errors import InputError
 from vodkit.metrics.validate import require_one_split, require_valid
 from vodkit.records import Dataset, LabelledVideo, TrackTable
@@ -33,6 +33,18 @@ class Clip:
     """predictions in ``frames``"""
     num_outside: int = 0
     """predictions left out because nobody looked at their frame"""
+
+    def times_s(self, frames: IntArray) -> FloatArray:
+        """The container's times of ``frames`` (F,), as far as boxes tell them.
+
+        Between frames with boxes it runs evenly, before and after them at the video's rate.
+        """
+        known = self.truth if len(self.truth) else self.found
+        if not len(known):
+            return np.asarray(frames / float(self.rate))
+        inside = np.clip(frames, known.frames[0], known.frames[-1])
+        times = np.interp(inside, known.frames, known.times_s)
+        return np.asarray(times + (frames - inside) / float(self.rate))
 
     def of_class(self, label: int) -> "Clip":
         """The same video as if there were only one class."""

@@ -53,7 +53,6 @@ class _Hits:
     """(hits,) place of the track"""
     frame: IntArray
     score: FloatArray
-    rate: float
 
 
 def evaluate_delay(
@@ -65,7 +64,10 @@ def evaluate_delay(
     by_beta = {beta: _mean_clipped(hits, score) for beta, score in thresholds.items()}
     known = [value for value in by_beta.values() if value is not None]
     delays = [_delays(one, min_score) for one in hits]
-    seconds = [frames / one.rate for (frames, _), one in zip(delays, hits, strict=True)]
+    seconds = [
+        clip.times_s(one.first + frames) - clip.times_s(one.first)
+        for clip, one, (frames, _) in zip(clips, hits, delays, strict=True)
+    ]
     every = np.concatenate([*seconds, np.empty(0)])
     return DelayResult(
         average_delay=1 / float(np.mean(1 / (np.array(known) + 1))) - 1 if known else None,
@@ -114,7 +116,6 @@ def _hits(clip: Clip) -> _Hits:
         track=place[partner[near]],
         frame=clip.found.frames[near],
         score=np.asarray(clip.found.scores)[near],
-        rate=float(clip.rate),
     )
 
 

@@ -100,7 +100,7 @@ def _track_spells(matches: FrameMatches, rows: IntArray) -> list[Spell]:
                 track_id=int(truth.ids[first]),
                 first_frame=int(truth.frames[first]),
                 last_frame=int(truth.frames[last]),
-                hidden_s=float((truth.frames[last] - truth.frames[first]) / clip.rate),
+                hidden_s=float(truth.times_s[last] - truth.times_s[first]),
                 kept=_kept(who[visible[: gap + 1]], who[visible[gap + 1 :]]),
                 num_boxes=len(inside),
                 num_boxes_right=int((matches.found_of_truth[inside] != UNMATCHED).sum()),

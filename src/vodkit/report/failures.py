@@ -96,7 +96,6 @@ class _Followed:
 
 def _by_truth_track(matches: FrameMatches) -> Iterator[Failure]:
     truth, found = matches.clip.truth, matches.clip.found
-    rate = float(matches.clip.rate)
     for identity in np.unique(truth.ids[truth.ids != NO_ID]).tolist():
         rows = np.flatnonzero(truth.ids == identity)
         followed = _Followed(
@@ -110,7 +109,7 @@ def _by_truth_track(matches: FrameMatches) -> Iterator[Failure]:
         )
         yield from _switches(followed, found.ids)
         yield from _misses(followed)
-        yield from _flickers(followed, rate)
+        yield from _flickers(followed)
         yield from _loose(followed, found.boxes_xyxy)
 
 
@@ -139,13 +138,13 @@ def _misses(track: _Followed) -> Iterator[Failure]:
         )
 
 
-def _flickers(track: _Followed, rate: float) -> Iterator[Failure]:
+def _flickers(track: _Followed) -> Iterator[Failure]:
     inner = [
         (first, last)
         for first, last in runs_of(track.found_row == UNMATCHED)
         if first > 0
         and last < len(track.frames) - 1
-        and (last - first + 1) / rate <= FLICKER_S
+        and track.times_s[last + 1] - track.times_s[first] <= FLICKER_S
         and track.in_view[first : last + 1].min() >= IN_VIEW
     ]
     if inner:

@@ -19,7 +19,7 @@ class Cell:
     span: str
     """its interval; empty where it is not known"""
     best: bool
-    """the best of the row; of none where all are alike"""
+    """the best of the row; of none where all are alike or cannot be told apart"""
     difference: str
     """to the first run, with interval; empty without a comparison"""
     verdict: str
@@ -42,7 +42,10 @@ def headline(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> list[Row
 def _row(name: str, runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Row:
     known = [run.values[name] for run in runs if run.values.get(name) is not None]
     better = max if DEFINITIONS[name].higher_is_better else min
-    top = better(known) if len(set(known)) > 1 else None  # type: ignore[type-var]
+    told = not comparisons or any(
+        one.better for each in comparisons for one in each.differences if one.name == name
+    )
+    top = better(known) if told and len(set(known)) > 1 else None  # type: ignore[type-var]
     by_run = {one.b: one for one in comparisons}
     cells = []
     for run in runs:
@@ -85,7 +88,8 @@ def verdict(comparison: Comparison) -> list[tuple[str, str]]:
         sure = one.low is not None
         what = f"{one.better} is better on" if one.better else "Cannot be told apart:"
         what = what if sure or one.better else "Not known how sure:"
-        gap = shown(one.name, one.difference, sign="+") if one.better else ""
+        # A plus is the better run's, as in the terminal, whichever it is.
+        gap = shown(one.name, abs(one.difference or 0), sign="+") if one.better else ""
         groups.setdefault(what, []).append(f"{DEFINITIONS[one.name].title} {gap}".strip())
     order = [f"{b} is better on", f"{a} is better on", "Cannot be told apart:"]
     return [(what, ", ".join(groups[what])) for what in [*order, "Not known how sure:"]

@@ -33,6 +33,8 @@ def timeline(clip: Clip, *, min_score: float, title: str) -> str:
     label = f"Time line of {title}: {len(ids)} labelled tracks over {len(clip.frames)} frames"
     if len(ids) > MAX_BANDS:
         label += f", the first {MAX_BANDS} shown"
+        parts.append(f'<text x="0" y="{height + 10}">{len(ids) - MAX_BANDS} more not shown</text>')
+        height += 18
     opening = (
         f'<svg role="img" class="timeline" viewBox="0 0 {WIDTH} {height}" '
         f'aria-label="{escape(label, quote=True)}">'
@@ -83,11 +85,11 @@ def _false_alarms(matches: FrameMatches, top: int) -> str:
 
 
 def _clock(clip: Clip, y: int) -> str:
-    """Times in seconds below the bands."""
+    """The container's times, in seconds, below the bands."""
     if not len(clip.frames):
         return ""
     marks = np.linspace(0, len(clip.frames) - 1, 6).astype(np.int64)
-    seconds = clip.frames[marks] / float(clip.rate)
+    seconds = clip.times_s(clip.frames[marks])
     places = zip(_x(marks, len(clip.frames)), seconds, strict=True)
     last = WIDTH - 46  # so that the last one fits in
     return "".join(

@@ -210,6 +210,22 @@ def test_operating_points_are_where_false_alarms_exceed():
     assert points["1.6"] == 0.0
 
 
+def test_seconds_are_the_containers():
+    """Two frames a second in the middle of a video of 25: hidden, and late, for so much longer."""
+    frames = np.arange(10)
+    times = np.where(frames < 3, frames / 25, frames / 2)
+    truth = replace(table([(f, 1, *BOX) for f in frames]), times_s=times)
+    hidden = np.isin(frames, [3, 4, 5])
+    truth = replace(truth, visibility=np.where(hidden, 0.0, 1.0))
+    found = table([(f, 7, *BOX) for f in frames[6:]])
+    clips = clips_of(truth, found, num_frames=10)
+    assert clips[0].times_s(frames).tolist() == times.tolist()
+    assert clips[0].times_s(np.array([11])) == pytest.approx(4.5 + 2 / 25)
+    assert evaluate_delay(clips, 2).seconds_at_min_score == pytest.approx(3.0)
+    spell = evaluate_occlusion([match_frames(clips[0], min_score=0.5)]).spells[0]
+    assert spell.hidden_s == pytest.approx(3.0 - 2 / 25)
+
+
 def test_delay_without_tracks_is_undefined():
     result = evaluate_delay(clips_of(TrackTable.empty(), TrackTable.empty()), 2)
     assert result.average_delay is None

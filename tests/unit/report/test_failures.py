@@ -1,13 +1,19 @@
 """The failure reel finds what was planted, and nothing in a perfect run."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 
+from metric_scenes import perfect, scene
+from vodkit.metrics.bootstrap import BootstrapSettings
 from vodkit.metrics.clips import Clip
+from vodkit.metrics.compare import compare, from_evaluation
+from vodkit.metrics.evaluation import EvalSettings, evaluate
 from vodkit.records import TrackTable
 from vodkit.report.failures import KINDS, find_failures, runs_of
-from vodkit.report.timeline import timeline
+from vodkit.report.headline import headline, verdict
+from vodkit.report.timeline import MAX_BANDS, timeline
 
 NUM = 40
 
@@ -93,3 +99,41 @@ def test_the_time_line_shows_misses_switches_and_false_alarms() -> None:
     assert svg.count('class="alarm"') == 1
     assert "a&lt;b&gt;.mp4" in svg
     assert "a<b>" not in svg
+
+
+def test_the_clock_below_the_bands_is_the_containers() -> None:
+    late = replace(clip(TRUTH), truth=replace(table(TRUTH), times_s=table(TRUTH).times_s + 7))
+    svg = timeline(late, min_score=0.5, title="late")
+    assert ">7.0 s<" in svg
+    assert ">0.0 s<" not in svg
+
+
+def test_tracks_without_a_band_are_counted() -> None:
+    many = [(0, i, 30.0 * i) for i in range(1, MAX_BANDS + 4)]
+    svg = timeline(replace(clip([]), truth=table(many)), min_score=0.5, title="many")
+    assert ">3 more not shown<" in svg
+
+
+def test_a_gap_in_sparse_labels_is_as_long_as_it_lasts() -> None:
+    """One of every tenth frame is labelled: a miss lasts a second, which is no flicker."""
+    sparse = [row for row in TRUTH if row[0] % 10 == 0]
+    found = [row for row in sparse if row[0] != 10]
+    seen = replace(clip(found), truth=table(sparse), frames=np.arange(0, NUM, 10))
+    failures = {one.kind for one in find_failures(seen, min_score=0.5)}
+    assert failures == {"miss"}
+
+
+def test_a_difference_is_told_as_a_plus_of_the_better_run() -> None:
+    dataset, predictions = scene(2, num_frames=100)
+    fast = EvalSettings(bootstrap=BootstrapSettings(resamples=50))
+    runs = [
+        from_evaluation(evaluate(dataset, tables, settings=fast), name)
+        for name, tables in (("best", perfect(dataset)), ("noisy", predictions))
+    ]
+    comparison = compare(*runs)
+    ((what, numbers),) = [line for line in verdict(comparison) if line[0] == "best is better on"]
+    assert what
+    assert "-" not in numbers
+    again = replace(runs[0], name="again")
+    rows = headline([runs[0], again], [compare(runs[0], again)])
+    assert not any(cell.best for row in rows for cell in row.cells)
