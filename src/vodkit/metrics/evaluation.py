@@ -172,12 +172,14 @@ def evaluate(
 ) -> Evaluation:
     """All metrics of ``predictions`` (by video source) on the labelled frames of ``truth``.
 
-    ``split``, ``about`` and ``notes`` are only written down. A labelled video without predictions
+    ``split`` chooses a side, where ``truth`` has several; ``about`` and ``notes`` are only written
+    down. A labelled video without predictions
     counts as one in which nothing was found. ``latency_s``: seconds a frame took, by video; where
     it is told for all of them, streaming accuracy is measured as well. Raises InputError for
     predictions that do not fit.
     """
     settings = settings or EvalSettings()
+    truth = truth.only(split) if split else truth
     clips = make_clips(truth, _of_states(predictions, settings.states))
     classes = truth.classes
     columns = clip_columns(clips)

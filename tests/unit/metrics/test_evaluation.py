@@ -26,9 +26,15 @@ from vodkit.runs import MANIFEST, METRICS, write_json
 QUICK = EvalSettings(bootstrap=BootstrapSettings(resamples=100))
 
 
+def side_to_test():
+    dataset, predictions = scene(11, num_frames=20)
+    videos = tuple(replace(video, split="test") for video in dataset.videos)
+    return replace(dataset, videos=videos), predictions
+
+
 @pytest.fixture(scope="module")
 def result():
-    dataset, predictions = scene(11, num_frames=20)
+    dataset, predictions = side_to_test()
     return evaluate(dataset, predictions, settings=QUICK, split="test", about={"mode": "online"})
 
 
@@ -56,9 +62,20 @@ def test_json_has_no_nan_and_comes_back(result):
 
 
 def test_the_same_input_gives_the_same_output(result):
-    dataset, predictions = scene(11, num_frames=20)
+    dataset, predictions = side_to_test()
     again = evaluate(dataset, predictions, settings=QUICK, split="test", about={"mode": "online"})
     assert again.to_json() == result.to_json()
+
+
+def test_a_side_alone_is_measured(result):
+    """With the other side's video at hand as well, whose objects nobody looked for."""
+    dataset, predictions = side_to_test()
+    other = replace(dataset.videos[0], source="other.mp4", split="train")
+    both = replace(dataset, videos=(*dataset.videos, other))
+    again = evaluate(both, predictions, settings=QUICK, split="test", about={"mode": "online"})
+    assert again.to_json() == result.to_json()
+    with pytest.raises(InputError, match="no videos in split 'val'"):
+        evaluate(both, predictions, settings=QUICK, split="val")
 
 
 def test_few_videos_are_cut_into_blocks_and_it_is_said():
