@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pytest
 
+from label_files import ONE_VIDEO, place
 from vodkit.errors import VodkitError
 from vodkit.formats.base import Reading, Writing, labelled_frames, picture_name, stems
 from vodkit.formats.table import (
@@ -19,10 +20,6 @@ from vodkit.formats.table import (
 from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
 SIZE = (64, 48)
-SUFFIXES = {
-    "cocovid": ".json", "coco": ".json", "datumaro": ".json", "label_studio": ".json",
-    "scalabel": ".json", "youtube_vis": ".json", "tao": ".json", "predictions": ".jsonl",
-}  # fmt: skip
 
 
 def tracks(*, gap: bool) -> TrackTable:
@@ -47,12 +44,8 @@ def dataset(num_videos: int = 2) -> Dataset:
     return Dataset(classes=("bee", "fly"), videos=tuple(videos))
 
 
-def place(name: str, folder: Path) -> Path:
-    return folder / f"labels{SUFFIXES[name]}" if name in SUFFIXES else folder / "labels"
-
-
-def one_only(name: str) -> int:
-    return 1 if name == "predictions" else 2
+def num_videos(name: str) -> int:
+    return 1 if name in ONE_VIDEO else 2
 
 
 def boxes_by_picture(data: Dataset, *, whole_videos: bool) -> dict[str, list[tuple[object, ...]]]:
@@ -74,8 +67,8 @@ def boxes_by_picture(data: Dataset, *, whole_videos: bool) -> dict[str, list[tup
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_boxes_classes_and_frames_come_back(name: str, tmp_path: Path) -> None:
-    wanted = dataset(one_only(name))
-    path = place(name, tmp_path)
+    wanted = dataset(num_videos(name))
+    path = place(name, tmp_path, "clip0")  # the video's name, for formats that have no other
     write_dataset(wanted, path, name)
     assert detect_format(path) == name
     told = Reading(size_px=SIZE, rate=Fraction(25))
@@ -134,7 +127,7 @@ def test_ignore_rows_never_become_objects(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_truncated_file_is_a_clear_error_or_fewer_boxes(name: str, tmp_path: Path) -> None:
     path = place(name, tmp_path)
-    write_dataset(dataset(one_only(name)), path, name)
+    write_dataset(dataset(num_videos(name)), path, name)
     told = Reading(size_px=SIZE, rate=Fraction(25))
     for file in [path] if path.is_file() else sorted(path.rglob("*.*"))[:4]:
         if not file.is_file():

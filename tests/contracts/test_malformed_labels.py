@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from label_files import place
 from vodkit.data.audit import AuditSettings, audit_file
 from vodkit.data.footage import probe
 from vodkit.errors import VodkitError
@@ -22,10 +23,6 @@ from vodkit.video.writer import VideoWriter
 
 SIZE, RATE = (64, 48), Fraction(25)
 TOLD = Reading(size_px=SIZE, rate=RATE)
-SUFFIXES = {
-    "cocovid": ".json", "coco": ".json", "datumaro": ".json", "label_studio": ".json",
-    "scalabel": ".json", "youtube_vis": ".json", "tao": ".json", "predictions": ".jsonl",
-}  # fmt: skip
 INFO = VideoInfo(path="a", width_px=SIZE[0], height_px=SIZE[1], rate=RATE, num_frames=4)
 NUMBER = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.])")
 LOUD = ("error", "file-fault", "frame", "video-missing")
@@ -61,7 +58,7 @@ def make_video(path: Path) -> None:
 
 
 def write(name: str, folder: Path, data: Dataset) -> Path:
-    path = folder / f"labels{SUFFIXES[name]}" if name in SUFFIXES else folder / "labels"
+    path = place(name, folder)
     write_dataset(data, path, name)
     return path
 
@@ -168,8 +165,8 @@ def test_a_frame_behind_the_end_is_told(name: str, tmp_path: Path) -> None:
     frames = np.repeat([0, 1, 2, 9], 2)
     data = labels(num_frames=10, frames=frames, times_s=frames / 25)
     path = write(name, tmp_path, data)
-    for place in {tmp_path, path if path.is_dir() else tmp_path}:
-        make_video(place / "clip.mp4")
+    for folder in {tmp_path, path if path.is_dir() else tmp_path}:
+        make_video(folder / "clip.mp4")
     said = findings(path, name, told=replace(TOLD, probe=probe, source="clip.mp4"), pixels=True)
     if "video" in FORMATS[name].KEEPS:  # the others have pictures, each with its own name
         assert any(one.startswith(LOUD) for one in said), said

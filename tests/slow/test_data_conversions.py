@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from label_files import place
 from vodkit.data.audit import audit
 from vodkit.data.findings import Grade
 from vodkit.data.ingest import ingest
@@ -17,13 +18,7 @@ from vodkit.records import Dataset, LabelledVideo
 from vodkit.report.contact_sheet import contact_sheet
 
 pytestmark = pytest.mark.slow
-SUFFIXES = {"cocovid": ".json", "coco": ".json", "datumaro": ".json", "label_studio": ".json",
-            "scalabel": ".json", "youtube_vis": ".json", "tao": ".json"}  # fmt: skip
 CHAIN = [name for name in FORMATS if "video" in FORMATS[name].KEEPS and name != "predictions"]
-
-
-def place(name: str, folder: Path) -> Path:
-    return folder / f"{name}{SUFFIXES[name]}" if name in SUFFIXES else folder / name
 
 
 def boxes(dataset: Dataset) -> list[list[tuple[float, ...]]]:
@@ -49,8 +44,8 @@ def test_tracks_survive_all_formats_in_a_row(which: str, shared_data: Path, tmp_
     now = start
     reading = Reading(size_px=(info.width_px, info.height_px), rate=info.rate, classes=("thing",))
     for name in CHAIN:
-        write_dataset(now, place(name, tmp_path), name)
-        now = read_dataset(place(name, tmp_path), name, reading=reading)
+        write_dataset(now, place(name, tmp_path, name), name)
+        now = read_dataset(place(name, tmp_path, name), name, reading=reading)
         assert boxes(now) == boxes(start), name
         assert now.videos[0].tracks is not None
         assert start.videos[0].tracks is not None
@@ -71,9 +66,9 @@ def _plain(dataset: Dataset) -> Dataset:
 @pytest.mark.parametrize("name", ["coco", "cocovid", "voc", "datumaro"])
 def test_pictures_survive(which: str, name: str, shared_data: Path, tmp_path: Path) -> None:
     start = read_dataset(shared_data / "images" / which)
-    write_dataset(start, place(name, tmp_path), name)
+    write_dataset(start, place(name, tmp_path, name), name)
     told = Reading(classes=start.classes)
-    again = read_dataset(place(name, tmp_path), name, reading=told)
+    again = read_dataset(place(name, tmp_path, name), name, reading=told)
     assert _by_name(again) == _by_name(start)
 
 
@@ -137,8 +132,8 @@ def test_the_same_labels_on_the_same_pixels(shared_data: Path, tmp_path: Path) -
     told = Reading(size_px=(640, 480), rate=Fraction(25), classes=truth.classes)
     sheets = [_sheet(truth.videos[0], folder)]
     for name in ("cvat", "label_studio", "mot"):
-        write_dataset(truth, place(name, tmp_path), name)
-        video = read_dataset(place(name, tmp_path), name, reading=told).videos[0]
+        write_dataset(truth, place(name, tmp_path, name), name)
+        video = read_dataset(place(name, tmp_path, name), name, reading=told).videos[0]
         sheets.append(_sheet(replace(video, source=truth.videos[0].source), folder))
     for other in sheets[1:]:
         np.testing.assert_array_equal(sheets[0], other)
