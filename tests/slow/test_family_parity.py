@@ -23,8 +23,10 @@ from torchvision.models import detection, get_model_weights
 
 from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
+from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.decode import UNBATCHED
 from vodkit.detect.detector import GraphDetector
+from vodkit.detect.export import export_detector
 from vodkit.detect.models import MODELS, build_network, load_detector
 from vodkit.detect.parity import Differences, compare, compare_outputs
 from vodkit.detect.preprocess import place
@@ -32,6 +34,7 @@ from vodkit.detect.runtimes import table
 from vodkit.detect.runtimes.base import versions
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.detect.torchvision_family import BUILDERS
+from vodkit.errors import WeightsError
 from vodkit.records import Frame
 from vodkit.samples.samples import CLIP_B
 from vodkit.video.reader import open_video
@@ -213,6 +216,48 @@ def test_detections_are_those_of_torchvisions_own_forward(name: str, frames: lis
     assert seen.num_boxes >= 10
     assert abs(len(labels) - len(found)) <= 0.01 * len(labels) + 1
     assert seen.within(px=0.1, score=1e-4, unpaired=0.01), (len(found), seen)
+
+
+# One class: then levels of the pyramid have fewer candidates than are kept, how many depends on the
+# shape of the picture.
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [("fasterrcnn_mobilenet_v3_large_320_fpn", ".xml"), ("fcos_resnet50_fpn", ".onnx")],
+)
+def test_an_export_sees_each_shape_of_picture_as_its_original_does(
+    name: str, ending: str, frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VODKIT_CACHE", str(tmp_path))
+    torch.manual_seed(0)
+    module, card = build_network(name, weights="random", classes=("person",))
+    card = small(card)
+    spread(module, torch.from_numpy(place(frames[0], card.preprocessing)[0].copy())[None], card)
+    own = tmp_path / "own.safetensors"
+    save_checkpoint(module.state_dict(), card, own)
+    path = own.with_suffix(ending)
+    certificate = export_detector(own, path, frames=frames[:1])
+    assert list(certificate.by_input) == ["224x160", "160x224", "160x160"]
+    assert min(one.num_boxes for one in certificate.by_input.values()) > 10
+    options = {"score_threshold": 0.01, "max_detections": None}
+    original = load_detector(own, runtime="torch", device="cpu", **options)
+    exported = load_detector(path, **options)
+    image = frames[1].image
+    tall = Frame(0, 0.0, np.ascontiguousarray(image[:, : image.shape[0] // 2]))
+    seen = compare(original, exported, [tall, frames[1], tall])
+    assert seen.num_boxes > 30
+    assert seen.within(px=0.1, score=1e-3, unpaired=0.01), seen
+
+
+def test_a_two_stage_network_is_no_archive_of_torch_export(
+    frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VODKIT_CACHE", str(tmp_path))
+    module, card = network("fasterrcnn_mobilenet_v3_large_320_fpn", frames[0])
+    own = tmp_path / "own.safetensors"
+    save_checkpoint(module.state_dict(), card, own)
+    with pytest.raises(WeightsError, match=r"torch.export cannot take it: .*allowed: .onnx, .xml"):
+        export_detector(own, tmp_path / "own.pt2", frames=frames)
+    assert {path.name for path in tmp_path.iterdir()} == {"own.safetensors", "own.card.json"}
 
 
 def test_the_same_predictions_from_every_runtime_on_the_sample(tmp_path: Path) -> None:

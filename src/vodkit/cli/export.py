@@ -75,9 +75,12 @@ def export(
 
 
 def _show(seen: "Certificate", out: Path) -> None:
-    print(f"{out}  ({seen.num_boxes} boxes in {seen.num_frames} frames compared)")
+    print(f"{out}  ({seen.num_boxes} boxes in {seen.num_pictures} pictures compared)")
     print(f"  corners off by at most {seen.max_box_difference_px:.3g} px")
     print(f"  scores off by at most  {seen.max_score_difference:.3g}")
+    if len(seen.by_input) > 1:
+        sizes = ", ".join(f"{size} ({one.num_boxes})" for size, one in seen.by_input.items())
+        print(f"  inputs that were compared (boxes): {sizes}")
     if seen.num_unpaired:
         print(f"  boxes that only one of the two gives: {seen.num_unpaired}")
     if seen.on_data is not None:

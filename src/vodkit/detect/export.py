@@ -1,9 +1,10 @@
 """A network as a file for elsewhere, with a certificate that it says the same as the original.
 
-The exported graph takes (1, H, W, 3) uint8 RGB, resized and filled: normalisation is inside. A
-card is written beside it, so ``load_detector`` takes the file like any other model. Before
-anything gets its final name, original and export are run on the same frames and compared; INT8,
-whose numbers cannot be the same, is judged by AP and HOTA on labelled videos.
+The exported graph takes (1, H, W, 3) uint8 RGB, resized and filled: normalisation is inside. H and
+W are free where the network's input follows the shape of the picture (``fit``). A card is written
+beside it, so ``load_detector`` takes the file like any other model. Before anything gets its final
+name, original and export are run on the same pictures of several shapes and compared; INT8, whose
+numbers cannot be the same, is judged by AP and HOTA on labelled videos.
 """
 
 import tempfile
@@ -18,11 +19,11 @@ from vodkit.detect.base import ModelCard, Preprocessing, without_normalisation, 
 from vodkit.detect.decode import UNBATCHED
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.models import build_network, load_detector
-from vodkit.detect.parity import LEAST_SCORE, compare
-from vodkit.detect.preprocess import place
+from vodkit.detect.parity import LEAST_SCORE, Differences, compare, together
+from vodkit.detect.preprocess import input_px, place
 from vodkit.detect.runtimes.base import versions
 from vodkit.detect.weights import digest, parts, trust
-from vodkit.errors import OutputError, SettingsError
+from vodkit.errors import OutputError, SettingsError, WeightsError
 from vodkit.lookup import pick
 from vodkit.records import Frame
 from vodkit.runs import make_folder, write_json
@@ -30,7 +31,9 @@ from vodkit.runs import make_folder, write_json
 if TYPE_CHECKING:
     from torch import nn
 
-_MULTIPLE = 32
+_CUT_EVERY = 4
+_CUTS = ((4, 3), (3, 4), (1, 1))
+"""width to height of what is cut out of every fourth frame: landscape, portrait and square"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +98,8 @@ class Certificate:
     sha256: str
     precision: str
     """f32 or int8"""
-    num_frames: int
+    num_pictures: int
+    """the frames given, and landscape, portrait and square cuts of some of them"""
     num_boxes: int
     """boxes of the original that were found again"""
     num_unpaired: int
@@ -103,6 +107,8 @@ class Certificate:
     max_box_difference_px: float
     """of a corner, in source pixels"""
     max_score_difference: float
+    by_input: dict[str, Differences]
+    """the same four numbers by the size of the network's input, ``WIDTHxHEIGHT``"""
     num_calibrated: int
     """pictures that INT8 was calibrated on"""
     on_data: OnData | None
@@ -115,12 +121,16 @@ class Certificate:
         allowed, found = self.tolerances, []
         if self.num_boxes == 0 and self.num_unpaired == 0:
             found.append("nothing was found in the frames, so nothing could be compared")
-        if allowed.px is not None and self.max_box_difference_px > allowed.px:
-            found.append(f"corners {self.max_box_difference_px:.3g} px, allowed: {allowed.px:g} px")
-        if allowed.score is not None and self.max_score_difference > allowed.score:
-            found.append(f"scores {self.max_score_difference:.3g}, allowed: {allowed.score:g}")
+        off_px, off_score = self.max_box_difference_px, self.max_score_difference
+        if allowed.px is not None and off_px > allowed.px:
+            at = self._worst_at("max_box_px")
+            found.append(f"corners {off_px:.3g} px{at}, allowed: {allowed.px:g} px")
+        if allowed.score is not None and off_score > allowed.score:
+            at = self._worst_at("max_score")
+            found.append(f"scores {off_score:.3g}{at}, allowed: {allowed.score:g}")
         if allowed.px is not None and self.num_unpaired:
-            found.append(f"{self.num_unpaired} boxes unpaired, allowed: none")
+            at = self._worst_at("num_unpaired")
+            found.append(f"{self.num_unpaired} boxes unpaired{at}, allowed: none")
         if self.on_data is None:
             return found if allowed.px is not None else [*found, "no labelled data to judge it on"]
         exact = allowed.px is not None  # then a gain, too, means that the boxes are others
@@ -132,6 +142,13 @@ class Certificate:
                 found.append(f"{name} {lost:+.4f} lost, allowed: {limit:g}")
         return found
 
+    def _worst_at(self, number: str) -> str:
+        """Which of several input sizes has the largest of these numbers."""
+        if len(self.by_input) < 2:
+            return ""
+        worst = max(self.by_input, key=lambda size: float(getattr(self.by_input[size], number)))
+        return f" (most at an input of {worst})"
+
     @property
     def passes(self) -> bool:
         """Whether the export may stand for the original."""
@@ -140,22 +157,35 @@ class Certificate:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What is written: a graph, its fixed input, and the pictures INT8 is calibrated on."""
+    """What is written: a graph, its input, and the pictures INT8 is calibrated on."""
 
     graph: "nn.Module"
-    size: Preprocessing
+    preprocessing: Preprocessing
     pictures: Sequence[ByteArray]
     """empty: float32"""
 
+    @property
+    def any_size(self) -> bool:
+        """Whether the input's size follows the picture's."""
+        return self.preprocessing.resize == "fit"
+
+    @property
+    def traced_px(self) -> tuple[int, int]:
+        """Height and width of the input at which the graph is traced: the largest."""
+        size = self.preprocessing
+        width, height = input_px(size.width_px, size.height_px, size)
+        return height, width
+
 
 def write_onnx(wanted: Wanted, path: Path) -> None:
-    """ONNX, by tracing at the fixed input size."""
+    """ONNX, by tracing."""
     from vodkit.detect.runtimes import onnx_graph, quantise
 
+    graph, any_size = wanted.graph, wanted.any_size
     if wanted.pictures:
-        quantise.write_onnx_int8(wanted.graph, path, wanted.pictures)
+        quantise.write_onnx_int8(graph, path, wanted.pictures, any_size=any_size)
     else:
-        onnx_graph.write_onnx(wanted.graph, path, wanted.size.height_px, wanted.size.width_px)
+        onnx_graph.write_onnx(graph, path, *wanted.traced_px, any_size=any_size)
 
 
 def write_openvino(wanted: Wanted, path: Path) -> None:
@@ -163,10 +193,11 @@ def write_openvino(wanted: Wanted, path: Path) -> None:
     from vodkit.detect.runtimes import quantise
     from vodkit.detect.runtimes.openvino_graph import convert, save_model
 
+    graph, any_size = wanted.graph, wanted.any_size
     if wanted.pictures:
-        quantise.write_openvino_int8(wanted.graph, path, wanted.pictures)
+        quantise.write_openvino_int8(graph, path, wanted.pictures, any_size=any_size)
     else:
-        save_model(convert(wanted.graph, wanted.size.height_px, wanted.size.width_px), path)
+        save_model(convert(graph, *wanted.traced_px, any_size=any_size), path)
 
 
 def write_torch_export(wanted: Wanted, path: Path) -> None:
@@ -175,11 +206,19 @@ def write_torch_export(wanted: Wanted, path: Path) -> None:
 
     if wanted.pictures:
         raise SettingsError("INT8 is written to .onnx and .xml, not to .pt2")
-    size = wanted.size
-    example = torch.zeros(1, size.height_px, size.width_px, 3, dtype=torch.uint8)
+    example = torch.zeros(1, *wanted.traced_px, 3, dtype=torch.uint8)
+    free = {1: 32 * torch.export.Dim("rows"), 2: 32 * torch.export.Dim("columns")}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # notes on constants of the graph
-        torch.export.save(torch.export.export(wanted.graph, (example,)), path)
+        try:
+            made = torch.export.export(
+                wanted.graph, (example,), dynamic_shapes=(free,) if wanted.any_size else None
+            )
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            allowed = "allowed: .onnx, .xml"
+            raise WeightsError(f"torch.export cannot take it: {reason}; {allowed}") from error
+        torch.export.save(made, path)
 
 
 # file ending: what writes it
@@ -222,26 +261,25 @@ def export_detector(
     if calibrate_on and judge is None:
         raise SettingsError("INT8 changes every number: give labelled data to judge it on (--data)")
     module, card = build_network(name_or_path, weights=weights)
-    fixed = replace(card, preprocessing=fixed_size(card.preprocessing))
-    graph = networks.deployed(module, fixed)
-    pictures = [place(frame, fixed.preprocessing)[0] for frame in calibrate_on]
+    graph = networks.deployed(module, card)
+    pictures = [place(frame, card.preprocessing)[0] for frame in calibrate_on]
     make_folder(path.parent)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         passing = Path(folder) / path.name
-        writer(Wanted(graph=graph, size=fixed.preprocessing, pictures=pictures), passing)
-        exported = graph_card(fixed, passing)
+        writer(Wanted(graph=graph, preprocessing=card.preprocessing, pictures=pictures), passing)
+        exported = graph_card(card, passing)
         write_card(exported, _beside(passing, ".card.json"))
-        pair = _in_torch(graph, fixed), _read_back(passing, exported)
+        pair = _in_torch(graph, card), _read_back(passing, exported)
         certificate = _certificate(
             pair, passing, frames, judge, tolerances, num_calibrated=len(pictures)
         )
         if not certificate.passes:
             raise OutputError(f"not exported: {'; '.join(certificate.failures())}", path=path)
         write_json(_beside(passing, ".parity.json"), asdict(certificate))
+        if path.suffix == ".pt2":
+            trust(passing)
         for made in Path(folder).iterdir():
             made.replace(path.parent / made.name)
-    if path.suffix == ".pt2":
-        trust(path)
     return certificate
 
 
@@ -255,17 +293,19 @@ def _certificate(
     num_calibrated: int,
 ) -> Certificate:
     original, exported = pair
-    found = compare(original, exported, frames)
+    by_input = _compared(original, exported, [*frames, *cuts(frames[::_CUT_EVERY])])
+    found = together(by_input.values())
     return Certificate(
         model=original.card.name,
         file=path.name,
         sha256=exported.card.sha256,
         precision="int8" if num_calibrated else "f32",
-        num_frames=len(frames),
+        num_pictures=len(frames) + len(_CUTS) * len(frames[::_CUT_EVERY]),
         num_boxes=found.num_boxes,
         num_unpaired=found.num_unpaired,
         max_box_difference_px=found.max_box_px,
         max_score_difference=found.max_score,
+        by_input=by_input,
         num_calibrated=num_calibrated,
         on_data=None if judge is None else judge(original, exported),
         tolerances=tolerances or (INT8 if num_calibrated else Tolerances()),
@@ -273,14 +313,36 @@ def _certificate(
     )
 
 
-def fixed_size(wanted: Preprocessing) -> Preprocessing:
-    """Exported graphs have one input size: ``fit`` becomes a letterbox that holds it."""
-    if wanted.resize != "fit":
-        return wanted
-    width, height = (
-        -(-side // _MULTIPLE) * _MULTIPLE for side in (wanted.width_px, wanted.height_px)
-    )
-    return replace(wanted, resize="letterbox", width_px=width, height_px=height)
+def cuts(frames: Sequence[Frame]) -> list[Frame]:
+    """The largest landscape, portrait and square picture in the middle of each frame."""
+    found = []
+    for frame in frames:
+        height, width = frame.image.shape[:2]
+        for across, down in _CUTS:
+            w = max(min(width, height * across // down), 1)
+            h = max(min(height, width * down // across), 1)
+            x, y = (width - w) // 2, (height - h) // 2
+            found.append(Frame(frame.index, frame.time_s, frame.image[y : y + h, x : x + w]))
+    return found
+
+
+def _compared(
+    original: GraphDetector, exported: GraphDetector, pictures: Sequence[Frame]
+) -> dict[str, Differences]:
+    """Differences by input size: what a user of each would see, each at its own size."""
+    groups: dict[str, list[Frame]] = {}
+    for one in pictures:
+        size = input_px(one.width_px, one.height_px, original.card.preprocessing)
+        groups.setdefault(f"{size[0]}x{size[1]}", []).append(one)
+    found = {}
+    for size_px, group in groups.items():
+        try:
+            found[size_px] = compare(original, exported, group)
+        except (RuntimeError, AssertionError) as error:  # a graph that was made for another size
+            reason = str(error).strip().splitlines()[0]
+            where = f"{exported.card.name}, exported, at an input of {size_px}"
+            raise WeightsError(f"{where}: does not run: {reason}") from error
+    return found
 
 
 def graph_card(card: ModelCard, path: Path) -> ModelCard:

@@ -1,6 +1,6 @@
 """How far two ways of running one network are apart: before suppression, and as detections."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -80,12 +80,22 @@ def compare_outputs(
     the same order all are compared, else the best of each are looked for in the other.
     """
     decode = pick(DECODINGS, decoding, "decoding")
-    total = Differences(num_boxes=0, num_unpaired=0, max_box_px=0.0, max_score=0.0)
+    seen = []
     for a, b in zip(one, two, strict=True):
         pair = decode(a, 0.0, size_px), decode(b, 0.0, size_px)
-        seen = _in_order(*pair) or _worse(_sought(*pair), _sought(*pair[::-1]))
-        total = _together(total, seen)
-    return total
+        seen.append(_in_order(*pair) or _worse(_sought(*pair), _sought(*pair[::-1])))
+    return together(seen)
+
+
+def together(parts: Iterable[Differences]) -> Differences:
+    """The differences of several lots of pictures as those of one."""
+    found = list(parts)
+    return Differences(
+        num_boxes=sum(one.num_boxes for one in found),
+        num_unpaired=sum(one.num_unpaired for one in found),
+        max_box_px=max((one.max_box_px for one in found), default=0.0),
+        max_score=max((one.max_score for one in found), default=0.0),
+    )
 
 
 def _pairs(a: Detections, b: Detections) -> tuple[IntArray, IntArray]:
@@ -140,15 +150,6 @@ def _worse(a: Differences, b: Differences) -> Differences:
     return Differences(
         num_boxes=min(a.num_boxes, b.num_boxes),
         num_unpaired=max(a.num_unpaired, b.num_unpaired),
-        max_box_px=max(a.max_box_px, b.max_box_px),
-        max_score=max(a.max_score, b.max_score),
-    )
-
-
-def _together(a: Differences, b: Differences) -> Differences:
-    return Differences(
-        num_boxes=a.num_boxes + b.num_boxes,
-        num_unpaired=a.num_unpaired + b.num_unpaired,
         max_box_px=max(a.max_box_px, b.max_box_px),
         max_score=max(a.max_score, b.max_score),
     )

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchvision.models import detection
+from torchvision.models.detection._utils import _topk_min
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FrozenBatchNorm2d
 
@@ -169,7 +170,7 @@ class _TopScored(nn.Module):
     def _best(self, boxes_BA4: Tensor, scores_BAC: Tensor) -> Tensor:
         num_classes = scores_BAC.shape[2]
         flat = scores_BAC.flatten(1)
-        best, where = flat.topk(min(self.module.topk_candidates, flat.shape[1]), dim=1)
+        best, where = flat.topk(_at_most(self.module.topk_candidates, flat), dim=1)
         label = where % num_classes
         row = torch.div(where, num_classes, rounding_mode="floor")[..., None].expand(-1, -1, 4)
         numbers = [best[..., None], label[..., None].to(best.dtype)]
@@ -208,9 +209,16 @@ def _columns(card: ModelCard) -> Tensor:
     return torch.tensor([names.index(name) for name in card.classes])
 
 
+def _at_most(count: int, rows_BN: Tensor) -> int | torch.SymInt:
+    """``count``, or N where that is less, also in a graph that is made for any size."""
+    size: Any = rows_BN.shape[1]
+    traced = isinstance(size, Tensor)  # by torch.jit; torch.export has numbers of its own
+    return _topk_min(rows_BN, count, 1) if traced else torch.sym_min(count, size)
+
+
 def _image_list(x_B3HW: Tensor) -> ImageList:
-    height, width = x_B3HW.shape[2:]
-    return ImageList(x_B3HW, [(int(height), int(width))] * x_B3HW.shape[0])
+    height, width = x_B3HW.shape[2:]  # not as int: a traced graph would keep this very size
+    return ImageList(x_B3HW, [(height, width)] * x_B3HW.shape[0])
 
 
 def _features(module: Any, x_B3HW: Tensor) -> list[Tensor]:

@@ -13,11 +13,10 @@ from vodkit.detect.export import (
     Certificate,
     OnData,
     Tolerances,
+    cuts,
     export_detector,
-    fixed_size,
 )
-from vodkit.detect.models import find_card
-from vodkit.detect.parity import compare, compare_outputs
+from vodkit.detect.parity import Differences, compare, compare_outputs, together
 from vodkit.errors import SettingsError
 from vodkit.records import Detections, Frame
 
@@ -62,11 +61,12 @@ GOOD = Certificate(
     file="m.onnx",
     sha256="",
     precision="f32",
-    num_frames=1,
+    num_pictures=1,
     num_boxes=3,
     num_unpaired=0,
     max_box_difference_px=0.1,
     max_score_difference=1e-5,
+    by_input={},
     num_calibrated=0,
     on_data=None,
     tolerances=Tolerances(),
@@ -131,8 +131,30 @@ def test_raw_outputs_in_another_order_are_the_same() -> None:
     assert compare_outputs([(rows,)], [(almost,)], **options).num_boxes == 500
 
 
-def test_exports_have_one_input_size() -> None:
-    card, _ = find_card("retinanet_resnet50_fpn")
-    fixed = fixed_size(card.preprocessing)
-    assert (fixed.resize, fixed.width_px, fixed.height_px) == ("letterbox", 1344, 800)
-    assert fixed_size(fixed) == fixed
+@pytest.mark.parametrize("size", [(64, 48), (48, 64), (50, 50), (7, 1)])
+def test_cuts_are_landscape_portrait_and_square_from_the_middle(size: tuple[int, int]) -> None:
+    width, height = size
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    picture = np.stack([x, y, x], axis=2).astype(np.uint8)
+    wide, tall, square = (one.image for one in cuts([Frame(3, 0.3, picture)]))
+    assert wide.shape[1] >= square.shape[1] >= 1
+    assert tall.shape[0] >= square.shape[0] >= 1
+    assert square.shape[0] == square.shape[1] == min(size)
+    for one in (wide, tall, square):
+        assert one.shape[1] == width or one.shape[0] == height
+        left, right = int(one[0, 0, 0]), width - 1 - int(one[0, -1, 0])
+        top, below = int(one[0, 0, 1]), height - 1 - int(one[-1, 0, 1])
+        assert abs(left - right) <= 1
+        assert abs(top - below) <= 1
+
+
+def test_a_refusal_says_at_which_input_size_it_is_worst() -> None:
+    one = Differences(num_boxes=5, num_unpaired=0, max_box_px=0.01, max_score=0.0)
+    parts = {"64x32": one, "32x64": replace(one, num_unpaired=7, max_box_px=9.0)}
+    both = together(parts.values())
+    assert (both.num_boxes, both.num_unpaired, both.max_box_px) == (10, 7, 9.0)
+    bad = replace(GOOD, by_input=parts, num_unpaired=7, max_box_difference_px=9.0)
+    assert bad.failures() == [
+        "corners 9 px (most at an input of 32x64), allowed: 0.5 px",
+        "7 boxes unpaired (most at an input of 32x64), allowed: none",
+    ]

@@ -17,7 +17,7 @@ _OPSET = 17
 
 
 class OnnxRuntime:
-    """Runs ONNX files, one picture at a time, on the CPU; one file for each input size."""
+    """Runs ONNX files, one picture at a time, on the CPU."""
 
     def __init__(
         self,
@@ -27,7 +27,9 @@ class OnnxRuntime:
         outputs: Sequence[str],
         batched: bool,
     ) -> None:
-        """``make(height_px, width_px)`` gives a file, ``wanted`` says what its input is.
+        """``make(height_px, width_px)`` gives a file for that size, or the one for all sizes.
+
+        ``wanted`` says what its input is.
 
         ``outputs`` names the graph's outputs in the order wanted; empty: its own order.
         ``batched``: they have a batch axis, which is then taken off.
@@ -38,14 +40,18 @@ class OnnxRuntime:
         self._wanted = wanted
         self._batched = batched
         self._outputs = list(outputs) or None
-        self._sessions: dict[tuple[int, int], Any] = {}
+        self._paths: dict[tuple[int, int], Path] = {}
+        self._sessions: dict[Path, Any] = {}
 
     def run(self, pictures: Sequence[ByteArray]) -> list[tuple[FloatArray, ...]]:
         """See Runtime."""
         size = pictures[0].shape[:2]
-        if size not in self._sessions:
-            self._sessions[size] = _session(self._make(*size))
-        session = self._sessions[size]
+        if size not in self._paths:
+            self._paths[size] = self._make(*size)
+        path = self._paths[size]
+        if path not in self._sessions:
+            self._sessions[path] = _session(path)
+        session = self._sessions[path]
         found = [self._one(session, normalised(picture, self._wanted)) for picture in pictures]
         return [tuple(x[0] if self._batched else x for x in outputs) for outputs in found]
 
@@ -104,8 +110,13 @@ def normalised(picture: ByteArray, wanted: Preprocessing) -> FloatArray:
     return np.ascontiguousarray(x if wanted.layout == "nhwc" else x.transpose(0, 3, 1, 2))
 
 
-def write_onnx(graph: Any, path: Path, height_px: int, width_px: int) -> None:
-    """The torch graph (evaluation mode, CPU) as a file that takes (1, H, W, 3) uint8 RGB."""
+def write_onnx(
+    graph: Any, path: Path, height_px: int, width_px: int, *, any_size: bool = False
+) -> None:
+    """The torch graph (evaluation mode, CPU) as a file that takes (1, H, W, 3) uint8 RGB.
+
+    ``any_size``: of every size that the network takes; it is traced at this one.
+    """
     import torch
 
     example = torch.zeros(1, height_px, width_px, 3, dtype=torch.uint8)
@@ -119,6 +130,7 @@ def write_onnx(graph: Any, path: Path, height_px: int, width_px: int) -> None:
             (example,),
             str(passing),
             input_names=["pictures"],
+            dynamic_axes={"pictures": {1: "height", 2: "width"}} if any_size else None,
             opset_version=_OPSET,
             dynamo=False,
         )

@@ -207,8 +207,11 @@ def converted(
     return make
 
 
-def convert(graph: Any, height_px: int, width_px: int) -> ov.Model:
-    """The torch graph (in evaluation mode, on the CPU) as an OpenVINO model of this input size."""
+def convert(graph: Any, height_px: int, width_px: int, *, any_size: bool = False) -> ov.Model:
+    """The torch graph (in evaluation mode, on the CPU) as an OpenVINO model of this input size.
+
+    ``any_size``: of every size that the network takes; it is traced at this one.
+    """
     import torch
 
     example = torch.zeros(1, height_px, width_px, 3, dtype=torch.uint8)
@@ -216,7 +219,8 @@ def convert(graph: Any, height_px: int, width_px: int) -> ov.Model:
         # torch.jit.trace is announced to go; OpenVINO uses it inside.
         warnings.simplefilter("ignore")
         try:
-            return ov.convert_model(graph, example_input=example, input=[1, height_px, width_px, 3])
+            size = [-1, -1] if any_size else [height_px, width_px]
+            return ov.convert_model(graph, example_input=example, input=[1, *size, 3])
         except _FAILURES as error:
             reason = str(error).strip().splitlines()[-1]
             raise WeightsError(f"OpenVINO cannot convert this network: {reason}") from error

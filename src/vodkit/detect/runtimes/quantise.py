@@ -34,10 +34,12 @@ class _Pictures:
         return None if picture is None else {"pictures": picture[None]}
 
 
-def write_onnx_int8(graph: Any, path: Path, pictures: Sequence[ByteArray]) -> None:
+def write_onnx_int8(
+    graph: Any, path: Path, pictures: Sequence[ByteArray], *, any_size: bool
+) -> None:
     """The torch graph as an ONNX file with INT8 convolutions (QDQ, weights a range a channel).
 
-    ``pictures`` (H, W, 3) uint8 RGB are resized and filled to one size, the graph's.
+    ``pictures`` (H, W, 3) uint8 RGB are resized and filled, to one size unless ``any_size``.
     """
     if find_spec("onnxruntime") is None or find_spec("onnx") is None:
         raise SettingsError("INT8 in .onnx needs: pip install 'vodkit[onnx]'")
@@ -47,7 +49,7 @@ def write_onnx_int8(graph: Any, path: Path, pictures: Sequence[ByteArray]) -> No
     height, width = pictures[0].shape[:2]
     with tempfile.TemporaryDirectory() as folder, _silence():
         plain, ready = Path(folder) / "plain.onnx", Path(folder) / "ready.onnx"
-        write_onnx(graph, plain, height, width)
+        write_onnx(graph, plain, height, width, any_size=any_size)
         try:
             quant_pre_process(plain, ready, skip_symbolic_shape=True)
             quantize_static(
@@ -64,7 +66,9 @@ def write_onnx_int8(graph: Any, path: Path, pictures: Sequence[ByteArray]) -> No
             raise WeightsError(f"onnxruntime cannot quantise this network: {error}") from error
 
 
-def write_openvino_int8(graph: Any, path: Path, pictures: Sequence[ByteArray]) -> None:
+def write_openvino_int8(
+    graph: Any, path: Path, pictures: Sequence[ByteArray], *, any_size: bool
+) -> None:
     """The torch graph as OpenVINO's ``.xml`` and ``.bin`` in INT8.
 
     By nncf where it is installed (``vodkit[int8]``), which also corrects biases; else what
@@ -74,11 +78,11 @@ def write_openvino_int8(graph: Any, path: Path, pictures: Sequence[ByteArray]) -
 
     if find_spec("nncf") is None:
         with tempfile.TemporaryDirectory() as folder:
-            write_onnx_int8(graph, Path(folder) / "int8.onnx", pictures)
+            write_onnx_int8(graph, Path(folder) / "int8.onnx", pictures, any_size=any_size)
             save_model(read_model(Path(folder) / "int8.onnx"), path)
         return
     height, width = pictures[0].shape[:2]
-    model = convert(graph, height, width)
+    model = convert(graph, height, width, any_size=any_size)
     with _silence():
         import nncf
 
