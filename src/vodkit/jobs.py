@@ -15,7 +15,7 @@ fresh tracker, and only frames that are not in ``predictions.jsonl`` yet are app
 """
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -27,6 +27,7 @@ from vodkit import runs, settings
 from vodkit.detect.base import Detector, in_stream
 from vodkit.detect.embed import WithLooks, is_pooled, load_crops, threshold_of
 from vodkit.detect.models import load_detector
+from vodkit.detect.runtimes.choice import AUTO
 from vodkit.detect.tiles import TiledDetector, TileSettings
 from vodkit.errors import OutputError, PartialError, SettingsError, VideoError
 from vodkit.formats.embeddings import EmbeddingFile
@@ -58,7 +59,7 @@ class JobSettings:
     score_threshold: float = 0.05
     """detections below are not kept; trackers have thresholds of their own above this"""
     runtime: str = "auto"
-    """what runs the network: auto, torch, openvino, onnxruntime"""
+    """what runs the network: auto, or a name in ``detect.runtimes.table.RUNTIMES``"""
     device: str = "auto"
     """auto, cpu, cuda"""
     tiles: str = ""
@@ -90,9 +91,13 @@ def looks_at_crops(appearance: str | None) -> bool:
     return bool(appearance) and appearance != COLOUR and not is_pooled(str(appearance))
 
 
-def make_detector(wanted: JobSettings) -> Detector:
-    """The detector that a job asks for: in tiles or not, with embeddings or not."""
-    looks = wanted.appearance
+def make_detector(wanted: JobSettings, *, begun_in: Sequence[Path] = ()) -> Detector:
+    """The detector that a job asks for: in tiles or not, with embeddings or not.
+
+    ``begun_in``: run folders to go on with; what the runtime ``auto`` was there it is now, so that
+    the rest cannot differ by rounding.
+    """
+    looks, network = wanted.appearance, _as_begun(wanted, begun_in)
     crops, pooled = looks_at_crops(looks), bool(looks) and looks != COLOUR
     pooled = pooled and not crops
     if pooled and wanted.tiles:
@@ -100,9 +105,9 @@ def make_detector(wanted: JobSettings) -> Detector:
         raise SettingsError(f"tiles with appearance {looks}: views differ; allowed: {allowed}")
     detector: Detector = load_detector(
         wanted.model,
-        runtime=wanted.runtime,
+        runtime=network.runtime,
         score_threshold=wanted.score_threshold,
-        device=wanted.device,
+        device=network.device,
         appearance=str(looks) if pooled else "",
     )
     if wanted.tiles:
@@ -110,9 +115,37 @@ def make_detector(wanted: JobSettings) -> Detector:
     if looks == COLOUR:
         return WithLooks(detector, colour_embeddings)
     if crops:
-        network = load_crops(Path(str(looks)), runtime=wanted.runtime, device=wanted.device)
-        return WithLooks(detector, network)
+        look = load_crops(Path(str(looks)), runtime=wanted.runtime, device=wanted.device)
+        return WithLooks(detector, look)
     return detector
+
+
+def _as_begun(wanted: JobSettings, begun_in: Sequence[Path]) -> JobSettings:
+    """With the runtime and device that the manifests of runs to go on with tell, if it is auto.
+
+    SettingsError where unfinished runs of one call have begun with different ones.
+    """
+    if wanted.runtime != AUTO:
+        return wanted
+    there = [folder for folder in begun_in if not is_complete(folder)]
+    told = {ran_on for folder in there if (ran_on := _ran_on(folder))}
+    if len(told) > 1:
+        seen = f"runtime is auto, but the runs to go on with began with {sorted(told)}"
+        raise SettingsError(f"{seen}; go on with one at a time")
+    if not told:
+        return wanted
+    runtime, _, device = told.pop().partition(" on ")
+    return replace(wanted, runtime=runtime, device=device)
+
+
+def _ran_on(folder: Path) -> str:
+    """What the manifest of a run tells, as ``openvino on cpu``; empty: nothing."""
+    try:
+        manifest = json.loads((folder / runs.MANIFEST).read_text(encoding="utf-8"))
+        told = str(manifest["runtime"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    return told if told.count(" on ") == 1 else ""
 
 
 @dataclass(frozen=True)

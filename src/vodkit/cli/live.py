@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from vodkit.cli.progress import say
+from vodkit.cli.progress import say, tell_runtime
 from vodkit.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def run_live_sources(
     for folder in folders:
         prepare_folder(folder, wanted, resume=resume, overwrite=overwrite)
     detector = make_detector(wanted)
+    if not as_json:
+        tell_runtime(detector, wanted)
     steps = run_live(sources, folders, detector, wanted, roll=roll, resume=resume, tell=_warn)
     try:
         with _sigterm_stops():

@@ -23,7 +23,12 @@ PACE = typer.Option(
     help="Look at every n-th frame; auto: at key frames chosen by motion, and fill between.",
 )
 BATCH = typer.Option(8, "--batch-size", help="Frames given to the detector at once.")
-RUNTIME = typer.Option("auto", "--runtime", help="auto, torch, openvino or onnx.")
+RUNTIME = typer.Option(
+    "auto",
+    "--runtime",
+    help="auto (the fastest that says the same), openvino, onnx, torch, compile, cuda, cuda-amp,"
+    " openvino-bf16.",
+)
 DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:1, ...")
 APPEARANCE = typer.Option(
     "",

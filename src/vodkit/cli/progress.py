@@ -46,7 +46,9 @@ def run_all(
         jobs[1:] = [replace(wanted, after=str(before)) for before in folders[:-1]]
     for folder, job in zip(folders, jobs, strict=True):
         prepare_folder(folder, job, resume=resume, overwrite=overwrite)
-    detector = make_detector(wanted)
+    detector = make_detector(wanted, begun_in=folders if resume else ())
+    if not as_json:
+        tell_runtime(detector, wanted)
     failures: list[InputError | PartialError] = []
     for source, folder, job in zip(sources, folders, jobs, strict=True):
         try:
@@ -59,6 +61,14 @@ def run_all(
         written = _write_outputs(folder, source, outputs)
         say(source, folder, written, as_json=as_json)
     _raise(failures, len(sources))
+
+
+def tell_runtime(detector: "Detector", wanted: "JobSettings") -> None:
+    """What ``auto`` means here, and why."""
+    choice = getattr(detector, "choice", None)
+    if wanted.runtime == "auto":
+        begun = f"runtime: {getattr(detector, 'runtime', '')} (as the run began)"
+        print(choice.line() if choice else begun, flush=True)
 
 
 def _run_one(source: str, folder: Path, detector: "Detector", wanted: "JobSettings") -> None:

@@ -181,6 +181,7 @@ class WithLooks:
         self.card = detector.card
         self.classes = detector.classes
         self.runtime = getattr(detector, "runtime", "")
+        self.choice = getattr(detector, "choice", None)
         self._detector = detector
         self._look = look
 

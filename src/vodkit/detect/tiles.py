@@ -55,6 +55,7 @@ class TiledDetector:
         self.card = detector.card
         self.classes = detector.classes
         self.runtime = getattr(detector, "runtime", "")
+        self.choice = getattr(detector, "choice", None)
         self._detector = detector
         self._settings = settings or TileSettings()
 

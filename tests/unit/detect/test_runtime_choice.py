@@ -12,12 +12,14 @@ import torch
 from vodkit.detect import networks
 from vodkit.detect.base import ModelCard, Output, Preprocessing
 from vodkit.detect.checkpoint import save_checkpoint
+from vodkit.detect.detector import GraphDetector
 from vodkit.detect.models import load_detector
 from vodkit.detect.runtimes import choice, table
 from vodkit.detect.runtimes.base import StreamRuntime
 from vodkit.detect.runtimes.choice import Choice, Trial, measure, recall, remember
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.errors import SettingsError, WeightsError
+from vodkit.jobs import JobSettings, make_detector
 
 SMALL = ModelCard(
     name="small",
@@ -166,6 +168,29 @@ def test_a_named_runtime_is_never_measured(checkpoint: Path, tmp_path: Path) -> 
     random = load_detector("yolox_nano", weights="random", device="cpu")
     assert random.choice is not None
     assert "not measured" in random.choice.why
+
+
+def test_a_run_goes_on_with_the_runtime_that_auto_was_when_it_began(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    wanted = JobSettings(model=str(checkpoint))
+    folders = {name: tmp_path / name for name in ("torch", "openvino", "done", "new")}
+    for name, ended in (("torch", "running or killed"), ("openvino", "broken"), ("done", "")):
+        folders[name].mkdir()
+        told = {"runtime": f"{name} on cpu", "ended": ended or "complete", "num_frames": 0}
+        (folders[name] / "manifest.json").write_text(json.dumps(told, indent=2))
+    (folders["done"] / "predictions.jsonl").write_text("{}\n")
+    for name in ("torch", "openvino"):
+        begun_in = [folders["new"], folders["done"], folders[name]]
+        found = make_detector(wanted, begun_in=begun_in)
+        assert isinstance(found, GraphDetector)
+        assert (found.runtime, found.choice) == (f"{name} on cpu", None)
+    assert not (tmp_path / "cache" / "runtimes").exists()  # nothing was measured
+    named = make_detector(replace(wanted, runtime="torch"), begun_in=[folders["openvino"]])
+    assert isinstance(named, GraphDetector)
+    assert named.runtime == "torch on cpu"
+    with pytest.raises(SettingsError, match=r"began with \['openvino on cpu', 'torch on cpu'\]"):
+        make_detector(wanted, begun_in=list(folders.values()))
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda-amp"])
