@@ -2,10 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from vodkit.cli import data_options, options
+
+if TYPE_CHECKING:
+    from vodkit.bench import Bench
+
+_UNDEFINED = "\N{EN DASH}"
 
 
 def bench(
@@ -19,7 +25,7 @@ def bench(
     tracker: str = typer.Option("vodkit", "--tracker", "-t", help="Name of a tracker."),
     batch_size: int = options.BATCH,
     seconds: float = typer.Option(2.0, "--seconds", help="For each speed, in each turn."),
-    turns: int = typer.Option(2, "--turns", help="Measure everything so often; the best counts."),
+    turns: int = typer.Option(3, "--turns", help="Measure everything so often; medians count."),
     out: Path = typer.Option(None, "--out", "-o", help="Also write the result as JSON here."),
     as_json: bool = options.JSON,
 ) -> None:
@@ -27,11 +33,16 @@ def bench(
 
     Example: vodkit bench plaza.mp4 --model vodkit-street
     """
+    from dataclasses import asdict
+
     from rich.console import Console
 
     from vodkit import process, runs
     from vodkit.bench import BenchSettings, run_bench
+    from vodkit.errors import PartialError
 
+    if out is not None:
+        _check_out(out)
     process.settle()
     given = {"sources": tuple(sources or ()), "models": tuple(models), "runtimes": tuple(runtimes)}
     wanted = BenchSettings(
@@ -43,12 +54,28 @@ def bench(
     )
     told = Console(stderr=True, highlight=False, soft_wrap=True)
     result = run_bench(wanted, tell=told.print)
-    content = {"stack": runs.stack(), "lines": result.as_json(), "left_out": list(result.left_out)}
-    if out is not None:
-        runs.write_json(out, content)
+    content = {"stack": runs.stack(), **asdict(result)}
     if as_json:
         print(json.dumps(content))
-        return
+    else:
+        _show(result)
+    if out is not None:
+        runs.write_json(out, content)
+    if result.failed:
+        raise PartialError(f"not measured: {'; '.join(result.failed)}")
+
+
+def _check_out(out: Path) -> None:
+    """Say before anything is measured that the result cannot be written there."""
+    from vodkit.errors import OutputError
+    from vodkit.runs import make_folder
+
+    make_folder(out.parent)
+    if out.is_dir():
+        raise OutputError("is a folder; allowed: a file", path=out)
+
+
+def _show(result: "Bench") -> None:
     titles = ["source", "model", "runtime", "input px", "decode/s", "network/s", "detect/s",
               "track/s", "track/network"]  # fmt: skip
     rows = [
@@ -57,11 +84,15 @@ def bench(
             line.model + (" (random weights)" if line.random_weights else ""),
             line.runtime,
             f"{line.input_px[0]}x{line.input_px[1]}",
-            *(f"{x:.1f}" for x in (line.decode, line.network, line.detect, line.track)),
-            f"{line.share:.0%}",
+            *(_rate(x) for x in (line.decode, line.network, line.detect, line.track)),
+            _UNDEFINED if line.share is None else f"{line.share:.0%}",
         ]
         for line in result.lines
     ]
     data_options.print_table(titles, rows)
     for words in result.left_out:
         print(f"left out: {words}")
+
+
+def _rate(frames_per_s: float | None) -> str:
+    return _UNDEFINED if frames_per_s is None else f"{frames_per_s:.1f}"

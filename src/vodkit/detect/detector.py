@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
+from itertools import cycle, groupby, islice
 
 import numpy as np
 
@@ -96,12 +96,14 @@ class GraphDetector:
             frame, shape, placement = begun.popleft()
             yield frame, self._finish(shape, placement, outputs)
 
-    def network_alone(self, frames: Sequence[Frame]) -> Callable[[], object]:
-        """A call that runs the bare network on these frames, placed beforehand: to measure it."""
+    def network_alone(self, frames: Sequence[Frame], count: int = 0) -> Callable[[], object]:
+        """A call that runs the bare network on these frames, placed beforehand: to measure it.
+
+        ``count``: on so many pictures, which the frames give in turn; 0: one of each. A runtime
+        that works in batches takes all frames together.
+        """
         pictures = [place(frame, self.card.preprocessing)[0] for frame in frames]
-        if isinstance(self._runtime, StreamRuntime):
-            return partial(_through, self._runtime, pictures)
-        return partial(self._runtime.run, pictures)
+        return partial(_through, self._runtime, pictures, count or len(pictures))
 
     def _finish(
         self, shape: tuple[int, ...], placement: Placement, outputs: Sequence[FloatArray]
@@ -144,8 +146,14 @@ class GraphDetector:
         return Candidates(found.boxes_xyxy[keep], found.scores[keep], new[labels[keep]])
 
 
-def _through(runtime: StreamRuntime, pictures: Sequence[ByteArray]) -> int:
-    return sum(1 for _ in runtime.stream(pictures))
+def _through(runtime: Runtime, pictures: Sequence[ByteArray], count: int) -> None:
+    if isinstance(runtime, StreamRuntime):
+        for _ in runtime.stream(islice(cycle(pictures), count)):
+            pass
+        return
+    for done in range(0, count, len(pictures)):
+        for _, group in groupby(pictures[: count - done], key=np.shape):
+            runtime.run(list(group))
 
 
 def _known(card: ModelCard, classes: Sequence[str] | None) -> tuple[str, ...]:

@@ -1,12 +1,17 @@
 """``vodkit bench``: every detector that can be had is measured, and the rest is named."""
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from vodkit.bench import BenchSettings, run_bench
 from vodkit.cli.main import main
 from vodkit.errors import SettingsError
+from vodkit.samples.samples import CLIP_B
 
 
 @pytest.mark.slow
@@ -20,8 +25,11 @@ def test_speeds_are_of_what_was_asked_for() -> None:
     assert len(told) == 2
     for line in found.lines:
         assert (line.input_px, line.random_weights) == ((416, 416), False)
-        assert min(line.decode, line.network, line.detect, line.track) > 0
-    json.dumps(found.as_json(), allow_nan=False)
+        speeds = (line.decode, line.network, line.detect, line.track)
+        assert min(speed for speed in speeds if speed is not None) > 0
+        assert None not in speeds
+        assert line.share == pytest.approx(line.track / line.network)  # of the only turn
+    json.dumps(asdict(found), allow_nan=False)
 
 
 @pytest.mark.slow
@@ -34,19 +42,57 @@ def test_a_model_without_its_weights_is_measured_and_marked_or_left_out() -> Non
     assert "yolox_nano, onnx: " in found.left_out[0]
 
 
+QUICK = ["--model", "vodkit-street", "--runtime", "openvino", "--seconds", "0.02", "--turns", "1"]
+
+
+def bench(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", *QUICK, *words])
+    return int(str(ended.value.code))
+
+
+def test_a_source_that_cannot_be_read_costs_only_its_own_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A single frame tells no speed, and says so: it is not 0 %."""
+    one = tmp_path / "one.png"
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(one)
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    out = tmp_path / "new" / "b.json"
+    assert bench(str(broken), str(one), "--out", str(out)) == 3
+    seen = capsys.readouterr()
+    assert "broken.mp4: cannot be opened" in seen.err
+    assert "\N{EN DASH}" in seen.out
+    assert "0%" not in seen.out
+    assert "track/network" in seen.out
+    content = json.loads(out.read_text())
+    assert [line["source"] for line in content["lines"]] == [str(one)]
+    assert [content["lines"][0][name] for name in ("decode", "track", "share")] == [None] * 3
+    assert content["lines"][0]["network"] > 0
+    assert len(content["failed"]) == 1
+
+
+def test_what_cannot_be_had_is_told_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    for words, told in (
+        (["--out", str(tmp_path)], "is a folder"),
+        (["--out", str(tmp_path / "file" / "b.json")], "cannot make the folder"),
+        ([str(CLIP_B), str(tmp_path / "gone.mp4")], "gone.mp4: no such file"),
+        (["--tracker", "sortt"], "unknown tracker 'sortt'"),
+        (["--runtime", "openvin"], "unknown runtime 'openvin'"),
+        (["--model", "vodkit-stret"], "unknown model 'vodkit-stret'"),
+    ):
+        assert bench(*words) == 2, words
+        error = capsys.readouterr().err
+        assert told in error
+        assert "turn 1" not in error
+
+
 def test_nothing_to_measure_is_an_error_with_the_reason() -> None:
     with pytest.raises(SettingsError, match="unknown model 'nothing'"):
         run_bench(BenchSettings(models=("nothing",)))
     with pytest.raises(SettingsError, match="turns is 0"):
         BenchSettings(turns=0)
-
-
-def test_the_command_writes_json(tmp_path, capsys) -> None:
-    out = tmp_path / "bench.json"
-    words = ["--runtime", "openvino", "--seconds", "0.05", "--turns", "1", "--out", str(out)]
-    with pytest.raises(SystemExit) as ended:
-        main(["bench", *words])
-    assert ended.value.code == 0
-    content = json.loads(out.read_text())
-    assert content["lines"][0]["model"] == "vodkit-street"
-    assert "track/network" in capsys.readouterr().out
