@@ -193,7 +193,7 @@ def test_exports_carry_a_certificate(
 
 
 def test_exports_that_differ_or_cannot_be_compared_leave_nothing(
-    nano: Path, frames: list[Frame], tmp_path: Path
+    nano: Path, frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(OutputError, match=r"corners .* allowed: 0 px"):
         export_detector(
@@ -204,6 +204,10 @@ def test_exports_that_differ_or_cannot_be_compared_leave_nothing(
         export_detector(nano, tmp_path / "n.xml", frames=[black])
     with pytest.raises(SettingsError, match=r"\.onnx"):
         export_detector(nano, tmp_path / "n.onx", frames=frames)
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("VODKIT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(OutputError, match="cannot make the folder"):  # of the trusted archives
+        export_detector(nano, tmp_path / "n.pt2", frames=frames[:1])
     assert not list(tmp_path.glob("n.*"))
 
 

@@ -7,7 +7,7 @@ name, original and export are run on the same pictures of several shapes and com
 numbers cannot be the same, is judged by AP and HOTA on labelled videos.
 """
 
-import tempfile
+import io
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,12 +21,12 @@ from vodkit.detect.detector import GraphDetector
 from vodkit.detect.models import build_network, load_detector
 from vodkit.detect.parity import LEAST_SCORE, Differences, compare, together
 from vodkit.detect.preprocess import input_px, place
-from vodkit.detect.runtimes.base import versions
+from vodkit.detect.runtimes.base import versions, write_whole
 from vodkit.detect.weights import digest, parts, trust
 from vodkit.errors import OutputError, SettingsError, WeightsError
 from vodkit.lookup import pick
 from vodkit.records import Frame
-from vodkit.runs import make_folder, write_json
+from vodkit.runs import write_atomic, write_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -218,7 +218,9 @@ def write_torch_export(wanted: Wanted, path: Path) -> None:
             reason = str(error).strip().splitlines()[0]
             allowed = "allowed: .onnx, .xml"
             raise WeightsError(f"torch.export cannot take it: {reason}; {allowed}") from error
-        torch.export.save(made, path)
+    archive = io.BytesIO()  # torch ends the process where a disk is full
+    torch.export.save(made, archive)
+    write_atomic(path, archive.getvalue())
 
 
 # file ending: what writes it
@@ -263,9 +265,8 @@ def export_detector(
     module, card = build_network(name_or_path, weights=weights)
     graph = networks.deployed(module, card)
     pictures = [place(frame, card.preprocessing)[0] for frame in calibrate_on]
-    make_folder(path.parent)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        passing = Path(folder) / path.name
+
+    def write(passing: Path) -> Certificate:
         writer(Wanted(graph=graph, preprocessing=card.preprocessing, pictures=pictures), passing)
         exported = graph_card(card, passing)
         write_card(exported, _beside(passing, ".card.json"))
@@ -278,9 +279,9 @@ def export_detector(
         write_json(_beside(passing, ".parity.json"), asdict(certificate))
         if path.suffix == ".pt2":
             trust(passing)
-        for made in Path(folder).iterdir():
-            made.replace(path.parent / made.name)
-    return certificate
+        return certificate
+
+    return write_whole(path, write)
 
 
 def _certificate(

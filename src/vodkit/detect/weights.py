@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 HUB_NAMES = ("model.safetensors", "pytorch_model.bin")
 """what the Hugging Face hub calls weight files"""
+_PACKAGED = Path(__file__).parent / "street"
 _TRIES = 3
 _TIMEOUT_S = 30.0
 _CHUNK = 1 << 20
@@ -48,7 +49,7 @@ def cache_folder() -> Path:
 def weights_path(card: ModelCard) -> Path:
     """Where the weight file of a model lies, or would lie: in the package, or in the cache."""
     if not card.url:
-        return Path(__file__).parent / "street" / f"{card.name}.safetensors"
+        return _PACKAGED / f"{card.name}.safetensors"
     name = card.url.rpartition("/")[2]
     if name in HUB_NAMES:  # every model's file has this name there
         name = card.name + Path(name).suffix
@@ -82,7 +83,8 @@ def check(path: Path, card: ModelCard) -> None:
         expected = noted.read_text(encoding="utf-8").strip()
     seen = digest(path)
     if not seen.startswith(expected):
-        hint = "delete it to fetch it again" if card.url else "install the package again"
+        hint = "delete it to fetch it again" if card.url else "put the right file there"
+        hint = "install the package again" if path.parent == _PACKAGED else hint
         wanted = f"sha256 begins {seen[:12]}, allowed: {expected[:12]}"
         raise WeightsError(f"{path}: corrupt, or other weights: {wanted}; {hint}")
 
@@ -91,11 +93,16 @@ def parts(path: Path) -> list[Path]:
     """The files that a weight file or graph consists of.
 
     OpenVINO's ``.xml`` has a ``.bin``; an ``.onnx`` may take tensors from files beside it.
+    WeightsError when one of them is missing.
     """
     if path.suffix == ".onnx":
         return [path, *external_files(path)]
+    if path.suffix != ".xml":
+        return [path]
     beside = path.with_suffix(".bin")
-    return [path, beside] if path.suffix == ".xml" and beside.is_file() else [path]
+    if not beside.is_file():
+        raise WeightsError(f"{path}: its weights, {beside.name}, are missing beside it")
+    return [path, beside]
 
 
 def digest(path: Path) -> str:

@@ -1,8 +1,11 @@
 """``--runtime auto``: measured, remembered, and only among those that say the same."""
 
+import errno
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +13,17 @@ import pytest
 import torch
 
 from vodkit.detect import networks
-from vodkit.detect.base import ModelCard, Output, Preprocessing
+from vodkit.detect.base import ModelCard, Output, Preprocessing, write_card
 from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.models import load_detector
 from vodkit.detect.runtimes import choice, table
-from vodkit.detect.runtimes.base import StreamRuntime
+from vodkit.detect.runtimes.base import StreamRuntime, write_whole
 from vodkit.detect.runtimes.choice import Choice, Trial, measure, recall, remember
+from vodkit.detect.runtimes.openvino_graph import convert, save_model
 from vodkit.detect.runtimes.torch_module import TorchRuntime
-from vodkit.errors import SettingsError, WeightsError
+from vodkit.detect.weights import digest
+from vodkit.errors import OutputError, SettingsError, WeightsError
 from vodkit.jobs import JobSettings, make_detector
 
 SMALL = ModelCard(
@@ -151,6 +156,65 @@ def test_auto_measures_once_and_then_remembers(
     other = replace(SMALL, preprocessing=replace(SMALL.preprocessing, width_px=96))
     choice.choose(replace(wanted, card=other))
     assert len(list(kept[0].parent.iterdir())) == 2  # another input size, another measurement
+
+
+def _in_the_way(folder: Path) -> Path:
+    """A file where a folder is wanted: nobody can write there, root neither."""
+    (folder / "file").write_text("in the way")
+    return folder / "file"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("runtime", "ending"), [("openvino", ".bin"), ("onnx", ".onnx")])
+def test_a_damaged_kept_graph_is_made_anew(
+    wanted: table.Runnable, tmp_path: Path, runtime: str, ending: str
+) -> None:
+    expected = table.RUNTIMES[runtime](wanted).run(PICTURES)[0][0]
+    kept = next((tmp_path / "cache" / runtime).glob(f"*{ending}"))
+    whole = kept.read_bytes()
+    number = np.float32(1.5).tobytes()
+    for harm in (whole[:40], whole[:-64] + number * 16):  # the second can still be read
+        kept.write_bytes(harm)
+        again = table.RUNTIMES[runtime](wanted).run(PICTURES)[0][0]
+        np.testing.assert_array_equal(again, expected)
+        assert kept.read_bytes() == whole
+    kept.unlink()
+    np.testing.assert_array_equal(table.RUNTIMES[runtime](wanted).run(PICTURES)[0][0], expected)
+    assert not [path for path in kept.parent.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.slow
+def test_a_cache_that_cannot_be_written_costs_time_or_is_told(
+    wanted: table.Runnable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VODKIT_CACHE", str(_in_the_way(tmp_path)))
+    assert len(table.RUNTIMES["openvino"](wanted).run(PICTURES)) == 2
+    with pytest.raises(OutputError, match=r"file/onnx: cannot make the folder"):
+        table.RUNTIMES["onnx"](wanted).run(PICTURES)
+    chosen = choice.choose(wanted, load=0.1)
+    refused = {trial.runtime: trial.refused for trial in chosen.trials}
+    assert "cannot make the folder" in refused["onnx"]
+    assert not refused["openvino"]
+
+
+def test_files_are_whole_or_not_there(tmp_path: Path) -> None:
+    def half(path: Path) -> None:
+        path.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out = tmp_path / "new" / "m.xml"
+    with pytest.raises(OutputError, match=r"m\.xml: cannot write: No space left"):
+        write_whole(out, half)
+    assert not list(out.parent.iterdir())
+    model = convert(Tiny().eval(), 64, 64)
+    with pytest.raises(OutputError, match="OpenVINO cannot write the graph"):
+        save_model(model, _in_the_way(tmp_path) / "m.xml")
+    write_whole(out, partial(save_model, model))
+    assert sorted(path.name for path in out.parent.iterdir()) == ["m.bin", "m.xml"]
+    write_card(replace(SMALL, family="graph", sha256=digest(out)), tmp_path / "new/m.card.json")
+    out.with_suffix(".bin").unlink()
+    with pytest.raises(WeightsError, match=r"m\.xml: its weights, m\.bin, are missing"):
+        load_detector(out)
 
 
 @pytest.fixture

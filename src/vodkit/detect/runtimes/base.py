@@ -2,15 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from tempfile import TemporaryDirectory
+from typing import Protocol, TypeVar, runtime_checkable
 
 from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import ModelCard
-from vodkit.runs import stack
+from vodkit.detect.weights import digest
+from vodkit.errors import OutputError, WeightsError
+from vodkit.runs import make_folder, stack, write_atomic
+
+Made = TypeVar("Made")
 
 
 class Runtime(Protocol):
@@ -51,6 +56,24 @@ def versions() -> dict[str, str]:
     return found
 
 
+def write_whole(path: Path, write: Callable[[Path], Made]) -> Made:
+    """Let ``write`` make ``path``, and what belongs beside it, whole or not at all.
+
+    It is given a name in a passing folder; all that it leaves there is then moved to its place, and
+    what it returns is given back.
+    OutputError where the disk is full, or nothing may be written.
+    """
+    make_folder(path.parent)
+    try:
+        with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+            made = write(Path(folder) / path.name)
+            for part in sorted(Path(folder).iterdir()):
+                part.replace(path.parent / part.name)
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror or error}", path=path) from error
+    return made
+
+
 @dataclass(frozen=True)
 class KeptGraphs:
     """A folder of converted networks, since converting takes seconds."""
@@ -68,5 +91,22 @@ class KeptGraphs:
             "versions": [version(self.converter), version("vodkit")],
             "input": [height_px, width_px],
         }
-        digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
-        return self.folder / f"{card.name}-{height_px}x{width_px}-{digest[:16]}{suffix}"
+        name = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+        return self.folder / f"{card.name}-{height_px}x{width_px}-{name[:16]}{suffix}"
+
+    def keep(self, path: Path, write: Callable[[Path], object]) -> None:
+        """Let ``write`` make the file (see ``write_whole``), and note its digest."""
+        write_whole(path, write)
+        write_atomic(_noted(path), digest(path) + "\n")
+
+
+def is_kept(path: Path) -> bool:
+    """Whether a kept graph is there as it was written; a damaged one is to be made anew."""
+    try:
+        return _noted(path).read_text(encoding="utf-8").strip() == digest(path)
+    except (OSError, UnicodeDecodeError, WeightsError):
+        return False
+
+
+def _noted(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")

@@ -120,18 +120,15 @@ def write_onnx(
     import torch
 
     example = torch.zeros(1, height_px, width_px, 3, dtype=torch.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    passing = path.with_name(f".{path.stem}.{os.getpid()}.onnx")
     with warnings.catch_warnings():
         # The exporter by tracing is announced to go, but is the one that knows torchvision's ops.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             graph,
             (example,),
-            str(passing),
+            str(path),
             input_names=["pictures"],
             dynamic_axes={"pictures": {1: "height", 2: "width"}} if any_size else None,
             opset_version=_OPSET,
             dynamo=False,
         )
-    passing.replace(path)

@@ -1,10 +1,10 @@
 """OpenVINO: mostly the fastest on CPUs. Numbers stay float32 unless bf16 is asked for by name."""
 
-import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from openvino.frontend import (
 from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import ModelCard, Preprocessing
 from vodkit.detect.onnx_files import external_files
-from vodkit.detect.runtimes.base import KeptGraphs
-from vodkit.errors import SettingsError, WeightsError
+from vodkit.detect.runtimes.base import KeptGraphs, is_kept
+from vodkit.errors import OutputError, SettingsError, WeightsError
 from vodkit.lookup import pick
 
 # OpenVINO's own errors have no common base but Exception.
@@ -196,12 +196,14 @@ def converted(
     """Models of an input size, made from the torch graph that ``graph()`` gives, or kept before."""
 
     def make(height_px: int, width_px: int) -> ov.Model:
-        path = None if kept is None else kept.path(card, height_px, width_px, ".xml")
-        if path is not None and path.is_file():
+        if kept is None:
+            return convert(graph(), height_px, width_px)
+        path = kept.path(card, height_px, width_px, ".xml")
+        if is_kept(path):
             return read_model(path)
         model = convert(graph(), height_px, width_px)
-        if path is not None:
-            save_model(model, path)
+        with suppress(OutputError):  # then it is converted again next time
+            kept.keep(path, partial(save_model, model))
         return model
 
     return make
@@ -266,9 +268,9 @@ def foreign(path: Path, wanted: Preprocessing) -> Callable[[int, int], ov.Model]
 
 
 def save_model(model: ov.Model, path: Path) -> None:
-    """Write ``.xml`` and ``.bin``; under passing names first, so that nobody reads half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    passing = path.with_name(f".{path.stem}.{os.getpid()}.xml")
-    ov.save_model(model, passing, compress_to_fp16=False)
-    passing.with_suffix(".bin").replace(path.with_suffix(".bin"))
-    passing.replace(path)
+    """Write ``.xml`` and ``.bin``; OutputError where that cannot be."""
+    try:
+        ov.save_model(model, path, compress_to_fp16=False)
+    except _FAILURES as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise OutputError(f"OpenVINO cannot write the graph: {reason}", path=path) from error

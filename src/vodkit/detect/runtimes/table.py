@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from vodkit.detect.base import ModelCard, without_normalisation
 from vodkit.detect.decode import UNBATCHED
-from vodkit.detect.runtimes.base import KeptGraphs, Runtime
+from vodkit.detect.runtimes.base import KeptGraphs, Runtime, is_kept
 from vodkit.detect.weights import cache_folder, require_trust
 from vodkit.errors import SettingsError
 
@@ -110,8 +110,9 @@ def _onnx(wanted: Runnable) -> Runtime:
 
     def make(height_px: int, width_px: int) -> Path:
         path = kept.path(wanted.card, height_px, width_px, ".onnx")
-        if not path.is_file():
-            write_onnx(graph(), path, height_px, width_px)
+        if not is_kept(path):
+            made = graph()
+            kept.keep(path, lambda passing: write_onnx(made, passing, height_px, width_px))
         return path
 
     inside = without_normalisation(wanted.card.preprocessing)
