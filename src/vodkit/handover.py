@@ -51,7 +51,7 @@ class Continuing:
     def __init__(self, tracker: Tracker, folder: Path) -> None:
         """``tracker`` is new. InputError when the run kept no tracker, or one of another kind."""
         self._tracker = tracker
-        self._state, self._end_s = _read(folder / TRACKER, tracker.state_dict())
+        self._state, self._end_s = _read(tracker_in(folder), tracker.state_dict())
         self._waits = True
         tracker.load_state(self._state)  # what does not fit is told before anything is decoded
 
@@ -78,6 +78,15 @@ class Continuing:
         self._waits = False
 
 
+def tracker_in(folder: Path) -> Path:
+    """The file in a run folder that says what its tracker knew at the end; InputError without."""
+    path = folder / TRACKER
+    if not path.exists():
+        message = f"{path} is missing: no run with a tracker of vodkit's own ended there"
+        raise InputError(f"{message}; finish that one first (--resume)")
+    return path
+
+
 def _read(path: Path, form: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], float]:
     """The state of a tracker, and when its file ended; ``form`` is what a new one's looks like."""
     try:
@@ -88,9 +97,6 @@ def _read(path: Path, form: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndar
             raise InputError(f"{seen}; allowed: {_MOST_BYTES}, far more than any tracker keeps")
         with np.load(path, allow_pickle=False) as file:
             state = {name: np.asarray(array) for name, array in file.items()}
-    except FileNotFoundError:
-        message = f"{path} is missing: no run with a tracker of vodkit's own ended there"
-        raise InputError(f"{message}; finish that one first (--resume)") from None
     except _UNREADABLE as error:
         raise InputError(f"{path} is no state of a tracker: {error}") from error
     for name, fresh in {**form, _END: np.array(0.0)}.items():

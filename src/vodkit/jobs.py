@@ -32,9 +32,10 @@ from vodkit.detect.tiles import TiledDetector, TileSettings
 from vodkit.errors import OutputError, PartialError, SettingsError, VideoError
 from vodkit.formats.embeddings import EmbeddingFile
 from vodkit.formats.predictions import Header, PredictionWriter, read_frames
-from vodkit.handover import Continuing, keep_tracker
+from vodkit.handover import Continuing, keep_tracker, tracker_in
+from vodkit.outputs import discard, made_in
 from vodkit.pipeline import FlowSettings, decodes_alone, follow, look, sparse_flow
-from vodkit.recording import Recording, append_looks
+from vodkit.recording import Recording
 from vodkit.records import Detections, Frame, Tracks
 from vodkit.track.appearance import colour_embeddings
 from vodkit.track.base import Tracker
@@ -44,6 +45,9 @@ from vodkit.video.reader import Video, open_video
 
 NO_TRACKER = "none"
 COLOUR = "colour"
+_ANEW = "--overwrite starts anew, as does deleting the folder"
+_COMPLETE, _BROKEN, _PARTIAL = "complete", "broken", "partial"  # how a run ended, or its first word
+_MADE_FROM = ("source_sha256", "model", "appearance", "after_sha256")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,40 +188,64 @@ def _numbered(name: str, number: int) -> str:
 def check_sources(sources: list[str]) -> None:
     """Refuse a path that is not there before any work begins (streams and patterns are tried)."""
     for source in sources:
+        path = Path(source)
         is_path = "://" not in source and not source.isdigit() and not set("*?[") & set(source)
-        if is_path and not Path(source).exists():
+        if is_path and not path.exists():
             raise VideoError("no such file or folder", path=source)
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            allowed = "allowed: a file, which is read twice, a folder, a camera's number, a URL"
+            raise VideoError(f"is a pipe, a socket or a device; {allowed}", path=source)
+
+
+def look_at(source: str, wanted: JobSettings) -> None:
+    """VideoError where not even one frame can be decoded: asked before results are thrown away."""
+    with open_video(source, strict=wanted.flow.strict) as video:
+        next(video.frames(), None)
+
+
+def check_folder(
+    folder: Path, wanted: JobSettings, *, resume: bool = False, overwrite: bool = False
+) -> bool:
+    """Whether there is a run to go on with in a folder, which is made; nothing in it is touched.
+
+    Raises OutputError when results are there and neither is asked for, or they are no run's of this
+    kind, and SettingsError when the tracker or its settings do not exist, or the settings of the
+    run there differ.
+    """
+    if wanted.tracker != NO_TRACKER:
+        make_tracker(wanted.tracker, wanted.tracker_settings)
+    runs.make_folder(folder)
+    if all(path.name.startswith(".") for path in made_in(folder)):
+        return False
+    if overwrite:
+        there = _manifest_in(folder)
+        if there and "source" not in there:
+            message = "holds what another command made (its manifest names no video)"
+            raise OutputError(f"{message}; take another folder", path=folder)
+        return False
+    if not resume:
+        message = "has results of a run; --resume goes on with it, --overwrite starts anew"
+        raise OutputError(message, path=folder)
+    if not (folder / runs.SETTINGS).exists():
+        message = f"has results of a run, but no {runs.SETTINGS} that says how they were made"
+        raise OutputError(f"{message}; {_ANEW}", path=folder)
+    _refuse_other_settings(folder / runs.SETTINGS, settings.to_toml(wanted))
+    return True
 
 
 def prepare_folder(
     folder: Path, wanted: JobSettings, *, resume: bool = False, overwrite: bool = False
 ) -> None:
-    """Make the run folder, or check that the run in it may go on.
-
-    Raises OutputError when results are there and neither is asked for, and SettingsError when
-    the tracker or its settings do not exist, or the settings of the run there differ.
-    """
-    if wanted.tracker != NO_TRACKER:
-        make_tracker(wanted.tracker, wanted.tracker_settings)
-    runs.make_folder(folder)
-    text = settings.to_toml(wanted)
-    there = folder / runs.SETTINGS
-    names = (runs.PREDICTIONS, runs.DETECTIONS, runs.EMBEDDINGS, runs.TRACKER, runs.MANIFEST)
-    results = [*(folder / name for name in names), *runs.parts_in(folder)]
-    if overwrite:
-        for path in (*results, *runs.exports_in(folder)):
-            path.unlink(missing_ok=True)
-    elif resume and there.exists():
-        _refuse_other_settings(there, text)
+    """Make the run folder, or check that the run in it may go on; see ``check_folder``."""
+    if check_folder(folder, wanted, resume=resume, overwrite=overwrite):
         return
-    elif any(path.exists() for path in results):
-        message = "has results of a run; --resume goes on with it, --overwrite starts anew"
-        raise OutputError(message, path=folder)
-    runs.write_atomic(there, text)
+    with runs.only_one(folder):
+        discard(folder)
+        runs.write_atomic(folder / runs.SETTINGS, settings.to_toml(wanted))
 
 
 def _refuse_other_settings(there: Path, text: str) -> None:
-    old = set(there.read_text(encoding="utf-8").splitlines())
+    old = set(there.read_text(encoding="utf-8", errors="replace").splitlines())
     new = set(text.splitlines())
     if old != new:
         seen, wanted = sorted(old - new), sorted(new - old)
@@ -226,9 +254,13 @@ def _refuse_other_settings(there: Path, text: str) -> None:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a run in this folder ended with everything done."""
-    manifest = folder / runs.MANIFEST
-    return manifest.exists() and '"ended": "complete"' in manifest.read_text(encoding="utf-8")
+    """Whether a run in this folder ended with everything done, and all of its lines are there."""
+    there = _manifest_in(folder)
+    path = folder / runs.PREDICTIONS
+    if there.get("ended") != _COMPLETE or not path.exists():
+        return False
+    with path.open("rb") as file:
+        return sum(1 for _ in file) == 1 + int(there.get("num_frames", -1))
 
 
 def run_source(
@@ -245,25 +277,29 @@ def run_source(
 
 def _run(source: str, folder: Path, detector: Detector, wanted: JobSettings) -> Iterator[Step]:
     manifest = describe(source, detector, wanted)
+    if is_mended(folder, manifest):
+        look_at(source, wanted)
+        discard(folder)
     refuse_other_source(folder, manifest)
     last: Step | None = None
     num_lost = 0
     runs.write_json(folder / runs.MANIFEST, {**manifest, "ended": "running or killed"})
     alone = decodes_alone(detector, wanted.flow)
-    with open_video(source, strict=wanted.flow.strict, one_thread=alone) as video:
-        try:
+    try:
+        with open_video(source, strict=wanted.flow.strict, one_thread=alone) as video:
             for last in _steps(video, folder, detector, wanted, manifest):
                 yield last
-        except VideoError as error:
-            _finish(folder, manifest, last, ended=f"broken off: {error}")
-            if last is None:
-                raise
-            raise PartialError(f"{error} (kept {last.num_done} frames before it)") from error
-        num_lost = video.num_lost
+            num_lost = video.num_lost
+    except VideoError as error:
+        _finish(folder, manifest, last, ended=f"{_BROKEN} off: {error}")
+        if last is None:
+            raise
+        raise PartialError(f"{error} (kept {last.num_done} frames before it)") from error
     if num_lost:
-        _finish(folder, manifest, last, ended=f"partial: {num_lost} frames could not be decoded")
+        ended = f"{_PARTIAL}: {num_lost} frames could not be decoded"
+        _finish(folder, manifest, last, ended=ended)
         raise PartialError(f"{source}: {num_lost} frames could not be decoded; the rest is done")
-    _finish(folder, manifest, last, ended="complete")
+    _finish(folder, manifest, last, ended=_COMPLETE)
 
 
 def _steps(
@@ -283,38 +319,53 @@ def _steps(
     total = None if total is None else -(-total // wanted.flow.every)
     with ExitStack() as files:
         out = files.enter_context(PredictionWriter(folder / runs.PREDICTIONS, header, resume=True))
-        looks = None
-        if wanted.appearance:
-            looks = files.enter_context(EmbeddingFile(folder / runs.EMBEDDINGS))
-        flow: Iterator[tuple[Frame, Detections | Tracks]]
+        raw = out
         if tracker_name:
             raw_header = replace(header, tracker="", mode="online")
             raw = PredictionWriter(folder / runs.DETECTIONS, raw_header, resume=True)
             files.enter_context(raw)
-            recording = Recording(raw, looks, detector)
-            flow = _tracked(video, recording, folder, wanted, about)
+        looks = None
+        if wanted.appearance:
+            looks = files.enter_context(EmbeddingFile(folder / runs.EMBEDDINGS))
+        recording = Recording(raw, looks, detector)
+        if tracker_name:
+            flow = _written(_tracked(video, recording, folder, wanted, about), out)
         else:
-            if looks is not None:
-                _pass_over(looks, out)
-            flow = iter(look(video, detector, wanted.flow, after=out.last_frame))
-        files.callback(_end, flow)
+            flow = _detected(video, recording, wanted.flow)
+        files.enter_context(closing(flow))  # its threads end before the files are closed
         for num_done, (frame, found) in enumerate(flow, 1):
-            if frame.index > out.last_frame:
-                if looks is not None and isinstance(found, Detections):
-                    append_looks(looks, found)
-                out.write(frame.index, frame.time_s, found)
             yield Step(frame, found, num_done, total)
 
 
-def _end(flow: object) -> None:
-    """Close a flow that was left early, so that its threads end before the files are closed."""
-    if isinstance(flow, Generator):
-        flow.close()
+def _written(
+    flow: Generator[tuple[Frame, Tracks]], out: PredictionWriter
+) -> Generator[tuple[Frame, Detections | Tracks]]:
+    """The frames of ``flow``, on disk; those that were there already are not written again."""
+    there = read_frames(out.path) if out.last_frame >= 0 else iter(())
+    with closing(flow):
+        for frame, tracks in flow:
+            if frame.index > out.last_frame:
+                out.write(frame.index, frame.time_s, tracks)
+            elif (index := next(there).index) != frame.index:
+                message = f"has frame {index} where frame {frame.index} should be; {_ANEW}"
+                raise OutputError(message, path=out.path)
+            yield frame, tracks
+
+
+def _detected(
+    video: Video, recording: Recording, flow: FlowSettings
+) -> Generator[tuple[Frame, Detections | Tracks]]:
+    """The frames of ``video`` with what is in them, on disk by ``recording``."""
+    frame: Frame | None = None
+    with closing(look(video, recording, flow)) as found:
+        for frame, detections in found:
+            yield frame, detections
+    recording.require_all_used(frame)
 
 
 def _tracked(
     video: Video, recording: Recording, folder: Path, wanted: JobSettings, about: dict[str, Any]
-) -> Iterator[tuple[Frame, Tracks]]:
+) -> Generator[tuple[Frame, Tracks]]:
     """Frames with their tracks, then what the tracker knows is put into ``folder``.
 
     It is also put there when the video breaks off: the recording may go on in the next file.
@@ -369,21 +420,16 @@ def tracker_words(wanted: JobSettings) -> tuple[str, ...]:
     return (f"min_likeness={likeness}", *wanted.tracker_settings)
 
 
-def _pass_over(looks: EmbeddingFile, done: PredictionWriter) -> None:
-    """Go behind the rows of the frames that are done."""
-    if done.last_frame >= 0:
-        looks.take(sum(len(known.found) for known in read_frames(done.path)))
-
-
 def describe(source: str, detector: Detector, wanted: JobSettings) -> dict[str, Any]:
     """What a manifest says of a run before it begins: source, weights, licences, versions."""
     path, card = Path(source), detector.card
     looks = None if wanted.appearance is None else Path(wanted.appearance)
     weights = None if looks is None or not looks.is_file() else runs.sha256(looks)
     appearance = {} if looks is None else {"name": wanted.appearance, "sha256": weights}
+    before = None if wanted.after is None else _digest(tracker_in(Path(wanted.after)))
     return {
         "source": source,
-        "source_sha256": digest(path),
+        "source_sha256": _digest(path),
         "model": {
             "name": card.name,
             "licence": card.licence,
@@ -391,24 +437,48 @@ def describe(source: str, detector: Detector, wanted: JobSettings) -> dict[str, 
             "classes": list(card.classes),
         },
         **({"appearance": appearance} if appearance else {}),
+        **({"after_sha256": before} if before else {}),
         "runtime": str(getattr(detector, "runtime", "")),
         "versions": runs.stack(),
     }
 
 
+def _digest(path: Path) -> str | None:
+    try:
+        return digest(path)
+    except OSError as error:
+        raise VideoError(f"cannot be read: {error.strerror}", path=path) from error
+
+
+def _manifest_in(folder: Path) -> dict[str, Any]:
+    """What a run folder's manifest says; nothing where there is none, or a damaged one."""
+    try:
+        return dict(json.loads((folder / runs.MANIFEST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
 def other_run_in(folder: Path, manifest: dict[str, Any]) -> str:
     """How the run in a folder differs in video or weights; empty where it does not, or is none."""
-    path = folder / runs.MANIFEST
-    if not path.exists():
+    if not (folder / runs.MANIFEST).exists():
         return ""
-    try:
-        there = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
+    there = _manifest_in(folder)
+    if not there:
         return "its manifest is damaged"
-    for name in ("source_sha256", "model", "appearance"):
+    for name in _MADE_FROM:
         if there.get(name) != manifest.get(name):
             return f"{name} is {there.get(name)} there and {manifest.get(name)} now"
     return ""
+
+
+def is_mended(folder: Path, manifest: dict[str, Any]) -> bool:
+    """Whether the run in a folder failed for its video, which alone is another file since."""
+    there = _manifest_in(folder)
+    old = there.get("source_sha256")
+    failed = str(there.get("ended")).startswith((_BROKEN, _PARTIAL))
+    if not there or old == manifest["source_sha256"]:
+        return False
+    return failed and not other_run_in(folder, {**manifest, "source_sha256": old})
 
 
 def holds_other_runs(place: Path, sources: list[str], wanted: JobSettings) -> bool:
@@ -424,7 +494,7 @@ def refuse_other_source(folder: Path, manifest: dict[str, Any]) -> None:
     """Going on with another video or other weights would mix two results silently."""
     seen = other_run_in(folder, manifest)
     if seen:
-        message = f"is of another run: {seen}; --overwrite starts anew"
+        message = f"is of another run: {seen}; {_ANEW}"
         raise OutputError(message, path=folder / runs.MANIFEST)
 
 

@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from typing import TextIO
 
 import numpy as np
 
-from vodkit import boxes
+from vodkit import boxes, runs
 from vodkit.errors import OutputError
 from vodkit.formats.predictions import Header, PredictedFrame, read_frames, read_header
 from vodkit.records import NO_ID, STATE_NAMES, Detections, Tracks
@@ -122,6 +123,31 @@ OUTPUTS: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
     "mot": ("predictions.mot.txt", write_mot),
     "coco": ("predictions.coco.json", write_coco),
 }
+
+
+def made_in(folder: Path) -> list[Path]:
+    """What runs, and commands that look at them, left in a run folder: settings apart.
+
+    Also numbered parts of live runs, and what a kill left half written. The manifest is the last:
+    while there is one, it is known of which video the rest is.
+    """
+    names = [runs.PREDICTIONS, runs.DETECTIONS, runs.EMBEDDINGS, runs.TRACKER, runs.REFINED]
+    names += [runs.ANNOTATED, runs.METRICS, runs.REPORT, *(name for name, _ in OUTPUTS.values())]
+    found = []
+    for name in map(Path, [*names, runs.MANIFEST]):
+        numbered = rf"{re.escape(name.stem)}(-\d{{4,}})?{re.escape(name.suffix)}"
+        form = re.compile(rf"{numbered}|\.{numbered}\.(part|\w{{8}})")
+        found += [path for path in folder.iterdir() if form.fullmatch(path.name) and path.is_file()]
+    return found
+
+
+def discard(folder: Path) -> None:
+    """Delete all that ``made_in`` finds in a folder."""
+    for path in made_in(folder):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot be deleted: {error.strerror}", path=path) from error
 
 
 @contextmanager

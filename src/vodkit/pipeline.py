@@ -96,13 +96,13 @@ def track_video(
 
 
 def look(
-    video: Video, detector: Detector, flow: FlowSettings, *, after: int = -1
-) -> Iterator[tuple[Frame, Detections]]:
-    """The frames of an open video that come after the frame ``after``, with what is in them.
+    video: Video, detector: Detector, flow: FlowSettings
+) -> Generator[tuple[Frame, Detections]]:
+    """The frames of an open video, with what is in them.
 
     Frames of a live source are looked at one by one as they come: none waits for a batch.
     """
-    frames = (frame for frame in frames_for(video, detector, flow) if frame.index > after)
+    frames = frames_for(video, detector, flow)
     if video.is_live:
         return detect_frames(frames, detector, 1)
     depth = flow.ahead
@@ -154,7 +154,7 @@ def _size_px(video: Video, detector: Detector, flow: FlowSettings) -> tuple[int,
 
 def detect_frames(
     frames: Iterable[Frame], detector: Detector, batch_size: int
-) -> Iterator[tuple[Frame, Detections]]:
+) -> Generator[tuple[Frame, Detections]]:
     """Frames through the detector, several at a time.
 
     If the frames break off with VideoError, those before are still detected and given out before

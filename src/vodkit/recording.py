@@ -62,7 +62,8 @@ class Recording:
     def _recall(self, frame: Frame) -> Detections:
         known = next(self._known)
         if frame.index != known.index:
-            message = f"has frame {known.index} where the video has {frame.index}; it changed"
+            seen = f"has frame {known.index} where the video has {frame.index}"
+            message = f"{seen}: lines are missing, or the video changed; --overwrite starts anew"
             raise OutputError(message, path=self._raw.path)
         assert isinstance(known.found, Detections)
         rows = None if self._looks is None else self._looks.take(len(known.found))

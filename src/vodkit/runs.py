@@ -6,6 +6,8 @@ predictions.jsonl  one frame a line, append-only, resumable
 detections.jsonl   the same before tracking
 tracker.npz        what the tracker knew at the end, for the next piece of the recording
 embeddings.bin     what the detections look like, if it was looked at
+refined.jsonl      the predictions once more, with the future known
+annotated.mp4      the video with the boxes drawn in
 metrics.json       every number, with its definition's name
 report.html        the page for people
 """
@@ -14,7 +16,6 @@ import hashlib
 import json
 import os
 import platform
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,10 +32,11 @@ PREDICTIONS = "predictions.jsonl"
 DETECTIONS = "detections.jsonl"
 EMBEDDINGS = "embeddings.bin"
 TRACKER = "tracker.npz"
+REFINED = "refined.jsonl"
+ANNOTATED = "annotated.mp4"
 METRICS = "metrics.json"
 REPORT = "report.html"
 
-_EXPORT = re.compile(r"predictions(-\d+)?\.(csv|mot\.txt|coco\.json)|annotated\.mp4")
 _STACK = ("vodkit", "numpy", "scipy", "av", "torch", "torchvision", "timm", "openvino", "hotcoco")
 
 
@@ -82,11 +84,6 @@ def parts_in(folder: Path) -> list[Path]:
     name = Path(PREDICTIONS)
     parts = [path for path in folder.glob(f"{name.stem}-*{name.suffix}") if part_of(path)]
     return sorted([*folder.glob(PREDICTIONS), *parts], key=part_of)
-
-
-def exports_in(folder: Path) -> list[Path]:
-    """Other forms of predictions, made on request after a run: they are of that run only."""
-    return [path for path in folder.iterdir() if _EXPORT.fullmatch(path.name)]
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:

@@ -106,7 +106,7 @@ def _run_model(dataset: "Dataset", truth: Path, folder: Path, *, model: str, tra
     wanted, place = JobSettings(model=model, tracker=tracker), folder / "predictions"
     again = holds_other_runs(place, sources, wanted)  # as after the model was trained once more
     with redirect_stdout(sys.stderr):
-        run_all(sources, wanted, out=place, outputs=[], resume=True, overwrite=again, as_json=False)
+        run_all(sources, wanted, out=place, outputs=[], resume=not again, overwrite=again)
     for source, name in zip(sources, folder_names(sources), strict=True):
         _note_latency(place / name / runs.MANIFEST, source, wanted)
     return place

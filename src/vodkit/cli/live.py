@@ -28,15 +28,19 @@ def run_live_sources(
     as_json: bool,
 ) -> None:
     """All sources at once, each into its own run folder, until they end or somebody stops them."""
-    from vodkit.jobs import folder_names, make_detector, prepare_folder
+    from vodkit.jobs import check_folder, folder_names, make_detector, prepare_folder
     from vodkit.live import run_live
 
     if refused:
         raise SettingsError(f"{', '.join(refused)}: there is no way back in a live source")
+    if resume and overwrite:
+        raise SettingsError("--resume goes on, --overwrite starts anew; give one of the two")
     folders = [out / name for name in folder_names(sources)]
     for folder in folders:
-        prepare_folder(folder, wanted, resume=resume, overwrite=overwrite)
+        check_folder(folder, wanted, resume=resume, overwrite=overwrite)
     detector = make_detector(wanted)
+    for folder in folders:  # nothing is thrown away before all else is known to be in order
+        prepare_folder(folder, wanted, resume=resume, overwrite=overwrite)
     if not as_json:
         tell_runtime(detector, wanted)
     steps = run_live(sources, folders, detector, wanted, roll=roll, resume=resume, tell=_warn)

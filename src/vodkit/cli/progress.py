@@ -2,12 +2,14 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vodkit.errors import InputError, PartialError, VideoError
+from vodkit import runs
+from vodkit.errors import InputError, PartialError, SettingsError, VodkitError
 
 if TYPE_CHECKING:
     from vodkit.detect.base import Detector
@@ -23,44 +25,38 @@ def run_all(
     segments: bool = False,
     resume: bool,
     overwrite: bool,
-    as_json: bool,
+    as_json: bool = False,
 ) -> None:
-    """Each source into its own run folder; a broken one does not stop the others.
+    """Each source into its own run folder; one that fails does not stop the others.
 
-    ``segments``: each goes on with the tracks of the one before.
+    All that can be known is looked at before anything that is there is thrown away. ``segments``:
+    each goes on with the tracks of the one before.
     """
-    from vodkit.jobs import (
-        check_sources,
-        describe,
-        folder_names,
-        is_complete,
-        make_detector,
-        prepare_folder,
-        refuse_other_source,
-    )
+    from vodkit import jobs
 
-    check_sources(sources)
-    folders = [out / name for name in folder_names(sources)]
-    jobs = [wanted] * len(folders)
+    if resume and overwrite:
+        raise SettingsError("--resume goes on, --overwrite starts anew; give one of the two")
+    jobs.check_sources(sources)
+    folders = [out / name for name in jobs.folder_names(sources)]
+    each = [wanted] * len(folders)
     if segments:
-        jobs[1:] = [replace(wanted, after=str(before)) for before in folders[:-1]]
-    for folder, job in zip(folders, jobs, strict=True):
-        prepare_folder(folder, job, resume=resume, overwrite=overwrite)
-    detector = make_detector(wanted, begun_in=folders if resume else ())
+        each[1:] = [replace(wanted, after=str(before)) for before in folders[:-1]]
+    for folder, job in zip(folders, each, strict=True):
+        jobs.check_folder(folder, job, resume=resume, overwrite=overwrite)
+    detector = jobs.make_detector(wanted, begun_in=folders if resume else ())
     if not as_json:
         tell_runtime(detector, wanted)
-    failures: list[InputError | PartialError] = []
-    for source, folder, job in zip(sources, folders, jobs, strict=True):
-        try:
-            if resume and is_complete(folder):
-                refuse_other_source(folder, describe(source, detector, job))
-            else:
-                _run_one(source, folder, detector, job)
-        except (VideoError, PartialError) as error:
-            failures.append(error)
-        written = _write_outputs(folder, source, outputs)
-        say(source, folder, written, as_json=as_json)
-    _raise(failures, len(sources))
+    for source, folder in zip(sources, folders, strict=True):
+        if overwrite and (folder / runs.PREDICTIONS).exists():
+            jobs.look_at(source, wanted)
+    for folder, job in zip(folders, each, strict=True):
+        jobs.prepare_folder(folder, job, resume=resume, overwrite=overwrite)
+    failures: list[list[VodkitError]] = []
+    for source, folder, job in zip(sources, folders, each, strict=True):
+        written, failed = _run_one(source, folder, detector, job, outputs, resume=resume)
+        say(source, folder, written, failed, as_json=as_json)
+        failures.append(failed)
+    _raise([failed for failed in failures if failed], len(sources))
 
 
 def tell_runtime(detector: "Detector", wanted: "JobSettings") -> None:
@@ -71,11 +67,52 @@ def tell_runtime(detector: "Detector", wanted: "JobSettings") -> None:
         print(choice.line() if choice else begun, flush=True)
 
 
-def _run_one(source: str, folder: Path, detector: "Detector", wanted: "JobSettings") -> None:
-    from vodkit.jobs import run_source
+def _run_one(
+    source: str,
+    folder: Path,
+    detector: "Detector",
+    wanted: "JobSettings",
+    outputs: list[str],
+    *,
+    resume: bool,
+) -> tuple[list[Path], list[VodkitError]]:
+    """The files of results of one source, and what went wrong.
 
-    for _ in with_bar(run_source(source, folder, detector, wanted), Path(source).name):
-        pass
+    Other forms of an unfinished run that goes on are of a part of the video: they are made anew.
+    """
+    from vodkit.jobs import describe, is_complete, refuse_other_source, run_source
+    from vodkit.outputs import OUTPUTS
+    from vodkit.report.annotate import write_video
+
+    forms: dict[str, tuple[str, Callable[[Path, Path], list[str] | None]]]
+    forms = {**OUTPUTS, "video": (runs.ANNOTATED, partial(write_video, source))}
+    failed: list[VodkitError] = []
+    try:
+        if resume and is_complete(folder):
+            refuse_other_source(folder, describe(source, detector, wanted))
+        else:
+            outputs = [
+                name for name in forms if name in outputs or (folder / forms[name][0]).exists()
+            ]
+            for _ in with_bar(run_source(source, folder, detector, wanted), Path(source).name):
+                pass
+    except PartialError as error:
+        failed.append(error)
+    except VodkitError as error:
+        return [], [error]
+    written = [folder / runs.PREDICTIONS]
+    for name in outputs:
+        file_name, write = forms[name]
+        try:
+            for note in write(folder / runs.PREDICTIONS, folder / file_name) or ():
+                print(f"vodkit: {note}", file=sys.stderr)
+            written.append(folder / file_name)
+        except PartialError as error:  # it is there, but something in it is not
+            written.append(folder / file_name)
+            failed.append(error)
+        except VodkitError as error:
+            failed.append(error)
+    return written, failed
 
 
 def with_bar(steps: Iterable["Step"], title: str) -> Iterator["Step"]:
@@ -97,47 +134,34 @@ def with_bar(steps: Iterable["Step"], title: str) -> Iterator["Step"]:
             yield step
 
 
-def _write_outputs(folder: Path, source: str, outputs: list[str]) -> list[Path]:
-    from vodkit import runs
-    from vodkit.outputs import OUTPUTS
-
-    predictions = folder / runs.PREDICTIONS
-    if not predictions.exists():
-        return []
-    written = [predictions]
-    for name in outputs:
-        if name == "video":
-            from vodkit.report.annotate import write_video
-
-            path = folder / "annotated.mp4"
-            write_video(source, predictions, path)
-        else:
-            file_name, write = OUTPUTS[name]
-            path = folder / file_name
-            write(predictions, path)
-        written.append(path)
-    return written
-
-
-def say(source: str, folder: Path, written: Sequence[Path], *, as_json: bool) -> None:
+def say(
+    source: str,
+    folder: Path,
+    written: Sequence[Path],
+    failed: Sequence[VodkitError] = (),
+    *,
+    as_json: bool,
+) -> None:
     """Where the results of a source are, for people or for machines."""
     if as_json:
-        print(json.dumps({"source": source, "folder": str(folder), "files": [*map(str, written)]}))
+        told = {"source": source, "folder": str(folder), "files": [*map(str, written)]}
+        print(json.dumps(told | ({"failed": [*map(str, failed)]} if failed else {})))
         return
     print(f"{source} -> {folder}")
     for path in written:
         print(f"  {path}")
 
 
-def _raise(failures: list[InputError | PartialError], num_sources: int) -> None:
+def _raise(failures: list[list[VodkitError]], num_sources: int) -> None:
     """One failure speaks for itself; of several, each gets a line and the last line counts."""
-    if not failures:
+    errors = [error for failed in failures for error in failed]
+    if not errors:
         return
-    if num_sources == 1:
-        raise failures[0]
-    for failure in failures:
-        print(f"vodkit: {failure}", file=sys.stderr)
+    if num_sources == len(errors) == 1:
+        raise errors[0]
+    for error in errors:
+        print(f"vodkit: {error}", file=sys.stderr)
     count = f"{len(failures)} of {num_sources} sources"
-    if len(failures) == num_sources and not any(isinstance(f, PartialError) for f in failures):
-        raise InputError(f"{count} could not be read")
-    raise PartialError(f"{count} could not be read to their end; the rest is done")
+    if len(failures) == num_sources and not any(isinstance(e, PartialError) for e in errors):
+        raise InputError(f"{count} failed")
+    raise PartialError(f"{count} failed, or are not whole; the rest is done")

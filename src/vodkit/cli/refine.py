@@ -36,7 +36,7 @@ def refine(
     header, table = read_predictions(path)
     if not header.tracker:
         raise InputError(f"{path}: detections without tracks; run `vodkit track` first")
-    target = out or path.with_name("refined.jsonl")
+    target = out or path.with_name(runs.REFINED)
     if target.resolve() == path.resolve():
         raise InputError(f"{target}: refined tracks and those they come from may not be one file")
     result = run(table, wanted, looks=looks_beside(path, table))

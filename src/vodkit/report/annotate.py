@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from vodkit.errors import PartialError
 from vodkit.formats.predictions import PredictedFrame, read_header
 from vodkit.outputs import final_frames
 from vodkit.records import Detections, Frame, Tracks
@@ -15,11 +16,12 @@ from vodkit.video.writer import VideoWriter
 
 def write_video(
     source: str | Path, predictions: Path, path: Path, *, settings: DrawSettings = DEFAULTS
-) -> None:
-    """Draw the boxes of a predictions file into its video and write that to ``path``.
+) -> list[str]:
+    """Draw the boxes of a predictions file into its video, write that to ``path``; what to know.
 
     Tracks that were never confirmed are left out; frames without a line stay as they are. Raises
-    VideoError where the source cannot be decoded, OutputError where the file cannot be written.
+    VideoError where the source cannot be decoded, OutputError where the file cannot be written,
+    and PartialError where some sound could not be decoded (the file is there, silent in places).
     """
     classes = read_header(predictions).classes
     with open_video(source, strict=False) as video:
@@ -37,6 +39,10 @@ def write_video(
             with closing(ahead(_drawn(pairs, classes, settings), depth_here())) as drawn:
                 for frame in drawn:
                     out.write(frame.image, frame.time_s)
+    if out.num_lost_sound:
+        lost = f"{out.num_lost_sound} pieces of the sound of {source} could not be decoded"
+        raise PartialError(f"{path}: {lost}; it is silent there")
+    return [] if out.resampled is None else [f"{path}: {out.resampled}"]
 
 
 def _drawn(

@@ -1,6 +1,7 @@
 """H.264 mp4 that browsers play, with the original timing and sound; whole, or not there at all."""
 
 import errno
+from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +20,9 @@ from vodkit.video.rgb import words
 # Two thirds of the time of x264's "veryfast" for a tenth more bytes at the same quality. As it is,
 # "superfast" does not look ahead (mbtree), and takes twice the bytes.
 _SPEED = {"preset": "superfast", "x264-params": "mbtree=1:rc-lookahead=10"}
+_GAP_S = 0.05  # of the sound, longer than clocks of containers jitter
 _TICKS = 90_000  # of the video's clock, a second: divides 24, 25, 30 and 30000/1001 evenly enough
+_MOST_TICKS = 2**31 - 1  # that mp4 (as FFmpeg writes it) can say one picture lasts
 
 
 # BT.709, limited range: luma 16 to 235, chroma 16 to 240 around 128.
@@ -84,8 +87,9 @@ class VideoWriter:
     ) -> None:
         """``quality`` is x264's crf: 18 looks lossless, 28 is small.
 
-        ``audio_from`` is a media file whose first sound track is taken over (as AAC). Odd sizes
-        are made even by repeating the last row or column.
+        ``audio_from`` is a media file whose first sound track is taken over (as AAC, at
+        the next higher rate where AAC lacks its own, at most 96 kHz). Odd sizes are made even by
+        repeating the last row or column.
         """
         self.path = path
         self._part = path.absolute().with_name(f".{path.name}.part")  # see reader.py: colons
@@ -93,6 +97,10 @@ class VideoWriter:
         self._audio_from = None if audio_from is None else audio_from.absolute()
         self._last_tick = -1
         self._start_s: float | None = None
+        self.num_lost_sound = 0
+        """pieces of sound that could not be decoded; known when the file is closed"""
+        self.resampled: str | None = None
+        """how the sound's rate was changed, in words; None: it was not"""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._out: Any = av.open(
@@ -114,7 +122,7 @@ class VideoWriter:
         self._stream.codec_context.color_trc = ColorTrc.BT709
         self._picture = _Picture(self._stream.width, self._stream.height)
         try:
-            self._sound: Any = None if audio_from is None else _add_sound(self._out, audio_from)
+            self._sound: Any = None if audio_from is None else self._add_sound(audio_from)
         except InputError:
             self._discard()
             raise
@@ -131,16 +139,22 @@ class VideoWriter:
         tick = round((time_s - self._start_s) * _TICKS)
         if tick <= self._last_tick:
             raise InputError(f"{self.path}: picture at {time_s:.6f} s is not after the one before")
+        if tick - self._last_tick > _MOST_TICKS:
+            waited_s = (tick - self._last_tick) / _TICKS
+            seen = f"picture at {time_s:.1f} s, {waited_s:.0f} s after the last"
+            allowed = f"{_MOST_TICKS // _TICKS} s, as mp4 has it"
+            raise OutputError(f"cannot write: {seen}; allowed: {allowed}", path=self.path)
         self._last_tick = tick
         odd = ((0, height_px % 2), (0, width_px % 2), (0, 0))
         even = np.pad(image, odd, mode="edge") if (width_px | height_px) % 2 else image
         frame = self._picture.of(even)
         frame.pts, frame.time_base = tick, Fraction(1, _TICKS)
-        self._mux(self._stream.encode(frame))
+        self._encode(self._stream, frame)
 
-    def _mux(self, packets: Any) -> None:
+    def _encode(self, stream: Any, piece: Any = None) -> None:
+        """Put a picture or sound into the file; without one, what its encoder still holds."""
         try:
-            for packet in packets:
+            for packet in stream.encode(piece):
                 self._out.mux(packet)
         except (av.FFmpegError, OSError) as error:
             full = getattr(error, "errno", 0) == errno.ENOSPC
@@ -148,7 +162,7 @@ class VideoWriter:
             raise OutputError(f"cannot write: {reason}", path=self.path) from error
 
     def _finish(self) -> None:
-        self._mux(self._stream.encode())
+        self._encode(self._stream)
         if self._sound is not None and self._start_s is not None:
             self._copy_sound()
         try:
@@ -157,21 +171,59 @@ class VideoWriter:
         except (av.FFmpegError, OSError) as error:
             raise OutputError(f"cannot write: {words(error)}", path=self.path) from error
 
+    def _add_sound(self, source: Path) -> Any:
+        """A sound track for the first one of ``source``; None where it has none."""
+        try:
+            with av.open(str(source)) as media:
+                rate = media.streams.audio[0].rate if media.streams.audio else None
+        except (av.FFmpegError, OSError) as error:
+            raise InputError(f"{source}: its sound cannot be read: {words(error)}") from error
+        if not rate:
+            return None
+        known = av.Codec("aac", "w").audio_rates or [rate]
+        nearest = min((one for one in known if one >= rate), default=max(known))
+        if nearest != rate:
+            self.resampled = f"sound of {rate} Hz became {nearest} Hz, for AAC lacks its rate"
+        return self._out.add_stream("aac", rate=nearest, layout="stereo")
+
     def _copy_sound(self) -> None:
-        """The sound from the first to the last picture, on the pictures' clock."""
+        """The sound from the first to the last picture, on the pictures' clock.
+
+        What cannot be decoded of it stays silent, and is counted in ``num_lost_sound``.
+        """
         assert self._start_s is not None
         end_s = self._start_s + self._last_tick / _TICKS + 1 / float(self._stream.average_rate)
+        rate, num_done = self._sound.rate, 0
         with av.open(str(self._audio_from)) as source:
-            resampler = av.AudioResampler("fltp", "stereo", self._sound.rate)
-            for raw in source.decode(audio=0):
+            resampler = av.AudioResampler("fltp", "stereo", rate)
+            for raw in self._decoded(source):
                 if raw.time is None or not self._start_s <= raw.time < end_s:
                     continue
-                start = round((raw.time - self._start_s) * self._sound.rate)
-                for i, sound in enumerate(resampler.resample(raw)):
-                    if i == 0:
-                        sound.pts, sound.time_base = start, Fraction(1, self._sound.rate)
-                    self._mux(self._sound.encode(sound))
-            self._mux(self._sound.encode())
+                missing = round((raw.time - self._start_s) * rate) - num_done
+                # The encoder knows no gaps: what comes after one would be heard too early.
+                silence = _silence(missing, rate) if missing > _GAP_S * rate else []
+                for sound in [*silence, *resampler.resample(raw)]:
+                    num_done = self._put_sound(sound, num_done)
+            for sound in resampler.resample(None):
+                num_done = self._put_sound(sound, num_done)
+        self._encode(self._sound)
+
+    def _put_sound(self, sound: Any, num_done: int) -> int:
+        """Encode a piece behind so many samples; how many there are then."""
+        sound.pts, sound.time_base = num_done, Fraction(1, self._sound.rate)
+        self._encode(self._sound, sound)
+        return num_done + int(sound.samples)
+
+    def _decoded(self, media: Any) -> Iterator[Any]:
+        """The pieces of the first sound track, without those that are damaged."""
+        try:
+            for packet in media.demux(audio=0):
+                try:
+                    yield from packet.decode()
+                except av.FFmpegError:
+                    self.num_lost_sound += 1
+        except av.FFmpegError:  # the file breaks off
+            self.num_lost_sound += 1
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -198,13 +250,10 @@ class VideoWriter:
         self._part.unlink(missing_ok=True)
 
 
-def _add_sound(out: Any, source: Path) -> Any:
-    """A sound track in ``out`` for the first one of ``source``; None where it has none."""
-    try:
-        with av.open(str(source.absolute())) as media:
-            rate = media.streams.audio[0].rate if media.streams.audio else None
-    except (av.FFmpegError, OSError) as error:
-        raise InputError(f"{source}: its sound cannot be read: {words(error)}") from error
-    if rate is None:
-        return None
-    return out.add_stream("aac", rate=rate, layout="stereo")
+def _silence(num_samples: int, rate: int) -> Iterator[Any]:
+    """So much of it, in pieces of a second."""
+    for start in range(0, num_samples, rate):
+        nothing = np.zeros((2, min(rate, num_samples - start)), np.float32)
+        piece = av.AudioFrame.from_ndarray(nothing, format="fltp", layout="stereo")
+        piece.sample_rate = rate
+        yield piece

@@ -1,6 +1,7 @@
 """A run into a folder: nothing lost, nothing doubled, whatever happens in between."""
 
 import json
+import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +20,14 @@ from vodkit.detect.base import ModelCard, Output, Preprocessing
 from vodkit.errors import InputError, OutputError, PartialError, SettingsError, VideoError
 from vodkit.formats.predictions import read_frames, read_predictions
 from vodkit.jobs import JobSettings, prepare_folder, run_source
-from vodkit.outputs import confirmed_ids, final_frames, write_coco, write_csv, write_mot
+from vodkit.outputs import (
+    confirmed_ids,
+    final_frames,
+    made_in,
+    write_coco,
+    write_csv,
+    write_mot,
+)
 from vodkit.pipeline import FlowSettings, detect_video, track_video
 from vodkit.records import Detections, Frame, Tracks
 from vodkit.track.table import make_tracker
@@ -188,6 +196,93 @@ def test_going_on_under_other_settings_or_with_another_video_is_refused(
     assert not (tmp_path / runs.PREDICTIONS).exists()
 
 
+def test_overwrite_deletes_all_and_only_what_vodkit_made(tmp_path: Path) -> None:
+    ours = [
+        *("predictions.jsonl", "detections.jsonl", "embeddings.bin", "tracker.npz"),
+        *("predictions.csv", "predictions.mot.txt", "predictions.coco.json", "annotated.mp4"),
+        *("refined.jsonl", "metrics.json", "report.html", ".annotated.mp4.part"),
+        *("predictions-0002.jsonl", "predictions-0002.csv", "predictions.mot-0002.txt"),
+        *(".predictions.csv.abcd_123", "manifest.json"),
+    ]
+    theirs = ["notes.txt", "predictions-of-mine.csv", "my.predictions.csv", "predictions.csv.bak"]
+    for name in [*ours, *theirs]:
+        (tmp_path / name).write_text("{}")
+    assert {path.name for path in made_in(tmp_path)} == {*ours}
+    assert made_in(tmp_path)[-1].name == runs.MANIFEST, "it tells of what the rest was made"
+    jobs.check_folder(tmp_path, JobSettings(), overwrite=True)
+    assert len(list(tmp_path.iterdir())) == len([*ours, *theirs]), "looking deletes nothing"
+    prepare_folder(tmp_path, JobSettings(), overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {*theirs, runs.SETTINGS}
+
+
+def test_what_another_command_made_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / runs.MANIFEST).write_text('{"stack": {}, "model": "vodkit-street"}')
+    with pytest.raises(OutputError, match=r"what another command made.*take another folder"):
+        prepare_folder(tmp_path, JobSettings(), overwrite=True)
+    assert (tmp_path / runs.MANIFEST).exists()
+
+
+def test_a_video_that_was_broken_and_is_whole_now_is_done_anew(
+    clip: Path, whole: Path, tmp_path: Path
+) -> None:
+    source, folder = tmp_path / "scene.mp4", tmp_path / "run"
+    source.write_bytes(clip.read_bytes()[: int(clip.stat().st_size * 0.7)])
+    with pytest.raises(PartialError):
+        run(source, folder, JobSettings())
+    partial = (folder / runs.PREDICTIONS).read_bytes()
+    source.write_bytes(b"no video")
+    with pytest.raises(VideoError):
+        run(source, folder, JobSettings(), resume=True)
+    assert (folder / runs.PREDICTIONS).read_bytes() == partial, "what was read of it is kept"
+    source.write_bytes(clip.read_bytes())
+    assert run(source, folder, JobSettings(), resume=True) == 40
+    assert jobs.is_complete(folder)
+    assert json.loads((folder / runs.MANIFEST).read_text())["source_sha256"] == runs.sha256(clip)
+    for mended, there in zip(
+        read_frames(folder / runs.PREDICTIONS), read_frames(whole / runs.PREDICTIONS), strict=True
+    ):
+        assert mended.found == there.found
+
+
+@pytest.mark.parametrize("tracker", ["vodkit", "none"])
+def test_lines_missing_in_the_middle_are_noticed(clip: Path, tmp_path: Path, tracker: str) -> None:
+    wanted = JobSettings(tracker=tracker)
+    run(clip, tmp_path, wanted)
+    path = tmp_path / runs.PREDICTIONS
+    text = path.read_bytes()
+    lines = text.splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:10]))
+    assert not jobs.is_complete(tmp_path)
+    assert run(clip, tmp_path, wanted, resume=True) == (0 if tracker == "vodkit" else 31)
+    assert path.read_bytes() == text, "an end that is missing is made again"
+    assert json.loads((tmp_path / runs.MANIFEST).read_text())["num_frames"] == 40
+    path.write_bytes(b"".join(lines[:10] + lines[12:]))
+    with pytest.raises(OutputError, match=r"has frame 11 where .*9.*--overwrite starts anew"):
+        run(clip, tmp_path, wanted, resume=True)
+
+
+def test_a_run_without_its_settings_cannot_go_on(clip: Path, tmp_path: Path) -> None:
+    run(clip, tmp_path, JobSettings())
+    (tmp_path / runs.SETTINGS).unlink()
+    with pytest.raises(OutputError, match=r"no settings.toml that says how they were made"):
+        prepare_folder(tmp_path, JobSettings(), resume=True)
+
+
+def test_tracks_that_went_on_from_others_than_are_there_now_are_told(
+    clip: Path, tmp_path: Path
+) -> None:
+    """As after an earlier file of the recording was broken, and mended since."""
+    one, two = halves_of(clip, tmp_path)
+    run(one, tmp_path / "one", JobSettings())
+    after = JobSettings(after=str(tmp_path / "one"))
+    run(two, tmp_path / "two", after)
+    run(two, tmp_path / "two", after, resume=True)
+    prepare_folder(tmp_path / "one", JobSettings(), overwrite=True)
+    run(two, tmp_path / "one", JobSettings(), resume=True)
+    with pytest.raises(OutputError, match="after_sha256 is"):
+        run(two, tmp_path / "two", after, resume=True)
+
+
 def test_two_jobs_never_write_into_one_folder(clip: Path, tmp_path: Path) -> None:
     wanted = JobSettings()
     prepare_folder(tmp_path, wanted)
@@ -302,6 +397,13 @@ def test_sources_are_checked_before_any_work() -> None:
     with pytest.raises(VideoError, match="no such file or folder"):
         jobs.check_sources([__file__, "missing.mp4"])
     assert jobs.folder_names(["a/x.mp4", "b/x.mp4", "c/x.avi"]) == ["x", "x-2", "x-3"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_refused_in_words(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(VideoError, match="is a pipe, a socket or a device; allowed: a file"):
+        jobs.check_sources([str(tmp_path / "pipe")])
 
 
 def test_runs_of_another_video_are_known(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -112,6 +113,82 @@ def test_odd_sizes_and_sound_are_kept(tmp_path: Path, shared_data: Path) -> None
         frames = list(video.frames())
         assert (video.info.width_px, video.info.height_px) == (34, 26)
         assert [round(f.time_s, 3) for f in frames] == [round(i / 25, 3) for i in range(50)]
+
+
+def pulses(path: Path, rate: int, *, damaged: slice = slice(0, 0)) -> Path:
+    """Three seconds of sound, a beep at each half one; packets of ``damaged`` are no FLAC."""
+    time_s = np.arange(3 * rate) / rate
+    sound = np.sin(2 * np.pi * 440 * time_s) * (time_s % 0.5 < 0.1) * 30000
+    with av.open(str(path), "w") as media:
+        track: Any = media.add_stream("flac", rate=rate, layout="mono")
+        packets = []
+        for start in range(0, len(sound), rate // 10):
+            samples = sound[None, start : start + rate // 10].astype(np.int16)
+            piece = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+            piece.sample_rate, piece.pts, piece.time_base = rate, start, Fraction(1, rate)
+            packets += track.encode(piece)
+        packets += track.encode(None)
+        for number, packet in enumerate(packets):
+            if number in range(*damaged.indices(len(packets))):
+                bad = av.Packet(b"no FLAC at all" * 20)
+                bad.pts, bad.dts, bad.duration = packet.pts, packet.dts, packet.duration
+                bad.stream, bad.time_base = track, packet.time_base
+                packet = bad  # noqa: PLW2901
+            media.mux(packet)
+    return path
+
+
+def beeps(path: Path) -> tuple[int, list[float]]:
+    """The rate of a file's sound, and when a beep begins in it."""
+    with av.open(str(path)) as media:
+        rate = media.streams.audio[0].rate
+        sound = np.concatenate([np.abs(f.to_ndarray()).max(axis=0) for f in media.decode(audio=0)])
+    step = rate // 50
+    loud = sound[: len(sound) // step * step].reshape(-1, step).max(axis=1) > 0.3 * sound.max()
+    return rate, (np.flatnonzero(np.diff(loud.astype(int), prepend=0) > 0) / 50).tolist()
+
+
+@pytest.mark.parametrize(
+    ("rate", "written", "told"),
+    [
+        (44100, 44100, None),
+        (11000, 11025, "sound of 11000 Hz became 11025 Hz, for AAC lacks its rate"),
+        (192000, 96000, "sound of 192000 Hz became 96000 Hz, for AAC lacks its rate"),
+    ],
+)
+def test_sound_at_rates_that_aac_lacks_is_resampled(
+    rate: int, written: int, told: str | None, tmp_path: Path
+) -> None:
+    source, path = pulses(tmp_path / "a.mkv", rate), tmp_path / "out.mp4"
+    with VideoWriter(path, width_px=64, height_px=48, rate=Fraction(5), audio_from=source) as out:
+        for i in range(15):
+            out.write(grey(9 * i), i / 5)
+    assert (out.resampled, out.num_lost_sound) == (told, 0)
+    got, starts = beeps(path)
+    assert got == written
+    assert starts == pytest.approx([0, 0.5, 1, 1.5, 2, 2.5], abs=0.05)
+
+
+def test_damaged_sound_is_silent_and_what_comes_after_is_heard_when_it_was(tmp_path: Path) -> None:
+    source = pulses(tmp_path / "a.mkv", 16000, damaged=slice(13, 17))
+    path = tmp_path / "out.mp4"
+    with VideoWriter(path, width_px=64, height_px=48, rate=Fraction(5), audio_from=source) as out:
+        for i in range(15):
+            out.write(grey(9 * i), i / 5)
+    assert out.num_lost_sound == 4
+    _, starts = beeps(path)
+    assert starts == pytest.approx([0, 0.5, 1.5, 2, 2.5], abs=0.05)
+
+
+def test_a_picture_later_than_mp4_can_say_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "late.mp4"
+    with (  # noqa: PT012
+        pytest.raises(OutputError, match=r"30000 s after the last; allowed: 23860 s"),
+        VideoWriter(path, width_px=64, height_px=48, rate=Fraction(5)) as out,
+    ):
+        out.write(grey(1), 0.0)
+        out.write(grey(2), 30_000.0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_cuts_are_found_and_motion_is_none(scene: Scene, shared_data: Path) -> None:
