@@ -55,6 +55,10 @@ JOBS = {
     "track --every auto": Job(
         words=["track", str(CLIP_B), "--every", "auto", "--out", "."], again=["--resume"]
     ),
+    "detect": Job(
+        words=["detect", str(CLIP_B), "--out", ".", "--csv", "--appearance", "colour"],
+        again=["--resume"],
+    ),
     "train": Job(
         words=["train", "--data", DATA, "--out", "run", *(f"--set={one}" for one in SMALL)],
         again=["--resume"],

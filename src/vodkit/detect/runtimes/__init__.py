@@ -9,3 +9,9 @@ openvino_graph  converted straight from the torch graph, or read from a foreign 
 onnx_graph      ONNX files with onnxruntime
 quantise        the same graphs in INT8, calibrated on pictures
 """
+
+import sys
+
+# OpenVINO tells Google Analytics of every conversion, by a process that it forks (which holds
+# whatever is open here, locks of run folders too), unless its module for that is not installed.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
