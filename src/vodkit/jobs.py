@@ -14,7 +14,6 @@ A run that was killed goes on by replay (docs/decisions/0006): recorded detectio
 fresh tracker, and only frames that are not in ``predictions.jsonl`` yet are appended.
 """
 
-import json
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
@@ -144,11 +143,7 @@ def _as_begun(wanted: JobSettings, begun_in: Sequence[Path]) -> JobSettings:
 
 def _ran_on(folder: Path) -> str:
     """What the manifest of a run tells, as ``openvino on cpu``; empty: nothing."""
-    try:
-        manifest = json.loads((folder / runs.MANIFEST).read_text(encoding="utf-8"))
-        told = str(manifest["runtime"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return ""
+    told = str(runs.manifest_in(folder).get("runtime", ""))
     return told if told.count(" on ") == 1 else ""
 
 
@@ -218,7 +213,7 @@ def check_folder(
     if all(path.name.startswith(".") for path in made_in(folder)):
         return False
     if overwrite:
-        there = _manifest_in(folder)
+        there = runs.manifest_in(folder)
         if there and "source" not in there:
             message = "holds what another command made (its manifest names no video)"
             raise OutputError(f"{message}; take another folder", path=folder)
@@ -255,7 +250,7 @@ def _refuse_other_settings(there: Path, text: str) -> None:
 
 def is_complete(folder: Path) -> bool:
     """Whether a run in this folder ended with everything done, and all of its lines are there."""
-    there = _manifest_in(folder)
+    there = runs.manifest_in(folder)
     path = folder / runs.PREDICTIONS
     if there.get("ended") != _COMPLETE or not path.exists():
         return False
@@ -450,19 +445,11 @@ def _digest(path: Path) -> str | None:
         raise VideoError(f"cannot be read: {error.strerror}", path=path) from error
 
 
-def _manifest_in(folder: Path) -> dict[str, Any]:
-    """What a run folder's manifest says; nothing where there is none, or a damaged one."""
-    try:
-        return dict(json.loads((folder / runs.MANIFEST).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
 def other_run_in(folder: Path, manifest: dict[str, Any]) -> str:
     """How the run in a folder differs in video or weights; empty where it does not, or is none."""
     if not (folder / runs.MANIFEST).exists():
         return ""
-    there = _manifest_in(folder)
+    there = runs.manifest_in(folder)
     if not there:
         return "its manifest is damaged"
     for name in _MADE_FROM:
@@ -473,7 +460,7 @@ def other_run_in(folder: Path, manifest: dict[str, Any]) -> str:
 
 def is_mended(folder: Path, manifest: dict[str, Any]) -> bool:
     """Whether the run in a folder failed for its video, which alone is another file since."""
-    there = _manifest_in(folder)
+    there = runs.manifest_in(folder)
     old = there.get("source_sha256")
     failed = str(there.get("ended")).startswith((_BROKEN, _PARTIAL))
     if not there or old == manifest["source_sha256"]:

@@ -23,7 +23,7 @@ import numpy as np
 from vodkit import boxes, runs
 from vodkit.errors import OutputError
 from vodkit.formats.predictions import Header, PredictedFrame, read_frames, read_header
-from vodkit.records import NO_ID, STATE_NAMES, Detections, Tracks
+from vodkit.records import NO_ID, STATE_NAMES, Detections, Tracks, TrackTable
 
 CSV_COLUMNS = (
     "frame", "time_s", "id", "class", "score", "x1", "y1", "x2", "y2", "state", "hidden_s",
@@ -49,6 +49,11 @@ def final_frames(predictions: Path) -> Iterator[PredictedFrame]:
         if isinstance(found, Tracks):
             found = found[np.isin(found.ids, ids)]
         yield PredictedFrame(frame.index, frame.time_s, found)
+
+
+def final_tracks(predictions: Path) -> TrackTable:
+    """The boxes of ``final_frames``: of tracks that were confirmed, from their first one on."""
+    return TrackTable.from_frames([(f.index, f.time_s, f.found) for f in final_frames(predictions)])
 
 
 def write_csv(predictions: Path, path: Path) -> None:

@@ -116,6 +116,14 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomic(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def manifest_in(folder: Path) -> dict[str, Any]:
+    """What a run folder's manifest says; nothing where there is none, or a damaged one."""
+    try:
+        return dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
 def sha256(path: Path) -> str:
     """The hexadecimal digest of a file's content."""
     with path.open("rb") as file:

@@ -2,15 +2,18 @@
 
 import json
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from vodkit.cli import options
+from vodkit.cli.progress import tell_of_part
 
 if TYPE_CHECKING:
-    from vodkit.track.count import Line, Zone
+    from vodkit.records import VideoInfo
+    from vodkit.track.count import Line
 
 
 def count(
@@ -28,22 +31,33 @@ def count(
     Example: vodkit count runs/plaza --line door=100,400,300,400 --zone shop=0,0,200,0,200,300
     """
     from vodkit import runs
-    from vodkit.errors import SettingsError
+    from vodkit.errors import InputError, SettingsError
     from vodkit.formats.embeddings import looks_beside
-    from vodkit.formats.predictions import read_predictions
+    from vodkit.formats.predictions import read_frames, read_header
+    from vodkit.outputs import final_tracks
     from vodkit.settings import load
-    from vodkit.track.count import CountSettings, count_crossings, count_visits
+    from vodkit.track.count import CountSettings, Zone, count_crossings, count_visits
     from vodkit.track.refine import refine
 
     if not lines and not zones:
         raise SettingsError("nothing to count: give --line or --zone")
     wanted = load(CountSettings, words=settings)
     path = runs.predictions_of(predictions)
-    header, table = read_predictions(path, include_tentative=False)
+    header = read_header(path)
+    if not header.tracker and header.detector:
+        raise InputError(f"{path}: detections without tracks; run `vodkit track` first")
+    gates = [_line(name, points) for name, points in _read("line", lines, header.info).items()]
+    areas = [
+        Zone(name=name, corners_px=tuple(points))
+        for name, points in _read("zone", zones, header.info).items()
+    ]
+    tell_of_part(path)
+    table = final_tracks(path)
     if not online and header.mode != "refined":
-        table = refine(table, looks=looks_beside(path, table))
-    crossings = count_crossings(table, [_line(i, text) for i, text in enumerate(lines)], wanted)
-    visits = count_visits(table, [_zone(i, text) for i, text in enumerate(zones)], wanted)
+        clock = {frame.index: frame.time_s for frame in read_frames(path)}
+        table = refine(table, looks=looks_beside(path, table), clock=clock)
+    crossings = count_crossings(table, gates, wanted)
+    visits = count_visits(table, areas, wanted)
     if as_json:
         print(json.dumps({
             "crossings": [asdict(c) | {"class": header.classes[c.label]} for c in crossings],
@@ -52,43 +66,46 @@ def count(
             ],
         }))  # fmt: skip
         return
-    for name in dict.fromkeys(_name(text, f"line{i}") for i, text in enumerate(lines)):
-        ways = [c.inwards for c in crossings if c.line == name]
-        print(f"{name}: {sum(ways)} in, {len(ways) - sum(ways)} out")
-    for name in dict.fromkeys(_name(text, f"zone{i}") for i, text in enumerate(zones)):
-        stays = [v for v in visits if v.zone == name]
-        dwell_s = sum(v.dwell_s for v in stays) / max(len(stays), 1)
+    for gate in gates:
+        ways = [c.inwards for c in crossings if c.line == gate.name]
+        print(f"{gate.name}: {sum(ways)} in, {len(ways) - sum(ways)} out")
+    for area in areas:
+        stays = [v for v in visits if v.zone == area.name]
         people = len({v.track_id for v in stays})
-        print(f"{name}: {people} objects, {len(stays)} visits, {dwell_s:.1f} s each on average")
+        mean_s = sum(v.dwell_s for v in stays) / max(len(stays), 1)
+        long = f", {mean_s:.1f} s each on average" if stays else ""
+        print(f"{area.name}: {people} objects, {len(stays)} visits{long}")
 
 
-def _name(text: str, default: str) -> str:
-    return text.partition("=")[0] if "=" in text else default
-
-
-def _numbers(text: str, option: str) -> list[tuple[float, float]]:
+def _read(option: str, texts: list[str], info: "VideoInfo") -> dict[str, list[tuple[float, float]]]:
+    """The points of each line or zone by its name, in pixels of the picture."""
     from vodkit.errors import SettingsError
 
-    try:
-        values = [float(word) for word in text.rpartition("=")[2].split(",")]
-    except ValueError:
-        values = []
-    if len(values) < 4 or len(values) % 2:
-        raise SettingsError(f"{option} {text!r}: expected [name=]x1,y1,x2,y2,... in pixels")
-    return list(zip(values[::2], values[1::2], strict=True))
+    found: dict[str, list[tuple[float, float]]] = {}
+    for place, text in enumerate(texts):
+        name, _, numbers = text.rpartition("=")
+        name = name or f"{option}{place}"
+        try:
+            values = [float(word) for word in numbers.split(",")]
+        except ValueError:
+            values = []
+        if len(values) < 4 or len(values) % 2 or not all(map(isfinite, values)):
+            raise SettingsError(f"--{option} {text!r}: expected [name=]x1,y1,x2,y2,... in pixels")
+        if name in found:
+            raise SettingsError(f"--{option} {text!r}: {name} is there already; one name each")
+        across, down = values[::2], values[1::2]
+        size = f"{info.width_px}x{info.height_px}"
+        outside = min(across) > info.width_px or min(down) > info.height_px
+        if outside or max(across) < 0 or max(down) < 0 or max(map(abs, values)) <= 1:
+            raise SettingsError(f"--{option} {text!r} is not in the picture of {size} pixels")
+        found[name] = list(zip(across, down, strict=True))
+    return found
 
 
-def _line(place: int, text: str) -> "Line":
+def _line(name: str, points: list[tuple[float, float]]) -> "Line":
     from vodkit.errors import SettingsError
     from vodkit.track.count import Line
 
-    points = _numbers(text, "--line")
     if len(points) != 2:
-        raise SettingsError(f"--line {text!r} has {len(points)} points; a line has 2")
-    return Line(name=_name(text, f"line{place}"), start_px=points[0], end_px=points[1])
-
-
-def _zone(place: int, text: str) -> "Zone":
-    from vodkit.track.count import Zone
-
-    return Zone(name=_name(text, f"zone{place}"), corners_px=tuple(_numbers(text, "--zone")))
+        raise SettingsError(f"line {name} has {len(points)} points; a line has 2")
+    return Line(name=name, start_px=points[0], end_px=points[1])

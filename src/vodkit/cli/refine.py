@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from vodkit.cli import options
+from vodkit.cli.progress import tell_of_part
 
 
 def refine(
@@ -23,9 +24,10 @@ def refine(
     import numpy as np
 
     from vodkit import runs
-    from vodkit.errors import InputError
+    from vodkit.errors import InputError, OutputError
     from vodkit.formats.embeddings import looks_beside
-    from vodkit.formats.predictions import predicted_frames, read_predictions, write_table
+    from vodkit.formats.predictions import read_frames, read_header, sniff, write_table
+    from vodkit.outputs import final_tracks
     from vodkit.records import State
     from vodkit.settings import load, to_toml
     from vodkit.track.refine import RefineSettings
@@ -33,16 +35,21 @@ def refine(
 
     path = runs.predictions_of(predictions)
     wanted = load(RefineSettings, words=settings)
-    header, table = read_predictions(path)
+    header = read_header(path)
     if not header.tracker:
         raise InputError(f"{path}: detections without tracks; run `vodkit track` first")
-    target = out or path.with_name(runs.REFINED)
+    target = out or path.with_name(_name(path.stem))
     if target.resolve() == path.resolve():
         raise InputError(f"{target}: refined tracks and those they come from may not be one file")
-    result = run(table, wanted, looks=looks_beside(path, table))
+    if target.exists() and not (sniff(target) and read_header(target).mode == "refined"):
+        raise OutputError("is there and no refined tracks; give another --out", path=target)
+    tell_of_part(path)
+    table = final_tracks(path)
+    clock = {frame.index: frame.time_s for frame in read_frames(path)}
+    result = run(table, wanted, looks=looks_beside(path, table), clock=clock)
     notes = {**header.notes, "refine": to_toml(wanted)}
     changed = replace(header, mode="refined", notes=notes)
-    write_table(target, changed, result, predicted_frames(path))
+    write_table(target, changed, result, clock, times_s=clock)
     assert result.states is not None
     facts = {
         "written": str(target),
@@ -55,3 +62,10 @@ def refine(
     else:
         print(f"{facts['tracks_before']} tracks became {facts['tracks_after']}; "
               f"{facts['boxes_filled']} boxes filled in: {target}")  # fmt: skip
+
+
+def _name(stem: str) -> str:
+    """Of what is made of a predictions file: each has its own, the parts of a live run, too."""
+    if stem.startswith("predictions"):
+        return f"refined{stem.removeprefix('predictions')}.jsonl"
+    return f"{stem}-refined.jsonl"

@@ -16,7 +16,7 @@ one that was never stopped. A killed writer leaves at most one torn last line.
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BufferedRandom, BufferedWriter
 from pathlib import Path
@@ -464,11 +464,20 @@ def write(dataset: Dataset, path: Path, writing: Writing) -> None:
     write_table(path, header, table[keep], labelled_frames(video))
 
 
-def write_table(path: Path, header: Header, table: TrackTable, frames: Sequence[int]) -> None:
+def write_table(
+    path: Path,
+    header: Header,
+    table: TrackTable,
+    frames: Iterable[int],
+    *,
+    times_s: Mapping[int, float] | None = None,
+) -> None:
     """All of ``table`` as a predictions file with a line for each of ``frames``, atomically.
 
-    Rows without an id make a file of detections.
+    Rows without an id make a file of detections. ``times_s``: when frames were; of others without
+    boxes, the time is index / rate.
     """
+    known_s = times_s or {}
     assert table.scores is not None
     assert table.states is not None
     wanted = sorted({*map(int, frames), *table.frames.tolist()})
@@ -484,7 +493,8 @@ def write_table(path: Path, header: Header, table: TrackTable, frames: Sequence[
         if tracked:
             columns = (found.boxes_xyxy, found.scores, found.labels)
             found = Tracks(*columns, table.ids[rows], table.states[rows])
-        time_s = table.times_s[start] if end > start else float(frame / header.info.rate)
+        boxed_s = table.times_s[start] if end > start else float(frame / header.info.rate)
+        time_s = known_s.get(frame, boxed_s)
         lines.append(frame_entry(frame, time_s, found, header.classes))
     text = (json.dumps(entry, ensure_ascii=False, separators=(",", ":")) for entry in lines)
     write_atomic(path, "".join(f"{line}\n" for line in text))

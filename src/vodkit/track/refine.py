@@ -7,6 +7,7 @@ Observed boxes stay where the detector saw them unless smoothing is asked for.
 Legend: R rows of the table.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -47,12 +48,17 @@ class RefineSettings:
 
 
 def refine(
-    table: TrackTable, settings: RefineSettings | None = None, *, looks: FloatArray | None = None
+    table: TrackTable,
+    settings: RefineSettings | None = None,
+    *,
+    looks: FloatArray | None = None,
+    clock: Mapping[int, float] | None = None,
 ) -> TrackTable:
     """``table`` with stitched ids, filled gaps and no flicker; rows without an id are dropped.
 
-    Ignore rows stay as they are. Times of filled rows are interpolated. ``looks`` (R, D) are
-    embeddings of the rows (zeros: not known), with which pieces are stitched more surely.
+    Ignore rows stay as they are. ``looks`` (R, D) are embeddings of the rows (zeros: not known),
+    with which pieces are stitched more surely. ``clock``: when the frames were, that is, seconds by
+    frame index; without it, frames that no row is in were evenly between those that rows are in.
     """
     s = settings or RefineSettings()
     assert table.ignore is not None
@@ -72,7 +78,7 @@ def refine(
         seen = replace(seen, boxes_xyxy=_smoothed(seen, s.smooth_s))
     if s.fill_s > 0:
         ends = _smoothed(seen, s.fill_smooth_s) if s.fill_smooth_s else seen.boxes_xyxy
-        seen = fill(seen, ends, max_gap_s=s.fill_s, stride=steps)
+        seen = fill(seen, ends, max_gap_s=s.fill_s, stride=steps, clock=clock or _clock(table))
     return TrackTable.concat([seen, ignored])
 
 
@@ -94,8 +100,17 @@ def _span(table: TrackTable) -> tuple[FloatArray, FloatArray]:
     return first[at], last[at]
 
 
+def _clock(table: TrackTable) -> dict[int, float]:
+    return dict(zip(table.frames.tolist(), table.times_s.tolist(), strict=True))
+
+
 def fill(
-    table: TrackTable, ends_xyxy: FloatArray, *, max_gap_s: float, stride: int = 1
+    table: TrackTable,
+    ends_xyxy: FloatArray,
+    *,
+    clock: Mapping[int, float],
+    max_gap_s: float,
+    stride: int = 1,
 ) -> TrackTable:
     """With a filled row in every ``stride``-th frame of gaps up to ``max_gap_s``, on a line.
 
@@ -118,11 +133,15 @@ def fill(
     first = np.repeat(np.cumsum(counts) - counts, counts)
     step = (np.arange(counts.sum()) - first + 1) * stride
     a, b = np.repeat(a, counts), np.repeat(b, counts)
-    share = step / (frames[b] - frames[a])
+    marks = sorted(clock.items())
+    at_s = np.interp(frames[a] + step, [f for f, _ in marks], [time_s for _, time_s in marks])
+    span_s = times[b] - times[a]
+    even = step / (frames[b] - frames[a])
+    share = np.divide(at_s - times[a], span_s, out=even, where=span_s > 0)
     boxes = ends_xyxy[a] * (1 - share)[:, None] + ends_xyxy[b] * share[:, None]
     own = TrackTable(
         frames=frames[a] + step,
-        times_s=times[a] * (1 - share) + times[b] * share,
+        times_s=at_s,
         ids=table.ids[a],
         boxes_xyxy=boxes,
         labels=table.labels[a],

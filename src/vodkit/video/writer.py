@@ -174,7 +174,7 @@ class VideoWriter:
     def _add_sound(self, source: Path) -> Any:
         """A sound track for the first one of ``source``; None where it has none."""
         try:
-            with av.open(str(source)) as media:
+            with av.open(str(source.absolute())) as media:
                 rate = media.streams.audio[0].rate if media.streams.audio else None
         except (av.FFmpegError, OSError) as error:
             raise InputError(f"{source}: its sound cannot be read: {words(error)}") from error

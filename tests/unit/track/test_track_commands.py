@@ -10,9 +10,10 @@ import typer
 from typer.testing import CliRunner
 
 from vodkit.cli.count import count
+from vodkit.cli.progress import tell_of_part
 from vodkit.cli.refine import refine
 from vodkit.cli.tune import tune
-from vodkit.errors import InputError, SettingsError
+from vodkit.errors import InputError, OutputError, SettingsError
 from vodkit.formats.predictions import Header, PredictionWriter, read_frames, read_predictions
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.metrics.evaluation import evaluate
@@ -97,6 +98,100 @@ def test_count_says_what_is_wrong_with_a_line(run_folder):
         call("count", run_folder, "--line", "door=1,2,3")
     with pytest.raises(SettingsError, match="give --line or --zone"):
         call("count", run_folder)
+
+
+def write_run(folder, frames, *, tracker="vodkit", name="predictions.jsonl"):
+    """A predictions file of (frame, time_s, found)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    header = Header(source="a.mp4", classes=("person",), info=INFO, detector="d", tracker=tracker)
+    with PredictionWriter(folder / name, header) as writer:
+        for frame in frames:
+            writer.write(*frame)
+    return folder
+
+
+def test_refined_tracks_keep_the_times_of_a_video_of_variable_rate(tmp_path):
+    """Filled boxes are where the object was by the clock, and empty frames keep their times."""
+    times_s = np.cumsum([0.1] * 30 + [0.3, 0.02, 0.02, 0.02, 0.1] + [0.1] * 25)
+    frames = []
+    for i, time_s in enumerate(times_s.tolist()):
+        x = 100 + 50 * time_s
+        found = Tracks([[x, 100, x + 40, 200]], [0.9], [0], [1], [0])
+        frames.append((i, time_s, Tracks.empty() if 30 <= i < 34 or i > 50 else found))
+    folder = write_run(tmp_path / "a", frames)
+    call("refine", folder, "--json")
+    refined = list(read_frames(folder / "refined.jsonl"))
+    assert [frame.time_s for frame in refined] == times_s.tolist()
+    for frame in refined[:51]:
+        assert frame.found.boxes_xyxy[0, 0] == pytest.approx(100 + 50 * frame.time_s, abs=0.01)
+
+
+def test_a_tracks_first_boxes_count_and_one_never_confirmed_does_not(tmp_path):
+    frames = []
+    for i in range(20):
+        first, never = [280 + 8 * i, 100, 320 + 8 * i, 200], [280 + 8 * i, 300, 320 + 8 * i, 400]
+        tentative = [i < 4, True]
+        frames.append((i, i / 10, Tracks([first, never], [0.9, 0.9], [0, 0], [1, 2], [0, 0],
+                                         tentative=tentative)))  # fmt: skip
+    folder = write_run(tmp_path / "a", frames)
+    line, zone = "door=310,0,310,480", "hall=0,0,640,0,640,480,0,480"
+    for more in ([], ["--online"]):
+        said = call("count", folder, "--line", line, "--zone", zone, *more)
+        assert said == "door: 0 in, 1 out\nhall: 1 objects, 1 visits, 1.9 s each on average\n"
+    assert json.loads(call("refine", folder, "--json"))["tracks_before"] == 1
+
+
+def test_what_has_no_tracks_or_several_files_is_not_counted_as_nothing(run_folder, tmp_path):
+    found = Detections([[1, 2, 30, 40]], [0.9], [0])
+    alone = write_run(tmp_path / "d", [(0, 0.0, found)], tracker="")
+    with pytest.raises(InputError, match="detections without tracks"):
+        call("count", alone, "--line", "100,0,100,300")
+    write_run(run_folder, [(0, 0.0, Tracks.empty())], name="predictions-0002.jsonl")
+    with pytest.raises(
+        InputError, match=r"2 files of predictions, of a live run; give one of them"
+    ):
+        call("count", run_folder, "--line", "100,0,100,300")
+    call("refine", run_folder / "predictions-0002.jsonl")
+    assert (run_folder / "refined-0002.jsonl").exists()
+
+
+def test_numbers_of_a_part_of_a_video_say_so(run_folder, capsys):
+    manifest = run_folder / "manifest.json"
+    manifest.write_text('{"source": "a.mp4", "ended": "broken off: a.mp4 at 5 s: torn"}')
+    tell_of_part(run_folder / "predictions.jsonl")
+    assert "is not whole; its run is broken off: a.mp4 at 5 s" in capsys.readouterr().err
+    manifest.write_text('{"source": "a.mp4", "ended": "complete"}')
+    tell_of_part(run_folder / "predictions.jsonl")
+    assert capsys.readouterr().err == ""
+
+
+def test_refine_writes_over_nothing_but_refined_tracks(run_folder):
+    labels = run_folder / "labels.json"
+    labels.write_text("precious")
+    with pytest.raises(OutputError, match="is there and no refined tracks"):
+        call("refine", run_folder, "--out", labels)
+    assert labels.read_text() == "precious"
+    call("refine", run_folder)
+    call("refine", run_folder)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--line", "door=1,2,nan,4"], "expected .name=.x1,y1"),
+        (["--line", "a=1,2,3,4", "--line", "a=5,6,7,8"], "a is there already"),
+        (["--line", "700,0,700,300"], "is not in the picture of 640x480 pixels"),
+        (["--zone", "0.1,0.1,0.9,0.1,0.9,0.9"], "is not in the picture of 640x480 pixels"),
+        (["--zone", "hall=1,2,30,40"], "zone hall has 2 corners; at least 3"),
+    ],
+)
+def test_lines_and_zones_that_nothing_could_cross_are_refused(run_folder, words, message):
+    with pytest.raises(SettingsError, match=message):
+        call("count", run_folder, *words)
+
+
+def test_a_zone_that_nobody_was_in_has_no_mean(run_folder):
+    assert call("count", run_folder, "--zone", "z=0,0,9,0,9,9") == "z: 0 objects, 0 visits\n"
 
 
 def test_tune_without_labels(tmp_path):
