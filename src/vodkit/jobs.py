@@ -165,12 +165,14 @@ def folder_names(sources: list[str]) -> list[str]:
     ['x', 'x-2', 'cam']
     >>> folder_names(["clip-2.mp4", "clip.mp4", "old/clip.mp4"])
     ['clip-2', 'clip', 'clip-3']
+    >>> folder_names([".", "..", ".hidden.mp4"])
+    ['source', 'source-2', 'hidden']
     """
     names: list[str] = []
     for source in sources:
         last = source.split("?")[0].rstrip("/").replace("\\", "/").split("/")[-1]
         stem = last.rsplit(".", 1)[0] if "." in last[1:] else last
-        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem) or "source"
+        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem).strip(".") or "source"
         number = next(n for n in count(1) if _numbered(safe, n) not in names)
         names.append(_numbered(safe, number))
     return names
@@ -190,6 +192,16 @@ def check_sources(sources: list[str]) -> None:
         if path.exists() and not (path.is_file() or path.is_dir()):
             allowed = "allowed: a file, which is read twice, a folder, a camera's number, a URL"
             raise VideoError(f"is a pipe, a socket or a device; {allowed}", path=source)
+
+
+def check_after(wanted: JobSettings, folders: list[Path]) -> None:
+    """Refuse to go on after a run that kept no fitting tracker, or one in ``folders`` itself."""
+    if wanted.after is None:
+        return
+    before = Path(wanted.after)
+    if before.resolve() in {folder.resolve() for folder in folders}:
+        raise SettingsError(f"after is {before}, where results are to go; give the run before")
+    Continuing(make_tracker(wanted.tracker, wanted.tracker_settings), before)
 
 
 def look_at(source: str, wanted: JobSettings) -> None:

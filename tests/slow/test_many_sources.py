@@ -90,11 +90,18 @@ def test_other_forms_of_a_part_are_made_anew_when_the_run_goes_on(
         ["--set", "life.lost=2"],
         ["--appearance", "nothing.pth"],
         ["--resume"],
+        ["--after", "nowhere"],
+        ["--after", "out/a"],
     ],
 )
 def test_overwrite_throws_nothing_away_for_a_command_that_cannot_run(
-    words: list[str], call: Call, clips: list[str], tmp_path: Path
+    words: list[str],
+    call: Call,
+    clips: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "out" / "a"
     folder.mkdir(parents=True)
     for name in ("predictions.jsonl", "settings.toml", "predictions.csv"):

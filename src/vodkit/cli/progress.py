@@ -38,6 +38,7 @@ def run_all(
         raise SettingsError("--resume goes on, --overwrite starts anew; give one of the two")
     jobs.check_sources(sources)
     folders = [out / name for name in jobs.folder_names(sources)]
+    jobs.check_after(wanted, folders)
     each = [wanted] * len(folders)
     if segments:
         each[1:] = [replace(wanted, after=str(before)) for before in folders[:-1]]

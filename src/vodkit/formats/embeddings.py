@@ -91,9 +91,13 @@ class EmbeddingFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the file."""
-        del kind, error, trace
-        self._file.close()
+        """Close the file; what was written stays, error or not."""
+        del error, trace
+        try:
+            self._file.close()
+        except OSError as fault:
+            if kind is None:
+                raise OutputError(f"cannot write: {fault.strerror}", path=self.path) from fault
 
 
 def read_embeddings(path: Path) -> FloatArray:

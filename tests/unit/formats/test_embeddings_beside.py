@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from vodkit.errors import FormatError
+from vodkit.errors import FormatError, OutputError
 from vodkit.formats.embeddings import EmbeddingFile, looks_beside
 from vodkit.formats.predictions import Header, PredictionWriter, read_predictions
 from vodkit.records import Detections, State, Tracks, VideoInfo
@@ -68,3 +68,21 @@ def test_runs_that_did_not_look_have_none_and_torn_files_are_refused(tmp_path):
         file.append(np.ones((5, 2), np.float32))
     with pytest.raises(FormatError, match="5 rows for 16 detections"):
         looks_beside(path, table)
+
+
+def test_a_full_disk_is_one_error_of_ours(tmp_path):
+    """Closing writes what is left, and fails once more: that must not hide the error that said so.
+
+    A limit on the size of files stands for the full disk: the same write fails, by another number.
+    """
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+    try:
+        with (
+            pytest.raises(OutputError, match=r"embeddings.bin: cannot write"),
+            EmbeddingFile(tmp_path / EMBEDDINGS) as file,
+        ):
+            file.append(np.zeros((700, 32), np.float32))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
