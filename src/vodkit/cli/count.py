@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vodkit.cli import options
-from vodkit.cli.progress import tell_of_part
+from vodkit.cli.refine import tell_of_part
 
 if TYPE_CHECKING:
     from vodkit.records import VideoInfo

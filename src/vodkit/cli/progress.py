@@ -153,13 +153,6 @@ def say(
         print(f"  {path}")
 
 
-def tell_of_part(predictions: Path) -> None:
-    """Say so where a predictions file is of a part of its video: numbers of it are, too."""
-    ended = runs.manifest_in(predictions.parent).get("ended", "complete")
-    if ended not in ("complete", "stopped"):
-        print(f"vodkit: note: {predictions} is not whole; its run is {ended}", file=sys.stderr)
-
-
 def _raise(failures: list[list[VodkitError]], num_sources: int) -> None:
     """One failure speaks for itself; of several, each gets a line and the last line counts."""
     errors = [error for failed in failures for error in failed]

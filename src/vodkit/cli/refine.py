@@ -1,12 +1,12 @@
 """``vodkit refine``: a second, offline pass over predictions."""
 
 import json
+import sys
 from pathlib import Path
 
 import typer
 
 from vodkit.cli import options
-from vodkit.cli.progress import tell_of_part
 
 
 def refine(
@@ -69,3 +69,12 @@ def _name(stem: str) -> str:
     if stem.startswith("predictions"):
         return f"refined{stem.removeprefix('predictions')}.jsonl"
     return f"{stem}-refined.jsonl"
+
+
+def tell_of_part(predictions: Path) -> None:
+    """Say so where a predictions file is of a part of its video: numbers of it are, too."""
+    from vodkit import runs
+
+    ended = runs.manifest_in(predictions.parent).get("ended", "complete")
+    if ended not in ("complete", "stopped"):
+        print(f"vodkit: note: {predictions} is not whole; its run is {ended}", file=sys.stderr)

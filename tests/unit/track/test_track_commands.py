@@ -10,8 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from vodkit.cli.count import count
-from vodkit.cli.progress import tell_of_part
-from vodkit.cli.refine import refine
+from vodkit.cli.refine import refine, tell_of_part
 from vodkit.cli.tune import tune
 from vodkit.errors import InputError, OutputError, SettingsError
 from vodkit.formats.predictions import Header, PredictionWriter, read_frames, read_predictions
