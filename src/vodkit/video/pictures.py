@@ -1,5 +1,6 @@
 """A folder or glob of pictures as a video: frame i is the i-th name in natural order."""
 
+import glob
 import hashlib
 import io
 import math
@@ -41,16 +42,23 @@ def pictures_in(folder: Path, pattern: str = "*") -> list[Path]:
     return sorted(found, key=lambda path: natural_key(path.name))
 
 
+def pictures_like(pattern: Path) -> list[Path]:
+    """The picture files that a pattern with ``*``, ``?`` or ``[`` means, in natural order."""
+    names = glob.glob(str(pattern))  # noqa: PTH207 - absolute patterns
+    found = [Path(name) for name in names if Path(name).suffix.lower() in SUFFIXES]
+    return sorted(found, key=lambda path: natural_key(str(path)))
+
+
 def digest(source: Path) -> str | None:
-    """Of a file its content's sha256, of a folder that of its pictures' names and sizes.
+    """Of a file its content's sha256, of a folder or pattern that of its pictures' names and sizes.
 
     None where there is neither. A file that stays as it is, is read once.
     """
-    if source.is_dir():
-        listing = "\n".join(f"{one.name} {one.stat().st_size}" for one in pictures_in(source))
-        return hashlib.sha256(listing.encode()).hexdigest()
     if not source.is_file():
-        return None
+        pictures = pictures_in(source) if source.is_dir() else pictures_like(source)
+        listing = "\n".join(f"{one.name} {one.stat().st_size}" for one in pictures)
+        known = source.is_dir() or pictures
+        return hashlib.sha256(listing.encode()).hexdigest() if known else None
     about = source.stat()
     return _sha256(source, about.st_size, about.st_mtime_ns)
 

@@ -10,7 +10,6 @@ camera number, ``rtsp://``, ``http://`` LiveVideo (http with a video file's name
 =====================================  ==============================================
 """
 
-import glob
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +23,7 @@ from vodkit.errors import VideoError
 from vodkit.records import Frame, VideoInfo
 from vodkit.video.container import ContainerVideo
 from vodkit.video.limits import LIMITS, Limits
-from vodkit.video.pictures import SUFFIXES, PictureVideo, natural_key, pictures_in
+from vodkit.video.pictures import SUFFIXES, PictureVideo, pictures_in, pictures_like
 from vodkit.video.rgb import words
 from vodkit.video.stream import LiveSettings, LiveVideo
 
@@ -156,9 +155,7 @@ def _open_pictures(path: Path, *, strict: bool, picture_rate: Fraction, limits: 
     if path.is_file():
         return PictureVideo([path], str(path), rate=picture_rate, strict=strict, limits=limits)
     if set("*?[") & set(str(path)):
-        found = [Path(name) for name in glob.glob(str(path))]  # noqa: PTH207 - absolute patterns
-        found = [one for one in found if one.suffix.lower() in SUFFIXES]
-        found.sort(key=lambda one: natural_key(str(one)))
+        found = pictures_like(path)
         return PictureVideo(found, str(path), rate=picture_rate, strict=strict, limits=limits)
     raise VideoError("no such file or folder", path=path)
 

@@ -294,13 +294,15 @@ def test_two_jobs_never_write_into_one_folder(clip: Path, tmp_path: Path) -> Non
     assert run(clip, tmp_path, wanted, resume=True) == 0
 
 
-def test_other_pictures_in_a_folder_are_another_source(tmp_path: Path) -> None:
-    source = tmp_path / "pictures"
-    source.mkdir()
+@pytest.mark.parametrize("pattern", ["", "*.png"])
+def test_other_pictures_in_a_folder_are_another_source(tmp_path: Path, pattern: str) -> None:
+    folder = tmp_path / "pictures"
+    source = folder / pattern
+    folder.mkdir()
     for index in range(4):
-        Image.new("RGB", (160, 120), (index, 0, 0)).save(source / f"{index}.png")
+        Image.new("RGB", (160, 120), (index, 0, 0)).save(folder / f"{index}.png")
     run(source, tmp_path / "run", JobSettings())
-    (source / "0.png").unlink()
+    (folder / "0.png").unlink()
     with pytest.raises(OutputError, match="source_sha256 is"):
         run(source, tmp_path / "run", JobSettings(), resume=True)
 
