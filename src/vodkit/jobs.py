@@ -189,6 +189,8 @@ def check_sources(sources: list[str]) -> None:
         is_path = "://" not in source and not source.isdigit() and not set("*?[") & set(source)
         if is_path and not path.exists():
             raise VideoError("no such file or folder", path=source)
+        if source != source.encode(errors="replace").decode():
+            raise VideoError("its name is not UTF-8, as results are; rename it", path=source)
         if path.exists() and not (path.is_file() or path.is_dir()):
             allowed = "allowed: a file, which is read twice, a folder, a camera's number, a URL"
             raise VideoError(f"is a pipe, a socket or a device; {allowed}", path=source)

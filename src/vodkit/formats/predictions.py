@@ -335,7 +335,8 @@ def _node(line: bytes, number: int, path: Path) -> Node:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"not JSON: {error}", path=path, line=number) from error
+        torn = "" if line.endswith(b"\n") else "; the end is missing, --resume of its run goes on"
+        raise FormatError(f"not JSON: {error}{torn}", path=path, line=number) from error
     if not isinstance(value, dict):
         raise FormatError("not a JSON object", path=path, line=number)
     return Node(value, path, "", known_line=number)

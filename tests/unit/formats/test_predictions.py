@@ -97,6 +97,14 @@ def test_going_on_in_the_file_of_another_run_is_refused(tmp_path: Path) -> None:
         PredictionWriter(path, other, resume=True)
 
 
+def test_an_end_that_a_kill_tore_off_is_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    write_frames(path, range(2))
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(FormatError, match=r":3: not JSON.*the end is missing, --resume"):
+        read_predictions(path)
+
+
 def test_frames_must_come_in_order(tmp_path: Path) -> None:
     with PredictionWriter(tmp_path / "p.jsonl", HEADER) as writer:
         writer.write(3, 0.1, tracks(3))

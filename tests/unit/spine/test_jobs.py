@@ -398,6 +398,8 @@ def test_sources_are_checked_before_any_work() -> None:
     jobs.check_sources(["rtsp://host/stream", "0", "frames/*.png", __file__])
     with pytest.raises(VideoError, match="no such file or folder"):
         jobs.check_sources([__file__, "missing.mp4"])
+    with pytest.raises(VideoError, match="its name is not UTF-8"):
+        jobs.check_sources(["rtsp://caf\udce9.mp4"])
     assert jobs.folder_names(["a/x.mp4", "b/x.mp4", "c/x.avi"]) == ["x", "x-2", "x-3"]
 
 
