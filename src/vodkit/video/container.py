@@ -14,7 +14,7 @@ from av.stream import Disposition
 from vodkit.errors import InputError, VideoError
 from vodkit.records import Frame, VideoInfo
 from vodkit.video.limits import LIMITS, Limits
-from vodkit.video.rgb import RgbMaker, turned, words
+from vodkit.video.rgb import RgbMaker, words
 from vodkit.video.timeline import Ticks, Timeline, rate_of, read_timeline
 
 _SMALL_PX = 1280 * 720  # pictures up to here are decoded fast enough by one thread
@@ -168,7 +168,7 @@ class ContainerVideo:
                 message = f"no frame can be decoded ({decoding.complaint or 'no pictures'})"
                 raise VideoError(message, path=self._name)
             try:
-                _, turns = turned(first)
+                _, turns = decoding.rgb.turned(first)
             except ValueError as error:
                 raise VideoError(str(error), path=self._name) from error
             timeline = self._timeline

@@ -25,7 +25,7 @@ def words(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def turned(raw: Any) -> tuple[bool, int]:
+def _turned(raw: Any) -> tuple[bool, int]:
     """How the picture becomes upright, by its display matrix.
 
     Whether left and right change places, and how often it is then turned by 90 degrees,
@@ -54,6 +54,17 @@ class RgbMaker:
     """of the source, for errors"""
     limits: Limits
     _scaler: VideoReformatter = field(default_factory=VideoReformatter)
+    _known: dict[int, tuple[bool, int]] = field(default_factory=dict)
+
+    def turned(self, raw: Any) -> tuple[bool, int]:
+        """How the picture becomes upright, see ``_turned``.
+
+        Looked up once for each rotation: who asks a picture of PyAV for its side data keeps it in
+        memory until Python collects its garbage.
+        """
+        if raw.rotation not in self._known:
+            self._known[raw.rotation] = _turned(raw)
+        return self._known[raw.rotation]
 
     def __call__(
         self, raw: Any, size_px: tuple[int, int] | None, when: Callable[[], float | None]
@@ -66,7 +77,7 @@ class RgbMaker:
             self.limits.check_size((raw.width, raw.height), path=self.name, time_s=when())
         width_px, height_px = size_px if size_px is not None else (raw.width, raw.height)
         try:
-            mirrored, turns = turned(raw)
+            mirrored, turns = self.turned(raw)
             if turns % 2 and size_px is not None:
                 width_px, height_px = height_px, width_px
             image = self._convert(raw, width_px, height_px)

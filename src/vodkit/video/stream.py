@@ -22,7 +22,7 @@ import av
 from vodkit.errors import SettingsError, VideoError
 from vodkit.records import Frame, VideoInfo
 from vodkit.video.limits import LIMITS, Limits
-from vodkit.video.rgb import RgbMaker, turned, words
+from vodkit.video.rgb import RgbMaker, words
 
 _BACK_S = 1.0  # a clock that goes back by less will soon be where it was
 _CAMERAS = {"Linux": "v4l2", "Darwin": "avfoundation", "Windows": "dshow"}
@@ -216,7 +216,7 @@ class LiveVideo:
             time_s = clock.time_s(pts_s)
             image = to_rgb(raw, size_px, partial(float, time_s))
             sides_px = (raw.width, raw.height)
-            _, turns = turned(raw)
+            _, turns = to_rgb.turned(raw)
             width_px, height_px = sides_px[turns % 2], sides_px[1 - turns % 2]
             yield Frame(self.num_received, time_s, image, width_px, height_px)
             self.num_received += 1
