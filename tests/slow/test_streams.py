@@ -10,6 +10,7 @@ import socket
 import socketserver
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
@@ -38,21 +39,23 @@ QUICK = LiveSettings(
 )
 
 
-def transport_stream() -> bytes:
-    """Three seconds of H.264 in MPEG-TS, every picture another grey."""
+def transport_stream(numbers: range) -> bytes:
+    """H.264 in MPEG-TS, 25 pictures a second, every one another grey."""
     file = io.BytesIO()
     with av.open(file, "w", format="mpegts") as out:
         stream = out.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.options = {"g": "10", "bf": "0", "preset": "ultrafast"}
-        for i in range(NUM_FRAMES):
+        for i in numbers:
             picture = np.full((48, 64, 3), 20 + 2 * i, np.uint8)
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            out.mux(stream.encode(frame))
         out.mux(stream.encode())
     return file.getvalue()
 
 
-MEDIA = transport_stream()
+MEDIA = transport_stream(range(NUM_FRAMES))
 
 
 class Station:
@@ -315,6 +318,45 @@ def test_a_file_is_not_played_again_and_again_as_a_stream(tmp_path: Path, name: 
         with pytest.raises(VideoError, match="is a file, no stream"):
             open_video(f"http://127.0.0.1:{server.server_address[1]}/{name}")
         server.shutdown()
+
+
+class Pieces(BaseHTTPRequestHandler):
+    """A playlist that gets a piece longer every second, up to four."""
+
+    def do_GET(self) -> None:
+        begun_s, pieces = self.server.begun_s, self.server.pieces
+        if self.path.endswith(".m3u8"):
+            names = [f"{i}.ts" for i in range(min(1 + int(time.monotonic() - begun_s), 4))]
+            head = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n"
+            end = "#EXT-X-ENDLIST\n" if len(names) == 4 else ""
+            content = (head + "".join(f"#EXTINF:1,\n{name}\n" for name in names) + end).encode()
+        else:
+            content = pieces[int(self.path[1])]
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *words: object) -> None:
+        """Quiet."""
+
+
+def test_between_the_pieces_of_a_playlist_silence_is_no_break() -> None:
+    """Each new connection played the newest pieces again, as if they were new."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Pieces) as server:
+        server.daemon_threads = True
+        server.begun_s, server.pieces = (
+            time.monotonic(),
+            [transport_stream(range(25 * i, 25 * i + 25)) for i in range(4)],
+        )
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = LiveSettings(max_waiting=NUM_FRAMES, read_timeout_s=0.3)
+        with open_video(f"http://127.0.0.1:{server.server_port}/list.m3u8", live=settings) as video:
+            frames = [frame for frame, _ in zip(video.frames(), range(75), strict=False)]
+            assert video.num_reconnects == 0
+        server.shutdown()
+    levels = [float(frame.image.mean()) for frame in frames]
+    assert levels == pytest.approx([20 + 2 * i for i in range(75)], abs=4)
+    assert np.diff([frame.time_s for frame in frames]) == pytest.approx(0.04, abs=0.005)
 
 
 def test_patience_is_checked() -> None:

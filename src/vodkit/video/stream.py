@@ -25,6 +25,7 @@ from vodkit.video.limits import LIMITS, Limits
 from vodkit.video.rgb import RgbMaker, words
 
 _BACK_S = 1.0  # a clock that goes back by less will soon be where it was
+_PIECES_S = 30.0  # a playlist gives pieces of some seconds at once; silence between is no break
 _CAMERAS = {"Linux": "v4l2", "Darwin": "avfoundation", "Windows": "dshow"}
 
 
@@ -246,7 +247,10 @@ class LiveVideo:
         return container
 
     def _reach(self) -> Any:
-        timeout = (self._settings.open_timeout_s, self._settings.read_timeout_s)
+        silence_s = self._settings.read_timeout_s
+        if ".m3u8" in self._source:
+            silence_s = max(silence_s, _PIECES_S)
+        timeout = (self._settings.open_timeout_s, silence_s)
         began_s = time.monotonic()
         try:
             if self._source.isdigit():
