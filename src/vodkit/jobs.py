@@ -217,13 +217,14 @@ def check_folder(
 ) -> bool:
     """Whether there is a run to go on with in a folder, which is made; nothing in it is touched.
 
-    Raises OutputError when results are there and neither is asked for, or they are no run's of this
-    kind, and SettingsError when the tracker or its settings do not exist, or the settings of the
-    run there differ.
+    Raises OutputError when another process works there, or results are there and neither is asked
+    for, or they are no run's of this kind, and SettingsError when the tracker or its settings do
+    not exist, or the settings of the run there differ.
     """
     if wanted.tracker != NO_TRACKER:
         make_tracker(wanted.tracker, wanted.tracker_settings)
-    runs.make_folder(folder)
+    with runs.only_one(runs.make_folder(folder)):
+        pass  # nobody else works here
     if all(path.name.startswith(".") for path in made_in(folder)):
         return False
     if overwrite:
@@ -269,7 +270,7 @@ def is_complete(folder: Path) -> bool:
     if there.get("ended") != _COMPLETE or not path.exists():
         return False
     with path.open("rb") as file:
-        return sum(1 for _ in file) == 1 + int(there.get("num_frames", -1))
+        return sum(1 for _ in file) - 1 == there.get("num_frames")
 
 
 def run_source(

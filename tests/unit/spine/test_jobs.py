@@ -292,6 +292,8 @@ def test_two_jobs_never_write_into_one_folder(clip: Path, tmp_path: Path) -> Non
     next(first)
     with pytest.raises(OutputError, match="another process is at work here"):
         run(clip, tmp_path, wanted, resume=True)
+    with pytest.raises(OutputError, match="another process is at work here"):
+        jobs.check_folder(tmp_path, wanted, overwrite=True)
     assert sum(1 for _ in first) == 39
     assert run(clip, tmp_path, wanted, resume=True) == 0
 
@@ -401,7 +403,7 @@ def test_sources_are_checked_before_any_work() -> None:
     with pytest.raises(VideoError, match="no such file or folder"):
         jobs.check_sources([__file__, "missing.mp4"])
     with pytest.raises(VideoError, match="its name is not UTF-8"):
-        jobs.check_sources(["rtsp://caf\udce9.mp4"])
+        jobs.check_sources(["rtsp://olé\udce9.mp4"])
     assert jobs.folder_names(["a/x.mp4", "b/x.mp4", "c/x.avi"]) == ["x", "x-2", "x-3"]
 
 
