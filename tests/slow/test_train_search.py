@@ -71,7 +71,12 @@ def test_a_stopped_search_goes_on_and_the_best_is_taken(
     with pytest.raises(Killed):
         best_settings(settings, trials=4)
     monkeypatch.undo()
+    left = tmp_path / "search" / "002" / "cache" / "train.0.f16"  # as after kill -9
+    left.parent.mkdir(parents=True)
+    left.touch()
     best = best_settings(settings, trials=4)
+    assert [trial.state.name for trial in trials(tmp_path)][2] == "FAIL"
+    assert not left.exists()
     done = [trial for trial in trials(tmp_path) if trial.state.is_finished()]
     complete = [trial for trial in done if trial.value is not None]
     assert sum(trial.state.name in {"COMPLETE", "PRUNED"} for trial in done) == 4
