@@ -15,6 +15,7 @@ import numpy as np
 
 from vodkit.arrays import FloatArray
 from vodkit.boxes import to_cxcywh
+from vodkit.metrics.counts import Counts
 from vodkit.metrics.frames import FrameMatches
 from vodkit.metrics.match import UNMATCHED
 from vodkit.metrics.ratio import ratio
@@ -22,7 +23,7 @@ from vodkit.records import NO_ID
 
 
 @dataclass(frozen=True, kw_only=True)
-class StabilityCounts:
+class StabilityCounts(Counts):
     """What adds up over videos."""
 
     num_tracks: int = 0
@@ -31,16 +32,6 @@ class StabilityCounts:
     """tracks with at least two matched frames"""
     centre_sum: float = 0.0
     scale_ratio_sum: float = 0.0
-
-    def __add__(self, other: "StabilityCounts") -> "StabilityCounts":
-        """The counts of both together."""
-        return StabilityCounts(
-            num_tracks=self.num_tracks + other.num_tracks,
-            fragment_sum=self.fragment_sum + other.fragment_sum,
-            num_followed=self.num_followed + other.num_followed,
-            centre_sum=self.centre_sum + other.centre_sum,
-            scale_ratio_sum=self.scale_ratio_sum + other.scale_ratio_sum,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

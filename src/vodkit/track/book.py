@@ -281,3 +281,21 @@ class Book:
             setattr(self, name, np.array(state[name], dtype))
         self.now_s = float(state["now_s"])
         self.next_id = int(state["next_id"])
+
+
+class Booked:
+    """What trackers share that know no more than their book."""
+
+    book: Book
+
+    def notice_cut(self) -> None:
+        """A new shot begins: all tracks end."""
+        self.book.clear()
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """All that the tracker knows."""
+        return self.book.state_dict()
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where ``state_dict`` was taken."""
+        self.book.load_state(state)

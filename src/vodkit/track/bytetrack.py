@@ -4,10 +4,7 @@ Weak boxes are mostly people half hidden, not noise, when a track expects somebo
 al. 2022, arXiv 2110.06864). Here it is class-aware, in seconds, and gives out predicted boxes.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from vodkit.arrays import FloatArray
 from vodkit.errors import SettingsError
@@ -15,7 +12,7 @@ from vodkit.lookup import pick
 from vodkit.records import Detections, Frame, Tracks
 from vodkit.track.assign import OVERLAPS
 from vodkit.track.base import arrange
-from vodkit.track.book import Book
+from vodkit.track.book import Book, Booked
 from vodkit.track.kalman import Motion
 from vodkit.track.life import Life, Status, expire, give_out, promote
 from vodkit.track.rounds import Rounds, overlapping
@@ -54,7 +51,7 @@ class ByteTrackSettings:
             raise SettingsError(f"low is {self.low}; allowed: up to high ({self.high})")
 
 
-class ByteTrack:
+class ByteTrack(Booked):
     """See the module; satisfies base.Tracker."""
 
     def __init__(self, settings: ByteTrackSettings | None = None) -> None:
@@ -85,15 +82,3 @@ class ByteTrack:
         book.open(free[found.scores[free] >= max(s.new, s.high)], found, s.motion)
         promote(book, s.life)
         return give_out(book, s.life)
-
-    def notice_cut(self) -> None:
-        """A new shot begins: all tracks end."""
-        self.book.clear()
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """All that the tracker knows."""
-        return self.book.state_dict()
-
-    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on where ``state_dict`` was taken."""
-        self.book.load_state(state)

@@ -5,10 +5,7 @@ its filter walked again along a straight line (ORU), and what did not match wher
 is looked for where it was last seen (OCR).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from vodkit.arrays import FloatArray
 from vodkit.errors import SettingsError
@@ -16,7 +13,7 @@ from vodkit.lookup import pick
 from vodkit.records import Detections, Frame, Tracks
 from vodkit.track.assign import OVERLAPS, Pairs, near
 from vodkit.track.base import Found, arrange
-from vodkit.track.book import Book
+from vodkit.track.book import Book, Booked
 from vodkit.track.kalman import Motion
 from vodkit.track.life import Life, expire, give_out, promote
 from vodkit.track.rounds import Rounds, overlapping, same_class, straight_on
@@ -51,7 +48,7 @@ class OcSortSettings:
             raise SettingsError(f"momentum_s is {self.momentum_s}; allowed: above 0")
 
 
-class OcSort:
+class OcSort(Booked):
     """See the module; satisfies base.Tracker."""
 
     def __init__(self, settings: OcSortSettings | None = None) -> None:
@@ -85,15 +82,3 @@ class OcSort:
         s = self.settings
         straight = straight_on(self.book, found, pairs, span_s=s.momentum_s)
         return s.momentum * straight * found.scores[pairs.cols]
-
-    def notice_cut(self) -> None:
-        """A new shot begins: all tracks end."""
-        self.book.clear()
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """All that the tracker knows."""
-        return self.book.state_dict()
-
-    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on where ``state_dict`` was taken."""
-        self.book.load_state(state)

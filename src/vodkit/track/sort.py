@@ -3,10 +3,7 @@
 The simplest tracker there is, as a baseline: an object that is not seen is forgotten at once.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from vodkit.arrays import FloatArray
 from vodkit.errors import SettingsError
@@ -14,7 +11,7 @@ from vodkit.lookup import pick
 from vodkit.records import Detections, Frame, Tracks
 from vodkit.track.assign import OVERLAPS
 from vodkit.track.base import arrange
-from vodkit.track.book import Book
+from vodkit.track.book import Book, Booked
 from vodkit.track.kalman import Motion
 from vodkit.track.life import Life, expire, give_out, promote
 from vodkit.track.rounds import Rounds, overlapping
@@ -45,7 +42,7 @@ class SortSettings:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
 
 
-class Sort:
+class Sort(Booked):
     """See the module; satisfies base.Tracker."""
 
     def __init__(self, settings: SortSettings | None = None) -> None:
@@ -69,15 +66,3 @@ class Sort:
         book.open(rounds.free_cols, found, s.motion)
         promote(book, s.life)
         return give_out(book, s.life)
-
-    def notice_cut(self) -> None:
-        """A new shot begins: all tracks end."""
-        self.book.clear()
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """All that the tracker knows."""
-        return self.book.state_dict()
-
-    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on where ``state_dict`` was taken."""
-        self.book.load_state(state)

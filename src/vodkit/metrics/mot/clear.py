@@ -5,11 +5,12 @@ IoU 0.5 barred: continuity beats overlap. TrackEval's quirk is kept: a frame wit
 without any tracked box leaves the memory of the frame before alone.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from vodkit.metrics.counts import Counts
 from vodkit.metrics.mot.sequence import EPS, Sequence2D
 from vodkit.metrics.ratio import ratio
 
@@ -17,7 +18,7 @@ THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClearCounts:
+class ClearCounts(Counts):
     """What adds up over videos, and over classes."""
 
     tp: int = 0
@@ -36,12 +37,6 @@ class ClearCounts:
     iou_sum: float = 0.0
     """sum of IoU over matches"""
     num_frames: int = 0
-
-    def __add__(self, other: "ClearCounts") -> "ClearCounts":
-        """The counts of both together."""
-        return ClearCounts(
-            **{s.name: getattr(self, s.name) + getattr(other, s.name) for s in fields(self)}
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

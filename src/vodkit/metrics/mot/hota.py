@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from vodkit.arrays import FloatArray
+from vodkit.metrics.counts import Counts
 from vodkit.metrics.mot.sequence import EPS, Sequence2D
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)
@@ -22,7 +23,7 @@ def _zeros() -> FloatArray:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class HotaCounts:
+class HotaCounts(Counts):
     """What adds up over videos, and over classes; arrays (19,), one value an alpha."""
 
     tp: FloatArray
@@ -33,12 +34,6 @@ class HotaCounts:
     ass_recall_sum: FloatArray
     ass_precision_sum: FloatArray
     iou_sum: FloatArray
-
-    def __add__(self, other: "HotaCounts") -> "HotaCounts":
-        """The counts of both together."""
-        return HotaCounts(
-            **{s.name: getattr(self, s.name) + getattr(other, s.name) for s in fields(self)}
-        )
 
     @classmethod
     def zero(cls) -> "HotaCounts":

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from vodkit.arrays import IntArray
+from vodkit.metrics.counts import Counts
 from vodkit.metrics.mot.sequence import Sequence2D
 from vodkit.metrics.ratio import ratio
 
@@ -17,20 +18,12 @@ THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class IdentityCounts:
+class IdentityCounts(Counts):
     """What adds up over videos, and over classes."""
 
     idtp: int = 0
     idfn: int = 0
     idfp: int = 0
-
-    def __add__(self, other: "IdentityCounts") -> "IdentityCounts":
-        """The counts of both together."""
-        return IdentityCounts(
-            idtp=self.idtp + other.idtp,
-            idfn=self.idfn + other.idfn,
-            idfp=self.idfp + other.idfp,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

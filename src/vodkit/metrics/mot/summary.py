@@ -7,6 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from vodkit.metrics.clips import Clip
+from vodkit.metrics.counts import Counts
 from vodkit.metrics.mot.clear import ClearCounts, ClearScores, clear_counts, clear_scores
 from vodkit.metrics.mot.hota import HotaCounts, HotaScores, hota_counts, hota_scores
 from vodkit.metrics.mot.identity import (
@@ -23,20 +24,12 @@ S = TypeVar("S")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrackCounts:
+class TrackCounts(Counts):
     """Everything about tracking that adds up over videos, and over classes."""
 
     clear: ClearCounts
     identity: IdentityCounts
     hota: HotaCounts
-
-    def __add__(self, other: "TrackCounts") -> "TrackCounts":
-        """The counts of both together."""
-        return TrackCounts(
-            clear=self.clear + other.clear,
-            identity=self.identity + other.identity,
-            hota=self.hota + other.hota,
-        )
 
     @classmethod
     def zero(cls) -> "TrackCounts":
