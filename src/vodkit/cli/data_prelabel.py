@@ -5,6 +5,7 @@ Or to be learnt from as they are: refined with knowledge of the whole video, uns
 
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,10 @@ def prelabel(
         table, frames = _label(path, detector, tracker, flow)
         tracks = for_correction(second(table), wanted)
         labelled = LabelledVideo(
-            source=names[path], info=infos[path], tracks=tracks, labelled_frames=frames
+            source=names[path],
+            info=replace(infos[path], path=names[path]),
+            tracks=tracks,
+            labelled_frames=frames,
         )
         done.append(labelled)
         # After each video, so that what was done is there when the work is stopped.

@@ -2,10 +2,12 @@
 
 ``<ignored_region>`` holds for the whole sequence and becomes an ignore row for every class in every
 frame that the file lists. Where ``<occlusion>`` lists what covers a box, visibility is the share
-that is left. Pictures are 960x540 at 25 frames/s unless the file (ours) or the video says else.
+that is left. Pictures are 960x540 at 25 frames/s unless the file (ours), the video or the caller
+says else, asked in this order.
 """
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -75,9 +77,9 @@ def _video(tree: Element, path: Path, classes: tuple[str, ...], reading: Reading
     root = path if path.is_dir() else path.parent
     files = picture_files(root / source)
     size = (tree.whole("width", 0), tree.whole("height", 0))
-    rate = _rate(tree)
-    known = size if min(size) > 0 else reading.size_px or SIZE_PX
-    info, tags = info_for(source, path, reading, size_px=known, rate=reading.rate or rate)
+    told = replace(reading, size_px=reading.size_px or SIZE_PX, rate=reading.rate or RATE)
+    known = size if min(size) > 0 else None
+    info, tags = info_for(source, path, told, size_px=known, rate=_rate(tree))
     rows = Rows(tree.path, reading, num_classes=len(classes), num_frames=len(files) or None)
     regions = [_corners(box) for place in tree.all("ignored_region") for box in place.all("box")]
     frames = []
@@ -104,9 +106,12 @@ def _video(tree: Element, path: Path, classes: tuple[str, ...], reading: Reading
     )
 
 
-def _rate(tree: Element) -> Fraction:
+def _rate(tree: Element) -> Fraction | None:
+    """The rate that our own files have."""
+    if "rate" not in tree.attributes:
+        return None
     try:
-        return rate_from(tree.words("rate", str(RATE)))
+        return rate_from(tree.words("rate"))
     except ValueError as error:
         raise tree.fault(str(error)) from error
 

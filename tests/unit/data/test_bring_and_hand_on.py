@@ -247,6 +247,7 @@ def test_prelabel_gives_a_dataset_that_training_can_read(make_video: Make, tmp_p
     assert dataset.videos[0].source == "../a.mp4"
     assert len(dataset.videos[0].labelled_frames) == 8
     content = made.read_bytes()
+    assert str(tmp_path).encode() not in content, "the file moves with its video"
     again = CliRunner().invoke(app, words)
     assert isinstance(again.exception, OutputError)
     assert made.read_bytes() == content, "maybe corrected by hand"

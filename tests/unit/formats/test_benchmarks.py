@@ -1,6 +1,7 @@
 """Files as the benchmarks hand them out, and the faults found in them."""
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -66,6 +67,13 @@ def test_ua_detrac(tmp_path: Path) -> None:
     assert table.visibility is not None
     assert table.visibility[1] == 0.5
     assert (dataset.videos[0].info.width_px, dataset.videos[0].info.rate) == (960, 25)
+    # its video is asked before the caller, as in every format that does not say itself
+    seen = VideoInfo(path="v", width_px=64, height_px=48, rate=Fraction(10))
+    asked = Reading(probe=lambda _: seen, size_px=(320, 240), rate=Fraction(7))
+    info = read_dataset(tmp_path, reading=asked).videos[0].info
+    assert (info.width_px, info.rate) == (64, 10)
+    info = read_dataset(tmp_path, reading=replace(asked, probe=lambda _: None)).videos[0].info
+    assert (info.width_px, info.rate) == (320, 7)
 
 
 def test_imagenet_vid(tmp_path: Path) -> None:
