@@ -19,7 +19,7 @@ def preview(
     Example: vodkit data preview dataset.json
     """
     from vodkit.data.preview import labelled_pictures
-    from vodkit.errors import SettingsError, VideoError
+    from vodkit.errors import PartialError, SettingsError, VideoError
     from vodkit.formats.base import stems
     from vodkit.report.contact_sheet import contact_sheet, write_png
     from vodkit.runs import make_folder
@@ -28,10 +28,21 @@ def preview(
         raise SettingsError(f"frames is {num_shown}, columns {columns}; allowed: 1 or more")
     labelled, root = options.load(dataset, format)
     make_folder(out)
+    failures = []
     for video, name in zip(labelled.videos, stems(labelled), strict=True):
-        shown = list(labelled_pictures(video, root, num_shown=num_shown))
+        try:
+            shown = list(labelled_pictures(video, root, num_shown=num_shown))
+        except VideoError as error:
+            failures.append(error)
+            continue
         if not shown:
-            raise VideoError("no labelled frame to show", path=root / video.source)
+            failures.append(VideoError("no labelled frame to show", path=root / video.source))
+            continue
         path = out / f"{name}.png"
         write_png(contact_sheet(shown, labelled.classes, columns=columns), path)
         print(path)
+    if len(failures) == len(labelled.videos) > 0:
+        raise failures[0]
+    if failures:
+        told = "; ".join(map(str, failures[:3]))
+        raise PartialError(f"no sheet of {len(failures)} of {len(labelled.videos)} videos: {told}")

@@ -15,7 +15,14 @@ from vodkit.data.ingest import ingest
 from vodkit.data.prelabel import PrelabelSettings, doubts, for_correction
 from vodkit.data.preview import found_at, labelled_pictures
 from vodkit.data.stats import measure, motion_iou
-from vodkit.errors import FormatError, InputError, OutputError, SettingsError
+from vodkit.errors import (
+    FormatError,
+    InputError,
+    OutputError,
+    PartialError,
+    SettingsError,
+    VideoError,
+)
 from vodkit.formats.base import Reading
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.records import Dataset, Detections, LabelledVideo, Tracks, TrackTable
@@ -277,6 +284,23 @@ def test_export_replaces_a_file_only_when_asked(make_video: Make, tmp_path: Path
     assert file.read_text() == "corrected by hand"
     export_dataset(whole(one), file, "cocovid", root=tmp_path, overwrite=True)
     assert len(read_dataset(file).videos) == 1
+
+
+def test_one_missing_video_does_not_cost_the_other_sheets(make_video: Make, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from vodkit.cli.data import app
+
+    gone, there = make_video("a.mp4", num_frames=2), make_video("b.mp4", num_frames=2)
+    write_dataset(whole(gone, there), tmp_path / "made.json")
+    (tmp_path / "a.mp4").unlink()
+    words = ["preview", str(tmp_path / "made.json"), "-o", str(tmp_path / "sheets")]
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, PartialError)
+    assert "no sheet of 1 of 2 videos" in str(done.exception)
+    assert (tmp_path / "sheets" / "b.png").exists()
+    (tmp_path / "b.mp4").unlink()
+    assert isinstance(CliRunner().invoke(app, words).exception, VideoError)
 
 
 def test_import_audit_split_stats_preview_export(
