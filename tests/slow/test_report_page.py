@@ -155,3 +155,7 @@ def test_the_page_of_a_dataset(tmp_path: Path) -> None:
     assert "plaza_a.mp4" in text
     assert len([tag for tag, _ in parser.attributes if tag == "img"]) == 2
     assert len([tag for tag, _ in parser.attributes if tag == "svg"]) == 3
+    write_dataset_page(path, read_dataset(samples.LABELS), tmp_path, frames_shown=3)
+    text, parser = read_page(path)
+    assert text.count("no pictures: ") == 2, "the videos do not lie there"
+    assert "2 (25 s in all)" in text

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vodkit.data.preview import labelled_pictures
 from vodkit.data.stats import ClassStats, DatasetStats, VideoStats, measure
+from vodkit.errors import VideoError
 from vodkit.records import Dataset, LabelledVideo
 from vodkit.report.charts import Axes, Line, bar_chart
 from vodkit.report.contact_sheet import as_url, contact_sheet
@@ -12,7 +13,7 @@ from vodkit.report.page import render
 from vodkit.report.sections import UNDEFINED, Table
 from vodkit.runs import write_atomic
 
-MAX_CLASSES = 20
+MAX_CLASSES, MAX_NOTES = 20, 5
 
 
 def write_dataset_page(
@@ -20,21 +21,23 @@ def write_dataset_page(
 ) -> None:
     """Write the page of ``dataset``, whose sources are relative to ``root``.
 
-    Videos that are not there, or have no labelled frame, have no contact sheet. Raises VideoError
-    where one cannot be decoded, OutputError where the page cannot be written.
+    Videos without a labelled frame have no contact sheet; those that are not there, or cannot be
+    decoded, have a note instead. Raises OutputError where the page cannot be written.
     """
     stats = measure(dataset)
-    sheets = [
-        (video.source, _sheet(video, dataset, root, frames_shown))
-        for video in dataset.videos
-        if frames_shown and (root / video.source).exists()
-    ]
+    sheets, notes = [], []
+    for video in dataset.videos if frames_shown else ():
+        try:
+            sheets.append((video.source, _sheet(video, dataset, root, frames_shown)))
+        except VideoError as error:
+            notes.append(f"no pictures: {error}")
     content = {
         "title": title,
         "facts": _facts(stats),
         "charts": _charts(stats),
         "tables": [_classes(stats.classes), _videos(stats.videos)],
-        "notes": [],
+        "notes": notes[:MAX_NOTES]
+        + [f"and {len(notes) - MAX_NOTES} more"] * (len(notes) > MAX_NOTES),
         "sheets_title": "Labels on their frames",
         "sheets": [(source, url) for source, url in sheets if url],
     }
@@ -44,9 +47,12 @@ def write_dataset_page(
 def _facts(stats: DatasetStats) -> list[tuple[str, str]]:
     videos = stats.videos
     splits = ", ".join(f"{name or 'none'}: {count}" for name, count in stats.splits.items())
-    total_s = sum(video.duration_s or 0 for video in videos)
+    # one that is cut over several sides stands there once for each
+    lengths_s = {video.source: video.duration_s for video in videos}
+    total_s = sum(length or 0 for length in lengths_s.values())
+    known = "in all" if None not in lengths_s.values() else "where known"
     facts = {
-        "videos": f"{len(videos)} ({total_s:.0f} s in all)",
+        "videos": f"{len(lengths_s)} ({total_s:.0f} s {known})",
         "splits": splits,
         "labelled frames": f"{sum(v.num_labelled for v in videos)}, "
         f"of which {sum(v.num_empty for v in videos)} without an object",
