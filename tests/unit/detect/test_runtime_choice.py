@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -266,6 +267,12 @@ def test_a_gpu_runtime_without_a_gpu_says_so(checkpoint: Path, name: str) -> Non
             load_detector(checkpoint, runtime=name)
 
 
+def test_a_device_that_is_not_here_is_told(checkpoint: Path) -> None:
+    for device in ("meta", "hpu", "xyz", "cuda:99"):
+        with pytest.raises(SettingsError, match=f"device is '{device}'"):
+            load_detector(checkpoint, runtime="torch", device=device)
+
+
 def test_compile_without_a_compiler_says_so(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,6 +336,21 @@ def test_a_stream_gives_what_single_pictures_give(wanted: table.Runnable) -> Non
     next(left_early)
     left_early.close()
     assert len(runtime.run(pictures[:5])) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["openvino", "onnx"])
+def test_pictures_of_many_sizes_keep_few_networks(wanted: table.Runnable, runtime: str) -> None:
+    many: Any = table.RUNTIMES[runtime](wanted)
+    exact = table.RUNTIMES["torch"](wanted)
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (32, 32 * n, 3), dtype=np.uint8) for n in range(1, 7)]
+    for picture in [*pictures, pictures[0]]:
+        for some in ([picture], [picture] * 3):
+            one, other = (x.run(some)[-1][0] for x in (many, exact))
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+    kept = [many._sessions] if runtime == "onnx" else [many._models, many._single, many._several]
+    assert [len(known) for known in kept] == [4] * len(kept)
 
 
 @pytest.mark.parametrize("lag", [1, 2, 30])

@@ -14,6 +14,7 @@ from vodkit.detect.onnx_files import external_files
 from vodkit.errors import SettingsError, WeightsError
 
 _OPSET = 17
+_MOST_SESSIONS = 4  # kept open: networks whose input follows the picture have one for each size
 
 
 class OnnxRuntime:
@@ -50,6 +51,8 @@ class OnnxRuntime:
             self._paths[size] = self._make(*size)
         path = self._paths[size]
         if path not in self._sessions:
+            if len(self._sessions) >= _MOST_SESSIONS:
+                del self._sessions[next(iter(self._sessions))]
             self._sessions[path] = _session(path)
         session = self._sessions[path]
         found = [self._one(session, normalised(picture, self._wanted)) for picture in pictures]

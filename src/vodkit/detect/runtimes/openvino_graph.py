@@ -40,6 +40,8 @@ PRECISIONS = {"f32": "FP32", "bf16": "BF16"}
 # Outputs are taken, and pictures given, several at a time: Python, the decoder and the tracker find
 # their code and data in the caches from the second on, which the network has emptied of them.
 _AT_A_TIME = 8
+# Input sizes of which compiled networks are kept: a folder of pictures may have a hundred.
+_MOST_SIZES = 4
 _WAITING = 2 + _AT_A_TIME  # pictures that lie ready beside those in work: no core waits for Python
 
 
@@ -131,6 +133,10 @@ class OpenVINORuntime:
 
     def _compile(self, size: tuple[int, int], hint: str) -> Any:
         if size not in self._models:
+            if len(self._models) >= _MOST_SIZES:
+                oldest = next(iter(self._models))
+                for known in (self._models, self._single, self._several):
+                    known.pop(oldest, None)
             self._models[size] = self._make(*size)
         return CORE.compile_model(
             self._models[size],
