@@ -31,7 +31,7 @@ def device_of(name: str) -> torch.device:
         raise SettingsError(f"device is {name!r}, but torch finds no CUDA GPU; allowed: auto, cpu")
     try:
         torch.zeros(1, device=device).cpu()
-    except (RuntimeError, NotImplementedError, AssertionError) as error:
+    except (RuntimeError, ImportError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0]
         raise SettingsError(f"device is {name!r}, which is not here: {reason}") from error
     return device
