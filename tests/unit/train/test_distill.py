@@ -215,6 +215,7 @@ def test_a_student_goes_on_from_a_checkpoint(tiny: DistillSettings, tmp_path: Pa
         fresh_student(replace(more, classes=CLASSES[:1]))
 
 
+@pytest.mark.slow
 def test_another_runs_state_is_refused(tiny: DistillSettings) -> None:
     distill(replace(tiny, steps=1))
     with pytest.raises(InputError, match="steps"):

@@ -43,7 +43,9 @@ def without_boxes(data: Path, split: str, to: Path) -> Path:
     [
         {"val_split": "", "thaw_every": 1, "cache": "off"},
         {"val_split": "", "fixed_norms": True, "cache": "off"},
-        {"patience": 1, "val_every": 1, "lr": 1e-7, "epochs": 4},
+        pytest.param(
+            {"patience": 1, "val_every": 1, "lr": 1e-7, "epochs": 4}, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_going_on_with_what_has_ended_changes_nothing(
@@ -60,6 +62,7 @@ def test_going_on_with_what_has_ended_changes_nothing(
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
 
 
+@pytest.mark.slow
 def test_a_short_run_that_ended_is_not_begun_anew(square_data: Path, tmp_path: Path) -> None:
     """It ends before the first state is due, and has one all the same."""
     wanted = tiny(square_data, tmp_path / "run", save_every_s=1e9)

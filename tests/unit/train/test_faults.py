@@ -48,7 +48,9 @@ def memory_for(monkeypatch: pytest.MonkeyPatch, most: int, error: type[RuntimeEr
     monkeypatch.setattr(Losses, "forward", limited)
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError, pytest.param(RuntimeError, marks=pytest.mark.slow)]
+)
 def test_parts_are_halved_until_they_fit(
     square_data: Path,
     tmp_path: Path,
