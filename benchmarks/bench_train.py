@@ -2,6 +2,7 @@
 
     python benchmarks/bench_train.py --model vodkit-street
     python benchmarks/bench_train.py --model ssdlite320_mobilenet_v3_large --weights random
+    python benchmarks/bench_train.py --backbone resnet50
 
 Fine-tunes on the first of the sample clips and measures on the second; each seed once with stored
 features and once from pictures. Prints one JSON line: seconds of an epoch and processor seconds of
@@ -25,6 +26,7 @@ from typing import Any
 
 import torch
 
+from finetune_sets import on_backbone
 from vodkit import settings
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.runs import stack
@@ -104,6 +106,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--model", default="vodkit-street")
     arguments.add_argument("--weights", default="default")
+    arguments.add_argument("--backbone", help="YOLOX on this one of timm, all random: no --model")
     arguments.add_argument("--freeze", default="backbone")
     arguments.add_argument("--epochs", type=int, default=6)
     arguments.add_argument("--every", type=int, default=4)
@@ -117,11 +120,17 @@ def main() -> None:
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     with tempfile.TemporaryDirectory() as folder:
         data = plaza(Path(folder))
+        if given.backbone:
+            given.model = str(on_backbone(Path(folder), given.backbone, weights="random"))
         for seed in range(given.first_seed, given.first_seed + given.seeds):
             for cache, runs in found.items():
                 runs.append(one_run(given, data, cache, seed))
     told = {kind: summary(runs) for kind, runs in found.items()}
-    result: dict[str, Any] = {"model": given.model, "freeze": given.freeze, "set": given.set}
+    result: dict[str, Any] = {
+        "model": given.backbone or given.model,
+        "freeze": given.freeze,
+        "set": given.set,
+    }
     if not given.only:
         for name, what in (("ratio", "epoch_median_s"), ("cpu_ratio", "step_cpu_median_s")):
             result[name] = told["off"][what] / told["on"][what]

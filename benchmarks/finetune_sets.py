@@ -75,20 +75,22 @@ def bccd(root: Path) -> tuple[Dataset, Path]:
 SETS = {"flies": flies, "raccoon": raccoon, "bccd": bccd}
 
 
-def knows_imagenet(folder: Path) -> Path:
-    """A checkpoint: YOLOX neck and head, random, on EfficientNet-lite0 as ImageNet left it."""
+def on_backbone(folder: Path, name: str, *, weights: str) -> Path:
+    """A checkpoint: YOLOX neck and head, random, on a timm backbone.
+
+    ``weights`` of the backbone: ``random``, or ``package``, EfficientNet-lite0's from ImageNet.
+    """
     import torch
 
     from vodkit.detect import networks, yolox
     from vodkit.train.stitch import load_backbone
 
-    name = "tf_efficientnet_lite0"
     card = ModelCard(
-        name="imagenet",
+        name=name,
         family="yolox",
         classes=("object",),
         licence="Apache-2.0",
-        source="EfficientNet-lite0, trained on ImageNet; neck and head random",
+        source=f"{name} ({weights}); neck and head random",
         preprocessing=Preprocessing(
             width_px=416, height_px=416, mean=(127.0,) * 3, std=(128.0,) * 3
         ),
@@ -98,8 +100,8 @@ def knows_imagenet(folder: Path) -> Path:
     torch.manual_seed(0)
     module = networks.build(card)
     assert isinstance(module, yolox.YOLOX)
-    load_backbone(module, "package", name=name)
-    path = folder / "imagenet.safetensors"
+    load_backbone(module, weights, name=name)
+    path = folder / f"{name}.safetensors"
     save_checkpoint(module.state_dict(), card, path)
     return path
 
@@ -133,7 +135,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = given.keep or Path(folder) / "run"
         write_dataset(dataset, Path(folder) / "set.json")
-        start = str(knows_imagenet(Path(folder))) if given.start == "imagenet" else given.start
+        start = given.start
+        if start == "imagenet":
+            start = str(on_backbone(Path(folder), "tf_efficientnet_lite0", weights="package"))
         words = {"data": f"{folder}/set.json", "root": str(root), "out": str(out)}
         pairs = [f"{name}={json.dumps(value)}" for name, value in words.items()]
         fixed = [f"model={json.dumps(start)}", 'val_split=""', "save_every_s=1e9"]
