@@ -34,7 +34,7 @@ from vodkit.detect.runtimes import table
 from vodkit.detect.runtimes.base import versions
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.detect.torchvision_family import BUILDERS
-from vodkit.errors import WeightsError
+from vodkit.errors import InputError, WeightsError
 from vodkit.records import Frame
 from vodkit.samples.samples import CLIP_B
 from vodkit.video.reader import open_video
@@ -222,7 +222,11 @@ def test_detections_are_those_of_torchvisions_own_forward(name: str, frames: lis
 # shape of the picture.
 @pytest.mark.parametrize(
     ("name", "ending"),
-    [("fasterrcnn_mobilenet_v3_large_320_fpn", ".xml"), ("fcos_resnet50_fpn", ".onnx")],
+    [
+        ("fasterrcnn_mobilenet_v3_large_320_fpn", ".xml"),
+        ("fcos_resnet50_fpn", ".onnx"),
+        ("fcos_resnet50_fpn", ".pt2"),
+    ],
 )
 def test_an_export_sees_each_shape_of_picture_as_its_original_does(
     name: str, ending: str, frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -243,6 +247,10 @@ def test_an_export_sees_each_shape_of_picture_as_its_original_does(
     exported = load_detector(path, **options)
     image = frames[1].image
     tall = Frame(0, 0.0, np.ascontiguousarray(image[:, : image.shape[0] // 2]))
+    if ending == ".pt2":  # torch takes no level of the pyramid to be a single cell wide
+        with pytest.raises(InputError, match=r"input of 128x224 px .*\.onnx"):
+            exported.detect([tall])
+        tall = Frame(0, 0.0, np.ascontiguousarray(image[:, : image.shape[0] * 4 // 5]))
     seen = compare(original, exported, [tall, frames[1], tall])
     assert seen.num_boxes > 30
     assert seen.within(px=0.1, score=1e-3, unpaired=0.01), seen

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.weights import UNREADABLE
-from vodkit.errors import SettingsError, WeightsError
+from vodkit.errors import InputError, SettingsError, WeightsError
 
 _COMPILED_BATCH = 8  # batches are cut into 8, 4, 2, 1, so that only four shapes are compiled
 
@@ -70,12 +70,22 @@ class TorchRuntime:
             count = min(len(pictures) - len(found), self._max_batch)
             count = even_batch(count) if self._compiled else count
             some = pictures[len(found) : len(found) + count]
-            outputs = as_arrays(self._graph(self._batch(some)))
+            outputs = as_arrays(self._run(self._batch(some)))
             if self._batched:
                 found += [tuple(output[i] for output in outputs) for i in range(count)]
             else:
                 found.append(outputs)
         return found
+
+    def _run(self, pictures_BHW3: Tensor) -> Any:
+        try:
+            return self._graph(pictures_BHW3)
+        except AssertionError as error:
+            if not str(error).startswith("Guard failed"):
+                raise
+            height, width = pictures_BHW3.shape[1:3]
+            seen = f"torch.export left no way for an input of {width}x{height} px ({error})"
+            raise InputError(f"{seen}; allowed: the same exported to .onnx or .xml") from error
 
     def _batch(self, pictures: Sequence[ByteArray]) -> Tensor:
         return torch.from_numpy(np.stack(pictures)).to(self._device)
