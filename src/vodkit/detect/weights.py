@@ -183,6 +183,14 @@ UNREADABLE = (
 
 
 def _read_torch(path: Path) -> dict[str, Any]:
+    return read_archive(path, fault="not a file of weights alone", allowed="a state dict")
+
+
+def read_archive(path: Path, *, fault: str, allowed: str) -> dict[str, Any]:
+    """What ``torch.save`` wrote, if it is a mapping of tensors and plain values.
+
+    WeightsError says ``fault`` where it cannot be read, and ``allowed`` where it is another thing.
+    """
     import torch
 
     try:
@@ -191,9 +199,9 @@ def _read_torch(path: Path) -> dict[str, Any]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WeightsError(f"{path}: not a file of weights alone: {reason}") from error
+        raise WeightsError(f"{path}: {fault}: {reason}") from error
     if not isinstance(content, Mapping):
-        raise WeightsError(f"{path}: holds a {type(content).__name__}; allowed: a state dict")
+        raise WeightsError(f"{path}: holds a {type(content).__name__}; allowed: {allowed}")
     return dict(content)
 
 

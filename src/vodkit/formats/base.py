@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import IO, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from vodkit.errors import FormatError, SettingsError
+from vodkit.errors import FormatError, OutputError, SettingsError
 from vodkit.formats.jsonfile import LARGEST
 from vodkit.records import NO_ID, Dataset, LabelledVideo, State, TrackTable, VideoInfo
 
@@ -379,6 +379,15 @@ def stem_of(source: str) -> str:
         parts.pop()
     name = PurePosixPath(parts[-1] if parts else "video").stem
     return re.sub(r"[^\w.-]", "_", name).lstrip(".") or "video"
+
+
+def close_written(file: IO[Any], path: Path, *, failed: bool) -> None:
+    """Close a file of results; OutputError where that fails, unless all ``failed`` before."""
+    try:
+        file.close()
+    except OSError as fault:
+        if not failed:
+            raise OutputError(f"cannot write: {fault.strerror}", path=path) from fault
 
 
 def stems(dataset: Dataset) -> list[str]:

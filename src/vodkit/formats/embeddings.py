@@ -20,6 +20,7 @@ import numpy as np
 
 from vodkit.arrays import FloatArray
 from vodkit.errors import FormatError, OutputError
+from vodkit.formats.base import close_written
 from vodkit.formats.predictions import read_frames
 from vodkit.records import TrackTable
 from vodkit.runs import DETECTIONS, EMBEDDINGS
@@ -93,11 +94,7 @@ class EmbeddingFile:
     ) -> None:
         """Close the file; what was written stays, error or not."""
         del error, trace
-        try:
-            self._file.close()
-        except OSError as fault:
-            if kind is None:
-                raise OutputError(f"cannot write: {fault.strerror}", path=self.path) from fault
+        close_written(self._file, self.path, failed=kind is not None)
 
 
 def read_embeddings(path: Path) -> FloatArray:

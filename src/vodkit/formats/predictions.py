@@ -27,7 +27,7 @@ import numpy as np
 
 from vodkit.arrays import FloatArray
 from vodkit.errors import FormatError, InputError, OutputError, SettingsError
-from vodkit.formats.base import Reading, Writing, labelled_frames, rate_from
+from vodkit.formats.base import Reading, Writing, close_written, labelled_frames, rate_from
 from vodkit.formats.jsonfile import Node
 from vodkit.records import (
     NO_ID,
@@ -133,11 +133,7 @@ class PredictionWriter:
     ) -> None:
         """Close the file; what was written stays, error or not."""
         del error, trace
-        try:
-            self._file.close()
-        except OSError as fault:
-            if kind is None:
-                raise OutputError(f"cannot write: {fault.strerror}", path=self.path) from fault
+        close_written(self._file, self.path, failed=kind is not None)
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))

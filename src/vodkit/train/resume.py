@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from vodkit.detect.weights import UNREADABLE
-from vodkit.errors import InputError, OutputError, WeightsError
+from vodkit.detect.weights import read_archive
+from vodkit.errors import InputError, OutputError
 from vodkit.records import Dataset
 from vodkit.runs import MANIFEST, write_atomic
 from vodkit.video.pictures import digest as digest_of
@@ -34,14 +34,7 @@ def load_state(path: Path) -> dict[str, Any]:
     """What ``save_state`` wrote; only tensors and plain values are accepted."""
     if not path.is_file():
         raise InputError(f"{path} is missing: there is no training to resume")
-    try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WeightsError(f"{path}: cannot read the state: {reason}") from error
-    if not isinstance(state, dict):
-        raise WeightsError(f"{path}: holds a {type(state).__name__}; allowed: a training's state")
-    return dict(state)
+    return read_archive(path, fault="cannot read the state", allowed="a training's state")
 
 
 def refuse_training_in(folder: Path) -> None:
