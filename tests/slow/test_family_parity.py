@@ -148,9 +148,12 @@ def differences(
     height, width = pictures[0].shape[:2]
     expected = table.RUNTIMES["torch"](wanted).run(pictures)
     found = {}
-    for runtime in ("openvino", "onnx"):
+    for runtime in ("torch", "openvino", "onnx"):
         started = time.perf_counter()
-        outputs = table.RUNTIMES[runtime](wanted).run(pictures)
+        running = table.RUNTIMES[runtime](wanted)
+        outputs = running.run(pictures)
+        for one, again in zip(outputs, running.run(pictures), strict=True):
+            assert all(map(np.array_equal, one, again)), f"{runtime} says two things of one picture"
         seen = compare_outputs(
             expected, outputs, decoding=card.output.decoding, size_px=(width, height)
         )

@@ -132,6 +132,7 @@ def _sought(a: Candidates, b: Candidates) -> Differences:
         off_px = np.abs(b.boxes_xyxy[same] - a.boxes_xyxy[row]).max(axis=1)
         off_score = np.abs(b.scores[same] - a.scores[row])
         apart = np.maximum(off_px / TOLERANCE_PX, off_score / TOLERANCE_SCORE)
+        apart[np.isnan(apart)] = np.inf  # argmin would take it for the nearest
         nearest = int(apart.argmin()) if len(apart) else -1
         if nearest < 0 or apart[nearest] > _LOST:
             unpaired += 1

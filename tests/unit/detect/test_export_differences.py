@@ -131,6 +131,15 @@ def test_raw_outputs_in_another_order_are_the_same() -> None:
     assert compare_outputs([(rows,)], [(almost,)], **options).num_boxes == 500
 
 
+def test_a_box_that_is_not_a_number_is_in_nobody_else() -> None:
+    rows = np.array([[0.0, 0, 10, 10, 0.9, 0], [20, 20, 40, 40, 0.8, 0]])
+    broken = rows.copy()
+    broken[0, :4] = np.nan
+    options = {"decoding": "scored_boxes", "size_px": (64, 64)}
+    seen = compare_outputs([(rows,)], [(broken,)], **options)
+    assert (seen.num_boxes, seen.num_unpaired, seen.max_score) == (1, 1, 0)
+
+
 @pytest.mark.parametrize("size", [(64, 48), (48, 64), (50, 50), (7, 1)])
 def test_cuts_are_landscape_portrait_and_square_from_the_middle(size: tuple[int, int]) -> None:
     width, height = size
