@@ -1,10 +1,11 @@
 """``vodkit count``: who crossed a line, who was in a zone and for how long."""
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -13,7 +14,9 @@ from vodkit.cli.refine import tell_of_part
 
 if TYPE_CHECKING:
     from vodkit.records import VideoInfo
-    from vodkit.track.count import Line
+    from vodkit.track.count import Crossing, Line, Visit
+
+_Event = TypeVar("_Event", "Crossing", "Visit")
 
 
 def count(
@@ -67,14 +70,33 @@ def count(
         }))  # fmt: skip
         return
     for gate in gates:
-        ways = [c.inwards for c in crossings if c.line == gate.name]
-        print(f"{gate.name}: {sum(ways)} in, {len(ways) - sum(ways)} out")
+        _tell(gate.name, [c for c in crossings if c.line == gate.name], header.classes, _ways)
     for area in areas:
-        stays = [v for v in visits if v.zone == area.name]
-        people = len({v.track_id for v in stays})
-        mean_s = sum(v.dwell_s for v in stays) / max(len(stays), 1)
-        long = f", {mean_s:.1f} s each on average" if stays else ""
-        print(f"{area.name}: {people} objects, {len(stays)} visits{long}")
+        _tell(area.name, [v for v in visits if v.zone == area.name], header.classes, _stays)
+
+
+def _tell(
+    name: str, found: "list[_Event]", classes: Sequence[str], words: "Callable[[list[_Event]], str]"
+) -> None:
+    """What was counted in one place: of all classes, and of each that was there."""
+    if len(classes) == 1:
+        print(f"{name}: {words(found)}")
+        return
+    print(f"{name}, all classes: {words(found)}")
+    for label in sorted({event.label for event in found}):
+        print(f"  {classes[label]}: {words([event for event in found if event.label == label])}")
+
+
+def _ways(crossings: "list[Crossing]") -> str:
+    inwards = sum(crossing.inwards for crossing in crossings)
+    return f"{inwards} in, {len(crossings) - inwards} out"
+
+
+def _stays(visits: "list[Visit]") -> str:
+    objects = len({visit.track_id for visit in visits})
+    mean_s = sum(visit.dwell_s for visit in visits) / max(len(visits), 1)
+    long = f", {mean_s:.1f} s each on average" if visits else ""
+    return f"{objects} objects, {len(visits)} visits{long}"
 
 
 def _read(option: str, texts: list[str], info: "VideoInfo") -> dict[str, list[tuple[float, float]]]:

@@ -92,6 +92,29 @@ def test_count_sees_through_the_change_of_id(run_folder):
     assert "all: 1 objects, 1 visits, 4.9 s" in text
 
 
+def test_count_tells_each_class_by_its_name_and_all_together_as_such(tmp_path):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    header = Header(source="a.mp4", classes=("person", "dog", "car"), info=INFO, tracker="vodkit")
+    with PredictionWriter(folder / "predictions.jsonl", header) as writer:
+        for i in range(40):  # two persons go to the right, one car to the left, slower
+            x = [100 + 8 * i, 100 + 8 * i, 380 - 4 * i]
+            found = [[x, y, x + 40, y + 90] for x, y in zip(x, (20, 140, 260), strict=True)]
+            writer.write(i, i / 10, Tracks(found, [0.9] * 3, [0, 0, 2], [1, 2, 3], [0] * 3))
+    zone = "yard=0,0,640,0,640,480,0,480"
+    said = call("count", folder, "--line", "door=300,0,300,480", "--zone", zone, "--online")
+    assert said.splitlines() == [
+        "door, all classes: 1 in, 2 out",
+        "  person: 0 in, 2 out",
+        "  car: 1 in, 0 out",
+        "yard, all classes: 3 objects, 3 visits, 3.9 s each on average",
+        "  person: 2 objects, 2 visits, 3.9 s each on average",
+        "  car: 1 objects, 1 visits, 3.9 s each on average",
+    ]
+    nothing = call("count", folder, "--line", "9,0,9,480")
+    assert nothing == "line0, all classes: 0 in, 0 out\n"
+
+
 def test_count_says_what_is_wrong_with_a_line(run_folder):
     with pytest.raises(SettingsError, match="--line 'door=1,2,3'"):
         call("count", run_folder, "--line", "door=1,2,3")
