@@ -45,7 +45,8 @@ from vodkit.video.reader import Video, open_video
 NO_TRACKER = "none"
 COLOUR = "colour"
 _ANEW = "--overwrite starts anew, as does deleting the folder"
-_COMPLETE, _BROKEN, _PARTIAL = "complete", "broken", "partial"  # how a run ended, or its first word
+COMPLETE = "complete"  # how a run ended; of others the first word
+_BROKEN, _PARTIAL = "broken", "partial"
 _MADE_FROM = ("source_sha256", "model", "appearance", "after_sha256")
 
 
@@ -250,8 +251,13 @@ def prepare_folder(
     if check_folder(folder, wanted, resume=resume, overwrite=overwrite):
         return
     with runs.only_one(folder):
-        discard(folder)
-        runs.write_atomic(folder / runs.SETTINGS, settings.to_toml(wanted))
+        start_anew(folder, wanted)
+
+
+def start_anew(folder: Path, wanted: JobSettings) -> None:
+    """Nothing but the settings is in the run folder then."""
+    discard(folder)
+    runs.write_atomic(folder / runs.SETTINGS, settings.to_toml(wanted))
 
 
 def _refuse_other_settings(there: Path, text: str) -> None:
@@ -267,7 +273,7 @@ def is_complete(folder: Path) -> bool:
     """Whether a run in this folder ended with everything done, and all of its lines are there."""
     there = runs.manifest_in(folder)
     path = folder / runs.PREDICTIONS
-    if there.get("ended") != _COMPLETE or not path.exists():
+    if there.get("ended") != COMPLETE or not path.exists():
         return False
     with path.open("rb") as file:
         return sum(1 for _ in file) - 1 == there.get("num_frames")
@@ -309,7 +315,7 @@ def _run(source: str, folder: Path, detector: Detector, wanted: JobSettings) -> 
         ended = f"{_PARTIAL}: {num_lost} frames could not be decoded"
         _finish(folder, manifest, last, ended=ended)
         raise PartialError(f"{source}: {num_lost} frames could not be decoded; the rest is done")
-    _finish(folder, manifest, last, ended=_COMPLETE)
+    _finish(folder, manifest, last, ended=COMPLETE)
 
 
 def _steps(

@@ -34,7 +34,16 @@ from vodkit.detect.base import Detector
 from vodkit.detect.preprocess import resized_px
 from vodkit.errors import PartialError, SettingsError, VideoError
 from vodkit.formats.predictions import Header, PredictionWriter, last_complete_frame
-from vodkit.jobs import NO_TRACKER, JobSettings, describe, refuse_other_source, tracker_words
+from vodkit.jobs import (
+    COMPLETE,
+    NO_TRACKER,
+    JobSettings,
+    describe,
+    refuse_other_source,
+    start_anew,
+    tracker_words,
+)
+from vodkit.outputs import made_in
 from vodkit.records import Detections, Tracks
 from vodkit.track.table import make_tracker
 from vodkit.video.cuts import CutDetector
@@ -73,7 +82,7 @@ class LiveStep:
     time_s: float
     found: Detections | Tracks
     latency_s: float
-    """from decoded pixels to boxes on disk"""
+    """from decoded pixels to boxes on disk; of a playlist, from when the frame came"""
     num_dropped: int
     """of this source, so far"""
 
@@ -87,14 +96,16 @@ def run_live(
     roll: RollSettings | None = None,
     patience: LiveSettings | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Generator[LiveStep, None, None]:
     """Detect (and track) in live sources until all have ended or the iteration is left.
 
     ``resume`` goes on in folders that have earlier sessions: their files stay and count. Frames,
-    times and ids of a session begin anew. Folders must be prepared (``jobs.prepare_folder``). A
-    source that is absent is waited for while the others run; ``tell`` hears of it at once, and
-    when it is back.
+    times and ids of a session begin anew. Folders must be prepared (``jobs.prepare_folder``), or
+    with ``overwrite`` looked at (``jobs.check_folder``): what is there of another run is deleted
+    when the first frame has come. A source that is absent is waited for while the others run;
+    ``tell`` hears of it at once, when it is back, and when it came to its end.
     Raises SettingsError for what needs the future or the way back, VideoError when no source could
     be reached, OutputError when another process works in a folder, and PartialError when the last
     source has ended and one of them had broken off; everything until then is on disk.
@@ -110,16 +121,17 @@ def run_live(
             video = LiveVideo(source, patience, changed=changed, may_be_absent=True)
             opened.enter_context(video)
             files = _Files(folder, roll or RollSettings(), resume=resume)
-            channels.append(_Channel(source, files, video, detector, wanted))
+            channels.append(_Channel(source, files, video, detector, wanted, tell=tell))
+        opened.callback(_stop, channels)
         _wait_for_one(channels, changed, patience)
         active = deque(channels)
         for channel in channels:
-            channel.begin()
+            channel.begin(overwrite=overwrite)
             opened.callback(channel.close)
         while active:
             _wait(active, changed, patience)
             for channel in active:
-                channel.tell_of_trouble(tell)
+                channel.tell_of_trouble()
             ready = _newest(active, failures, at_most=wanted.flow.batch_size)
             found = detector.detect([arrived.frame for _, arrived in ready]) if ready else []
             for (channel, arrived), one in zip(ready, found, strict=True):
@@ -135,6 +147,12 @@ def _refuse(sources: Sequence[str], wanted: JobSettings) -> None:
             raise SettingsError(f"{source} is no live source; files and streams need runs apart")
     if wanted.flow.sparse:
         raise SettingsError("every is auto; allowed for live sources: 1 or more, as it comes")
+
+
+def _stop(channels: Sequence["_Channel"]) -> None:
+    """All readers are told to end before the first of them is waited for."""
+    for channel in channels:
+        channel.video.stop()
 
 
 def _wait_for_one(
@@ -170,6 +188,7 @@ def _newest(
     for channel in list(active):
         if len(ready) == at_most:
             break
+        is_over = bool(channel.video.ended)  # asked first: no frame can come after it
         try:
             arrived = channel.video.take_now()
         except VideoError as error:
@@ -177,6 +196,9 @@ def _newest(
             channel.close(ended=f"broken off: {error}")
             failures.append(error)
             continue
+        if arrived is None and is_over:
+            active.remove(channel)
+            channel.close(ended=COMPLETE)
         if arrived is not None:
             active.remove(channel)
             active.append(channel)
@@ -253,8 +275,10 @@ class _Channel:
         video: LiveVideo,
         detector: Detector,
         wanted: JobSettings,
+        *,
+        tell: Callable[[str], None],
     ) -> None:
-        self._files = files
+        self._files, self._wanted, self._tell_user = files, wanted, tell
         self.source, self.video = source, video
         self.every = wanted.flow.every
         tracks = wanted.tracker != NO_TRACKER
@@ -268,13 +292,18 @@ class _Channel:
         if files.earlier:
             refuse_other_source(files.folder, self._manifest)
         self._manifest["began"] = _written(datetime.now(UTC))
-        self._is_closed = False
+        self._is_closed = self._waits_to_overwrite = False
         ways = detector.card.preprocessing
         full = wanted.flow.full_size
         video.begin(lambda i: None if full else resized_px(i.width_px, i.height_px, ways))
 
-    def begin(self) -> None:
-        """Say on disk that it runs."""
+    def begin(self, *, overwrite: bool) -> None:
+        """Say on disk that it runs; where results are to be overwritten, once a frame is there."""
+        if overwrite and made_in(self._files.folder):
+            self._waits_to_overwrite = True
+            return
+        if overwrite:
+            start_anew(self._files.folder, self._wanted)
         self._tell(_RUNNING)
 
     @cached_property
@@ -292,12 +321,12 @@ class _Channel:
         """Whether there is trouble, or an end of it, that nobody was told of."""
         return self.video.trouble != self._told_of
 
-    def tell_of_trouble(self, tell: Callable[[str], None]) -> None:
+    def tell_of_trouble(self) -> None:
         """Say once that no frames come and why, and once that they do again."""
         if self.has_trouble:
             self._told_of = self.video.trouble
             what = f"{self._told_of}; trying again" if self._told_of else "is here"
-            tell(f"{self.source}: {what}")
+            self._tell_user(f"{self.source}: {what}")
 
     def step(self, arrived: Arrived, found: Detections) -> LiveStep:
         """Track and write one frame."""
@@ -307,11 +336,14 @@ class _Channel:
             if self._cuts is not None and self._cuts.step(frame):
                 self._tracker.notice_cut()
             outcome = self._tracker.step(frame, found, embeddings=found.embeddings)
+        if self._waits_to_overwrite:
+            start_anew(self._files.folder, self._wanted)
+            self._waits_to_overwrite = False
         out, is_new = self._files.file_for(arrived, self._header)
         if is_new:
             self._tell(_RUNNING)
         out.write(frame.index, frame.time_s, outcome)
-        latency_s = monotonic() - arrived.at_s
+        latency_s = monotonic() - arrived.at_s + arrived.held_s
         self._latencies.append(latency_s)
         self._num_frames += 1
         return LiveStep(
@@ -324,7 +356,12 @@ class _Channel:
             return
         self._is_closed = True
         self._files.close()
-        self._tell(ended)
+        if self.video.ended:
+            self._tell_user(f"{self.source}: {self.video.ended}")
+        if self._waits_to_overwrite:
+            self._tell_user(f"{self.source}: no frame came; {self._files.folder} is as it was")
+        else:
+            self._tell(ended)
 
     def _tell(self, ended: str) -> None:
         seen = np.array(self._latencies)

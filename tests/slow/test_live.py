@@ -23,7 +23,7 @@ import pytest
 
 from vodkit.errors import PartialError, SettingsError, VideoError
 from vodkit.formats.predictions import read_frames, read_header
-from vodkit.jobs import JobSettings, make_detector, prepare_folder
+from vodkit.jobs import JobSettings, check_folder, make_detector, prepare_folder
 from vodkit.live import RollSettings, run_live
 from vodkit.records import Tracks
 from vodkit.samples.samples import CLIP_B
@@ -252,6 +252,36 @@ def test_an_absent_camera_is_told_of_and_waited_for_while_the_others_run(
     manifest = json.loads((tmp_path / "cam0" / "manifest.json").read_text())
     assert manifest["num_frames"] == 30
     assert manifest["live"]["num_reconnects"] == 0
+
+
+def test_overwriting_waits_for_the_first_frame_of_each_source(on_air, tmp_path: Path) -> None:
+    """The older recording was deleted, and then the camera was not there."""
+    wanted = JobSettings(device="cpu", tracker="none")
+    detector = make_detector(wanted)
+    nobody = "http://127.0.0.1:9/live"
+    folders = prepared(tmp_path, 2, wanted)
+    old = {folder / name for folder in folders for name in ("predictions.jsonl", "manifest.json")}
+    for path in old:
+        path.write_text('{"source": "old"}')
+    told: list[str] = []
+    for sources in ([nobody, nobody], [on_air()[1], nobody]):
+        assert all(path.read_text() == '{"source": "old"}' for path in old)
+        for folder in folders:
+            check_folder(folder, wanted, overwrite=True)
+        steps = run_live(
+            sources, folders, detector, wanted, patience=PATIENT, overwrite=True, tell=told.append
+        )
+        if sources[0] == nobody:
+            with pytest.raises(VideoError, match="cannot connect"):
+                next(steps)
+        else:
+            assert next(steps).source != nobody
+        steps.close()
+    assert f"{nobody}: no frame came; {folders[1]} is as it was" in told
+    assert json.loads((folders[0] / "manifest.json").read_text())["source"] == sources[0]
+    assert len(list(read_frames(folders[0] / "predictions.jsonl"))) == 1
+    left = {path for path in old if path.parent == folders[1]}
+    assert all(path.read_text() == '{"source": "old"}' for path in left)
 
 
 def stopped(words: list[str], until: Path, by: signal.Signals) -> tuple[int, str, str]:

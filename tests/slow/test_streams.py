@@ -12,6 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -65,6 +66,8 @@ class Station:
         self.parts = iter(parts)
         self.hang_up = threading.Event()
         self.num_served = 0
+        self.says = ""
+        """in the description of an RTSP stream"""
 
     def serve(self, write) -> None:
         part = next(self.parts, None)
@@ -107,6 +110,7 @@ class Camera(socketserver.StreamRequestHandler):
                 body += f"m=video 0 RTP/AVP {self.server.payload}\r\na=control:track0\r\n"
                 if self.server.payload == H264:
                     body += f"a=rtpmap:{H264} H264/90000\r\na=fmtp:{H264} packetization-mode=1\r\n"
+                body += f"{self.server.station.says}"
                 head += f"Content-Base: {url}/\r\nContent-Type: application/sdp\r\n"
             elif method == "PLAY":
                 head += f"RTP-Info: url={url}/track0;seq=0;rtptime={FIRST_TICK}\r\n"
@@ -265,14 +269,17 @@ def test_a_source_that_stays_away_ends_in_an_error_with_the_time(on_air) -> None
         assert video.num_received > 10
 
 
-def test_closing_ends_the_thread_while_the_source_is_silent(on_air) -> None:
-    _, url = on_air([MEDIA])
-    video = open_video(url, live=QUICK)
-    coming = video.frames()
-    next(coming)
-    video.close()
-    assert not video._thread.is_alive()
+def test_closing_does_not_wait_for_a_source_that_is_silent(on_air) -> None:
+    station, url = on_air([MEDIA])
+    patient = replace(QUICK, read_timeout_s=10 * PATIENT_S)
+    with open_video(url, live=patient) as video:
+        coming = video.frames()
+        next(coming)
+        wait_until(video, lambda: video.num_received >= NUM_FRAMES - 5)
     assert sum(1 for _ in coming) <= NUM_FRAMES
+    station.hang_up.set()
+    video._thread.join(PATIENT_S)
+    assert not video._thread.is_alive()
 
 
 def test_a_live_source_has_no_way_back(on_air) -> None:
@@ -284,6 +291,20 @@ def test_a_live_source_has_no_way_back(on_air) -> None:
         next(video.frames())
         with pytest.raises(VideoError, match="gives its frames once"):
             next(video.frames())
+
+
+@pytest.mark.parametrize("on_air", ["rtsp", "rtsp-h264"], indirect=True)
+def test_a_film_over_rtsp_that_says_how_long_it_is_ends_and_is_not_played_again(on_air) -> None:
+    """FFmpeg has one word for its end and for a line that broke: how long it was tells."""
+    half = MEDIA[: len(MEDIA) // 2 // 188 * 188]
+    station, url = on_air([half, bytearray(MEDIA), MEDIA])
+    station.says = "a=range:npt=0-3.00\r\n"
+    with open_video(url, live=QUICK) as video:
+        indices = [frame.index for frame in video.frames()]
+        assert indices == list(range(video.num_received))
+        assert video.num_reconnects == 1, "of the half, which was no end"
+        assert re.fullmatch(r"the stream ended, (2.9.|3.0.) of 3.00 s", video.ended)
+    assert station.num_served == 2
 
 
 def test_nobody_there_is_an_error_at_once() -> None:
@@ -321,7 +342,7 @@ def test_a_file_is_not_played_again_and_again_as_a_stream(tmp_path: Path, name: 
 
 
 class Pieces(BaseHTTPRequestHandler):
-    """A playlist that gets a piece longer every second, up to four."""
+    """A playlist that gets a piece longer every second, up to four; then it has an end."""
 
     def do_GET(self) -> None:
         begun_s, pieces = self.server.begun_s, self.server.pieces
@@ -333,6 +354,7 @@ class Pieces(BaseHTTPRequestHandler):
         else:
             content = pieces[int(self.path[1])]
         self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
 
@@ -340,23 +362,35 @@ class Pieces(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-def test_between_the_pieces_of_a_playlist_silence_is_no_break() -> None:
-    """Each new connection played the newest pieces again, as if they were new."""
+@pytest.fixture
+def playlist() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Pieces) as server:
         server.daemon_threads = True
-        server.begun_s, server.pieces = (
-            time.monotonic(),
-            [transport_stream(range(25 * i, 25 * i + 25)) for i in range(4)],
-        )
+        server.begun_s = time.monotonic()
+        server.pieces = [transport_stream(range(25 * i, 25 * i + 25)) for i in range(4)]
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        settings = LiveSettings(max_waiting=NUM_FRAMES, read_timeout_s=0.3)
-        with open_video(f"http://127.0.0.1:{server.server_port}/list.m3u8", live=settings) as video:
-            frames = [frame for frame, _ in zip(video.frames(), range(75), strict=False)]
-            assert video.num_reconnects == 0
+        yield f"http://127.0.0.1:{server.server_port}/list.m3u8"
         server.shutdown()
+
+
+def test_a_playlist_is_given_out_at_its_own_pace_to_its_end(playlist: str) -> None:
+    """Of pieces that come at once all but two frames were dropped, and a new connection played
+    the newest pieces again, as if they were new."""
+    with open_video(playlist, live=LiveSettings(read_timeout_s=0.3)) as video:
+        frames, held_s = [], []
+        video.begin(lambda _: None)
+        while (arrived := video._take()) is not None:
+            frames.append(arrived.frame)
+            held_s.append(arrived.held_s)
+        assert video.num_reconnects <= 1, "only to see that there is no more"
+        assert video.num_dropped <= 10
+        assert video.ended == "the playlist ended"
     levels = [float(frame.image.mean()) for frame in frames]
-    assert levels == pytest.approx([20 + 2 * i for i in range(75)], abs=4)
-    assert np.diff([frame.time_s for frame in frames]) == pytest.approx(0.04, abs=0.005)
+    assert levels == pytest.approx([20 + 2 * f.index for f in frames], abs=4)
+    times = np.array([frame.time_s - 0.04 * frame.index for frame in frames])
+    assert np.ptp(times) == pytest.approx(0, abs=0.005)
+    assert frames[-1].index == 99
+    assert max(held_s) > 0.3, "the last frame of a piece has been there since its first"
 
 
 def test_patience_is_checked() -> None:

@@ -39,18 +39,24 @@ def run_live_sources(
     for folder in folders:
         check_folder(folder, wanted, resume=resume, overwrite=overwrite)
     detector = make_detector(wanted)
-    for folder in folders:  # nothing is thrown away before all else is known to be in order
-        prepare_folder(folder, wanted, resume=resume, overwrite=overwrite)
+    if not overwrite:  # which waits for the first frame
+        for folder in folders:
+            prepare_folder(folder, wanted, resume=resume)
     if not as_json:
         tell_runtime(detector, wanted)
-    steps = run_live(sources, folders, detector, wanted, roll=roll, resume=resume, tell=_warn)
+    steps = run_live(
+        sources, folders, detector, wanted,
+        roll=roll, resume=resume, overwrite=overwrite, tell=_warn,
+    )  # fmt: skip
+    came: set[str] = set()
     try:
         with _sigterm_stops():
-            _show(steps)
+            _show(steps, came)
     finally:
         steps.close()
         for source, folder in zip(sources, folders, strict=True):
-            say(source, folder, _written(folder, outputs), as_json=as_json)
+            is_old = overwrite and source not in came
+            say(source, folder, [] if is_old else _written(folder, outputs), as_json=as_json)
 
 
 @contextmanager
@@ -71,8 +77,11 @@ def _warn(words: str) -> None:
     print(f"vodkit: {words}", file=sys.stderr)
 
 
-def _show(steps: Iterable["LiveStep"]) -> None:
-    """A line a source on stderr: frames, drops, latency. Silent where stderr is no terminal."""
+def _show(steps: Iterable["LiveStep"], came: set[str]) -> None:
+    """A line a source on stderr: frames, drops, latency. Silent where stderr is no terminal.
+
+    ``came`` gets the sources that gave frames.
+    """
     from rich.console import Console
     from rich.progress import Progress, TextColumn
 
@@ -82,6 +91,7 @@ def _show(steps: Iterable["LiveStep"]) -> None:
     with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as lines:
         tasks = {}
         for step in steps:
+            came.add(step.source)
             if step.source not in tasks:
                 tasks[step.source] = lines.add_task(step.source, total=None, told="")
             told = f"{1000 * step.latency_s:.0f} ms behind, {step.num_dropped} dropped"

@@ -10,7 +10,8 @@ import platform
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -21,11 +22,16 @@ import av
 
 from vodkit.errors import SettingsError, VideoError
 from vodkit.records import Frame, VideoInfo
+from vodkit.video.ahead import ahead
+from vodkit.video.clock import Clock, Pace
 from vodkit.video.limits import LIMITS, Limits
 from vodkit.video.rgb import RgbMaker, words
 
-_BACK_S = 1.0  # a clock that goes back by less will soon be where it was
 _PIECES_S = 30.0  # a playlist gives pieces of some seconds at once; silence between is no break
+_NO_MORE = "no more frames came"  # FFmpeg's end of file, which a broken line gives, too
+_AHEAD = 512  # packets of a playlist that may wait for their turn; some seconds
+_PARTING_S = 1.0  # the reading thread may take so long to end; FFmpeg cannot be called off
+_END_S = 1.0  # a stream that is so near the end that it declared has come to it
 _CAMERAS = {"Linux": "v4l2", "Darwin": "avfoundation", "Windows": "dshow"}
 
 
@@ -60,7 +66,13 @@ class Arrived:
 
     frame: Frame
     at_s: float
-    """``time.monotonic()`` when its pixels were decoded"""
+    """``time.monotonic()`` when its pixels were decoded and its turn had come"""
+    held_s: float
+    """how long it had been there by then: a playlist sends frames in bursts, ahead of their turn"""
+
+
+class _OverError(VideoError):
+    """A playlist that was live has an end now: it may be read no more, nor is it worth a wait."""
 
 
 class LiveVideo:
@@ -92,6 +104,7 @@ class LiveVideo:
         self._waiting: deque[Arrived] = deque()
         self._changed = changed or threading.Condition()
         self._stopped = False
+        self._stopped_at = 0.0
         self._failure: VideoError | None = None
         self._thread: threading.Thread | None = None
         self.num_received = 0
@@ -102,6 +115,9 @@ class LiveVideo:
         """why no frames come; empty while they do"""
         self.is_here = False
         """whether it was connected to, now or ever"""
+        self.ended = ""
+        """that it came to the end that it said it has; empty: it did not"""
+        self._length_s: float | None = None
         self.info: VideoInfo
         self._container: Any = None if may_be_absent else self._connect()
 
@@ -136,7 +152,7 @@ class LiveVideo:
     @property
     def has_news(self) -> bool:
         """Whether ``take_now`` would give a frame, or an error."""
-        return bool(self._waiting) or self._failure is not None or self._stopped
+        return bool(self._waiting or self._failure or self._stopped or self.ended)
 
     def take_now(self) -> Arrived | None:
         """The oldest waiting frame, None where none waits; the reader's error as VideoError."""
@@ -148,10 +164,10 @@ class LiveVideo:
             return None
 
     def _take(self) -> Arrived | None:
-        """The next waiting frame; None when the source was closed; the reader's error as such."""
+        """The next waiting frame; None when it ended, or was closed; the reader's error as such."""
         with self._changed:
             arrived = self._changed.wait_for(
-                lambda: self._waiting or self._failure or self._stopped,
+                lambda: self.has_news,
                 timeout=self._settings.give_up_s + self._settings.open_timeout_s,
             )
             if self._waiting:
@@ -164,7 +180,7 @@ class LiveVideo:
 
     def _read(self) -> None:
         """The reading thread. However it ends, the consumer learns of it."""
-        clock = _Clock()
+        clock = Clock()
         reason = "the reading thread broke"
         try:
             reason = self._read_on(clock)
@@ -172,34 +188,53 @@ class LiveVideo:
             self._disconnect()
             self._fail(reason, clock)
 
-    def _read_on(self, clock: "_Clock") -> str:
-        """Frames in, reconnecting, until closed or hopeless; why it ended."""
+    def _read_on(self, clock: Clock) -> str:
+        """Frames in, reconnecting, until closed, over, or hopeless; why it ended."""
         pause_s, last_frame_at = self._settings.first_pause_s, time.monotonic()
         while not self._stopped:
+            begun_s = None
+            reason = _NO_MORE
             try:
-                for frame in self._decode(clock):
-                    self._put(frame)
+                for arrived in self._decode(clock):
+                    self._put(arrived)
+                    begun_s = arrived.frame.time_s if begun_s is None else begun_s
                     pause_s, last_frame_at = self._settings.first_pause_s, time.monotonic()
-                reason = "the stream ended"
+            except _OverError as error:
+                self.ended = "the playlist ended" if self.trouble == _NO_MORE else ""
+                return words(error).removeprefix(f"{self._source}: ")
             except (av.FFmpegError, VideoError) as error:
                 reason = words(error).removeprefix(f"{self._source}: ")
             self._disconnect()
+            self._notice_end(begun_s, clock)
+            if self.ended:
+                return self.ended
             if time.monotonic() - last_frame_at > self._settings.give_up_s:
                 return f"no frame for {self._settings.give_up_s:g} s: {reason}"
             with self._changed:
                 self.trouble = reason
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._stopped, timeout=pause_s)
+            self._pause(pause_s)
             pause_s = min(pause_s * 2, self._settings.longest_pause_s)
             clock.expect_jump()
         return "was closed"
+
+    def _notice_end(self, begun_s: float | None, clock: Clock) -> None:
+        """Film over RTSP says how long it is; one more connection would play it from its begin.
+
+        No other end can be told from a line that broke: FFmpeg has one word for both.
+        """
+        if not self._length_s or begun_s is None or clock.last_s is None:
+            return
+        seen_s = clock.last_s - begun_s + float(1 / self.info.rate)
+        if seen_s > self._length_s - _END_S:
+            self.ended = f"the stream ended, {seen_s:.2f} of {self._length_s:.2f} s"
 
     def _disconnect(self) -> None:
         if self._container is not None:
             self._container.close()
         self._container = None
 
-    def _decode(self, clock: "_Clock") -> Iterator[Frame]:
+    def _decode(self, clock: Clock) -> Iterator[Arrived]:
         """The frames of one connection, which is made again if it was lost."""
         if self._container is None:
             was_here = self.is_here
@@ -210,30 +245,49 @@ class LiveVideo:
         stream = self._container.streams.video[0]
         size_px = self._size_px_of(self.info)
         to_rgb = RgbMaker(self._source, self._limits)
-        for raw in self._container.decode(stream):
-            if self._stopped:
-                return
-            pts_s = None if raw.pts is None else float(raw.pts * stream.time_base)
-            time_s = clock.time_s(pts_s)
-            image = to_rgb(raw, size_px, partial(float, time_s))
-            sides_px = (raw.width, raw.height)
-            _, turns = to_rgb.turned(raw)
-            width_px, height_px = sides_px[turns % 2], sides_px[1 - turns % 2]
-            yield Frame(self.num_received, time_s, image, width_px, height_px)
-            self.num_received += 1
+        pace = Pace() if _is_playlist(self._container) else None
+        with closing(self._pictures(stream, _AHEAD if pace else 0)) as pictures:
+            for raw, came_s in pictures:
+                if self._stopped:
+                    return
+                pts_s = None if raw.pts is None else float(raw.pts * stream.time_base)
+                time_s = clock.time_s(pts_s)
+                image = to_rgb(raw, size_px, partial(float, time_s))
+                sides_px = (raw.width, raw.height)
+                _, turns = to_rgb.turned(raw)
+                width_px, height_px = sides_px[turns % 2], sides_px[1 - turns % 2]
+                if pace is not None:
+                    self._pause(pace.wait_s(time_s))
+                now_s = time.monotonic()
+                frame = Frame(self.num_received, time_s, image, width_px, height_px)
+                yield Arrived(frame, now_s, 0.0 if pace is None else now_s - came_s)
+                self.num_received += 1
 
-    def _put(self, frame: Frame) -> None:
+    def _pictures(self, stream: Any, num_ahead: int) -> Generator[tuple[Any, float]]:
+        """Decoded pictures, of packets that are fetched ahead of their turn; when these came."""
+        packets = ((packet, time.monotonic()) for packet in self._container.demux(stream))
+        with closing(ahead(packets, num_ahead)) as coming:
+            for packet, came_s in coming:
+                for raw in packet.decode():
+                    yield raw, came_s
+
+    def _pause(self, wait_s: float) -> None:
+        """Wait, unless the source is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped, timeout=wait_s)
+
+    def _put(self, arrived: Arrived) -> None:
         with self._changed:
             while len(self._waiting) >= self._settings.max_waiting:
                 self._waiting.popleft()
                 self.num_dropped += 1
-            self._waiting.append(Arrived(frame, time.monotonic()))
+            self._waiting.append(arrived)
             self.trouble = ""
             self._changed.notify_all()
 
-    def _fail(self, message: str, clock: "_Clock") -> None:
+    def _fail(self, message: str, clock: Clock) -> None:
         with self._changed:
-            if not self._stopped:
+            if not self._stopped and not self.ended:
                 self._failure = VideoError(message, path=self._source, time_s=clock.last_s)
             self._changed.notify_all()
 
@@ -268,11 +322,14 @@ class LiveVideo:
         """Refuse what is no stream of pictures, or too large; the first one gives ``info``."""
         if not container.streams.video:
             raise VideoError("has no video", path=self._source)
+        if self.is_here and _is_playlist(container) and _has_an_end(container):
+            raise _OverError("came to its end while it was away", path=self._source)
         if self._source.startswith("http") and _has_an_end(container):
             message = "is a file, no stream, of which frames would be dropped; download it first"
             raise VideoError(message, path=self._source)
         stream = container.streams.video[0]
         self._limits.check_size((stream.width, stream.height), path=self._source)
+        self._length_s = container.duration and container.duration / av.time_base
         stream.codec_context.options = {"max_pixels": str(self._limits.max_pixels)}
         if not self.is_here:
             self.info = VideoInfo(
@@ -300,13 +357,21 @@ class LiveVideo:
     def _no_way_back(self, *asked: object) -> NoReturn:
         raise VideoError(f"is live; frames cannot be chosen ({asked[0]})", path=self._source)
 
-    def close(self) -> None:
-        """Stop the reading thread, which disconnects."""
+    def stop(self) -> None:
+        """Tell the reading thread to end; ``close`` waits for it."""
         with self._changed:
-            self._stopped = True
+            if not self._stopped:
+                self._stopped, self._stopped_at = True, time.monotonic()
             self._changed.notify_all()
+
+    def close(self) -> None:
+        """Stop the reading thread, which disconnects.
+
+        One that waits for a source that is silent is left to end when its patience does.
+        """
+        self.stop()
         if self._thread is not None:
-            self._thread.join(self._settings.open_timeout_s + self._settings.read_timeout_s)
+            self._thread.join(max(0.0, self._stopped_at + _PARTING_S - time.monotonic()))
         else:
             self._disconnect()
 
@@ -325,40 +390,13 @@ class LiveVideo:
         self.close()
 
 
-class _Clock:
-    """The stream's clock, continued over reconnections by the time that really passed."""
-
-    def __init__(self) -> None:
-        self.last_s: float | None = None
-        self._offset_s = 0.0
-        self._jump = True
-        self._seen_at = time.monotonic()
-
-    def expect_jump(self) -> None:
-        """The connection broke: the next time may start anywhere."""
-        self._jump = True
-
-    def time_s(self, pts_s: float | None) -> float:
-        """Seconds since the first connection's zero; never goes backwards."""
-        now = time.monotonic()
-        passed_s = now - self._seen_at
-        if pts_s is not None and pts_s + self._offset_s < (self.last_s or 0) - _BACK_S:
-            self._jump = True  # a film that begins again, a camera that set its clock
-        if self._jump and pts_s is not None:  # the first frames of a connection may have no time
-            self._jump = False
-            if self.last_s is not None:
-                self._offset_s = self.last_s + passed_s - pts_s
-        guess_s = (self.last_s or 0.0) + passed_s
-        time_s = guess_s if pts_s is None else pts_s + self._offset_s
-        if self.last_s is not None and time_s <= self.last_s:
-            time_s = self.last_s + max(passed_s, 1e-3)  # the stream's clock stood still
-        self.last_s, self._seen_at = time_s, now
-        return time_s
+def _is_playlist(container: Any) -> bool:
+    return bool(container.format.name == "hls")
 
 
 def _has_an_end(container: Any) -> bool:
     """Whether what a web server sends has a length: of a playlist in seconds, else in bytes."""
-    if container.format.name == "hls":
+    if _is_playlist(container):
         return container.duration is not None
     return bool(container.size > 0)
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from vodkit.video.stream import _Clock
+from vodkit.video.clock import Clock
 
 
 def test_frames_without_a_time_at_the_begin_of_a_connection_make_no_leap() -> None:
     """FFmpeg gives the first picture of H.264 in RTP none; the stream's clock starts anywhere."""
-    clock = _Clock()
+    clock = Clock()
     times = [clock.time_s(None), *(clock.time_s(100 + i / 25) for i in range(5))]
     clock.expect_jump()
     times += [clock.time_s(None), *(clock.time_s(7000 + i / 25) for i in range(5))]
@@ -18,13 +18,13 @@ def test_frames_without_a_time_at_the_begin_of_a_connection_make_no_leap() -> No
 
 
 def test_the_first_time_of_a_stream_is_kept() -> None:
-    clock = _Clock()
+    clock = Clock()
     assert [clock.time_s(14.0), clock.time_s(14.5)] == [14.0, 14.5]
 
 
 def test_a_clock_that_is_set_back_goes_on_with_its_own_steps() -> None:
     """As when a server sends a film again from its begin."""
-    clock = _Clock()
+    clock = Clock()
     times = [clock.time_s(begin + i / 25) for begin in (14.0, 2.0, 2.0) for i in range(100)]
     steps = np.diff(times)
     assert (steps > 0).all()
