@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
 from functools import cached_property, partial
+from itertools import dropwhile
 from types import TracebackType
 from typing import Any, Self
 
@@ -293,7 +294,7 @@ class _Decoding:
         assert self.timeline is not None
         pts = self.timeline.pts
         target = pts[min(index, len(pts) - 1)]
-        key = self.timeline.key_before(target) if self.timeline.reliable else None
+        key = self.timeline.key_before(target)
         if key is not None and key[0] > pts[0]:
             for place in dict.fromkeys(key):
                 if self._seek(place, target):
@@ -308,7 +309,7 @@ class _Decoding:
             self.container.seek(place, stream=self.stream, backward=True, any_frame=False)
         except av.FFmpegError:
             return False
-        ahead = self.raw_frames(strict=False)
+        ahead = self.raw_frames(strict=False, from_key=True)
         first = next(ahead, None)
         if first is None or first[1].pts is None or first[1].pts > target:
             return False
@@ -320,7 +321,7 @@ class _Decoding:
         assert self.timeline is not None
         if self._next > index:
             return False
-        if not self.timeline.reliable:
+        if not self.timeline.keyframes:
             return True
         key = self.timeline.key_before(self.timeline.pts[index])
         at = bisect_left(self.timeline.pts, key[0]) if key else 0
@@ -347,10 +348,16 @@ class _Decoding:
             self._next = index + 1
             yield index, raw
 
-    def raw_frames(self, *, strict: bool) -> Iterator[tuple[int, Any]]:
-        """Decoded pictures, counted. A packet that cannot be decoded ends a strict pass."""
+    def raw_frames(self, *, strict: bool, from_key: bool = False) -> Iterator[tuple[int, Any]]:
+        """Decoded pictures, counted. A packet that cannot be decoded ends a strict pass.
+
+        ``from_key``: packets before the first keyframe are left out. A transport stream is entered
+        anywhere, and not every decoder says that it made up what a picture is built on.
+        """
         count = 0
         packets = self.container.demux(self.stream)
+        if from_key:
+            packets = dropwhile(lambda packet: packet.size and not packet.is_keyframe, packets)
         while True:
             try:
                 packet = next(packets, None)

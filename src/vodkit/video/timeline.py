@@ -25,8 +25,12 @@ _LOOK_AT_CLOCK = 64  # packets
 # In these, one time a picture is stored, in the order in which pictures lie in the file. Of some
 # codecs FFmpeg finds out in which order they are shown (libavformat/demux.c: onein_oneout).
 _ONE_TIME = {"avi", "asf", "mxf"}
-# A pack of a program stream gives a time to its first picture; FFmpeg guesses those of the rest.
+# A pack of a program stream gives a time to its first picture; FFmpeg guesses those of the rest,
+# and after a seek it guesses others.
 _GUESSED = {"mpeg"}
+# In these FFmpeg finds the pictures of H.264 by itself; a field is a packet of its own, whose
+# duration is half a frame's. (Where the container says what a packet is, it may be anything.)
+_PARSED = {"mpegts", "h264"}
 
 
 Ticks: TypeAlias = int | Fraction
@@ -41,10 +45,11 @@ class Timeline:
     pts: tuple[Ticks, ...]
     """sorted; one a frame"""
     keyframes: tuple[tuple[int, int], ...]
-    """(pts, where to seek), sorted: frames that can be decoded without any before them"""
+    """(pts, where to seek), sorted: frames that can be decoded without any before them; none where
+    a seek leads astray, and random access decodes from the start"""
     reliable: bool
     """False: the container does not say which frame is shown when; frames are counted as they come
-    out, and random access decodes from the start"""
+    out"""
     end: Ticks = 0
     """when the last frame is no longer shown, in ticks"""
     num_missing: int = 0
@@ -68,15 +73,22 @@ def read_timeline(container: Any, stream: Any, name: str, limits: Limits) -> Tim
     """
     packets: list[_Packet] = []
     num_hidden = 0  # by an edit list: decoded for the sake of later frames, never shown
+    frame_ticks = _frame_ticks(stream)
+    first_field: Any = None
+    last_ticks = 0
     ends_at = monotonic() + limits.open_s
     # A file that was cut off may end in an error: what was read so far is what there is.
     with suppress(av.FFmpegError):
         for packet in container.demux(stream):
             if packet.is_discard:
                 num_hidden += 1
+            elif first_field is not None and _completes(first_field, packet, frame_ticks):
+                last_ticks += packet.duration
+                first_field = None
             elif packet.size > 0:
                 packets.append((packet.pts, packet.dts, packet.is_keyframe))
                 last_ticks = packet.duration or 0
+                first_field = packet if _is_field(packet, frame_ticks) else None
             if len(packets) > limits.max_frames:
                 raise VideoError(f"has more than {limits.max_frames} frames", path=name)
             if len(packets) % _LOOK_AT_CLOCK == 0 and monotonic() > ends_at:
@@ -87,6 +99,25 @@ def read_timeline(container: Any, stream: Any, name: str, limits: Limits) -> Tim
     timeline = _timeline(packets, stream)
     end = timeline.pts[-1] + (last_ticks or 1 / (_declared_rate(stream) * stream.time_base))
     return replace(timeline, end=end, num_missing=_num_missing(stream, timeline, num_hidden))
+
+
+def _frame_ticks(stream: Any) -> Fraction | None:
+    """How long a whole frame lasts, where a field may come as a packet of its own."""
+    codec = stream.codec_context
+    if stream.container.format.name not in _PARSED or codec is None or codec.name != "h264":
+        return None
+    return 1 / (codec.framerate * stream.time_base) if codec.framerate else None
+
+
+def _is_field(packet: Any, frame_ticks: Fraction | None) -> bool:
+    return bool(frame_ticks and packet.duration and packet.duration < 0.75 * frame_ticks)
+
+
+def _completes(first: Any, packet: Any, frame_ticks: Fraction | None) -> bool:
+    """Whether a packet holds the second field of the frame that ``first`` began."""
+    if not _is_field(packet, frame_ticks) or packet.is_keyframe:
+        return False
+    return None in (first.pts, packet.pts) or packet.pts - first.pts == first.duration
 
 
 def _declared_rate(stream: Any) -> Fraction:
@@ -145,7 +176,7 @@ def _timeline(packets: Sequence[_Packet], stream: Any) -> Timeline:
             keys = sorted(
                 (pts, pts if dts is None else min(pts, dts))
                 for pts, dts, is_key in packets
-                if is_key and pts is not None
+                if is_key and pts is not None and container not in _GUESSED
             )
             return Timeline(tuple(sorted(known)), tuple(keys), reliable=True)
         if container not in _GUESSED:
