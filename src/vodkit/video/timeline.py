@@ -127,7 +127,8 @@ def _declared_rate(stream: Any) -> Fraction:
 def rate_of(stream: Any, timeline: Timeline) -> Fraction:
     """Frames a second: as declared, unless the frames' times say quite another thing.
 
-    A container that counts in milliseconds may declare a thousand frames a second.
+    A container that counts in milliseconds may declare a thousand frames a second, and one of
+    interlaced video twice as many as there are: fields.
     """
     declared = _declared_rate(stream)
     first, last = timeline.pts[0], timeline.pts[-1]
@@ -135,7 +136,7 @@ def rate_of(stream: Any, timeline: Timeline) -> Fraction:
         return declared
     usual = median(float(b - a) for a, b in zip(timeline.pts, timeline.pts[1:], strict=False))
     mean = Fraction(last - first) / (len(timeline.pts) - 1)
-    if any(0.5 <= float(step * stream.time_base * declared) <= 2 for step in (usual, mean)):
+    if any(0.51 < float(step * stream.time_base * declared) < 1.96 for step in (usual, mean)):
         return declared
     exact = 1 / (mean * stream.time_base)
     return exact.limit_denominator(1001) or exact
