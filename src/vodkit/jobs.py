@@ -296,6 +296,9 @@ def _run(source: str, folder: Path, detector: Detector, wanted: JobSettings) -> 
     if is_mended(folder, manifest):
         look_at(source, wanted)
         discard(folder)
+    if follows_another(folder, manifest):
+        # What was detected does not depend on the tracks before, but where they choose the frames.
+        discard(folder, but=() if wanted.flow.sparse else (runs.DETECTIONS, runs.EMBEDDINGS))
     refuse_other_source(folder, manifest)
     last: Step | None = None
     num_lost = 0
@@ -487,6 +490,16 @@ def is_mended(folder: Path, manifest: dict[str, Any]) -> bool:
     if not there or old == manifest["source_sha256"]:
         return False
     return failed and not other_run_in(folder, {**manifest, "source_sha256": old})
+
+
+def follows_another(folder: Path, manifest: dict[str, Any]) -> bool:
+    """Whether the run in a folder took over other tracks than there are now, and else is the same.
+
+    The file of the recording before it was done anew then, as one that was damaged and is mended.
+    """
+    old, new = (one.get("after_sha256") for one in (runs.manifest_in(folder), manifest))
+    same_but_for_it = {**manifest, "after_sha256": old}
+    return bool(old and new) and old != new and not other_run_in(folder, same_but_for_it)
 
 
 def holds_other_runs(place: Path, sources: list[str], wanted: JobSettings) -> bool:

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -146,9 +146,11 @@ def made_in(folder: Path) -> list[Path]:
     return found
 
 
-def discard(folder: Path) -> None:
-    """Delete all that ``made_in`` finds in a folder."""
+def discard(folder: Path, *, but: Sequence[str] = ()) -> None:
+    """Delete all that ``made_in`` finds in a folder, ``but`` these."""
     for path in made_in(folder):
+        if path.name in but:
+            continue
         try:
             path.unlink(missing_ok=True)
         except OSError as error:

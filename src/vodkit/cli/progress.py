@@ -81,7 +81,7 @@ def _run_one(
 
     Other forms of an unfinished run that goes on are of a part of the video: they are made anew.
     """
-    from vodkit.jobs import describe, is_complete, refuse_other_source, run_source
+    from vodkit.jobs import describe, follows_another, is_complete, refuse_other_source, run_source
     from vodkit.outputs import OUTPUTS
     from vodkit.report.annotate import write_video
 
@@ -89,8 +89,14 @@ def _run_one(
     forms = {**OUTPUTS, "video": (runs.ANNOTATED, partial(write_video, source))}
     failed: list[VodkitError] = []
     try:
-        if resume and is_complete(folder):
-            refuse_other_source(folder, describe(source, detector, wanted))
+        is_done = resume and is_complete(folder)
+        manifest = describe(source, detector, wanted) if is_done or wanted.after else {}
+        if resume and follows_another(folder, manifest):
+            is_done = False
+            told = f"the run that {folder} follows was done anew, and so are its tracks"
+            print(f"vodkit: note: {told}", file=sys.stderr)
+        if is_done:
+            refuse_other_source(folder, manifest)
         else:
             outputs = [
                 name for name in forms if name in outputs or (folder / forms[name][0]).exists()

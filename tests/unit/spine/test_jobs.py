@@ -159,6 +159,29 @@ def test_ids_go_on_in_the_next_file_of_a_recording(clip: Path, tmp_path: Path) -
     np.testing.assert_array_equal(last.ids[near], first.ids[overlap.argmax(axis=1)][near])
 
 
+@pytest.mark.slow
+def test_tracks_that_follow_a_run_done_anew_are_done_anew_from_what_was_detected(
+    clip: Path, tmp_path: Path
+) -> None:
+    one, two = halves_of(clip, tmp_path)
+    before = JobSettings(tracker_settings=("life.confirm_s=0.5",))
+    run(one, tmp_path / "one", before)
+    following = JobSettings(after=str(tmp_path / "one"))
+    run(two, tmp_path / "two", following)
+    (tmp_path / "two" / "predictions.csv").write_text("of the old tracks")
+    old = {name: (tmp_path / "two" / name).read_bytes() for name in RESULTS}
+    prepare_folder(tmp_path / "one", JobSettings(), overwrite=True)
+    run(one, tmp_path / "one", JobSettings(), resume=True)
+    assert run(two, tmp_path / "two", following, resume=True) == 0, "nothing is detected again"
+    new = {name: (tmp_path / "two" / name).read_bytes() for name in RESULTS}
+    assert new[runs.DETECTIONS] == old[runs.DETECTIONS]
+    assert new[runs.PREDICTIONS] != old[runs.PREDICTIONS]
+    assert not (tmp_path / "two" / "predictions.csv").exists()
+    run(two, tmp_path / "fresh", following)
+    for name in (*RESULTS, runs.TRACKER):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
+
+
 def test_a_file_after_a_run_that_did_not_end_is_refused(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"tracker.npz is missing.*finish that one first"):
         run(clip, tmp_path / "a", JobSettings(after=str(tmp_path / "nothing")))
