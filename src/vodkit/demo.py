@@ -131,7 +131,7 @@ def _audit() -> tuple[int, str]:
     found = audit_file(samples.LABELS, "cocovid", settings=AuditSettings()).findings
     serious = [finding for finding in found if finding.grade > Grade.NOTE]
     codes = ", ".join(sorted({finding.code for finding in serious}))
-    return len(serious), f"{len(serious)} warnings and errors" + (f": {codes}" if codes else "")
+    return len(serious), f"warnings and errors: {len(serious)}" + (f" ({codes})" if codes else "")
 
 
 def _track(model: str, folder: Path) -> None:

@@ -135,8 +135,8 @@ def _audit(labels: "Dataset", truth: Path) -> tuple[str, tuple[str, ...]]:
     serious = [one for one in found if one.grade > Grade.NOTE]
     leaks = tuple(f"leak: {one.video}: {one.message}" for one in found if one.code == "leak")
     codes = ", ".join(sorted({one.code for one in serious}))
-    line = f"{len(leaks) or 'no'} leaks between splits; {len(serious)} warnings and errors"
-    return line + (f": {codes}" if codes else ""), leaks
+    line = f"leaks between splits: {len(leaks)}; warnings and errors: {len(serious)}"
+    return line + (f" ({codes})" if codes else ""), leaks
 
 
 def _write_page(

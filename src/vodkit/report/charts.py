@@ -49,6 +49,8 @@ class Axes:
     x_max: float | None = 1.0
     """None: as far as the data reach"""
     y_max: float | None = 1.0
+    ideal: str = ""
+    """what a thin line from corner to corner stands for; empty: no such line"""
 
 
 def series_colour(place: int) -> str:
@@ -62,8 +64,14 @@ def line_chart(lines: Sequence[Line], axes: Axes) -> str:
     figure, plot = _begin(axes)
     for place, line in enumerate(lines):
         stroke = _STROKES[place % len(_STROKES)]
-        plot.plot(line.x, line.y, stroke, color=series_colour(place), label=line.name, lw=1.8)
-    return _finish(figure, plot, axes, [line.name for line in lines])
+        dot = "o" if len(line.x) == 1 else None  # a line through one point shows nothing
+        colour = series_colour(place)
+        plot.plot(line.x, line.y, stroke, color=colour, label=line.name, lw=1.8, marker=dot)
+    names = [line.name for line in lines]
+    if axes.ideal:
+        plot.plot([0, 1], [0, 1], color=_INK, alpha=0.4, lw=0.8, label=axes.ideal)
+        names.append(axes.ideal)
+    return _finish(figure, plot, axes, names)
 
 
 def bar_chart(names: Sequence[str], groups: Sequence[Line], axes: Axes) -> str:

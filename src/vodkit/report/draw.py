@@ -153,17 +153,21 @@ def _strokes(box_px: tuple[int, int, int, int], stroke_px: int, gap_px: int) -> 
 def put_words(
     canvas: ByteArray, words: str, box_xyxy: FloatArray, colour: Colour, *, scale: float
 ) -> None:
-    """Write ``words`` on a plate above the box (inside it where there is no room above)."""
+    """Write ``words`` on a plate above the box (inside it where there is no room above).
+
+    Nothing is written for a box that lies outside of the canvas: it would name nothing in view.
+    """
     import cv2
 
-    if not words:
-        return
     height, width = canvas.shape[:2]
+    x1, y1, x2, y2 = (float(value) for value in box_xyxy)
+    if not words or x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
+        return
     (text_w, text_h), below = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-    left = min(max(round(float(box_xyxy[0])), 0), max(width - text_w - 4, 0))
-    bottom = round(float(box_xyxy[1])) - 2
+    left = min(max(round(x1), 0), max(width - text_w - 4, 0))
+    bottom = round(y1) - 2
     if bottom - text_h - below - 2 < 0:
-        bottom = min(round(float(box_xyxy[1])) + text_h + below + 4, height)
+        bottom = min(round(y1) + text_h + below + 4, height)
     corner = (left + text_w + 4, bottom - text_h - below - 2)
     cv2.rectangle(canvas, (left, bottom), corner, colour, -1)
     ink = EDGE if _is_light(colour) else (255, 255, 255)

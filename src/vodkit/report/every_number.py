@@ -44,8 +44,8 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, float | None]]:
 def _words(value: float | None) -> str:
     """A number with four digits behind the point.
 
-    >>> _words(0.5), _words(3), _words(None)
-    ('0.5000', '3', '-')
+    >>> _words(0.5), _words(3), _words(None) == UNDEFINED
+    ('0.5000', '3', True)
     """
     if value is None:
         return UNDEFINED

@@ -21,6 +21,7 @@ from vodkit.metrics.clips import Clip
 from vodkit.metrics.frames import FrameMatches, match_frames
 from vodkit.metrics.match import UNMATCHED
 from vodkit.records import NO_ID
+from vodkit.report.sections import counted
 
 FLICKER_S = 0.5
 IN_VIEW = 0.5
@@ -70,6 +71,8 @@ class _Followed:
     identity: int
     frames: IntArray
     times_s: FloatArray
+    ends_s: FloatArray
+    """(T,) when the next frame is shown"""
     boxes_xyxy: FloatArray
     in_view: FloatArray
     """(T,) visibility; 1 where not known"""
@@ -103,6 +106,7 @@ def _by_truth_track(matches: FrameMatches) -> Iterator[Failure]:
             identity,
             truth.frames[rows],
             truth.times_s[rows],
+            matches.clip.times_s(truth.frames[rows] + 1),
             truth.boxes_xyxy[rows],
             np.nan_to_num(np.asarray(truth.visibility)[rows], nan=1.0),
             matches.found_of_truth[rows],
@@ -129,8 +133,9 @@ def _misses(track: _Followed) -> Iterator[Failure]:
     for first, last in runs_of(track.found_row == UNMATCHED):
         seen = track.in_view[first : last + 1]
         place = first + int(np.argmax(seen))
-        span_s = float(track.times_s[last] - track.times_s[first])
-        words = f"object {track.identity} not found in {last - first + 1} frames ({span_s:.1f} s)"
+        span_s = float(track.ends_s[last] - track.times_s[first])
+        frames = counted(last - first + 1, "frame")
+        words = f"object {track.identity} not found in {frames} ({span_s:.1f} s)"
         if seen.max() < IN_VIEW:
             words += ", hidden all the while"
         yield track.failure(
@@ -201,7 +206,8 @@ def _false_alarm(matches: FrameMatches, rows: IntArray) -> Failure:
         last_frame=int(found.frames[rows[-1]]),
         box_xyxy=(x1, y1, x2, y2),
         severity=float(scores.sum()),
-        words=f"{who} where nothing is labelled, {len(rows)} frames, score {scores.max():.2f}",
+        words=f"{who} where nothing is labelled, {counted(len(rows), 'frame')}, "
+        f"score {scores.max():.2f}",
     )
 
 

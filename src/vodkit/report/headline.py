@@ -7,6 +7,7 @@ from vodkit.formats.predictions import MODES
 from vodkit.metrics.compare import Comparison, Run
 from vodkit.metrics.evaluation import EvalSettings
 from vodkit.metrics.headline import DEFINITIONS, shown, shown_span
+from vodkit.report.sections import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +107,11 @@ def guards(run: Run) -> list[tuple[str, str]]:
         "tracker": about.get("tracker", ""),
         "tracks": _mode(about),
         "split": data["split"] or "all videos; no side of a split was chosen",
-        "evaluated": f"{_count(data['num_videos'], 'video')}, {data['num_frames']} labelled "
-        f"frames, {data['num_truth']} boxes, {data['num_tracks']} tracks",
-        "not evaluated": f"{data['num_found_outside']} predictions in frames nobody labelled, "
-        f"{data['num_ignored']} ignore regions",
+        "evaluated": f"{counted(data['num_videos'], 'video')}, "
+        f"{counted(data['num_frames'], 'labelled frame')}, "
+        f"{counted(data['num_truth'], 'box', 'boxes')}, {counted(data['num_tracks'], 'track')}",
+        "not evaluated": f"{counted(data['num_found_outside'], 'prediction')} in frames nobody "
+        f"labelled, {counted(data['num_ignored'], 'ignore region')}",
         "score threshold": f"{threshold} ({_threshold_from(run)})",
         "boxes counted": ", ".join(run.settings["states"]),
         "benchmark rules": run.settings.get("benchmark", ""),
@@ -135,12 +137,3 @@ def _mode(about: Mapping[str, str]) -> str:
     if mode in MODES:
         return f"{mode}: {MODES[mode]}"
     return mode or "not told whether online or refined"
-
-
-def _count(count: int, what: str) -> str:
-    """A number with its noun.
-
-    >>> _count(1, "video"), _count(2, "video")
-    ('1 video', '2 videos')
-    """
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -7,7 +7,7 @@ from vodkit.metrics.evaluation import Evaluation
 from vodkit.records import TrackTable
 from vodkit.report.charts import Axes, Line, bar_chart, line_chart
 
-UNDEFINED = "-"
+UNDEFINED = "\N{EN DASH}"
 MAX_CURVES = 6
 _EMPTY = frozenset({UNDEFINED, "0 of 0", "0"})
 
@@ -34,6 +34,23 @@ class Table:
     explained: str = ""
     folded: bool = False
     """closed until somebody opens it"""
+
+    @property
+    def worded(self) -> tuple[bool, ...]:
+        """Of each column, whether it holds words: they stand left, numbers right."""
+        cells = [
+            [row[k].lstrip("+-\N{EN DASH}") for row in self.rows] for k in range(len(self.columns))
+        ]
+        return tuple(any(cell and not cell[0].isdigit() for cell in column) for column in cells)
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number with its noun.
+
+    >>> counted(1, "video"), counted(2, "video"), counted(0, "box", "boxes")
+    ('1 video', '2 videos', '0 boxes')
+    """
+    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def charts(subjects: Sequence[Subject]) -> list[tuple[str, str]]:
@@ -64,7 +81,7 @@ def _calibration(subjects: Sequence[Subject]) -> str:
         pairs = zip(found.mean_score, found.share_right, strict=True)
         points = [(s, r) for s, r in pairs if s is not None and r is not None]
         lines.append(Line(name=subject.title, x=[p[0] for p in points], y=[p[1] for p in points]))
-    axes = Axes(title="Calibration", x="mean score", y="share that is right")
+    axes = Axes(title="Calibration", x="mean score", y="share that is right", ideal="as it says")
     return line_chart(lines, axes)
 
 

@@ -93,3 +93,9 @@ def test_one_box_is_drawn_in_place() -> None:
     draw_box(canvas, np.array(BOX[0]), (255, 0, 0))
     assert tuple(canvas[40, 60]) == (255, 0, 0)
     assert tuple(canvas[70, 70]) == (128, 128, 128)
+
+
+def test_who_is_out_of_the_picture_is_not_named_at_its_edge() -> None:
+    away = Tracks([[200.0, 40.0, 230.0, 100.0]], [0.9], [0], [3], [State.PREDICTED])
+    drawn = draw_found(GREY, away, ("person",))
+    assert (drawn == 128).all()

@@ -13,6 +13,7 @@ from vodkit.metrics.evaluation import EvalSettings, evaluate
 from vodkit.records import TrackTable
 from vodkit.report.failures import KINDS, find_failures, runs_of
 from vodkit.report.headline import headline, verdict
+from vodkit.report.sections import Table
 from vodkit.report.timeline import MAX_BANDS, timeline
 
 NUM = 40
@@ -61,6 +62,15 @@ def test_a_switch_is_found_where_it_happens() -> None:
     failures = find_failures(clip(found), min_score=0.5)
     assert [(one.kind, one.frame) for one in failures] == [("switch", 20)]
     assert "was #1, becomes #9" in failures[0].words
+
+
+def test_a_miss_lasts_until_the_next_frame() -> None:
+    found = [row for row in TRUTH if row not in {(8, 1, 218.0), (20, 2, 430.0), (21, 2, 431.0)}]
+    words = [one.words for one in find_failures(clip(found), min_score=0.5) if one.kind == "miss"]
+    assert words == [
+        "object 2 not found in 2 frames (0.2 s)",
+        "object 1 not found in 1 frame (0.1 s)",
+    ]
 
 
 def test_a_miss_a_flicker_and_a_false_alarm_are_told_apart() -> None:
@@ -137,3 +147,8 @@ def test_a_difference_is_told_as_a_plus_of_the_better_run() -> None:
     again = replace(runs[0], name="again")
     rows = headline([runs[0], again], [compare(runs[0], again)])
     assert not any(cell.best for row in rows for cell in row.cells)
+
+
+def test_columns_of_words_are_told_from_columns_of_numbers() -> None:
+    rows = (("a", "before", "-1.5", "\N{EN DASH}"), ("b", "after", "3 of 4", "2"))
+    assert Table(title="", columns=("w", "x", "y", "z"), rows=rows).worded == (1, 1, 0, 0)
