@@ -473,6 +473,8 @@ class Dataset:
         """The videos of one split; an unknown split is an error that names those there are."""
         chosen = tuple(video for video in self.videos if video.split == split)
         if not chosen:
-            there = sorted({video.split for video in self.videos})
-            raise InputError(f"dataset has no videos in split {split!r}; it has: {there}")
+            there = sorted({video.split for video in self.videos if video.split})
+            none = "none is on a side of a split yet; 'vodkit data split' deals them out"
+            seen = f"it has: {', '.join(there)}" if there else none
+            raise InputError(f"dataset has no videos in split {split!r}; {seen}")
         return Dataset(classes=self.classes, videos=chosen)

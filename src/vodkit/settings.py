@@ -7,7 +7,7 @@ settings, and reading them back gives an equal object.
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -24,6 +24,9 @@ def load(cls: type[S], *, toml: Path | None = None, words: Sequence[str] = ()) -
     """``cls`` from its defaults, then the TOML file, then ``a.b=value`` words."""
     values: dict[str, Value] = {} if toml is None else _read_toml(toml)
     for word in words:
+        if "=" not in word:
+            there = ", ".join(_names(cls))
+            raise SettingsError(f"{word!r} is not of the form name=value; settings: {there}")
         _put(values, word)
     return build(cls, values)
 
@@ -64,11 +67,20 @@ def _read_toml(path: Path) -> dict[str, Value]:
         raise SettingsError(f"{path}: cannot read the settings: {error}") from error
 
 
+def _names(cls: type, prefix: str = "") -> Iterator[str]:
+    """The names of all settings, those in tables as ``table.name``."""
+    types = get_type_hints(cls)
+    for spec in fields(cls):
+        inner = types[spec.name]
+        if is_dataclass(inner):
+            yield from _names(inner, f"{prefix}{spec.name}.")  # type: ignore[arg-type]
+        else:
+            yield f"{prefix}{spec.name}"
+
+
 def _put(values: dict[str, Value], word: str) -> None:
     """Put one ``a.b=value`` word into the nested mapping; TOML values are read as such."""
-    name, equals, text = word.partition("=")
-    if not equals:
-        raise SettingsError(f"{word!r} is not of the form name=value")
+    name, _, text = word.partition("=")
     *tables, last = name.strip().split(".")
     for table in tables:
         values = values.setdefault(table, {})

@@ -29,7 +29,7 @@ def bench(
     out: Path = typer.Option(None, "--out", "-o", help="Also write the result as JSON here."),
     as_json: bool = options.JSON,
 ) -> None:
-    """Measure decoding, network, detector and the whole pipeline, in frames a second.
+    """Measure the speed of models here. Decoding, network, and the whole pipeline; frames a second.
 
     Example: vodkit bench plaza.mp4 --model vodkit-street
     """

@@ -19,7 +19,7 @@ def compare(
     report: Path = typer.Option(None, "--report", help="Also write one page of all runs here."),
     as_json: bool = options.JSON,
 ) -> None:
-    """Compare evaluations of the same data: paired differences, intervals, a plain verdict.
+    """Compare evaluations of the same data. Paired differences, intervals, a plain verdict.
 
     Example: vodkit compare runs/eval-old runs/eval-new runs/eval-other
     """

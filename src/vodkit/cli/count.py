@@ -25,11 +25,13 @@ def count(
     zones: list[str] = typer.Option(
         [], "--zone", help="[name=]x1,y1,x2,y2,x3,y3,... (repeatable)."
     ),
-    settings: list[str] = typer.Option([], "--set", help="A setting, e.g. anchor=centre."),
+    settings: list[str] = typer.Option(
+        [], "--set", help="A setting, e.g. anchor=centre; 'help' lists all."
+    ),
     online: bool = typer.Option(False, "--online", help="Count the tracks as they are."),
     as_json: bool = options.JSON,
 ) -> None:
-    """Count crossings of lines and visits to zones; ids are stitched first unless --online.
+    """Count crossings of lines and visits to zones. Ids are stitched first unless --online.
 
     Example: vodkit count runs/plaza --line door=100,400,300,400 --zone shop=0,0,200,0,200,300
     """

@@ -1,4 +1,4 @@
-"""``vodkit data``: labelled video brought in, checked, divided, counted, shown, handed on."""
+"""``vodkit data``: raw video labelled; labelled video brought in, checked, divided, shown."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from vodkit.cli.data_split import split
 from vodkit.cli.data_stats import stats
 
 app = typer.Typer(
-    help="Labelled video: import, audit, split, stats, preview, export, prelabel.",
+    help="Labelled video: bring it in, check, divide, count, show, hand on.",
     epilog="Start with: vodkit data import labels.xml --videos clips/ -o dataset.json",
     no_args_is_help=True,
     add_completion=False,
@@ -23,13 +23,13 @@ app = typer.Typer(
 )
 # The commands, in the order of a project's life.
 COMMANDS: dict[str, Callable[..., None]] = {
+    "prelabel": prelabel,
     "import": import_,
     "audit": audit,
     "split": split,
     "stats": stats,
     "preview": preview,
     "export": export,
-    "prelabel": prelabel,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

@@ -30,7 +30,7 @@ def audit(
     fix: Path = typer.Option(None, "--fix", help="Write a repaired copy here, and say how."),
     as_json: bool = options.JSON,
 ) -> None:
-    """Find what would make numbers lie: leaks, shifted or wrong labels, uneven time, ...
+    """Find what would make numbers lie. Leaks, shifted or wrong labels, uneven time, ...
 
     Exit code 2 when there are errors. Nothing is changed; --fix writes a new file.
 
@@ -55,6 +55,8 @@ def audit(
     limit = Grade.WARNING if strict else Grade.ERROR
     if worst(findings) >= limit:
         raise typer.Exit(InputError.exit_code)
+    if len(done) == 1 and not any(video.split for video in done[0].dataset.videos) and not as_json:
+        print(f"next: vodkit data split {fix or datasets[0]} -o split.json")
 
 
 def _against(done: "Audit", predictions: list[Path], settings: "AuditSettings") -> "Audit":
@@ -66,6 +68,8 @@ def _against(done: "Audit", predictions: list[Path], settings: "AuditSettings") 
 
 
 def _show(done: "Sequence[Audit]") -> None:
+    from vodkit.data.findings import ADVICE
+
     findings = sorted(
         (finding for one in done for finding in one.findings), key=lambda one: -one.grade
     )
@@ -75,9 +79,11 @@ def _show(done: "Sequence[Audit]") -> None:
     rows = []
     for one in findings:
         where = one.video if one.frame is None else f"{one.video} frame {one.frame}"
-        rows.append([one.grade.name.lower(), one.code, where, f"{one.count}x {one.message}"])
-        rows += [["", "", "", f"   {place}"] for place in one.evidence]
-    options.print_table(["grade", "what", "where", "seen"], rows)
+        rows.append([one.grade.name.lower(), one.code, where, str(one.count), one.message])
+        rows += [["", "", "", "", f"   {place}"] for place in one.evidence]
+    options.print_table(["grade", "what", "where", "times", "seen"], rows)
+    for code in dict.fromkeys(one.code for one in findings if one.code in ADVICE):
+        print(f"{code}: {ADVICE[code]}")
 
 
 def _fix(done: "Sequence[Audit]", datasets: Sequence[Path], out: Path, *, as_json: bool) -> None:

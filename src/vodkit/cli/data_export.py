@@ -20,7 +20,7 @@ def export(
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace what is there."),
     as_json: bool = options.JSON,
 ) -> None:
-    """Write labels for other programs; says what that format cannot hold.
+    """Write labels for other programs. Says what that format cannot hold.
 
     Example: vodkit data export dataset.json -f yolo -o yolo/
     """

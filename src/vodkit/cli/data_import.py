@@ -6,10 +6,13 @@ from pathlib import Path
 import typer
 
 from vodkit.cli import data_options as options
+from vodkit.errors import SettingsError
 
 
 def import_(
-    labels: Path = options.DATASET,
+    labels: list[Path] = typer.Argument(
+        ..., help="Dataset or label files, or folders of labels; several become one dataset."
+    ),
     out: Path = options.OUT,
     format: str = options.FORMAT,  # noqa: A002
     videos: Path = typer.Option(None, "--videos", help="Folder of the videos; default: beside."),
@@ -19,24 +22,37 @@ def import_(
     size: str = options.SIZE,
     as_json: bool = options.JSON,
 ) -> None:
-    """Read labels of any known format, look at their videos, and write a CocoVID dataset.
+    """Bring labels of any format and their videos into one dataset. The file is CocoVID JSON.
+
+    A label file that names no video is that of the video with its name: a.txt of clips/a.mp4.
 
     Example: vodkit data import labels.xml --videos clips/ -o dataset.json
     """
-    from vodkit.data.ingest import ingest
+    from vodkit.data.ingest import ingest, joined
     from vodkit.formats.table import write_dataset
     from vodkit.runs import make_folder
 
     told = options.reading(classes=classes, rate=rate, size=size, video=video)
-    options.require_other(out, labels)
+    if video and len(labels) > 1:
+        raise SettingsError(f"--video is of one label file; there are {len(labels)}")
+    for place in labels:
+        options.require_other(out, place)
     make_folder(out.parent)
-    done = ingest(labels, format, reading=told, videos=videos, relative_to=out.parent)
-    write_dataset(done.dataset, out)
-    num_boxes = sum(len(one.tracks) for one in done.dataset.videos if one.tracks is not None)
+    done = [
+        ingest(place, format, reading=told, videos=videos, relative_to=out.parent)
+        for place in labels
+    ]
+    dataset = joined([one.dataset for one in done])
+    write_dataset(dataset, out)
+    notes = [note for one in done for note in one.notes]
+    num_boxes = sum(len(one.tracks) for one in dataset.videos if one.tracks is not None)
     if as_json:
-        counts = {"videos": len(done.dataset.videos), "boxes": num_boxes}
-        print(json.dumps({"file": str(out), **counts, "notes": list(done.notes)}))
+        counts = {"videos": len(dataset.videos), "boxes": num_boxes}
+        print(json.dumps({"file": str(out), **counts, "notes": notes}))
         return
-    print(f"{labels} -> {out}: {len(done.dataset.videos)} videos, {num_boxes} boxes")
-    for note in done.notes:
+    read = str(labels[0]) if len(labels) == 1 else f"{len(labels)} label files"
+    print(f"{read} -> {out}: videos: {len(dataset.videos)}, boxes: {num_boxes}")
+    print(f"  classes: {', '.join(dataset.classes)}")
+    for note in notes:
         print(f"  {note}")
+    print(f"next: vodkit data audit {out}")

@@ -49,7 +49,7 @@ def prelabel(
     ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace labels that are there."),
 ) -> None:
-    """Label raw video with a detector and a tracker, for correction in CVAT or Label Studio.
+    """Label raw video with a detector and a tracker. For correction in CVAT or Label Studio.
 
     Example: vodkit data prelabel clips/a.mp4 -f cvat -o labels/
     """

@@ -14,7 +14,7 @@ def preview(
     num_shown: int = typer.Option(12, "--frames", help="Frames on a sheet."),
     columns: int = typer.Option(4, "--columns", help="Frames in a row."),
 ) -> None:
-    """Draw labels on frames, one sheet a video: the quickest way to see that they fit.
+    """Draw labels on frames, one sheet a video. The quickest way to see that they fit.
 
     Example: vodkit data preview dataset.json
     """

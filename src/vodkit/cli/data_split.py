@@ -29,7 +29,7 @@ def split(
     guard_s: float = typer.Option(2.0, "--guard-s", help="Unused gap inside one recording."),
     as_json: bool = options.JSON,
 ) -> None:
-    """Divide by video, scene or group, never by frame; alike in classes, sizes and lengths.
+    """Divide by video, scene or group, never by frame. Alike in classes, sizes and lengths.
 
     A video cut over several sides stands in the file once for each.
 
@@ -85,6 +85,8 @@ def _say(whole: "Dataset", sides: "dict[str, Dataset]", out: Path, *, as_json: b
     options.print_table(["side", "videos", "frames", "boxes"], rows)
     for line in [*(f"warning: {warning}" for warning in warnings), *notes, str(out)]:
         print(line)
+    if "val" in sides:
+        print(f"next: vodkit train --data {out}")
 
 
 def _notes(whole: "DatasetStats", sides: "list[DatasetStats]") -> list[str]:

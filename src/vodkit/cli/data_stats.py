@@ -15,7 +15,7 @@ def stats(
     page: Path = typer.Option(None, "--page", help="Also write an HTML page with pictures here."),
     as_json: bool = options.JSON,
 ) -> None:
-    """Classes, sizes, speeds, occlusion, track lengths, and how the labels lie in time.
+    """Count classes, sizes, speeds, occlusion, track lengths. And how the labels lie in time.
 
     Example: vodkit data stats dataset.json --page stats.html
     """

@@ -17,10 +17,12 @@ _SHOWN = ("ap", "ap50", "frame_accuracy", "hota", "mota", "idf1", "identities_ke
 
 def demo(
     out: Path = typer.Option(Path("runs/demo"), "--out", "-o", help="Folder of the results."),
-    settings: list[str] = typer.Option([], "--set", help="A setting, e.g. epochs=20."),
+    settings: list[str] = typer.Option(
+        [], "--set", help="A setting, e.g. epochs=20; 'help' lists all."
+    ),
     as_json: bool = options.JSON,
 ) -> None:
-    """Check, track, fine-tune, track again and compare, on the sample clips; about two minutes.
+    """Check, track, fine-tune, track again and compare on sample clips. About two minutes.
 
     Example: vodkit demo
     """

@@ -28,7 +28,7 @@ def detect(
     overwrite: bool = options.OVERWRITE,
     as_json: bool = options.JSON,
 ) -> None:
-    """Detect objects in videos; each source gets a run folder.
+    """Detect objects in videos. Each source gets a run folder.
 
     Example: vodkit detect plaza.mp4 --csv
     """

@@ -33,12 +33,14 @@ def evaluate(
         "", "--threshold-from", help="Side of the split that min_score was chosen on."
     ),
     audit: bool = typer.Option(False, "--audit", help="Look for leaks first; reads every video."),
-    settings: list[str] = typer.Option([], "--set", help="A setting, e.g. min_score=0.3."),
+    settings: list[str] = typer.Option(
+        [], "--set", help="A setting, e.g. min_score=0.3; 'help' lists all."
+    ),
     out: Path = typer.Option(Path("runs/eval"), "--out", "-o", help="Folder of the results."),
     report: bool = typer.Option(True, "--report/--no-report", help="Write report.html, too."),
     as_json: bool = options.JSON,
 ) -> None:
-    """Measure predictions against labels: detection, frames, tracking, stability.
+    """Measure predictions against labels. Detection, frames, tracking, stability.
 
     Example: vodkit eval labels.json runs/plaza --split test
     """
@@ -92,7 +94,7 @@ def evaluate(
     if as_json:
         print((folder / runs.METRICS).read_text(encoding="utf-8"), end="")
     else:
-        _show(result, folder)
+        _show(result, folder, report=report)
 
 
 def _run_model(dataset: "Dataset", truth: Path, folder: Path, *, model: str, tracker: str) -> Path:
@@ -133,7 +135,10 @@ def _audit(labels: "Dataset", truth: Path) -> tuple[str, tuple[str, ...]]:
     root = truth if truth.is_dir() else truth.parent
     found = run(labels, root, settings=AuditSettings()).findings
     serious = [one for one in found if one.grade > Grade.NOTE]
-    leaks = tuple(f"leak: {one.video}: {one.message}" for one in found if one.code == "leak")
+    more = "the same footage, or one place at two times: vodkit data audit names the moments"
+    leaks = tuple(
+        f"leak: {one.video}: {one.message}; {more}" for one in found if one.code == "leak"
+    )
     codes = ", ".join(sorted({one.code for one in serious}))
     line = f"leaks between splits: {len(leaks)}; warnings and errors: {len(serious)}"
     return line + (f" ({codes})" if codes else ""), leaks
@@ -155,19 +160,21 @@ def _write_page(
     write_report(path, dataset, root, [subject])
 
 
-def _show(result: "Evaluation", folder: Path) -> None:
+def _show(result: "Evaluation", folder: Path, *, report: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from vodkit.metrics.headline import DEFINITIONS, shown, shown_span
 
     data, console = result.data, Console()
-    counts = f"{data.num_videos} videos, {data.num_frames} labelled frames, {data.num_truth} boxes"
-    console.print(f"{counts}, {data.num_tracks} tracks, split: {data.split or 'all'}")
+    counts = f"videos: {data.num_videos}, labelled frames: {data.num_frames}, boxes: "
+    console.print(
+        f"{counts}{data.num_truth}, tracks: {data.num_tracks}, split: {data.split or 'all'}"
+    )
     table = Table("metric", "value", f"{result.settings.bootstrap.confidence:.0%} interval", "is")
     for one in result.headline:
         span = shown_span(one.name, one.low, one.high)
         table.add_row(DEFINITIONS[one.name].title, shown(one.name, one.value), span, one.protocol)
     console.print(table)
-    for note in (*result.notes, f"all numbers and the report are in {folder}"):
+    for note in (*result.notes, f"all numbers{' and the report' * report} are in {folder}"):
         console.print(note, highlight=False, soft_wrap=True)

@@ -28,7 +28,7 @@ def export(
     tolerance_hota: float = typer.Option(None, help="Of HOTA (0.002; INT8: 0.03)."),
     as_json: bool = options.JSON,
 ) -> None:
-    """Export a detector to ONNX, OpenVINO or torch.export; refused if it says something else.
+    """Export a detector to ONNX, OpenVINO or torch.export. Refused if it says something else.
 
     Example: vodkit export vodkit-street street.onnx --frames plaza.mp4
     """

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 
 import typer
+from typer.core import TyperGroup
 
 from vodkit.cli.bench import bench
 from vodkit.cli.compare import compare
@@ -26,9 +27,24 @@ from vodkit.errors import VodkitError
 
 STOPPED = 130  # 128 + SIGINT, as shells say it
 _STOPPED_WORDS = "stopped; what was done is kept, --resume goes on"
-EPILOG = "Start with: vodkit demo     Then: vodkit track my_video.mp4 --video"
+EPILOG = """\b
+Start with:        vodkit demo
+Your video:        vodkit track my_video.mp4 --video
+Your own classes:  vodkit data import, audit, split; then train, track, eval"""
+
+
+class _InOrder(TyperGroup):
+    """Lists commands in the order of a project's life: typer would put ``data`` at the end."""
+
+    def list_commands(self, ctx: object) -> list[str]:
+        """The names, as ``--help`` shows them."""
+        del ctx
+        first, *others = COMMANDS
+        return [first, "data", *others]
+
 
 app = typer.Typer(
+    cls=_InOrder,
     help="Labelled video in, a detector and tracker that you can trust out.",
     epilog=EPILOG,
     no_args_is_help=True,
@@ -91,6 +107,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _unforeseen(error: Exception, *, verbose: bool) -> int:
     """A wrong command line (the parser's own exceptions), or a bug of ours."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command: its help
+        print(error, file=sys.stderr)
+        return 2
     if hasattr(error, "format_message"):
         text = " ".join(error.format_message().split())
         return _complain(f"{text} (see vodkit --help)", 2, verbose=False)

@@ -13,7 +13,7 @@ def models(
     ),
     as_json: bool = options.JSON,
 ) -> None:
-    """List all models: input, expected AP, licence, size, and whether the weights are here.
+    """List all models: input, AP, licence, size, and which are here.
 
     Example: vodkit models --json
     """

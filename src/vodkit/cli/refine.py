@@ -12,7 +12,9 @@ from vodkit.cli import options
 def refine(
     predictions: Path = typer.Argument(..., help="A run folder or its predictions.jsonl."),
     out: Path = typer.Option(None, "--out", "-o", help="Default: refined.jsonl beside it."),
-    settings: list[str] = typer.Option([], "--set", help="A setting, e.g. stitch.gap_s=5."),
+    settings: list[str] = typer.Option(
+        [], "--set", help="A setting, e.g. stitch.gap_s=5; 'help' lists all."
+    ),
     as_json: bool = options.JSON,
 ) -> None:
     """Stitch, fill and clean tracks with knowledge of the whole video.

@@ -12,7 +12,7 @@ def track(
     model: str = options.MODEL,
     tracker: str = typer.Option("vodkit", "--tracker", "-t", help="Name of a tracker."),
     tracker_set: list[str] = typer.Option(
-        [], "--set", help="A tracker setting, name=value (repeatable)."
+        [], "--set", help="A tracker setting, name=value (repeatable); 'help' lists all."
     ),
     out: Path = options.OUT,
     score_threshold: float = options.SCORE,
@@ -35,7 +35,7 @@ def track(
     overwrite: bool = options.OVERWRITE,
     as_json: bool = options.JSON,
 ) -> None:
-    """Detect and track objects in videos; each source gets a run folder.
+    """Detect and track objects in videos. Each source gets a run folder.
 
     Cameras and streams are tracked at the same time, until they end or Ctrl-C.
 

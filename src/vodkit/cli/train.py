@@ -27,7 +27,7 @@ def train(
     batch_size: int | None = typer.Option(None, "--batch-size"),
     settings_file: Path | None = typer.Option(None, "--settings", help="TOML with settings."),
     words: list[str] = typer.Option(
-        [], "--set", help="Any other setting, name=value (repeatable)."
+        [], "--set", help="Any other setting, name=value (repeatable); 'help' lists all."
     ),
     appearance: bool = typer.Option(
         False, "--appearance", help="Train a head that tells tracks apart; the detector stays."
@@ -37,7 +37,7 @@ def train(
     overwrite: bool = options.OVERWRITE,
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
-    """Fine-tune a detector on labelled video; the best checkpoint is chosen on split val.
+    """Fine-tune a detector on labelled video. The best checkpoint is chosen on split val.
 
     With --appearance: a head that tells tracked objects apart, for vodkit track --appearance.
 
@@ -72,7 +72,8 @@ def train(
         from vodkit.train.search import best_settings
 
         wanted = best_settings(wanted, trials=search, resume_run=resume, overwrite=overwrite)
-    warnings = split_warnings(load(data)[0])
+    labels = load(data)[0]
+    warnings = split_warnings(labels)
     page = TrainingPage(Path(wanted.out), notes=warnings)
 
     def watch(progress: "Progress") -> None:
@@ -96,6 +97,8 @@ def train(
     print(f"{result.checkpoint}: {score}{result.epochs} epochs; took {result.seconds:.0f} s now")
     print(f"curves and pictures: {report}")
     print(f"next: vodkit track my_video.mp4 --model {result.checkpoint} --video")
+    if any(video.split == "test" for video in labels.videos):
+        print(f"      vodkit eval {data} --model {result.checkpoint} --split test")
 
 
 class _Bars:

@@ -29,7 +29,7 @@ def tune(
     seed: int = typer.Option(0, "--seed"),
     as_json: bool = options.JSON,
 ) -> None:
-    """Search a tracker's settings on cached detections, by HOTA or without labels.
+    """Search a tracker's settings on cached detections. By HOTA, or without labels.
 
     Example: vodkit tune runs/plaza --truth labels.json --trials 100
     """

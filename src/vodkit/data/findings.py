@@ -48,6 +48,13 @@ CODES = {
 }  # fmt: skip
 """every code that an audit can give, and what it means"""
 
+ADVICE = {
+    "leak": "The same footage, or one place at two times? Compare these moments. Footage: split "
+    "anew, by video. One place: numbers speak of this place alone; split --by pattern or --by tag "
+    "keeps places apart.",
+}
+"""what a finding may mean, and what to do, where its message does not say it"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:

@@ -6,15 +6,18 @@ the video keeps the tag ``times: nominal``.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from vodkit.arrays import FloatArray
+import numpy as np
+
+from vodkit.arrays import FloatArray, IntArray
 from vodkit.data.footage import frame_times_s, probe
+from vodkit.errors import InputError
 from vodkit.formats.base import TIMES, Reading, is_still, stem, stem_of
 from vodkit.formats.table import read_dataset
-from vodkit.records import Dataset, LabelledVideo, VideoInfo
+from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv")
 
@@ -51,6 +54,35 @@ def ingest(
     dataset = read_dataset(path, format, reading=replace(told, probe=_probing(root, home)))
     dataset = _placed(dataset, root, home, relative_to or root, told.source)
     return attach(dataset, relative_to or root)
+
+
+def joined(parts: Sequence[Dataset]) -> Dataset:
+    """One dataset of several: videos behind each other, classes brought together by their names.
+
+    Raises InputError where a video is in two of them: nobody could say which labels count.
+    """
+    classes = tuple(dict.fromkeys(name for part in parts for name in part.classes))
+    videos: dict[str, tuple[LabelledVideo, ...]] = {}
+    for part in parts:
+        ours = np.array([classes.index(name) for name in part.classes], np.int64)
+        inside: dict[str, tuple[LabelledVideo, ...]] = {}
+        for video in part.videos:
+            if video.source in videos:
+                raise InputError(
+                    f"{video.source} is in two of the label files; allowed: each video in one"
+                )
+            same = inside.get(video.source, ())  # a video cut over several sides of a split
+            inside[video.source] = (*same, replace(video, tracks=_in_terms(video.tracks, ours)))
+        videos |= inside
+    return Dataset(classes=classes, videos=tuple(one for same in videos.values() for one in same))
+
+
+def _in_terms(table: TrackTable | None, ours: IntArray) -> TrackTable | None:
+    """The table with each label replaced by its place in ``ours``; -1 (any class) stays."""
+    if table is None or not len(table):
+        return table
+    labels = np.where(table.labels < 0, table.labels, ours[table.labels])
+    return replace(table, labels=labels)
 
 
 def _found(home: Path, name: str) -> Path:

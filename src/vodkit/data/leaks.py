@@ -81,7 +81,7 @@ def _compare(one: Side, two: Side, search: LeakSearch) -> list[Finding]:
         for row in same[np.argsort(bits[0][same], kind="stable")][:5]
     )
     message = (
-        f"{share:.0%} of the looked-at frames are also in {two.source} "
+        f"{share:.0%} of the looked-at frames look like frames of {two.source} "
         f"({one.split!r} against {two.split!r})"
     )
     return [

@@ -323,8 +323,9 @@ def info_for(
         size_px = (probed.width_px, probed.height_px)
     size_px = size_px or reading.size_px
     if size_px is None or min(size_px) <= 0:
-        hint = "give the size of the picture, or the video itself"
-        raise FormatError(f"picture size of {source!r} is not known ({size_px}); {hint}", path=path)
+        seen = "no video of that name was found" if size_px is None else f"{size_px} is none"
+        hint = "give the video (--video, --videos) or the size (--size)"
+        raise FormatError(f"picture size of {source!r} is not known: {seen}; {hint}", path=path)
     tags = {TIMES: NOMINAL}
     rate = rate or (probed.rate if probed is not None else None) or reading.rate
     if rate is None:

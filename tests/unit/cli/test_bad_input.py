@@ -61,6 +61,41 @@ def test_a_class_map_is_refused_before_a_model_runs(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("words", [[], ["data"]])
+def test_a_command_that_is_missing_gives_the_help_whole(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In its lines, with no description cut short, and the steps in the order of a project."""
+    code, out, error = run(capsys, *words)
+    assert (code, out) == (2, "")
+    assert error.startswith("Usage: vodkit")
+    assert error.count("\n") > 10
+    assert "..." not in error.split("Commands:")[1]
+    if not words:
+        assert error.index("  demo ") < error.index("  data ") < error.index("  models ")
+
+
+def test_a_word_that_sets_nothing_is_told_what_can_be_set(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["--data", "x.json", "--out", str(tmp_path), "--set", "help"]
+    code, _, error = run(capsys, "train", *words)
+    assert code == 2
+    assert "settings: data, " in error
+    assert " augment.zoom," in error
+
+
+def test_a_dataset_without_a_split_is_told_how_to_get_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("1,1,2,3,20,30,1,1,1\n")
+    words = [str(tmp_path / "a.txt"), "-o", str(tmp_path / "a.json"), "--size", "64x48"]
+    assert run(capsys, "data", "import", *words)[0] == 0
+    code, _, error = run(capsys, "eval", str(tmp_path / "a.json"), "--split", "test", "x.jsonl")
+    assert code == 2
+    assert "'vodkit data split' deals them out" in error
+
+
 def test_detect_has_every_option_of_track_but_the_trackers() -> None:
     """One calls the other: an option that is not handed on would arrive as its description."""
     of_track = {*inspect.signature(track).parameters}

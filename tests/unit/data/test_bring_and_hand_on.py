@@ -11,7 +11,7 @@ import pytest
 
 from vodkit.cli.data import COMMANDS
 from vodkit.data.export import export_dataset
-from vodkit.data.ingest import ingest
+from vodkit.data.ingest import ingest, joined
 from vodkit.data.prelabel import PrelabelSettings, doubts, for_correction
 from vodkit.data.preview import found_at, labelled_pictures
 from vodkit.data.stats import measure, motion_iou
@@ -95,6 +95,24 @@ def test_the_video_of_that_name_tells_the_size(name: str, make_video: Make, tmp_
     make_video(num_frames=5)  # too short: said in a note, as with a video named in the labels
     done = ingest(tmp_path / "out", name, videos=tmp_path, relative_to=tmp_path)
     assert "labels up to frame 8, the video has 5 frames" in done.notes[0]
+
+
+def test_label_files_of_several_videos_become_one_dataset(make_video: Make, tmp_path: Path) -> None:
+    """Classes are brought together by name, whatever their places in each file."""
+    one, two = make_video("a.mp4", num_frames=9), make_video("b.mp4", num_frames=9)
+    parts = [Dataset(classes=("bee", "fly"), videos=(one,)),
+             Dataset(classes=("fly", "ant", "bee"), videos=(two,))]  # fmt: skip
+    both = joined(parts)
+    assert both.classes == ("bee", "fly", "ant")
+    for part, video in zip(parts, both.videos, strict=True):
+        before, after = part.videos[0].tracks, video.tracks
+        assert before is not None
+        assert after is not None
+        assert [both.classes[k] for k in after.labels] == [part.classes[k] for k in before.labels]
+    with pytest.raises(InputError, match=r"a\.mp4 is in two of the label files"):
+        joined([parts[0], parts[0]])
+    halves = whole(replace(one, split="train"), replace(one, split="val"))
+    assert len(joined([halves, parts[1]]).videos) == 3
 
 
 def test_a_missing_video_is_noted_and_times_stay_nominal(make_video: Make, tmp_path: Path) -> None:
@@ -316,15 +334,23 @@ def test_import_audit_split_stats_preview_export(
         make_video(f"{name}.mp4", seed=seed, num_frames=30) for seed, name in enumerate("abc")
     ]
     write_dataset(whole(*videos), tmp_path / "mot", "mot")
-    for one in videos:
-        name = one.source.removesuffix(".mp4")
-        (tmp_path / one.source).rename(tmp_path / "mot" / "train" / name / "img1")
     run = CliRunner().invoke
     made, split = tmp_path / "made.json", tmp_path / "split.json"
     assert set(COMMANDS) >= {"import", "audit", "split", "stats", "preview", "export", "prelabel"}
+    texts = [str(tmp_path / f"{name}.txt") for name in "ab"]  # a label file a video, by its name
+    for place, video in zip(texts, videos, strict=False):
+        write_dataset(whole(video), Path(place), "mot")
+    done = run(app, ["import", *texts, "--videos", str(tmp_path), "-o", str(tmp_path / "two.json")])
+    assert done.exit_code == 0, done.output
+    assert f"next: vodkit data audit {tmp_path / 'two.json'}" in done.output
+    assert [one.source for one in read_dataset(tmp_path / "two.json").videos] == ["a.mp4", "b.mp4"]
+    assert run(app, ["import", *texts, "-o", str(made), "--video", "a.mp4"]).exit_code != 0
+    for one in videos:
+        name = one.source.removesuffix(".mp4")
+        (tmp_path / one.source).rename(tmp_path / "mot" / "train" / name / "img1")
     done = run(app, ["import", str(tmp_path / "mot"), "-o", str(made)])
     assert done.exit_code == 0, done.output
-    assert "3 videos, 180 boxes" in done.output
+    assert "videos: 3, boxes: 180" in done.output
     done = run(
         app, ["split", str(made), "-o", str(split), "--train", "0.6", "--val", "0.4", "--json"]
     )
