@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -18,22 +19,45 @@ from vodkit.track.table import TRACKERS
 from vodkit.train.settings import TrainSettings
 
 CHECKOUT = Path(__file__).parent.parent
-DOCUMENTS = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    CHECKOUT / "README.md",
+    *sorted((CHECKOUT / "docs").rglob("*.md")),
+    *sorted((CHECKOUT / "examples").rglob("*.md")),
+]
 PLACEHOLDERS = re.compile(r"\.\.\.|COMMAND|[A-Z]{3,}|<\w+>")
 ROOT = typer.main.get_command(app)
 
 
+FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+
+
 def blocks(language: str) -> list[tuple[str, str]]:
     """(where, text) of every fenced block of a language; shell blocks have none or ``sh``."""
-    fence = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
     wanted = {"sh": {"sh", "bash", "console", ""}, "python": {"python"}}[language]
     return [
-        (f"{path.relative_to(CHECKOUT)}:{text.count(chr(10), 0, found.start()) + 1}", found[2])
+        (_where(path, text, found.start()), textwrap.dedent(found[2]))
         for path in DOCUMENTS
         for text in [path.read_text(encoding="utf-8")]
-        for found in fence.finditer(text)
+        for found in FENCE.finditer(text)
         if found[1] in wanted
     ]
+
+
+def _where(path: Path, text: str, place: int) -> str:
+    return f"{path.relative_to(CHECKOUT)}:{text.count(chr(10), 0, place) + 1}"
+
+
+def named_in_prose() -> list[tuple[str, str]]:
+    """(where, ``vodkit ...``) of every command that a sentence names."""
+    found = []
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        prose = FENCE.sub(lambda block: "\n" * block[0].count("\n"), text)
+        found += [
+            (_where(path, prose, span.start()), " ".join(span[1].split()))
+            for span in re.finditer(r"`(vodkit [^`]+)`", prose)
+        ]
+    return found
 
 
 def command_lines() -> list[tuple[str, str]]:
@@ -60,6 +84,7 @@ def examples(command: object, name: str) -> list[tuple[str, str]]:
 
 COMMANDS = command_lines() + examples(ROOT, "vodkit")
 PYTHON = blocks("python")
+PROSE = named_in_prose()
 
 
 def test_the_tables_are_those_of_the_newest_results() -> None:
@@ -88,6 +113,18 @@ def test_commands_are_ones_that_the_door_takes(where: str, line: str) -> None:
         load(TrainSettings, words=["data=a", "out=b", *settings])
     if name == "track" and settings:
         load(TRACKERS[chosen["tracker"]][1], words=settings)
+
+
+@pytest.mark.parametrize(("where", "line"), PROSE, ids=[where for where, _ in PROSE])
+def test_commands_in_sentences_have_these_names_and_options(where: str, line: str) -> None:
+    words, command = re.sub(r"[{,].*", "", line).split()[1:], ROOT
+    while hasattr(command, "commands") and words and not PLACEHOLDERS.search(words[0]):
+        name, *words = words
+        assert name in command.commands, f"{where}: {line}"
+        command = command.commands[name]
+    there = {option for one in command.params for option in one.opts} | {"--help"}
+    used = {word.split("=")[0] for word in words if word.startswith("-") and len(word) > 1}
+    assert used <= there, f"{where}: {line}"
 
 
 @pytest.mark.parametrize(("where", "text"), PYTHON, ids=[where for where, _ in PYTHON])

@@ -111,7 +111,8 @@ class _Bars:
         # Standard output is for the result alone.
         console = Console(stderr=True, quiet=quiet)
         columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=console, disable=quiet, transient=True)
+        hidden = quiet or not console.is_terminal
+        self._bar = Progress(*columns, console=console, disable=hidden, transient=True)
         self._task: Any = None
         self._what = ""
 

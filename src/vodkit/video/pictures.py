@@ -99,7 +99,8 @@ class PictureVideo:
         """``paths`` in the order of the frames; the first must be readable, for its size."""
         if not paths:
             allowed = ", ".join(sorted(SUFFIXES))
-            raise VideoError(f"no pictures here; allowed: {allowed}", path=name)
+            hint = "videos are given one by one, as folder/*.mp4 in a shell"
+            raise VideoError(f"no pictures here; allowed: {allowed}; {hint}", path=name)
         self._paths = tuple(paths)
         self._strict = strict
         self._limits = limits
