@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vodkit import runs
 from vodkit.data.audit import AuditSettings, audit_file
-from vodkit.data.findings import Grade
+from vodkit.data.findings import Grade, in_a_line
 from vodkit.detect.models import load_detector
 from vodkit.formats.predictions import read_header
 from vodkit.formats.table import read_dataset
@@ -129,9 +129,7 @@ def run_demo(
 def _audit() -> tuple[int, str]:
     """How many warnings and errors, and a line for the report."""
     found = audit_file(samples.LABELS, "cocovid", settings=AuditSettings()).findings
-    serious = [finding for finding in found if finding.grade > Grade.NOTE]
-    codes = ", ".join(sorted({finding.code for finding in serious}))
-    return len(serious), f"warnings and errors: {len(serious)}" + (f" ({codes})" if codes else "")
+    return sum(finding.grade > Grade.NOTE for finding in found), in_a_line(found)
 
 
 def _track(model: str, folder: Path) -> None:

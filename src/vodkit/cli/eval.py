@@ -130,18 +130,12 @@ def _audit(labels: "Dataset", truth: Path) -> tuple[str, tuple[str, ...]]:
     """What the audit found, in a line, and every leak in words."""
     from vodkit.data.audit import AuditSettings
     from vodkit.data.audit import audit as run
-    from vodkit.data.findings import Grade
+    from vodkit.data.findings import in_a_line, leak_lines
 
     root = truth if truth.is_dir() else truth.parent
     found = run(labels, root, settings=AuditSettings()).findings
-    serious = [one for one in found if one.grade > Grade.NOTE]
-    more = "the same footage, or one place at two times: vodkit data audit names the moments"
-    leaks = tuple(
-        f"leak: {one.video}: {one.message}; {more}" for one in found if one.code == "leak"
-    )
-    codes = ", ".join(sorted({one.code for one in serious}))
-    line = f"leaks between splits: {len(leaks)}; warnings and errors: {len(serious)}"
-    return line + (f" ({codes})" if codes else ""), leaks
+    leaks = leak_lines(found)
+    return f"leaks between splits: {len(leaks)}; {in_a_line(found)}", leaks
 
 
 def _write_page(

@@ -88,3 +88,20 @@ class Finding:
 def worst(findings: Sequence[Finding]) -> Grade:
     """The worst grade; NOTE without findings."""
     return max((finding.grade for finding in findings), default=Grade.NOTE)
+
+
+def leak_lines(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """Every leak in words, for a reader who has not the moments before him."""
+    more = "the same footage, or one place at two times: vodkit data audit names the moments"
+    return tuple(f"leak: {x.video}: {x.message}; {more}" for x in findings if x.code == "leak")
+
+
+def in_a_line(findings: Sequence[Finding]) -> str:
+    """How many warnings and errors, and which.
+
+    >>> in_a_line([Finding(code="leak", grade=Grade.ERROR, message="")])
+    'warnings and errors: 1 (leak)'
+    """
+    serious = [one for one in findings if one.grade > Grade.NOTE]
+    codes = ", ".join(sorted({one.code for one in serious}))
+    return f"warnings and errors: {len(serious)}" + (f" ({codes})" if codes else "")
