@@ -150,14 +150,18 @@ def compare(a: Run, b: Run) -> Comparison:
     """Paired differences, b - a; InputError for runs on other data or definitions."""
     _require_same(a, b)
     differences = tuple(_difference(a, b, name) for name in a.values if name in b.values)
-    sure = [one.text for one in differences if one.better]
+    sure: dict[str, list[str]] = {}
+    for one in differences:
+        if one.better:
+            what = f"{one.better} is better on "
+            sure.setdefault(what, []).append(one.text.removeprefix(what))
     same = [_title(one.name) for one in differences if not one.better and one.low is not None]
     unknown = [_title(one.name) for one in differences if one.low is None]
-    parts = sure
+    parts = [what + ", ".join(numbers) for what, numbers in sure.items()]
     if same:
-        parts.append(f"{', '.join(same)} cannot be told apart")
+        parts.append(f"cannot be told apart: {', '.join(same)}")
     if unknown:
-        parts.append(f"no interval for {', '.join(unknown)}")
+        parts.append(f"no interval: {', '.join(unknown)}")
     return Comparison(
         a=a.name,
         b=b.name,
@@ -243,7 +247,7 @@ def _sentence(
         return f"{_title(name)} differs by {text}; how sure that is, is not known"
     text += f" [{shown(name, low, sign='+')}, {shown(name, high, sign='+')}]"
     if better:
-        return f"{better} is better on {_title(name)}, {text}"
+        return f"{better} is better on {_title(name)} {text}"
     return f"{_title(name)} cannot be told apart, {text}"
 
 
