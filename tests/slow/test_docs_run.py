@@ -1,4 +1,4 @@
-"""The commands of the tutorial and of the page on data, run as they stand there, on made-up video.
+"""Commands and Python of some pages, run as they stand there, on made-up video and the samples.
 
 Only the length of the training is cut. What is checked is that each command does its work on what
 the one before it left; numbers are the business of other tests.
@@ -7,6 +7,7 @@ the one before it left; numbers are the business of other tests.
 import glob
 import re
 import shlex
+import shutil
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from vodkit.cli.main import main
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.records import Dataset, LabelledVideo
+from vodkit.samples import samples
 from vodkit.video.synth import Scene, SceneSettings, write_scene
 
 pytestmark = pytest.mark.slow
@@ -80,3 +82,17 @@ def test_the_page_on_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         run(line)
     assert Path("yolo").is_dir()
     assert any(Path("raw").iterdir())
+
+
+@pytest.mark.parametrize("page", ["video.md", "data.md"])
+def test_python_of_the_pages(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for clip in (samples.CLIP_A, samples.CLIP_B):
+        shutil.copy(clip, clip.name)
+    shutil.copy(samples.CLIP_B, "plaza.mp4")
+    shutil.copy(samples.LABELS, "split.json")
+    text = (DOCS / page).read_text(encoding="utf-8")
+    blocks = [block for language, block in FENCE.findall(text) if language == "python"]
+    assert blocks
+    for block in blocks:
+        exec(textwrap.dedent(block), {})
