@@ -9,6 +9,9 @@ and never imports torch::
     tracker = vodkit.make_tracker("vodkit")
     for frame, detections, tracks in vodkit.track_video("plaza.mp4", detector, tracker):
         print(frame.time_s, tracks.ids, tracks.boxes_xyxy)
+
+Frames and clips of labelled video for a training loop of your own are in ``vodkit.data.loader``
+(PyTorch data sets; samplers of PyTorchVideo fit), fine-tuning is ``vodkit.train.loop.train``.
 """
 
 from typing import TYPE_CHECKING

@@ -81,7 +81,8 @@ def test_the_page_on_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for line in lines:
         run(line)
     assert Path("yolo").is_dir()
-    assert any(Path("raw").iterdir())
+    run("vodkit data import raw --videos . -o corrected.json")  # what prelabel says comes next
+    assert [video.source for video in read_dataset("corrected.json").videos] == ["raw.mp4"]
 
 
 @pytest.mark.parametrize("page", ["video.md", "data.md"])

@@ -14,7 +14,10 @@ from vodkit.cli.data_stats import stats
 
 app = typer.Typer(
     help="Labelled video: bring it in, check, divide, count, show, hand on.",
-    epilog="Start with: vodkit data import labels.xml --videos clips/ -o dataset.json",
+    epilog="""\b
+Start with:  vodkit data import labels.xml --videos clips/ -o dataset.json
+No labels:   vodkit data prelabel clips/a.mp4 -o labels/
+In Python:   vodkit.data.loader gives frames and clips, also by PyTorchVideo's samplers""",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

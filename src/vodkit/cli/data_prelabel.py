@@ -99,6 +99,7 @@ def prelabel(
         print(f"  not kept by {format}: {what}")
     if needs_pictures:
         print(f"  no pictures: for those -f cocovid, then vodkit data export -f {format}")
+    print(f"next: correct them, then vodkit data import {out} --videos FOLDER -o dataset.json")
 
 
 def _require_new(videos: list[Path], names: dict[Path, str], out: Path, *, overwrite: bool) -> None:
@@ -109,7 +110,8 @@ def _require_new(videos: list[Path], names: dict[Path, str], out: Path, *, overw
     if count > 1:
         raise InputError(f"{count} videos are called {name!r}; label them in runs of their own")
     if holds_something(out) and not overwrite:
-        raise OutputError("is there, maybe corrected by hand; --overwrite replaces it", path=out)
+        hint = "give another -o, or --overwrite to replace it"
+        raise OutputError(f"is there, maybe corrected by hand; {hint}", path=out)
 
 
 def relative_name(path: Path, folder: Path) -> str:
