@@ -17,14 +17,22 @@ if TYPE_CHECKING:
 
 
 def train(
-    data: Path = typer.Option(..., "--data", "-d", help="Dataset file or folder."),
-    model: str | None = typer.Option(None, "--model", "-m", help="Model name or checkpoint."),
+    data: Path = typer.Option(..., "--data", "-d", help="Dataset file or folder, with a split."),
+    model: str | None = typer.Option(
+        None, "--model", "-m", help="Name or checkpoint to begin with; default: vodkit-street."
+    ),
     out: Path = typer.Option(Path("runs/train"), "--out", "-o", help="Run folder."),
     freeze: str | None = typer.Option(
-        None, "--freeze", help="Keep as it is, up to: none, stem, stage1 .., head-only."
+        None,
+        "--freeze",
+        help="Stays as it is, up to: none, stem, stage1 .., backbone (the default), head-only.",
     ),
-    epochs: int | None = typer.Option(None, "--epochs", help="0: by the size of the data."),
-    batch_size: int | None = typer.Option(None, "--batch-size"),
+    epochs: int | None = typer.Option(
+        None, "--epochs", help="Default: by the size of the data, 10 to 60."
+    ),
+    batch_size: int | None = typer.Option(
+        None, "--batch-size", help="Pictures a step; default: 8."
+    ),
     settings_file: Path | None = typer.Option(None, "--settings", help="TOML with settings."),
     words: list[str] = typer.Option(
         [], "--set", help="Any other setting, name=value (repeatable); 'help' lists all."
@@ -32,7 +40,9 @@ def train(
     appearance: bool = typer.Option(
         False, "--appearance", help="Train a head that tells tracks apart; the detector stays."
     ),
-    search: int = typer.Option(0, "--search", help="Try so many settings (Optuna) first."),
+    search: int = typer.Option(
+        0, "--search", help="Try so many settings first; needs vodkit[tune]."
+    ),
     resume: bool = typer.Option(False, "--resume", help="Go on with the run in --out."),
     overwrite: bool = options.OVERWRITE,
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
