@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
+from vodkit.errors import SettingsError
 from vodkit.lookup import pick
 
 STAGES = ("stem", "stage1", "stage2", "stage3", "stage4", "neck", "head")
@@ -50,13 +51,28 @@ def depth_at(freeze: str, *, epoch: int, thaw_every: int) -> int:
 def freeze(module: nn.Module, card: ModelCard, depth: int) -> None:
     """Freeze the first ``depth`` of STAGES and thaw the others; in training mode afterwards."""
     module.train()
-    stages = networks.stages(module, card)
+    stages = _stages(module, card)
     for parameter in module.parameters():
         parameter.requires_grad_(True)  # noqa: FBT003 - torch's signature
     for name in STAGES[:depth]:
         for part in stages[name]:
             part.eval()
             part.requires_grad_(False)  # noqa: FBT003
+
+
+def refuse_missing_stage(module: nn.Module, card: ModelCard, word: str) -> None:
+    """SettingsError where a network has nothing at the stage up to which it is to be frozen.
+
+    Some begin with stride 4, or are one piece to us: a stage of theirs that is "frozen" would learn
+    on in the next one. Of a backbone that ends earlier, ``backbone`` is what there is.
+    """
+    stages, depth = _stages(module, card), FREEZES[word]
+    asked = [word] if word in STAGES else list(STAGES[:depth])
+    if depth and not any(stages[name] for name in asked):
+        has = ", ".join(name for name in STAGES if stages[name])
+        also = ", ".join(name for name in FREEZES if name not in STAGES)
+        allowed = f"its stages ({has}) as far as stage3, or {also}"
+        raise SettingsError(f"freeze is {word}, which this network has not; allowed: {allowed}")
 
 
 def fix_statistics(module: nn.Module) -> None:
@@ -70,7 +86,7 @@ def parameters_by_stage(
     module: nn.Module, card: ModelCard
 ) -> dict[str, list[tuple[str, nn.Parameter]]]:
     """All named parameters, each once; what a family puts in no stage counts as head."""
-    stage_of = dict(_stage_of_parameters(networks.stages(module, card)))
+    stage_of = dict(_stage_of_parameters(_stages(module, card)))
     found: dict[str, list[tuple[str, nn.Parameter]]] = {name: [] for name in STAGES}
     for name, parameter in module.named_parameters():
         found[stage_of.get(id(parameter), "head")].append((name, parameter))
@@ -87,6 +103,12 @@ def table(module: nn.Module, card: ModelCard) -> list[StageRow]:
         )
         for stage, pairs in parameters_by_stage(module, card).items()
     ]
+
+
+def _stages(module: nn.Module, card: ModelCard) -> dict[str, list[nn.Module]]:
+    """All of STAGES; those that a family does not speak of are empty."""
+    told = networks.stages(module, card)
+    return {name: told.get(name, []) for name in STAGES}
 
 
 def _stage_of_parameters(

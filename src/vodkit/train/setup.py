@@ -86,6 +86,7 @@ def prepare(
         left_out += lost
         validation = Validation(views=_views(val_part, root, card, settings, still_iou=2.0))
         about |= described(val_part) | footage(val_part, root)
+    freeze.refuse_missing_stage(module, card, settings.freeze)
     freeze.freeze(module, card, freeze.FREEZES[settings.freeze])
     _refuse_lone_values(settings, module, card, training)
     cached, why_not = _cached(settings, module, card, training, watch, name=f"train.{name}")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from vodkit.detect import networks
+from vodkit.detect import networks, yolox
 from vodkit.detect.base import ModelCard
 from vodkit.detect.models import MODELS, build_network
 from vodkit.detect.targets import Target
@@ -112,6 +112,35 @@ def test_stages_thaw_one_by_one() -> None:
     assert freeze.depth_at("head-only", epoch=99, thaw_every=0) == 6
     with pytest.raises(SettingsError, match="backbone"):
         freeze.depth_at("backbon", epoch=0, thaw_every=0)
+
+
+@pytest.mark.slow
+def test_a_stage_that_a_network_lacks_cannot_be_the_one_to_freeze() -> None:
+    """ConvNeXt begins with stride 4: what is asked to stay would learn in stage1."""
+    with torch.device("meta"):
+        module = yolox.build_yolox_timm("convnext_atto", 2)
+    card = network("yolox_nano")[1]
+    told = r"freeze is stem, which this network has not; allowed: its stages \(stage1, stage2, "
+    with pytest.raises(
+        SettingsError, match=told + r"stage3, stage4, neck, head\) .*none, backbone"
+    ):
+        freeze.refuse_missing_stage(module, card, "stem")
+    for word in freeze.FREEZES.keys() - {"stem"}:
+        freeze.refuse_missing_stage(module, card, word)
+
+
+def test_a_family_may_leave_out_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, card = network("yolox_nano")
+    told = networks.stages(module, card)
+    del told["stage3"], told["stage4"]
+    monkeypatch.setattr(networks, "stages", lambda *_: told)
+    with pytest.raises(SettingsError, match=r"its stages \(stem, stage1, stage2, neck, head\)"):
+        freeze.refuse_missing_stage(module, card, "stage3")
+    freeze.refuse_missing_stage(module, card, "backbone")
+    freeze.freeze(module, card, freeze.FREEZES["backbone"])
+    rows = {row.stage: row for row in freeze.table(module, card)}
+    assert list(rows) == list(freeze.STAGES)
+    assert rows["stage2"].trainable == rows["stage3"].parameters == 0
 
 
 def test_deeper_stages_learn_more_slowly_and_norms_are_not_decayed() -> None:
