@@ -31,7 +31,8 @@ from vodkit import settings
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.runs import stack
 from vodkit.samples import samples
-from vodkit.train.loop import LOG, Progress, train
+from vodkit.train.loop import LOG, train
+from vodkit.train.progress import Progress
 from vodkit.train.settings import TrainSettings
 
 

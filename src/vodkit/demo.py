@@ -27,7 +27,8 @@ from vodkit.report.contact_sheet import contact_sheet, evenly, write_png
 from vodkit.report.page import PageSettings, write_report
 from vodkit.report.sections import Subject
 from vodkit.samples import samples
-from vodkit.train.loop import Progress, TrainResult, train
+from vodkit.train.loop import TrainResult, train
+from vodkit.train.progress import Progress
 from vodkit.train.settings import TrainSettings
 from vodkit.video.reader import open_video
 
@@ -146,7 +147,8 @@ def _fine_tune(settings: DemoSettings, out: Path, tell: Callable[[str], None]) -
 
     def watch(progress: Progress) -> None:
         nonlocal last_told
-        if progress.what != "parameters" and time.monotonic() - last_told > 10:
+        under_way = progress.what not in {"material", "parameters"}
+        if under_way and time.monotonic() - last_told > 10:
             last_told = time.monotonic()
             if progress.num_epochs == 0:
                 tell(f"    {progress.what}: {progress.done} of {progress.total}")

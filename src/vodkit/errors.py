@@ -6,8 +6,10 @@ VodkitError                     exit 1   our own fault, unless a subclass says o
 │   ├── FormatError(path, line) exit 2   a label or prediction file breaks its format
 │   ├── VideoError(path, time_s)exit 2   a video cannot be opened or decoded (further)
 │   ├── WeightsError            exit 2   weights missing, corrupt, or of other classes
-│   └── OutputError(path)       exit 2   a result cannot be written (rights, disk full)
-└── PartialError                exit 3   the work ended, but not for every source or frame
+│   ├── OutputError(path)       exit 2   a result cannot be written (rights, disk full)
+│   └── TrainingError           exit 2   a training cannot go on under its settings
+├── PartialError                exit 3   the work ended, but not for every source or frame
+└── ToldElsewhereError          as told  another process of the same work says why
 
 A message says what happened, where, what was seen and what is allowed, in one line.
 """
@@ -70,3 +72,16 @@ class PartialError(VodkitError):
     """The work ended with a part missing; the message counts what is there and what is not."""
 
     exit_code = 3
+
+
+class TrainingError(InputError):
+    """A training came to a loss that is not finite, or out of memory: other settings may not."""
+
+
+class ToldElsewhereError(VodkitError):
+    """Another process of the same work tells what went wrong; this one only ends."""
+
+    def __init__(self, exit_code: int) -> None:
+        """``exit_code`` is that of the other one's error."""
+        self.exit_code = exit_code
+        super().__init__("another process tells why")

@@ -1,7 +1,12 @@
 """Settings of the whole process, for long work on video: programs make them, the library never."""
 
 import ctypes
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vodkit.errors import ToldElsewhereError, VodkitError
 
 # Of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -40,3 +45,23 @@ def keep_freed_memory() -> bool:
     if mallopt is None:  # musl
         return False
     return bool(mallopt(_MMAP_THRESHOLD, _KEEP_BELOW) and mallopt(_TRIM_THRESHOLD, _NEVER_TRIM))
+
+
+def is_first_here() -> bool:
+    """Whether this is the first of the processes that ``torchrun`` began on this machine, or alone.
+
+    What is wrong with a command line or with files is so for all of them: the first one says it.
+    """
+    several = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1
+    return not several or os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+@contextmanager
+def told_once() -> Iterator[None]:
+    """Within, an error is every process's of this machine: all but the first raise it as told."""
+    try:
+        yield
+    except VodkitError as error:
+        if is_first_here():
+            raise
+        raise ToldElsewhereError(error.exit_code) from error

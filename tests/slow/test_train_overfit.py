@@ -171,6 +171,64 @@ def test_a_killed_run_ends_bit_equal(clip: Path, tmp_path: Path) -> None:
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+COMMAND = "from vodkit.cli.main import main; main()"
+TWO = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
+
+
+def complaint_of_two(clip: Path, out: Path, *words: str) -> str:
+    """What the one of two processes says that says anything."""
+    script = out.with_suffix(".py")
+    script.write_text(COMMAND)
+    given = ("train", "--data", str(clip), "--out", str(out), "-m", "yolox_nano")
+    run = [sys.executable, *TWO, "--master-port", "29518", str(script), *given]
+    more = ("--set", "device=cpu", "--set", "weights=random", *words)
+    done = subprocess.run([*run, *more], capture_output=True, text=True, check=False)
+    assert done.returncode == 1  # torchrun's own
+    assert "exitcode  : 2 " in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("vodkit: ")]
+    return line
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--epoch", "3"), "No such option: --epoch"),
+        (("--set", "epoch=3"), "unknown setting 'epoch'"),
+        (("--set", "val_split=night"), "no videos in split 'night'"),
+    ],
+)
+def test_of_two_processes_one_tells_what_is_wrong(
+    clip: Path, tmp_path: Path, words: tuple[str, str], told: str
+) -> None:
+    assert told in complaint_of_two(clip, tmp_path / "run", *words)
+
+
+def test_what_goes_wrong_in_the_second_process_alone_is_told(clip: Path, tmp_path: Path) -> None:
+    in_the_way = tmp_path / "run" / "cache" / "train.1.f16.json"
+    in_the_way.mkdir(parents=True)
+    told = complaint_of_two(clip, tmp_path / "run", "--set", "width_px=64", "--set", "height_px=64")
+    assert "train.1.f16: " in told
+
+
+def test_a_file_gets_something_to_read_before_the_first_epoch_ends(
+    clip: Path, tmp_path: Path
+) -> None:
+    words = ["train", "--data", str(clip), "--out", str(tmp_path / "run"), "--epochs", "2"]
+    more = [f"--set={name}={SMALL[name]}" for name in ("model", "weights", "width_px", "height_px")]
+    door = [sys.executable, "-c", COMMAND]
+    done = subprocess.run([*door, *words, *more], capture_output=True, text=True, check=True)
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("training yolox_nano on ")
+    assert lines[1:4] == [
+        "to learn from: 8 frames of 1 videos",
+        "to validate on: 8 frames of 1 videos",
+        "classes: bright, dark; pictures of 64x64 px",
+    ]
+    begun = [line.split(" ")[0] for line in lines if not line.startswith("  ")]
+    assert begun[4:] == ["features", "features", "2", "step", "epoch", "epoch"]
+    assert "vodkit track my_video.mp4" in done.stdout
+
+
 @pytest.mark.parametrize("fixed_norms", [True, False])
 def test_two_processes_equal_one_that_works_in_two_parts(
     clip: Path, tmp_path: Path, *, fixed_norms: bool

@@ -10,7 +10,8 @@ from vodkit.errors import SettingsError
 from vodkit.formats.table import write_dataset
 from vodkit.records import Dataset, LabelledVideo
 from vodkit.train import search
-from vodkit.train.loop import Progress, train
+from vodkit.train.loop import train
+from vodkit.train.progress import Progress
 from vodkit.train.search import best_settings
 from vodkit.train.settings import TrainSettings
 from vodkit.video.synth import CLASSES, Scene, SceneSettings, write_scene

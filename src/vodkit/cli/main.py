@@ -4,6 +4,7 @@ Exit codes: 0 fine, 1 our fault, 2 the user's input, 3 partial result, 130 stopp
 """
 
 import sys
+import time
 import traceback
 from collections.abc import Callable
 
@@ -23,8 +24,10 @@ from vodkit.cli.refine import refine
 from vodkit.cli.track import track
 from vodkit.cli.train import train
 from vodkit.cli.tune import tune
-from vodkit.errors import VodkitError
+from vodkit.errors import ToldElsewhereError, VodkitError
+from vodkit.process import is_first_here
 
+_TELLING_S = 60.0  # in which another process has surely said what it has to say
 STOPPED = 130  # 128 + SIGINT, as shells say it
 _STOPPED_WORDS = "stopped; what was done is kept, --resume goes on"
 EPILOG = """\b
@@ -93,6 +96,8 @@ def main(arguments: list[str] | None = None) -> None:
         code = app(args=words, prog_name="vodkit", standalone_mode=False)
         if code == STOPPED:  # the parser has swallowed the Ctrl-C
             _complain(_STOPPED_WORDS, STOPPED, verbose=False)
+    except ToldElsewhereError as error:
+        code = _leave_last(error.exit_code)
     except VodkitError as error:
         code = _complain(str(error), error.exit_code, verbose=verbose)
     except (KeyboardInterrupt, typer.Abort):
@@ -111,11 +116,19 @@ def _unforeseen(error: Exception, *, verbose: bool) -> int:
         print(error, file=sys.stderr)
         return 2
     if hasattr(error, "format_message"):
+        if not is_first_here():
+            return _leave_last(2)
         text = " ".join(error.format_message().split())
         return _complain(f"{text} (see vodkit --help)", 2, verbose=False)
     what = f"unforeseen {type(error).__name__}: {error}"
     hint = "" if verbose else " (a bug of vodkit; run again with -v for the traceback)"
     return _complain(what + hint, 1, verbose=verbose)
+
+
+def _leave_last(code: int) -> int:
+    """Wait while another process tells: ``torchrun`` ends all others as soon as one has ended."""
+    time.sleep(_TELLING_S)
+    return code
 
 
 def _complain(message: str, code: int, *, verbose: bool) -> int:

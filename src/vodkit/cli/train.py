@@ -5,15 +5,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import typer
 
 from vodkit.cli import options
 
 if TYPE_CHECKING:
-    from vodkit.train.freeze import StageRow
-    from vodkit.train.loop import Progress
+    from vodkit.train.loop import TrainResult
+    from vodkit.train.progress import Progress
 
 
 def train(
@@ -55,6 +55,7 @@ def train(
     """
     from vodkit import process, settings
     from vodkit.cli.data_options import load
+    from vodkit.cli.training_progress import say_to_file, shown
     from vodkit.formats.base import split_warnings
     from vodkit.report.training_page import TrainingPage
     from vodkit.train import loop
@@ -77,26 +78,36 @@ def train(
                 ("--search", search), ("--resume", resume)))  # fmt: skip
         train_head([*given, *words], settings_file, overwrite=overwrite, as_json=as_json)
         return
-    wanted = settings.load(TrainSettings, toml=settings_file, words=[*given, *words])
-    if search:
-        from vodkit.train.search import best_settings
+    with process.told_once():
+        wanted = settings.load(TrainSettings, toml=settings_file, words=[*given, *words])
+        labels = load(data)[0]
+        warnings = split_warnings(labels)
+        if search:
+            from vodkit.train.search import best_settings, tell_nobody
 
-        wanted = best_settings(wanted, trials=search, resume_run=resume, overwrite=overwrite)
-    labels = load(data)[0]
-    warnings = split_warnings(labels)
+            tell = tell_nobody if as_json else say_to_file
+            wanted = best_settings(
+                wanted, trials=search, resume_run=resume, overwrite=overwrite, tell=tell
+            )
     page = TrainingPage(Path(wanted.out), notes=warnings)
+    with shown(quiet=as_json) as show:
 
-    def watch(progress: "Progress") -> None:
-        page(progress)
-        bars.show(progress)
+        def watch(progress: "Progress") -> None:
+            page(progress)
+            show(progress)
 
-    with _Bars(quiet=as_json) as bars:
         result = loop.train(wanted, resume_run=resume, overwrite=overwrite, watch=watch)
     if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
         return
-    report = page.write(result)
+    _say(result, page.write(result), warnings, as_json=as_json)
+    if not as_json and any(video.split == "test" for video in labels.videos):
+        print(f"      vodkit eval {data} --model {result.checkpoint} --split test")
+
+
+def _say(result: "TrainResult", page: Path, warnings: Sequence[str], *, as_json: bool) -> None:
+    """How the training ended, for people or for machines."""
     if as_json:
-        told = {**asdict(result), "split_warnings": warnings, "report": report}
+        told = {**asdict(result), "split_warnings": warnings, "report": page}
         print(json.dumps(told, default=str))
         return
     for warning in warnings:
@@ -105,59 +116,5 @@ def train(
         print(f"left out, not readable: {', '.join(result.left_out)}")
     score = "" if result.ap is None else f"AP {result.ap:.3f}, AP50 {result.ap50:.3f}, "
     print(f"{result.checkpoint}: {score}{result.epochs} epochs; took {result.seconds:.0f} s now")
-    print(f"curves and pictures: {report}")
+    print(f"curves and pictures: {page}")
     print(f"next: vodkit track my_video.mp4 --model {result.checkpoint} --video")
-    if any(video.split == "test" for video in labels.videos):
-        print(f"      vodkit eval {data} --model {result.checkpoint} --split test")
-
-
-class _Bars:
-    """Progress on the terminal: one bar for what is under way, a line for each epoch."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-        # Standard output is for the result alone.
-        console = Console(stderr=True, quiet=quiet)
-        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        hidden = quiet or not console.is_terminal
-        self._bar = Progress(*columns, console=console, disable=hidden, transient=True)
-        self._task: Any = None
-        self._what = ""
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def _table(self, rows: Sequence["StageRow"]) -> None:
-        from rich.table import Table
-
-        table = Table("stage", "parameters", "trained", box=None)
-        for row in rows:
-            table.add_row(row.stage, f"{row.parameters:,}", f"{row.trainable:,}")
-        self._bar.console.print(table)
-
-    def show(self, progress: "Progress") -> None:
-        """Take note of a step."""
-        if progress.parameters:
-            self._table(progress.parameters)
-            return
-        losses = ", ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
-        if progress.what == "epoch":
-            score = "" if progress.ap is None else f"AP {progress.ap:.3f}, "
-            waiting = f"waited for data {progress.wait_share:.0%}"
-            self._bar.console.print(f"epoch {progress.done}: {score}{losses} ({waiting})")
-            return
-        if progress.what != self._what:
-            if self._task is not None:
-                self._bar.remove_task(self._task)
-            self._task, self._what = self._bar.add_task(progress.what), progress.what
-        steps = progress.what == "step"
-        done = progress.done + (progress.epoch * progress.total if steps else 0)
-        total = progress.total * (progress.num_epochs if steps else 1)
-        text = f"{losses}, lr {progress.lr:.1e}" if steps else progress.what
-        self._bar.update(self._task, completed=done, total=total, description=text)

@@ -21,7 +21,8 @@ from vodkit.report.draw import TRUTH, draw_box, draw_found
 from vodkit.report.page import render
 from vodkit.report.sections import UNDEFINED, Table
 from vodkit.runs import MANIFEST, SETTINGS, make_folder, write_atomic
-from vodkit.train.loop import LOG, Progress, TrainResult
+from vodkit.train.loop import LOG, TrainResult
+from vodkit.train.progress import Progress
 from vodkit.train.validate import Shown
 
 PAGE, PICTURES = "report.html", "pictures"

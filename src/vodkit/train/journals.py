@@ -5,6 +5,7 @@ was stopped and gone on with.
 """
 
 import os
+import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,8 @@ from vodkit.lookup import pick
 
 EXPERIMENT = "vodkit"
 TENSORBOARD = "tensorboard"
+_PLACE = "vodkit.folder"
+"""the tag that tells on what machine, in which run folder, an MLflow run is made"""
 
 
 class Journal(Protocol):
@@ -71,7 +74,8 @@ class Mlflow:
     ) -> None:
         """``settings`` become the run's parameters; ``mark`` is the run to go on with.
 
-        What it has of later ``epochs`` stays: nothing can be taken out of a run.
+        What it has of later ``epochs`` stays: nothing can be taken out of a run. A new run ends
+        those of this folder that still seem to be under way.
         """
         del epochs
         own = f"sqlite:///{(folder / 'mlflow.db').absolute()}"
@@ -86,9 +90,18 @@ class Mlflow:
             return
         known = self._client.get_experiment_by_name(EXPERIMENT)
         group = known.experiment_id if known else self._client.create_experiment(EXPERIMENT)
-        self.mark = self._client.create_run(group, run_name=folder.resolve().name).info.run_id
+        place = f"{platform.node()}:{folder.resolve()}"
+        self._end_killed(group, place)
+        name = folder.resolve().name
+        self.mark = self._client.create_run(group, run_name=name, tags={_PLACE: place}).info.run_id
         for name, value in settings.items():
             self._client.log_param(self.mark, name, value)
+
+    def _end_killed(self, group: str, place: str) -> None:
+        """A training that was killed before its first state is not gone on with: it has ended."""
+        for run in self._client.search_runs([group], "attributes.status = 'RUNNING'"):
+            if run.data.tags.get(_PLACE) == place:
+                self._client.set_terminated(run.info.run_id, status="KILLED")
 
     def write(self, row: Mapping[str, float], epoch: int) -> None:
         """Metrics, all of an epoch at once; what a run has is not written again."""

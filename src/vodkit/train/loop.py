@@ -9,12 +9,11 @@ The run folder holds afterwards::
     state.pt                           everything that resuming needs
 """
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from vodkit.data.sampling import repeat_factors, whole_batches
 from vodkit.detect import networks
 from vodkit.detect.base import Metric, ModelCard
 from vodkit.detect.checkpoint import card_path, halved, save_checkpoint
-from vodkit.errors import InputError
+from vodkit.errors import InputError, TrainingError
 from vodkit.metrics.ap import CocoScores
 from vodkit.runs import MANIFEST, REPORT, SETTINGS, make_folder, stack, write_atomic, write_json
 from vodkit.settings import to_toml
@@ -41,36 +40,14 @@ from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.memory import is_out_of_memory
 from vodkit.train.norms import learning_norms, measure_norms, plain_batches
 from vodkit.train.optim import lr_factor, make_optimizer, set_rates
+from vodkit.train.processes import agreed, launched
+from vodkit.train.progress import Progress, watch_nothing
 from vodkit.train.replay import replaying
-from vodkit.train.settings import PRECISIONS, TrainSettings
+from vodkit.train.settings import TrainSettings
 from vodkit.train.setup import Material, prepare
-from vodkit.train.validate import Shown, Validated, validate
+from vodkit.train.validate import Validated, validate
 
 BEST, LAST, LOG = "best.safetensors", "last.safetensors", "log.csv"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """What happens in a training, for whoever watches."""
-
-    what: str
-    """features, parameters (before the first step, and when a stage thaws), step or epoch"""
-    done: int
-    total: int
-    epoch: int = 0
-    num_epochs: int = 0
-    losses: dict[str, float] = field(default_factory=dict)
-    lr: float = 0.0
-    wait_share: float = 0.0
-    """of the time so far in this epoch, spent waiting for data"""
-    ap: float | None = None
-    ap50: float | None = None
-    shown: tuple[Shown, ...] = ()
-    """frames of the validation that ended this epoch"""
-    per_class: Mapping[str, CocoScores] = field(default_factory=dict)
-    """numbers of that validation"""
-    parameters: tuple[freeze.StageRow, ...] = ()
-    """at the beginning: what is trained, and what is frozen"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +69,6 @@ class TrainResult:
     """videos that could not be read"""
     per_class: Mapping[str, CocoScores]
     """numbers of the last validation, with the weights of then"""
-
-
-def watch_nothing(_progress: Progress) -> None:
-    """For callers who only want the result."""
 
 
 class Losses(nn.Module):
@@ -149,33 +122,21 @@ def train(
 
     Raises:
         OutputError: a training is in the folder already, and neither of the two is asked for.
-        InputError: no labelled frames, a loss that is not finite (the sample is named), or, when
-            resuming, a changed dataset or setting (the difference is named).
+        InputError: no labelled frames, or, when resuming, a changed dataset or setting (the
+            difference is named).
+        TrainingError: a loss that is not finite (the sample is named), or not enough memory.
+        ToldElsewhereError: in all but one of several processes, when none can begin.
         VideoError: a video cannot be read (see ``skip_broken``).
     """
     started = time.monotonic()
-    require_journals(settings.journals)
-    fabric = _fabric(settings)
-    share = Share(
-        rank=fabric.global_rank,
-        world=fabric.world_size,
-        batch_size=settings.batch_size,
-        accumulate=settings.accumulate,
-    )
-    goes_on = _goes_on(settings, resume_run=resume_run, overwrite=overwrite)
-    fabric.barrier()  # all have looked, before anything changes
-    material = prepare(
-        settings,
-        fabric.device,
-        lambda what, done, total: watch(Progress(what=what, done=done, total=total)),
-        name=str(fabric.global_rank),
-    )
-    _refuse_nothing_to_find(settings, material)
-    run = _Run(settings, fabric, material, share, watch)
-    if goes_on:
-        run.restore()
-    elif fabric.is_global_zero:  # all is well: what was there may go
-        _begin_anew(settings, material)
+    fabric = launched(settings)
+    if not fabric.is_global_zero:
+        watch = watch_nothing
+    watch(Progress(what="material", done=0, total=0, told=(_purpose(settings),)))
+    # All have looked, before anything changes.
+    goes_on = agreed(fabric, lambda: _goes_on(settings, resume_run=resume_run, overwrite=overwrite))
+    run = agreed(fabric, lambda: _begun(settings, fabric, watch, goes_on=goes_on))
+    material = run.material
     run.fit()
     material.delete_caches()
     return TrainResult(
@@ -188,6 +149,32 @@ def train(
         left_out=material.left_out,
         per_class=run.per_class,
     )
+
+
+def _begun(
+    settings: TrainSettings,
+    fabric: Fabric,
+    watch: Callable[[Progress], None],
+    *,
+    goes_on: bool,
+) -> "_Run":
+    """A training ready for its next step; what was there is thrown away, or gone on with."""
+    share = Share(
+        rank=fabric.global_rank,
+        world=fabric.world_size,
+        batch_size=settings.batch_size,
+        accumulate=settings.accumulate,
+    )
+    material = prepare(settings, fabric.device, watch, name=str(fabric.global_rank))
+    _refuse_nothing_to_find(settings, material)
+    run = _Run(settings, fabric, material, share, watch)
+    if goes_on:
+        run.restore()
+        seen = f"going on: {run.epoch} epochs and {run.batch} steps are done"
+        watch(Progress(what="material", done=0, total=0, told=(seen,)))
+    elif fabric.is_global_zero:  # all is well: what was there may go
+        _begin_anew(settings, material)
+    return run
 
 
 class _Run:
@@ -306,8 +293,16 @@ class _Run:
             self.wrapped = self.fabric.setup_module(Losses(self.module, self.card, self.keeper))
             self.depth = depth
             rows = tuple(freeze.table(self.module, self.card))
-            if self.fabric.is_global_zero:
-                self.watch(Progress(what="parameters", done=0, total=0, parameters=rows))
+            self.watch(
+                Progress(
+                    what="parameters",
+                    done=self.batch,
+                    total=self.steps_per_epoch,
+                    epoch=epoch,
+                    num_epochs=self.num_epochs,
+                    parameters=rows,
+                )
+            )
 
     def _epoch(self) -> dict[str, float]:
         """All steps that the epoch still has; the means of losses, and the time spent waiting."""
@@ -395,7 +390,7 @@ class _Run:
             names = [frames.name(index) for part in parts for index in part.indices]
             where = f"epoch {self.epoch + 1}, step {self.batch + 1}"
             message = f"the gradient is not finite in {where}; its samples: {'; '.join(names[:4])}"
-            raise InputError(f"{message}; lower lr?") from error
+            raise TrainingError(f"{message}; lower lr?") from error
 
     def _gradients(self, parts: list[Batch]) -> dict[str, float]:
         """Gradients of all parts, halved until they fit into memory; the mean losses."""
@@ -409,12 +404,12 @@ class _Run:
                     raise
                 most = max(len(part.indices) for part in smaller)
                 if most == 1 or self.fabric.world_size > 1:  # the others would not know
-                    raise InputError(self._too_large(smaller[0])) from error
+                    raise TrainingError(self._too_large(smaller[0])) from error
             except ValueError as error:  # torch's word for a norm that sees one number a channel
                 if not self.halvings or "more than 1 value per channel" not in str(error):
                     raise
                 larger = parts[0].pieces(2 ** (self.halvings - 1))[0]
-                raise InputError(self._too_small(larger)) from error
+                raise TrainingError(self._too_small(larger)) from error
             self.halvings += 1
 
     def _all_parts(self, parts: list[Batch]) -> dict[str, float]:
@@ -434,7 +429,7 @@ class _Run:
         losses = self.wrapped(lambda: part, cuts)
         total = torch.stack(list(losses.values())).sum()
         if not bool(torch.isfinite(total)):
-            raise InputError(self._culprit(part, cuts, float(total.detach())))
+            raise TrainingError(self._culprit(part, cuts, float(total.detach())))
         self.fabric.backward(total * share)
         return {name: float(value.detach()) for name, value in losses.items()}
 
@@ -526,8 +521,6 @@ class _Run:
         self, what: str, losses: dict[str, float], *, lr: float = 0.0, wait: float = 0.0
     ) -> None:
         row = self.rows[-1] if self.rows else {}
-        if not self.fabric.is_global_zero:
-            return
         steps = what == "step"
         seen = None if steps else self.validated
         self.watch(
@@ -604,20 +597,6 @@ def _for_journals(row: Mapping[str, float]) -> tuple[dict[str, float], int]:
     return {name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"])
 
 
-def _fabric(settings: TrainSettings) -> Fabric:
-    """One device, or under ``torchrun`` all processes it started."""
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    fabric = Fabric(
-        accelerator=settings.device,
-        devices=processes,
-        num_nodes=int(os.environ.get("WORLD_SIZE", "1")) // processes,
-        strategy="ddp" if "LOCAL_WORLD_SIZE" in os.environ else "auto",
-        precision=PRECISIONS[settings.precision],
-    )
-    fabric.launch()
-    return fabric
-
-
 def _refuse_nothing_to_find(settings: TrainSettings, material: Material) -> None:
     """Without a box on it, a validation split measures nothing."""
     if material.validation is None:
@@ -628,12 +607,17 @@ def _refuse_nothing_to_find(settings: TrainSettings, material: Material) -> None
         raise InputError(f"{seen}; allowed: a split with boxes, or val_split = '' for none")
 
 
+def _purpose(settings: TrainSettings) -> str:
+    return f"training {settings.model} on {settings.data}, into {settings.out}"
+
+
 def _goes_on(settings: TrainSettings, *, resume_run: bool, overwrite: bool) -> bool:
     """Make the run folder; whether there is a state in it to go on from.
 
     A run that was killed before its first state begins again, as one that never began does: a
     script may always say ``--resume``.
     """
+    require_journals(settings.journals)
     out = make_folder(Path(settings.out))
     if not resume_run and not overwrite:
         resume.refuse_training_in(out)

@@ -1,23 +1,26 @@
 """The few settings that matter most, tried out: ``vodkit train --search N`` (extra ``tune``).
 
 Each trial is a short training in its own folder below ``search/``; those that are worse than
-the median of the others half-way are ended early. Trials are kept in a file, so a stopped search
-goes on where it was.
+the median of the others half-way are ended early. One whose settings lead nowhere (a loss that is
+not finite, too little memory) has failed, and says why. Trials are kept in a file, so a stopped
+search goes on where it was.
 """
 
 import os
 import shutil
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vodkit.detect.models import find_card
-from vodkit.errors import InputError, SettingsError
+from vodkit.errors import InputError, SettingsError, TrainingError
 from vodkit.formats.table import read_dataset
 from vodkit.runs import make_folder
 from vodkit.train.log import flat
-from vodkit.train.loop import Progress, train
+from vodkit.train.loop import train
+from vodkit.train.progress import Progress
 from vodkit.train.resume import (
     described,
     digest,
@@ -31,27 +34,40 @@ from vodkit.train.setup import root_of
 _SEARCHED = ("lr", "weight_decay", "augment.zoom", "augment.colour")
 _ABOUT = "searched"
 """under this name a study keeps what its trials are of"""
+_WHY = "why it failed"
+"""under this name a trial keeps what its settings led to"""
+
+
+def tell_nobody(_line: str) -> None:
+    """For callers who only want the result."""
 
 
 def best_settings(
-    settings: TrainSettings, *, trials: int, resume_run: bool = False, overwrite: bool = False
+    settings: TrainSettings,
+    *,
+    trials: int,
+    resume_run: bool = False,
+    overwrite: bool = False,
+    tell: Callable[[str], None] = tell_nobody,
 ) -> TrainSettings:
     """``settings`` with learning rate, decay and augmentation as the best of ``trials`` had them.
 
-    Trials that an earlier search in the same run folder made count as well, those that failed do
-    not. What ends a trial ends the search; called again, it goes on with another one.
+    Trials that an earlier search in the same run folder made count as well, those that failed for
+    their settings, too. Any other error (of data, disk, ...) ends the search; called again, it goes
+    on with another trial.
 
     Args:
         settings: of every trial, but for what is searched.
         trials: how many there are to be, with those of earlier searches.
         resume_run: as ``train`` will be told afterwards.
         overwrite: as ``train`` will be told afterwards.
+        tell: called with a line about the search, and one about each trial.
 
     Raises:
         SettingsError: no validation split, no Optuna, several processes, or the trials in the
             folder are of other data, another model or other settings (the difference is named).
         OutputError: a training is in the folder, and neither of the last two is asked for.
-        InputError: no trial has a result, or what a trial itself raises.
+        InputError: no trial has a result, or what ended the search.
     """
     _refuse(settings, trials)
     if not resume_run and not overwrite:
@@ -76,14 +92,18 @@ def best_settings(
         _refuse_others(study.user_attrs.get(_ABOUT, {}), about, folder)
     else:
         study.set_user_attr(_ABOUT, about)
-    for _ in range(trials - len(done)):
+    tell(f"search: {len(done)} of {trials} trials are done, in {folder}")
+    for number in range(len(done) + 1, trials + 1):
         # Anew for each: a search that was stopped tries what it would have tried, nothing twice.
         seed = zlib.crc32(f"{settings.seed}, {len(study.trials)}".encode())
         study.sampler = optuna.samplers.TPESampler(seed=seed)
-        study.optimize(lambda trial: _try(settings, trial, folder), n_trials=1)
+        study.optimize(
+            lambda trial: _try(settings, trial, folder), n_trials=1, catch=(TrainingError,)
+        )
+        tell(f"trial {number} of {trials}: {_ended(study.trials[-1])}")
     if not any(trial.state.name == "COMPLETE" for trial in study.trials):
-        seen = f"none of {len(study.trials)} trials has an AP"
-        raise InputError(f"{folder}: {seen}; allowed: one at least, to choose from")
+        _refuse_no_result(study, folder)
+    tell(f"search: the best is {_ended(study.best_trial)}")
     return replace(_changed(settings, study.best_trial), out=settings.out)
 
 
@@ -130,13 +150,33 @@ def _forget_killed(study: Any, folder: Path) -> None:
             _delete_features(folder / f"{trial.number:03d}")
 
 
+def _ended(trial: Any) -> str:
+    """With what settings a trial came to what."""
+    named = ", ".join(f"{name} {value:.3g}" for name, value in trial.params.items())
+    if trial.state.name == "PRUNED":
+        return f"ended early, worse than others ({named})"
+    why = trial.user_attrs.get(_WHY, "it has no AP")
+    return f"failed: {why} ({named})" if trial.value is None else f"AP {trial.value:.3f} ({named})"
+
+
+def _refuse_no_result(study: Any, folder: Path) -> None:
+    seen = f"none of {len(study.trials)} trials has an AP"
+    whys = [trial.user_attrs[_WHY] for trial in study.trials if _WHY in trial.user_attrs]
+    last = f" ({len(whys)} failed, the last: {whys[-1]})" if whys else ""
+    raise InputError(f"{folder}: {seen}{last}; allowed: one at least, to choose from")
+
+
 def _delete_features(out: Path) -> None:
     shutil.rmtree(out / "cache", ignore_errors=True)
 
 
 def _done(study: Any) -> list[Any]:
-    """The trials that tell something; one that failed is to be made up for."""
-    return [trial for trial in study.trials if trial.state.name in {"COMPLETE", "PRUNED"}]
+    """The trials that tell something; one that was stopped is to be made up for."""
+    return [
+        trial
+        for trial in study.trials
+        if trial.state.name in {"COMPLETE", "PRUNED"} or _WHY in trial.user_attrs
+    ]
 
 
 def _try(settings: TrainSettings, trial: Any, folder: Path) -> float:
@@ -144,6 +184,9 @@ def _try(settings: TrainSettings, trial: Any, folder: Path) -> float:
     wanted = replace(_changed(settings, trial), out=str(out))
     try:
         return train(wanted, overwrite=True, watch=_pruning(trial)).ap or 0.0
+    except TrainingError as error:
+        trial.set_user_attr(_WHY, str(error))
+        raise
     finally:  # no one goes on with a trial that ended early, and its features are gigabytes
         _delete_features(out)
 

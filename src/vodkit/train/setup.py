@@ -27,13 +27,13 @@ from vodkit.train.batches import CachedViews, plan_cache
 from vodkit.train.log import flat
 from vodkit.train.memory import is_out_of_memory
 from vodkit.train.norms import learning_norms
+from vodkit.train.progress import Progress
 from vodkit.train.resume import described, digest, digest_of_weights, footage
 from vodkit.train.settings import TrainSettings
 from vodkit.train.validate import Validation
 from vodkit.video.reader import open_video
 
-Watch = Callable[[str, int, int], None]
-"""takes what is being done, how much of it is done, and how much there is"""
+Watch = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +86,7 @@ def prepare(
         left_out += lost
         validation = Validation(views=_views(val_part, root, card, settings, still_iou=2.0))
         about |= described(val_part) | footage(val_part, root)
+    watch(Progress(what="material", done=0, total=0, told=_told(whole, training, validation)))
     freeze.refuse_missing_stage(module, card, settings.freeze)
     freeze.freeze(module, card, freeze.FREEZES[settings.freeze])
     _refuse_lone_values(settings, module, card, training)
@@ -162,6 +163,25 @@ def _refuse_lone_values(
 
 def _black(width_px: int, height_px: int, device: torch.device) -> Tensor:
     return torch.zeros((1, height_px, width_px, 3), dtype=torch.uint8, device=device)
+
+
+def _told(
+    whole: Dataset, training: TrainingViews, validation: Validation | None
+) -> tuple[str, ...]:
+    """What is learnt from what, for people, before anything takes long."""
+    width_px, height_px = training.canvas_px
+    others = "nothing" if validation is None else _counted(validation.frames)
+    return (
+        f"to learn from: {_counted(training.frames)}",
+        f"to validate on: {others}",
+        f"classes: {', '.join(whole.classes)}; pictures of {width_px}x{height_px} px",
+    )
+
+
+def _counted(frames: FrameDataset) -> str:
+    every = len(labelled_keys(frames.dataset, still_iou=2.0))
+    chosen = f"{len(frames)} frames" if len(frames) == every else f"{len(frames)} of {every} frames"
+    return f"{chosen} of {len(frames.dataset.videos)} videos"
 
 
 def _fresh(settings: TrainSettings, classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -314,6 +334,7 @@ def _filled(
     )
     if isinstance(cached, str):
         return cached
+    what = f"features of {name.partition('.')[0]}"
     made_from: dict[str, Any] = {
         "data": described(source.frames.dataset),
         "footage": footage(source.frames.dataset, source.frames.reader.root),
@@ -329,7 +350,7 @@ def _filled(
         card,
         source,
         device=device,
-        watch=lambda done, total: watch(f"features of {name.partition('.')[0]}", done, total),
+        watch=lambda done, total: watch(Progress(what=what, done=done, total=total)),
         made_from=made_from,
     )
     return cached

@@ -3,6 +3,9 @@
 import csv
 import json
 import re
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,10 @@ import pytest
 
 from vodkit.errors import SettingsError
 from vodkit.report.training_page import TrainingPage
+from vodkit.settings import to_toml
 from vodkit.train.journals import EXPERIMENT, JOURNALS
-from vodkit.train.loop import LOG, Progress, train
+from vodkit.train.loop import LOG, train
+from vodkit.train.progress import Progress
 from vodkit.train.settings import TrainSettings
 
 
@@ -64,6 +69,26 @@ def stopped_and_gone_on_with(data: Path, out: Path, name: str) -> list[dict[str,
     return rows
 
 
+KILLED_AT_FIRST_STEP = """
+import os, signal, sys
+from pathlib import Path
+from vodkit import settings
+from vodkit.train.loop import train
+from vodkit.train.settings import TrainSettings
+words = settings.load(TrainSettings, toml=Path(sys.argv[1]))
+train(words, watch=lambda p: p.what == "step" and os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+def kill_at_first_step(wanted: TrainSettings) -> None:
+    """In a process of its own, by kill -9."""
+    file = Path(wanted.out).with_suffix(".toml")
+    file.write_text(to_toml(wanted))
+    words = [sys.executable, "-c", KILLED_AT_FIRST_STEP, str(file)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
 @pytest.mark.slow
 def test_tensorboard_has_what_the_log_has_also_after_a_resume(
     square_data: Path, tmp_path: Path
@@ -96,6 +121,28 @@ def test_mlflow_has_them_too(
     for name in ("loss", "ap"):
         history = [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, name)]
         assert history == [(row["epoch"], pytest.approx(row[name], rel=1e-4)) for row in rows]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the database that MLflow makes
+def test_mlflow_knows_that_a_training_without_a_state_was_killed(
+    square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before its first state, it begins anew: its run there is not under way for ever.
+
+    One of another folder may be.
+    """
+    mlflow = pytest.importorskip("mlflow")
+    address = f"sqlite:///{tmp_path / 'server.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    once = tiny(square_data, tmp_path / "run", epochs=1, journals=("mlflow",), save_every_s=1e9)
+    kill_at_first_step(once)
+    client = mlflow.MlflowClient(tracking_uri=address)
+    group = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    client.create_run(group, run_name="other", tags={"vodkit.folder": "elsewhere:/run"})
+    train(once, resume_run=True)
+    found = [(run.info.run_name, run.info.status) for run in client.search_runs([group])]
+    assert sorted(found) == [("other", "RUNNING"), ("run", "FINISHED"), ("run", "KILLED")]
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ from vodkit.detect.checkpoint import load_checkpoint, save_checkpoint
 from vodkit.detect.models import build_network
 from vodkit.errors import SettingsError
 from vodkit.train.keep import Keeper
-from vodkit.train.loop import Progress, train
+from vodkit.train.loop import train
+from vodkit.train.progress import Progress
 from vodkit.train.settings import TrainSettings
 
 CPU = torch.device("cpu")

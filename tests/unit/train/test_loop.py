@@ -17,7 +17,8 @@ from vodkit.errors import InputError, OutputError, SettingsError, VideoError, Vo
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.records import Dataset, LabelledVideo
 from vodkit.train.log import Meter, as_csv, flat
-from vodkit.train.loop import Losses, Progress, train
+from vodkit.train.loop import Losses, train
+from vodkit.train.progress import Progress
 from vodkit.train.resume import described, refuse_changes
 from vodkit.train.settings import TrainSettings
 

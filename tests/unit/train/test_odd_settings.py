@@ -14,6 +14,7 @@ from vodkit.errors import SettingsError, VideoError, WeightsError
 from vodkit.formats.table import read_dataset
 from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.train.loop import train
+from vodkit.train.progress import watch_nothing
 from vodkit.train.resume import described, load_state, save_state
 from vodkit.train.settings import TrainSettings
 from vodkit.train.setup import prepare
@@ -33,10 +34,6 @@ TINY: dict[str, Any] = {
 
 def tiny(data: Path, out: Path, **other: Any) -> TrainSettings:
     return TrainSettings(data=str(data), out=str(out), **{**TINY, **other})
-
-
-def watch_nothing(_what: str, _done: int, _total: int) -> None:
-    """For whoever only wants the material."""
 
 
 @pytest.mark.parametrize(

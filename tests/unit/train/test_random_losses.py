@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from vodkit.detect.checkpoint import load_checkpoint
-from vodkit.train.loop import Progress, train
+from vodkit.train.loop import train
+from vodkit.train.progress import Progress
 from vodkit.train.settings import TrainSettings
 
 pytest.importorskip("transformers", reason="the extra hf is not installed")

@@ -11,7 +11,7 @@ import pytest
 
 from vodkit.cli.main import main
 from vodkit.detect.models import find_card
-from vodkit.errors import InputError, OutputError, SettingsError
+from vodkit.errors import InputError, OutputError, SettingsError, TrainingError
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.records import Dataset
 from vodkit.train import search
@@ -123,13 +123,49 @@ def test_less_than_one_trial_is_refused(count: int, square_data: Path, tmp_path:
         best_settings(wanted(square_data, tmp_path), trials=count)
 
 
-def test_a_failed_trial_is_made_up_for_and_its_error_is_the_only_word(
+def test_a_trial_that_fails_for_its_settings_says_why_and_the_search_goes_on(
+    square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[TrainSettings] = []
+
+    def fails_first(settings: TrainSettings, **_: Any) -> Any:
+        tried.append(settings)
+        if len(tried) == 1:
+            raise TrainingError("the loss is nan in epoch 1, step 2")
+        return SimpleNamespace(ap=0.5)
+
+    monkeypatch.setattr(search, "train", fails_first)
+    lines: list[str] = []
+    best = best_settings(wanted(square_data, tmp_path), trials=3, tell=lines.append)
+    assert best.lr in {tried[1].lr, tried[2].lr}
+    assert [trial.state.name for trial in trials(tmp_path)] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert trials(tmp_path)[0].user_attrs == {"why it failed": "the loss is nan in epoch 1, step 2"}
+    assert lines[0].startswith("search: 0 of 3 trials are done, in ")
+    assert lines[1].startswith("trial 1 of 3: failed: the loss is nan in epoch 1, step 2 (zoom 0.")
+    assert lines[2].startswith("trial 2 of 3: AP 0.500 (zoom ")
+    assert lines[4].startswith("search: the best is AP 0.500 (zoom ")
+    best_settings(wanted(square_data, tmp_path), trials=3)
+    assert len(tried) == 3  # those settings are known to lead nowhere
+
+
+def test_where_all_trials_fail_the_last_says_why(
+    square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: TrainSettings, **__: Any) -> Any:
+        raise TrainingError("out of memory with 1 pictures")
+
+    monkeypatch.setattr(search, "train", fails)
+    with pytest.raises(InputError, match=r"none of 2 trials .* \(2 failed, the last: out of mem"):
+        best_settings(wanted(square_data, tmp_path), trials=2)
+
+
+def test_an_error_of_data_ends_the_search_and_is_the_only_word(
     square_data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    mistake = InputError("the loss is nan")
+    mistake = InputError("a video is gone")
 
     def fails(_: TrainSettings, **__: Any) -> Any:
         raise mistake
