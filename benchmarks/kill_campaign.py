@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vodkit.lookup import pick
-from vodkit.samples.samples import CLIP_B, LABELS
+from vodkit.samples.samples import CLIP_A, CLIP_B, LABELS
 
 DOOR = [sys.executable, "-c", "from vodkit.cli.main import main; main()"]
 KILLS_A_ROUND = 6
@@ -47,7 +47,7 @@ SMALL = (
     "width_px=64", "height_px=64", "save_every_s=0.05", "workers=0", "cache=off",
     "every=16", "val_every=1", "val_split=test", "epochs=2",
 )  # fmt: skip
-DATA = str(LABELS)
+DATA, CLIPS = str(LABELS), (str(CLIP_A), str(CLIP_B))
 JOBS = {
     "track": Job(
         words=["track", str(CLIP_B), "--out", ".", "--csv", "--mot", "--coco"], again=["--resume"]
@@ -76,6 +76,11 @@ JOBS = {
     "data export cvat": Job(
         words=["data", "export", DATA, "-f", "cvat", "-o", "a", "--split", "test"],
         again=["--overwrite"],
+    ),
+    "data prelabel": Job(
+        words=["data", "prelabel", *CLIPS, "-f", "cocovid", "--every", "3", "-o", "a.json"],
+        again=["--resume"],
+        done="is there, maybe corrected by hand",
     ),
     "data preview": Job(words=["data", "preview", DATA, "-o", "a"]),
 }

@@ -95,11 +95,13 @@ def looks_at_crops(appearance: str | None) -> bool:
     return bool(appearance) and appearance != COLOUR and not is_pooled(str(appearance))
 
 
-def make_detector(wanted: JobSettings, *, begun_in: Sequence[Path] = ()) -> Detector:
+def make_detector(
+    wanted: JobSettings, *, begun_in: Sequence[Path] = (), classes: Sequence[str] | None = None
+) -> Detector:
     """The detector that a job asks for: in tiles or not, with embeddings or not.
 
     ``begun_in``: run folders to go on with; what the runtime ``auto`` was there it is now, so that
-    the rest cannot differ by rounding.
+    the rest cannot differ by rounding. ``classes``: keep only these.
     """
     looks, network = wanted.appearance, _as_begun(wanted, begun_in)
     crops, pooled = looks_at_crops(looks), bool(looks) and looks != COLOUR
@@ -112,6 +114,7 @@ def make_detector(wanted: JobSettings, *, begun_in: Sequence[Path] = ()) -> Dete
         runtime=network.runtime,
         score_threshold=wanted.score_threshold,
         device=network.device,
+        classes=classes,
         appearance=str(looks) if pooled else "",
     )
     if wanted.tiles:
@@ -453,7 +456,7 @@ def describe(source: str, detector: Detector, wanted: JobSettings) -> dict[str, 
             "name": card.name,
             "licence": card.licence,
             "sha256": card.sha256 or None,
-            "classes": list(card.classes),
+            "classes": list(detector.classes),
         },
         **({"appearance": appearance} if appearance else {}),
         **({"after_sha256": before} if before else {}),

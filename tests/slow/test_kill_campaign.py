@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 CAMPAIGN = Path(__file__).parents[2] / "benchmarks" / "kill_campaign.py"
-JOBS = ("data import", "data audit --fix", "data split", "data export yolo", "train")
+JOBS = (
+    "data import",
+    "data audit --fix",
+    "data split",
+    "data export yolo",
+    "data prelabel",
+    "train",
+)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ Or to be learnt from as they are: refined with knowledge of the whole video, uns
 """
 
 import os
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,7 @@ from vodkit.errors import InputError, OutputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vodkit.arrays import IntArray
-    from vodkit.detect.base import Detector
-    from vodkit.pipeline import FlowSettings
-    from vodkit.records import TrackTable, VideoInfo
+    from vodkit.records import LabelledVideo, TrackTable
 
 
 def prelabel(
@@ -47,66 +45,85 @@ def prelabel(
     unsure: float = typer.Option(
         0.0, "--unsure", help="Tracks with a lower median score become ignore regions."
     ),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace labels that are there."),
+    resume: bool = typer.Option(False, "--resume", help="Go on where it was stopped."),
+    overwrite: bool = typer.Option(
+        False, "--overwrite", help="Replace labels that are there, and begin anew unless --resume."
+    ),
 ) -> None:
     """Label raw video with a detector and a tracker. For correction in CVAT or Label Studio.
 
     Example: vodkit data prelabel clips/a.mp4 -f cvat -o labels/
     """
-    import numpy as np
-
     from vodkit import process
+    from vodkit.cli.outcome import raise_failures
+    from vodkit.cli.progress import run_each
+    from vodkit.data.export import export_dataset
     from vodkit.data.prelabel import PrelabelSettings, for_correction
     from vodkit.formats.base import Writing
-    from vodkit.formats.table import FORMATS, what_is_lost, write_dataset
+    from vodkit.formats.table import FORMATS
+    from vodkit.jobs import JobSettings
     from vodkit.lookup import pick
     from vodkit.pipeline import FlowSettings
-    from vodkit.records import Dataset, LabelledVideo
-    from vodkit.runs import make_folder
+    from vodkit.records import Dataset
+    from vodkit.track.table import make_tracker
 
     process.settle()
+    make_tracker(tracker)  # there must be one: what has no track is no label
     needs_pictures = pick(FORMATS, format, "label format").PICTURES is not None
     # The native file is read with its videos beside it; labelling tools know them by name.
     names = {
-        path: relative_name(path, out.parent) if format == "cocovid" else path.name
+        str(path): relative_name(path, out.parent) if format == "cocovid" else path.name
         for path in videos
     }
     _require_new(videos, names, out, overwrite=overwrite)
-    infos = {path: _info(path) for path in videos}  # before any work: all can be opened
     wanted = PrelabelSettings(shortest=shortest, unsure=unsure)
     second = _second_pass(refine_set, refined=refined)
-    detector = _detector(model, runtime, device, score_threshold, classes=classes, tiles=tiles)
-    flow = FlowSettings(every=every, batch_size=batch_size, full_size=bool(tiles))
-    make_folder(out.parent)
-    done = []
-    for path in videos:
-        table, frames = _label(path, detector, tracker, flow)
-        tracks = for_correction(second(table), wanted)
-        labelled = LabelledVideo(
-            source=names[path],
-            info=replace(infos[path], path=names[path]),
-            tracks=tracks,
-            labelled_frames=frames,
-        )
-        done.append(labelled)
-        # After each video, so that what was done is there when the work is stopped.
-        dataset = Dataset(classes=tuple(detector.classes), videos=tuple(done))
-        write_dataset(dataset, out, format, writing=Writing(tolerance_px=tolerance_px))
-        ignored = int(np.asarray(tracks.ignore).sum())
-        also = f" and {ignored} ignore regions" if ignored else ""
-        print(f"{names[path]}: {len(tracks) - ignored} boxes{also} -> {out}", flush=True)
-    for what in what_is_lost(dataset, format):
-        print(f"  not kept by {format}: {what}")
-    if needs_pictures:
-        print(f"  no pictures: for those -f cocovid, then vodkit data export -f {format}")
-    print(f"next: correct them, then vodkit data import {out} --videos FOLDER -o dataset.json")
+    job = JobSettings(
+        model=model,
+        tracker=tracker,
+        score_threshold=score_threshold,
+        runtime=runtime,
+        device=device,
+        tiles=tiles,
+        flow=FlowSettings(every=every, batch_size=batch_size, full_size=bool(tiles)),
+    )
+    runs = out.absolute().with_name(f".runs-{out.absolute().name}")
+    done, failures = [], []
+    for source, folder, written, failed in run_each(
+        [*names],
+        job,
+        out=runs,
+        classes=[name.strip() for name in classes.split(",")] if classes else None,
+        resume=resume,
+        overwrite=overwrite and not resume,
+    ):
+        failures.append(failed)
+        if written:
+            known, video = _tracked(folder, names[source])
+            assert video.tracks is not None
+            done.append(replace(video, tracks=for_correction(second(video.tracks), wanted)))
+            print(f"{names[source]}: {_counted(done[-1])}", flush=True)
+    if done:
+        writing = Writing(tolerance_px=tolerance_px)
+        lost = export_dataset(
+            Dataset(classes=known, videos=tuple(done)), out, format, root=out.parent,
+            writing=writing, pictures=False, overwrite=overwrite,
+        )  # fmt: skip
+        print(f"labels: {out}")
+        for what in lost:
+            print(f"  not kept by {format}: {what}")
+        if needs_pictures:
+            print(f"  no pictures: for those -f cocovid, then vodkit data export -f {format}")
+        print(f"next: correct them, then vodkit data import {out} --videos FOLDER -o dataset.json")
+    raise_failures(failures)
+    shutil.rmtree(runs)
 
 
-def _require_new(videos: list[Path], names: dict[Path, str], out: Path, *, overwrite: bool) -> None:
+def _require_new(videos: list[Path], names: dict[str, str], out: Path, *, overwrite: bool) -> None:
     """Before any work: every video has a name of its own, and no labels are at ``out``."""
     from vodkit.data.export import holds_something
 
-    name, count = Counter(names[path] for path in videos).most_common(1)[0]
+    name, count = Counter(names[str(path)] for path in videos).most_common(1)[0]
     if count > 1:
         raise InputError(f"{count} videos are called {name!r}; label them in runs of their own")
     if holds_something(out) and not overwrite:
@@ -123,22 +140,6 @@ def relative_name(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
-def _detector(
-    model: str, runtime: str, device: str, score_threshold: float, *, classes: str, tiles: str
-) -> "Detector":
-    from vodkit.detect.models import load_detector
-    from vodkit.detect.tiles import TiledDetector, TileSettings
-
-    detector = load_detector(
-        model,
-        runtime=runtime,
-        score_threshold=score_threshold,
-        device=device,
-        classes=[name.strip() for name in classes.split(",")] if classes else None,
-    )
-    return TiledDetector(detector, TileSettings(grid=tiles)) if tiles else detector
-
-
 def _second_pass(words: list[str], *, refined: bool) -> "Callable[[TrackTable], TrackTable]":
     """What is done with the tracks of a whole video before they become labels."""
     from vodkit.errors import SettingsError
@@ -153,25 +154,24 @@ def _second_pass(words: list[str], *, refined: bool) -> "Callable[[TrackTable], 
     return lambda table: refine(table, wanted)
 
 
-def _label(
-    path: Path, detector: "Detector", tracker: str, flow: "FlowSettings"
-) -> "tuple[TrackTable, IntArray]":
-    """The tracks of a video, and the frames that were looked at."""
+def _tracked(folder: Path, name: str) -> "tuple[tuple[str, ...], LabelledVideo]":
+    """Classes, and a video under this name with all tracks of its run, first boxes included."""
     import numpy as np
 
-    from vodkit.pipeline import track_video
-    from vodkit.records import TrackTable
-    from vodkit.track.table import make_tracker
+    from vodkit.formats.predictions import predicted_frames, read_predictions
+    from vodkit.records import LabelledVideo
+    from vodkit.runs import PREDICTIONS
 
-    rows = [
-        (frame.index, frame.time_s, tracks)
-        for frame, _, tracks in track_video(path, detector, make_tracker(tracker), flow=flow)
-    ]
-    return TrackTable.from_frames(rows), np.array([index for index, _, _ in rows], np.int64)
+    header, table = read_predictions(folder / PREDICTIONS)
+    frames = np.array(predicted_frames(folder / PREDICTIONS), np.int64)
+    info = replace(header.info, path=name)
+    video = LabelledVideo(source=name, info=info, tracks=table, labelled_frames=frames)
+    return header.classes, video
 
 
-def _info(path: Path) -> "VideoInfo":
-    from vodkit.video.reader import open_video
-
-    with open_video(path) as video:
-        return video.info
+def _counted(video: "LabelledVideo") -> str:
+    assert video.tracks is not None
+    assert video.tracks.ignore is not None
+    ignored = int(video.tracks.ignore.sum())
+    also = f" and {ignored} ignore regions" if ignored else ""
+    return f"{len(video.tracks) - ignored} boxes{also}"

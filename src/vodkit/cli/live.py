@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from vodkit.cli.progress import say, tell_runtime
+from vodkit.cli.outcome import say
+from vodkit.cli.progress import tell_runtime
 from vodkit.errors import SettingsError
 
 if TYPE_CHECKING:

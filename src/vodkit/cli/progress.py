@@ -1,6 +1,5 @@
 """Runs jobs over many sources with a progress bar, and says what became of each."""
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -9,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vodkit import runs
-from vodkit.errors import InputError, PartialError, SettingsError, VodkitError
+from vodkit.cli.outcome import raise_failures, say
+from vodkit.errors import PartialError, SettingsError, VodkitError
 
 if TYPE_CHECKING:
     from vodkit.detect.base import Detector
@@ -27,10 +27,39 @@ def run_all(
     overwrite: bool,
     as_json: bool = False,
 ) -> None:
-    """Each source into its own run folder; one that fails does not stop the others.
+    """Each source into its own run folder, and what became of it."""
+    failures = []
+    for source, folder, written, failed in run_each(
+        sources,
+        wanted,
+        out=out,
+        outputs=outputs,
+        segments=segments,
+        resume=resume,
+        overwrite=overwrite,
+        quiet=as_json,
+    ):
+        say(source, folder, written, failed, as_json=as_json)
+        failures.append(failed)
+    raise_failures(failures)
 
-    All that can be known is looked at before anything that is there is thrown away. ``segments``:
-    each goes on with the tracks of the one before.
+
+def run_each(
+    sources: list[str],
+    wanted: "JobSettings",
+    *,
+    out: Path,
+    outputs: Sequence[str] = (),
+    classes: Sequence[str] | None = None,
+    segments: bool = False,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool = False,
+) -> Iterator[tuple[str, Path, list[Path], list[VodkitError]]]:
+    """Each source, its run folder, its files of results, and its errors: others go on after one.
+
+    All that can be known is looked at before anything that is there is thrown away. ``classes``:
+    keep only these. ``segments``: each goes on with the tracks of the one before.
     """
     from vodkit import jobs
 
@@ -44,20 +73,17 @@ def run_all(
         each[1:] = [replace(wanted, after=str(before)) for before in folders[:-1]]
     for folder, job in zip(folders, each, strict=True):
         jobs.check_folder(folder, job, resume=resume, overwrite=overwrite)
-    detector = jobs.make_detector(wanted, begun_in=folders if resume else ())
-    if not as_json:
+    detector = jobs.make_detector(wanted, begun_in=folders if resume else (), classes=classes)
+    if not quiet:
         tell_runtime(detector, wanted)
     for source, folder in zip(sources, folders, strict=True):
         if overwrite and (folder / runs.PREDICTIONS).exists():
             jobs.look_at(source, wanted)
     for folder, job in zip(folders, each, strict=True):
         jobs.prepare_folder(folder, job, resume=resume, overwrite=overwrite)
-    failures: list[list[VodkitError]] = []
     for source, folder, job in zip(sources, folders, each, strict=True):
         written, failed = _run_one(source, folder, detector, job, outputs, resume=resume)
-        say(source, folder, written, failed, as_json=as_json)
-        failures.append(failed)
-    _raise([failed for failed in failures if failed], len(sources))
+        yield source, folder, written, failed
 
 
 def tell_runtime(detector: "Detector", wanted: "JobSettings") -> None:
@@ -73,7 +99,7 @@ def _run_one(
     folder: Path,
     detector: "Detector",
     wanted: "JobSettings",
-    outputs: list[str],
+    outputs: Sequence[str],
     *,
     resume: bool,
 ) -> tuple[list[Path], list[VodkitError]]:
@@ -139,36 +165,3 @@ def with_bar(steps: Iterable["Step"], title: str) -> Iterator["Step"]:
         for step in steps:
             bar.update(task, completed=step.num_done, total=step.num_total)
             yield step
-
-
-def say(
-    source: str,
-    folder: Path,
-    written: Sequence[Path],
-    failed: Sequence[VodkitError] = (),
-    *,
-    as_json: bool,
-) -> None:
-    """Where the results of a source are, for people or for machines."""
-    if as_json:
-        told = {"source": source, "folder": str(folder), "files": [*map(str, written)]}
-        print(json.dumps(told | ({"failed": [*map(str, failed)]} if failed else {})))
-        return
-    print(f"{source} -> {folder}")
-    for path in written:
-        print(f"  {path}")
-
-
-def _raise(failures: list[list[VodkitError]], num_sources: int) -> None:
-    """One failure speaks for itself; of several, each gets a line and the last line counts."""
-    errors = [error for failed in failures for error in failed]
-    if not errors:
-        return
-    if num_sources == len(errors) == 1:
-        raise errors[0]
-    for error in errors:
-        print(f"vodkit: {error}", file=sys.stderr)
-    count = f"{len(failures)} of {num_sources} sources"
-    if len(failures) == num_sources and not any(isinstance(e, PartialError) for e in errors):
-        raise InputError(f"{count} failed")
-    raise PartialError(f"{count} failed, or are not whole; the rest is done")

@@ -294,6 +294,47 @@ def test_prelabel_refuses_before_it_works(make_video: Make, tmp_path: Path) -> N
     assert "y.mp4: no such file" in str(CliRunner().invoke(app, missing).exception)
 
 
+@pytest.mark.slow
+def test_prelabel_goes_on_with_what_it_has(make_video: Make, tmp_path: Path) -> None:
+    """One video of two breaks off: its beginning is labelled. Mended, it alone is done again."""
+    from typer.testing import CliRunner
+
+    from vodkit.cli.data import app
+
+    for name in ("a.mp4", "b.mp4"):
+        make_video(name, num_frames=40)
+    whole = (tmp_path / "b.mp4").read_bytes()
+    made, runs = tmp_path / "made.json", tmp_path / ".runs-made.json"
+    words = ["prelabel", str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4"), "-f", "cocovid"]
+    words += ["-o", str(made), "--runtime", "torch"]
+
+    def error(*more: str) -> str:
+        return str(CliRunner().invoke(app, [*words, *more]).exception or "")
+
+    damaged = bytearray(whole)
+    place = len(whole) // 2
+    damaged[place : place + 400] = bytes(400)
+    (tmp_path / "b.mp4").write_bytes(damaged)
+    assert error() == "1 of 2 sources failed, or are not whole; the rest is done"
+    first, second = (len(video.labelled_frames) for video in read_dataset(made).videos)
+    assert (first, second < 40) == (40, True)
+    of_a = runs / "a" / "predictions.jsonl"
+    before = of_a.stat().st_mtime_ns
+    assert "maybe corrected by hand" in error("--resume")
+    made.unlink()
+    assert "--resume goes on with it" in error()
+    assert "now asked for: ['every = 2']" in error("--resume", "--every", "2")
+    assert error("--resume", "--classes", "car") == "2 of 2 sources failed"
+    (tmp_path / "b.mp4").write_bytes(whole)
+    made.unlink(missing_ok=True)
+    assert of_a.stat().st_mtime_ns == before
+    assert error("--resume") == ""
+    assert [len(video.labelled_frames) for video in read_dataset(made).videos] == [40, 40]
+    assert not runs.exists()
+    assert "did you mean vodkit" in error("--overwrite", "--tracker", "vodkt")
+    assert "tracker" in error("--overwrite", "--tracker", "none")
+
+
 def test_export_replaces_a_file_only_when_asked(make_video: Make, tmp_path: Path) -> None:
     one, file = make_video(num_frames=2), tmp_path / "made.json"
     file.write_text("corrected by hand")
