@@ -448,10 +448,10 @@ def describe(source: str, detector: Detector, wanted: JobSettings) -> dict[str, 
     looks = None if wanted.appearance is None else Path(wanted.appearance)
     weights = None if looks is None or not looks.is_file() else runs.sha256(looks)
     appearance = {} if looks is None else {"name": wanted.appearance, "sha256": weights}
-    before = None if wanted.after is None else _digest(tracker_in(Path(wanted.after)))
+    before = None if wanted.after is None else digest(tracker_in(Path(wanted.after)))
     return {
         "source": source,
-        "source_sha256": _digest(path),
+        "source_sha256": digest(path),
         "model": {
             "name": card.name,
             "licence": card.licence,
@@ -463,13 +463,6 @@ def describe(source: str, detector: Detector, wanted: JobSettings) -> dict[str, 
         "runtime": str(getattr(detector, "runtime", "")),
         "versions": runs.stack(),
     }
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return digest(path)
-    except OSError as error:
-        raise VideoError(f"cannot be read: {error.strerror}", path=path) from error
 
 
 def other_run_in(folder: Path, manifest: dict[str, Any]) -> str:

@@ -65,7 +65,7 @@ def described(dataset: Dataset) -> dict[str, str]:
 
 
 def footage(dataset: Dataset, root: Path) -> dict[str, str]:
-    """A digest of each video's file, or of its pictures' names and sizes, for comparison."""
+    """A digest of each video's file, or of its pictures, for comparison."""
     sources = dict.fromkeys(video.source for video in dataset.videos)
     return {f"pixels of {source}": (digest_of(root / source) or "")[:16] for source in sources}
 

@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ from vodkit.formats.table import read_dataset
 from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.train.loop import train
 from vodkit.train.progress import watch_nothing
-from vodkit.train.resume import described, load_state, save_state
+from vodkit.train.resume import described, footage, load_state, save_state
 from vodkit.train.settings import TrainSettings
 from vodkit.train.setup import prepare
 
@@ -157,6 +158,22 @@ def test_what_changes_the_pictures_or_their_boxes_changes_the_digest(
 ) -> None:
     assert about() == about()
     assert about() != about(**change)
+
+
+def test_a_picture_changed_for_one_of_the_same_size_changes_the_digest(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    info = VideoInfo(path="a", width_px=8, height_px=8, rate=Fraction(10), num_frames=2)
+    dataset = Dataset(classes=("x",), videos=(LabelledVideo(source="a", info=info),))
+    seen = []
+    for grey in (0, 9, 0):
+        for name in ("0.bmp", "1.bmp"):
+            cv2.imwrite(str(folder / name), np.full((8, 8, 3), grey * int(name[0]), np.uint8))
+        seen.append(footage(dataset, tmp_path)["pixels of a"])
+    assert seen[0] == seen[2] != seen[1]
+    (folder / "2.bmp").symlink_to(tmp_path / "nowhere.bmp")
+    with pytest.raises(VideoError, match=r"2\.bmp: cannot be read: No such file"):
+        footage(dataset, tmp_path)
 
 
 def test_the_card_tells_once_that_validation_was_thinned(square_data: Path, tmp_path: Path) -> None:
