@@ -125,6 +125,11 @@ class Preprocessing:
         if lengths != (3, 3, 3) or 0 in self.std:
             raise SettingsError("preprocessing.fill, mean, std need three numbers each, std not 0")
 
+    @property
+    def any_size(self) -> bool:
+        """Whether the size of the input follows the picture's."""
+        return self.resize == "fit"
+
 
 def without_normalisation(wanted: Preprocessing) -> Preprocessing:
     """The same picture for a graph that has the normalisation inside: (B, H, W, 3) uint8 RGB."""

@@ -20,7 +20,7 @@ from vodkit.detect.decode import UNBATCHED
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.models import build_network, load_detector
 from vodkit.detect.parity import LEAST_SCORE, Differences, compare, together
-from vodkit.detect.preprocess import input_px, place
+from vodkit.detect.preprocess import input_px, place, traced_px
 from vodkit.detect.runtimes.base import versions, write_whole
 from vodkit.detect.weights import digest, parts, trust
 from vodkit.errors import OutputError, SettingsError, WeightsError
@@ -164,28 +164,15 @@ class Wanted:
     pictures: Sequence[ByteArray]
     """empty: float32"""
 
-    @property
-    def any_size(self) -> bool:
-        """Whether the input's size follows the picture's."""
-        return self.preprocessing.resize == "fit"
-
-    @property
-    def traced_px(self) -> tuple[int, int]:
-        """Height and width of the input at which the graph is traced: the largest."""
-        size = self.preprocessing
-        width, height = input_px(size.width_px, size.height_px, size)
-        return height, width
-
 
 def write_onnx(wanted: Wanted, path: Path) -> None:
     """ONNX, by tracing."""
     from vodkit.detect.runtimes import onnx_graph, quantise
 
-    graph, any_size = wanted.graph, wanted.any_size
     if wanted.pictures:
-        quantise.write_onnx_int8(graph, path, wanted.pictures, any_size=any_size)
+        quantise.write_onnx_int8(wanted.graph, path, wanted.preprocessing, wanted.pictures)
     else:
-        onnx_graph.write_onnx(graph, path, *wanted.traced_px, any_size=any_size)
+        onnx_graph.write_onnx(wanted.graph, path, wanted.preprocessing)
 
 
 def write_openvino(wanted: Wanted, path: Path) -> None:
@@ -193,11 +180,10 @@ def write_openvino(wanted: Wanted, path: Path) -> None:
     from vodkit.detect.runtimes import quantise
     from vodkit.detect.runtimes.openvino_graph import convert, save_model
 
-    graph, any_size = wanted.graph, wanted.any_size
     if wanted.pictures:
-        quantise.write_openvino_int8(graph, path, wanted.pictures, any_size=any_size)
+        quantise.write_openvino_int8(wanted.graph, path, wanted.preprocessing, wanted.pictures)
     else:
-        save_model(convert(graph, *wanted.traced_px, any_size=any_size), path)
+        save_model(convert(wanted.graph, wanted.preprocessing), path)
 
 
 def write_torch_export(wanted: Wanted, path: Path) -> None:
@@ -206,13 +192,15 @@ def write_torch_export(wanted: Wanted, path: Path) -> None:
 
     if wanted.pictures:
         raise SettingsError("INT8 is written to .onnx and .xml, not to .pt2")
-    example = torch.zeros(1, *wanted.traced_px, 3, dtype=torch.uint8)
+    example = torch.zeros(1, *traced_px(wanted.preprocessing), 3, dtype=torch.uint8)
     free = {1: 32 * torch.export.Dim("rows"), 2: 32 * torch.export.Dim("columns")}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # notes on constants of the graph
         try:
             made = torch.export.export(
-                wanted.graph, (example,), dynamic_shapes=(free,) if wanted.any_size else None
+                wanted.graph,
+                (example,),
+                dynamic_shapes=(free,) if wanted.preprocessing.any_size else None,
             )
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]

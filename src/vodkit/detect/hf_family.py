@@ -54,6 +54,9 @@ def build(card: ModelCard) -> nn.Module:
         if not card.architecture.get("frozen_norm", False):
             _thaw_norms(backbone)
         _keep_constants(module.model.decoder)
+        if config.model_type == "deformable_detr":
+            for part in (module.model.encoder, module.model.decoder):
+                part.register_forward_pre_hook(_sizes_of_maps, with_kwargs=True)
         module.model.backbone = Trunk(backbone.model)
     module.requires_grad_(True)  # noqa: FBT003 - freezing is the caller's
     aliases = _aliases(module)
@@ -387,6 +390,17 @@ def _thaw_norms(module: nn.Module) -> None:
             setattr(module, name, learning)
         else:
             _thaw_norms(child)
+
+
+def _sizes_of_maps(_module: nn.Module, given: Any, named: dict[str, Any]) -> tuple[Any, Any]:
+    """In a graph that is traced, heights and widths of the maps as tensors made of the picture's.
+
+    ``transformers`` makes constants of them, so that the graph were right at one size only.
+    """
+    maps = named["spatial_shapes_list"]
+    if isinstance(maps[0][0], Tensor):  # by torch.jit
+        named = {**named, "spatial_shapes": torch.stack([torch.stack(size) for size in maps])}
+    return given, named
 
 
 def _keep_constants(decoder: nn.Module) -> None:

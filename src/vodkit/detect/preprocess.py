@@ -57,10 +57,20 @@ def input_px(width_px: int, height_px: int, wanted: Preprocessing) -> tuple[int,
     >>> input_px(768, 576, Preprocessing(width_px=1333, height_px=800, resize="fit"))
     (1088, 800)
     """
-    if wanted.resize != "fit":
+    if not wanted.any_size:
         return wanted.width_px, wanted.height_px
     width, height = resized_px(width_px, height_px, wanted)
     return -(-width // _FIT_MULTIPLE) * _FIT_MULTIPLE, -(-height // _FIT_MULTIPLE) * _FIT_MULTIPLE
+
+
+def traced_px(wanted: Preprocessing) -> tuple[int, int]:
+    """Height and width of the input at which a graph is traced: the largest.
+
+    >>> traced_px(Preprocessing(width_px=1333, height_px=800, resize="fit"))
+    (800, 1344)
+    """
+    width, height = input_px(wanted.width_px, wanted.height_px, wanted)
+    return height, width
 
 
 def place(

@@ -21,6 +21,7 @@ from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.export import export_detector
 from vodkit.detect.models import MODELS, build_network, find_card, load_detector
+from vodkit.detect.parity import compare
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.detect.targets import Target
 from vodkit.detect.weights import weights_path
@@ -296,7 +297,7 @@ PROCESSORS = {
 HEADS = tuple(networks.FAMILIES["hf"].class_tensors)
 # How strong random weights must be for queries to differ, and not to amplify rounding.
 GAINS = {
-    "rt_detr": 2.0,
+    "rt_detr": 3.0,  # at 2 its best queries tie: torch in float64 chooses others than in float32
     "rt_detr_v2": 2.0,
     "d_fine": 2.0,
     "deformable_detr": 1.5,
@@ -464,10 +465,10 @@ def test_a_checkpoint_gives_the_same_boxes(
     np.testing.assert_array_equal(one.scores[: len(two)], two.scores)
 
 
-# rt_detr: a random network's queries are nearly equal, rounding chooses others. deformable_detr:
-# onnxruntime has no grid sampling of that kind. What does not agree is refused by the export.
+# deformable_detr of a fixed input: torch's exporter makes its sampling points double precision, for
+# which onnxruntime has no grid sampling; published ones follow the picture.
 EXPORTED = [
-    *((kind, ".onnx") for kind in KINDS if kind not in {"rt_detr", "deformable_detr"}),
+    *((kind, ".onnx") for kind in KINDS if kind != "deformable_detr"),
     *(("rt_detr_v2", ending) for ending in (".xml", ".pt2")),
     ("deformable_detr", ".xml"),
 ]
@@ -485,6 +486,32 @@ def test_exports_come_with_a_certificate(
     assert found.num_boxes >= 20
     assert found.max_box_difference_px < 0.01
     assert (tmp_path / f"one{ending}.parity.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["openvino", "onnx"])
+@pytest.mark.parametrize("kind", ["detr", "conditional_detr", "deformable_detr", "yolos"])
+def test_one_graph_is_right_at_every_size(
+    hub: Callable[[str], tuple[Path, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    runtime: str,
+) -> None:
+    monkeypatch.setenv("VODKIT_CACHE", str(tmp_path / "cache"))
+    module, card = build_network(hub(kind)[0])
+    size = replace(card.preprocessing, width_px=2 * SIDE, height_px=SIDE, resize="fit")
+    own = tmp_path / "one.safetensors"
+    save_checkpoint(module.state_dict(), replace(card, preprocessing=size), own)
+    options: dict[str, Any] = {"device": "cpu", "score_threshold": 0.0, "max_detections": None}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing notes of transformers' own code
+        pair = [load_detector(own, runtime=name, **options) for name in ("torch", runtime)]
+        shapes = [(SIDE, SIDE), (2 * SIDE, SIDE), (SIDE, 2 * SIDE)]
+        seen = compare(*pair, [frames(1, *shape)[0] for shape in shapes])
+    assert seen.num_boxes >= 30
+    assert seen.within(px=0.01, score=1e-4), seen
+    assert len(list((tmp_path / "cache" / runtime).glob("*.sha256"))) == 1
 
 
 def test_weights_of_a_folder_go_into_a_model_by_name(

@@ -83,16 +83,15 @@ class KeptGraphs:
     converter: str
     """the package that converts; a new version converts anew"""
 
-    def path(self, card: ModelCard, height_px: int, width_px: int, suffix: str) -> Path:
+    def path(self, card: ModelCard, suffix: str) -> Path:
         """A file name that changes with anything that could change a number."""
         made_of = {
             **asdict(card),
             "weights": self.weights_sha256,
             "versions": [version(self.converter), version("vodkit")],
-            "input": [height_px, width_px],
         }
         name = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
-        return self.folder / f"{card.name}-{height_px}x{width_px}-{name[:16]}{suffix}"
+        return self.folder / f"{card.name}-{name[:16]}{suffix}"
 
     def keep(self, path: Path, write: Callable[[Path], object]) -> None:
         """Let ``write`` make the file (see ``write_whole``), and note its digest."""

@@ -4,7 +4,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from openvino.frontend import (
 from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import ModelCard, Preprocessing
 from vodkit.detect.onnx_files import external_files
+from vodkit.detect.preprocess import traced_px
 from vodkit.detect.runtimes.base import KeptGraphs, is_kept
 from vodkit.errors import OutputError, SettingsError, WeightsError
 from vodkit.lookup import pick
@@ -199,35 +200,44 @@ def _supported(precision: str) -> str:
 def converted(
     graph: Callable[[], Any], card: ModelCard, kept: KeptGraphs | None
 ) -> Callable[[int, int], ov.Model]:
-    """Models of an input size, made from the torch graph that ``graph()`` gives, or kept before."""
+    """Models of an input size, made from the torch graph that ``graph()`` gives, or kept before.
+
+    One is made, and given the size of the pictures where that is free.
+    """
+
+    @cache
+    def whole() -> ov.Model:
+        path = None if kept is None else kept.path(card, ".xml")
+        if path is not None and is_kept(path):
+            return read_model(path)
+        model = convert(graph(), card.preprocessing)
+        if kept is not None and path is not None:
+            with suppress(OutputError):  # then it is converted again next time
+                kept.keep(path, partial(save_model, model))
+        return model
 
     def make(height_px: int, width_px: int) -> ov.Model:
-        if kept is None:
-            return convert(graph(), height_px, width_px)
-        path = kept.path(card, height_px, width_px, ".xml")
-        if is_kept(path):
-            return read_model(path)
-        model = convert(graph(), height_px, width_px)
-        with suppress(OutputError):  # then it is converted again next time
-            kept.keep(path, partial(save_model, model))
+        model = whole().clone()
+        model.reshape([1, height_px, width_px, 3])
         return model
 
     return make
 
 
-def convert(graph: Any, height_px: int, width_px: int, *, any_size: bool = False) -> ov.Model:
-    """The torch graph (in evaluation mode, on the CPU) as an OpenVINO model of this input size.
+def convert(graph: Any, wanted: Preprocessing) -> ov.Model:
+    """The torch graph (evaluation mode, CPU) as a model that takes (1, H, W, 3) uint8 RGB.
 
-    ``any_size``: of every size that the network takes; it is traced at this one.
+    H and W are free where the input's size follows the picture's.
     """
     import torch
 
-    example = torch.zeros(1, height_px, width_px, 3, dtype=torch.uint8)
+    height, width = traced_px(wanted)
+    example = torch.zeros(1, height, width, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
         # torch.jit.trace is announced to go; OpenVINO uses it inside.
         warnings.simplefilter("ignore")
         try:
-            size = [-1, -1] if any_size else [height_px, width_px]
+            size = [-1, -1] if wanted.any_size else [height, width]
             return ov.convert_model(graph, example_input=example, input=[1, *size, 3])
         except _FAILURES as error:
             reason = str(error).strip().splitlines()[-1]

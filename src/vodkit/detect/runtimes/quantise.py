@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vodkit.arrays import ByteArray
+from vodkit.detect.base import Preprocessing
 from vodkit.detect.runtimes.onnx_graph import errors_of_onnxruntime, write_onnx
 from vodkit.errors import SettingsError, WeightsError
 
@@ -35,21 +36,20 @@ class _Pictures:
 
 
 def write_onnx_int8(
-    graph: Any, path: Path, pictures: Sequence[ByteArray], *, any_size: bool
+    graph: Any, path: Path, wanted: Preprocessing, pictures: Sequence[ByteArray]
 ) -> None:
     """The torch graph as an ONNX file with INT8 convolutions (QDQ, weights a range a channel).
 
-    ``pictures`` (H, W, 3) uint8 RGB are resized and filled, to one size unless ``any_size``.
+    ``pictures`` (H, W, 3) uint8 RGB are resized and filled as ``wanted`` says.
     """
     if find_spec("onnxruntime") is None or find_spec("onnx") is None:
         raise SettingsError("INT8 in .onnx needs: pip install 'vodkit[onnx]'")
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    height, width = pictures[0].shape[:2]
     with tempfile.TemporaryDirectory() as folder, _silence():
         plain, ready = Path(folder) / "plain.onnx", Path(folder) / "ready.onnx"
-        write_onnx(graph, plain, height, width, any_size=any_size)
+        write_onnx(graph, plain, wanted)
         try:
             quant_pre_process(plain, ready, skip_symbolic_shape=True)
             quantize_static(
@@ -67,7 +67,7 @@ def write_onnx_int8(
 
 
 def write_openvino_int8(
-    graph: Any, path: Path, pictures: Sequence[ByteArray], *, any_size: bool
+    graph: Any, path: Path, wanted: Preprocessing, pictures: Sequence[ByteArray]
 ) -> None:
     """The torch graph as OpenVINO's ``.xml`` and ``.bin`` in INT8.
 
@@ -78,11 +78,10 @@ def write_openvino_int8(
 
     if find_spec("nncf") is None:
         with tempfile.TemporaryDirectory() as folder:
-            write_onnx_int8(graph, Path(folder) / "int8.onnx", pictures, any_size=any_size)
+            write_onnx_int8(graph, Path(folder) / "int8.onnx", wanted, pictures)
             save_model(read_model(Path(folder) / "int8.onnx"), path)
         return
-    height, width = pictures[0].shape[:2]
-    model = convert(graph, height, width, any_size=any_size)
+    model = convert(graph, wanted)
     with _silence():
         import nncf
 

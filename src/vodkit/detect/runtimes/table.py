@@ -97,26 +97,23 @@ def _openvino(wanted: Runnable, *, precision: str) -> Runtime:
 
 def _onnx(wanted: Runnable) -> Runtime:
     _on_cpu(wanted, "onnx")
+    if find_spec("onnxruntime") is None:
+        raise SettingsError("runtime onnx needs: pip install 'vodkit[onnx]'")
     from vodkit.detect.runtimes.onnx_graph import OnnxRuntime, write_onnx
 
     if wanted.graph is None:
         path, names = _file(wanted, "onnx", (".onnx",)), wanted.card.output.names
         inside = wanted.card.preprocessing
-        return OnnxRuntime(lambda *_: path, inside, outputs=names, batched=wanted.batched)
-    kept, graph = wanted.kept_by("torch"), wanted.graph
+        return OnnxRuntime(path, inside, outputs=names, batched=wanted.batched)
+    kept = wanted.kept_by("torch")
     if kept is None:
         raise SettingsError("runtime onnx needs weights; with random ones use torch or openvino")
-    kept = replace(kept, folder=cache_folder() / "onnx")
-
-    def make(height_px: int, width_px: int) -> Path:
-        path = kept.path(wanted.card, height_px, width_px, ".onnx")
-        if not is_kept(path):
-            made = graph()
-            kept.keep(path, lambda passing: write_onnx(made, passing, height_px, width_px))
-        return path
-
+    path = replace(kept, folder=cache_folder() / "onnx").path(wanted.card, ".onnx")
+    if not is_kept(path):
+        made, size = wanted.graph(), wanted.card.preprocessing
+        kept.keep(path, lambda passing: write_onnx(made, passing, size))
     inside = without_normalisation(wanted.card.preprocessing)
-    return OnnxRuntime(make, inside, outputs=(), batched=wanted.batched)
+    return OnnxRuntime(path, inside, outputs=(), batched=wanted.batched)
 
 
 RUNTIMES: dict[str, Callable[[Runnable], Runtime]] = {
