@@ -104,10 +104,9 @@ def prelabel(
             done.append(replace(video, tracks=for_correction(second(video.tracks), wanted)))
             print(f"{names[source]}: {_counted(done[-1])}", flush=True)
     if done:
-        writing = Writing(tolerance_px=tolerance_px)
         lost = export_dataset(
             Dataset(classes=known, videos=tuple(done)), out, format, root=out.parent,
-            writing=writing, pictures=False, overwrite=overwrite,
+            writing=Writing(tolerance_px=tolerance_px), pictures=False, overwrite=overwrite,
         )  # fmt: skip
         print(f"labels: {out}")
         for what in lost:
@@ -170,8 +169,7 @@ def _tracked(folder: Path, name: str) -> "tuple[tuple[str, ...], LabelledVideo]"
 
 
 def _counted(video: "LabelledVideo") -> str:
-    assert video.tracks is not None
-    assert video.tracks.ignore is not None
-    ignored = int(video.tracks.ignore.sum())
+    tracks = video.tracks
+    ignored = 0 if tracks is None or tracks.ignore is None else int(tracks.ignore.sum())
     also = f" and {ignored} ignore regions" if ignored else ""
-    return f"{len(video.tracks) - ignored} boxes{also}"
+    return f"{len(tracks or ()) - ignored} boxes{also}"
