@@ -14,7 +14,7 @@ A run that was killed goes on by replay (docs/decisions/0006): recorded detectio
 fresh tracker, and only frames that are not in ``predictions.jsonl`` yet are appended.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -280,6 +280,28 @@ def is_complete(folder: Path) -> bool:
         return False
     with path.open("rb") as file:
         return sum(1 for _ in file) - 1 == there.get("num_frames")
+
+
+def is_done(
+    source: str,
+    folder: Path,
+    detector: Detector,
+    wanted: JobSettings,
+    *,
+    tell: Callable[[str], None],
+) -> bool:
+    """Whether the run to go on with has nothing left to do; OutputError where it is another one.
+
+    ``tell`` hears of tracks that are there and have to be done anew.
+    """
+    is_whole = is_complete(folder)
+    manifest = describe(source, detector, wanted) if is_whole or wanted.after else {}
+    if follows_another(folder, manifest):
+        tell(f"the run that {folder} follows was done anew, and so are its tracks")
+        return False
+    if is_whole:
+        refuse_other_source(folder, manifest)
+    return is_whole
 
 
 def run_source(

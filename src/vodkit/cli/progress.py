@@ -107,7 +107,7 @@ def _run_one(
 
     Other forms of an unfinished run that goes on are of a part of the video: they are made anew.
     """
-    from vodkit.jobs import describe, follows_another, is_complete, refuse_other_source, run_source
+    from vodkit.jobs import is_done, run_source
     from vodkit.outputs import OUTPUTS
     from vodkit.report.annotate import write_video
 
@@ -115,15 +115,7 @@ def _run_one(
     forms = {**OUTPUTS, "video": (runs.ANNOTATED, partial(write_video, source))}
     failed: list[VodkitError] = []
     try:
-        is_done = resume and is_complete(folder)
-        manifest = describe(source, detector, wanted) if is_done or wanted.after else {}
-        if resume and follows_another(folder, manifest):
-            is_done = False
-            told = f"the run that {folder} follows was done anew, and so are its tracks"
-            print(f"vodkit: note: {told}", file=sys.stderr)
-        if is_done:
-            refuse_other_source(folder, manifest)
-        else:
+        if not (resume and is_done(source, folder, detector, wanted, tell=_note)):
             outputs = [
                 name for name in forms if name in outputs or (folder / forms[name][0]).exists()
             ]
@@ -138,7 +130,7 @@ def _run_one(
         file_name, write = forms[name]
         try:
             for note in write(folder / runs.PREDICTIONS, folder / file_name) or ():
-                print(f"vodkit: {note}", file=sys.stderr)
+                _note(note)
             written.append(folder / file_name)
         except PartialError as error:  # it is there, but something in it is not
             written.append(folder / file_name)
@@ -146,6 +138,10 @@ def _run_one(
         except VodkitError as error:
             failed.append(error)
     return written, failed
+
+
+def _note(words: str) -> None:
+    print(f"vodkit: {words}", file=sys.stderr)
 
 
 def with_bar(steps: Iterable["Step"], title: str) -> Iterator["Step"]:
