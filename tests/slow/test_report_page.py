@@ -18,7 +18,7 @@ from vodkit.report.compare_page import write_compare_page
 from vodkit.report.dataset_page import write_dataset_page
 from vodkit.report.every_number import PARTS, every_number
 from vodkit.report.page import PageSettings, write_report
-from vodkit.report.sections import Subject
+from vodkit.report.sections import UNDEFINED, Subject
 from vodkit.samples import samples
 
 pytestmark = pytest.mark.slow
@@ -123,7 +123,7 @@ def test_every_number_stands_on_the_page(clip_b: Dataset) -> None:
     values = dict(table.rows)
     overall = one.evaluation.detection.coco.overall
     assert values["detection.coco.overall.ap"] == f"{overall.ap:.4f}"
-    assert values["streaming"] == "-"
+    assert values["streaming"] == UNDEFINED
     assert {path.split(".")[0] for path in values} == set(PARTS)
 
 
