@@ -80,6 +80,30 @@ def test_every_frame_of_interlaced_h264_is_found(tmp_path: Path, suffix: str) ->
     assert is_whole(encode(tmp_path / f"a.{suffix}", "libx264", is_interlaced=True))
 
 
+def cut_between_keyframes(path: Path) -> Path:
+    """As a recording of a broadcast begins: its tables, and then a packet in the midst."""
+    data = path.read_bytes()
+    with av.open(str(path)) as file:
+        places = [packet.pos for packet in file.demux(video=0) if packet.size]
+    path.write_bytes(data[: 3 * 188] + data[places[5] // 188 * 188 :])
+    return path
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mpeg2video"])
+def test_what_is_in_front_of_the_first_keyframe_is_lost_not_made_up(
+    tmp_path: Path, codec: str
+) -> None:
+    """MPEG-4 decodes it, to anything, without a word."""
+    path = cut_between_keyframes(encode(tmp_path / "a.ts", codec))
+    with open_video(path, strict=False) as video:
+        numbers = [number_on(frame.image) for frame in video.frames()]
+        assert numbers == list(range(GROUP, NUM_FRAMES))
+        assert video.num_lost == video.info.num_frames - len(numbers) > 3
+    why = "the file begins between keyframes" if codec == "mpeg4" else "cannot be decoded"
+    with open_video(path) as video, pytest.raises(VideoError, match=why):
+        list(video.frames())
+
+
 class Bits:
     """A unit of H.264 (ITU-T H.264, 7.3), bit by bit."""
 

@@ -164,6 +164,7 @@ class ContainerVideo:
             self._time_base = Fraction(stream.time_base)
             size = (stream.width, stream.height)
             self._limits.check_size(size, path=self._name)
+            decoding.timeline = timeline = self._timeline
             first = next((raw for _, raw in decoding.raw_frames(strict=False)), None)
             if first is None:
                 message = f"no frame can be decoded ({decoding.complaint or 'no pictures'})"
@@ -172,7 +173,6 @@ class ContainerVideo:
                 _, turns = decoding.rgb.turned(first)
             except ValueError as error:
                 raise VideoError(str(error), path=self._name) from error
-            timeline = self._timeline
             rate = rate_of(stream, timeline)
         return VideoInfo(
             path=self._name,
@@ -201,6 +201,8 @@ class ContainerVideo:
             return
         if self._strict:
             why = decoding.complaint or "damaged or cut off"
+            if last < 0 and self._timeline.is_headless:
+                why = "the file begins between keyframes"
             message = f"{lost} frame(s) from {last + 1} on cannot be decoded: {why}"
             raise VideoError(message, path=self._name, time_s=self.times_s[last + 1])
         self.num_lost += lost
@@ -352,11 +354,12 @@ class _Decoding:
         """Decoded pictures, counted. A packet that cannot be decoded ends a strict pass.
 
         ``from_key``: packets before the first keyframe are left out. A transport stream is entered
-        anywhere, and not every decoder says that it made up what a picture is built on.
+        anywhere, and not every decoder says that it made up what a picture is built on. So they are
+        where a file begins like that.
         """
         count = 0
         packets = self.container.demux(self.stream)
-        if from_key:
+        if from_key or (self.timeline is not None and self.timeline.is_headless):
             packets = dropwhile(lambda packet: packet.size and not packet.is_keyframe, packets)
         while True:
             try:

@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from itertools import dropwhile
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -26,6 +27,7 @@ from vodkit.video.ahead import ahead
 from vodkit.video.clock import Clock, Pace
 from vodkit.video.limits import LIMITS, Limits
 from vodkit.video.rgb import RgbMaker, words
+from vodkit.video.timeline import TRUSTING
 
 _PIECES_S = 30.0  # a playlist gives pieces of some seconds at once; silence between is no break
 _NO_MORE = "no more frames came"  # FFmpeg's end of file, which a broken line gives, too
@@ -265,7 +267,10 @@ class LiveVideo:
 
     def _pictures(self, stream: Any, num_ahead: int) -> Generator[tuple[Any, float]]:
         """Decoded pictures, of packets that are fetched ahead of their turn; when these came."""
+        packets: Iterator[tuple[Any, float]]
         packets = ((packet, time.monotonic()) for packet in self._container.demux(stream))
+        if stream.codec_context.name == TRUSTING:  # who comes in between keyframes
+            packets = dropwhile(lambda one: one[0].size and not one[0].is_keyframe, packets)
         with closing(ahead(packets, num_ahead)) as coming:
             for packet, came_s in coming:
                 for raw in packet.decode():

@@ -32,6 +32,10 @@ _GUESSED = {"mpeg"}
 # duration is half a frame's. (Where the container says what a packet is, it may be anything.)
 _PARSED = {"mpegts", "h264"}
 
+# Its decoder makes up what a picture is built on where it is not there, and does not say so.
+TRUSTING = "mpeg4"
+# These may begin anywhere, and FFmpeg finds out itself which packets are keyframes.
+_CUT = {"mpegts", "mpeg", "m4v"}
 
 Ticks: TypeAlias = int | Fraction
 _Packet: TypeAlias = tuple[int | None, int | None, bool]
@@ -52,6 +56,8 @@ class Timeline:
     out"""
     end: Ticks = 0
     """when the last frame is no longer shown, in ticks"""
+    is_headless: bool = False
+    """begins between keyframes, and its decoder would make up what is in front of the first"""
     num_missing: int = 0
     """frames that the container's header declares beyond the end of the file (cut off)"""
 
@@ -98,7 +104,19 @@ def read_timeline(container: Any, stream: Any, name: str, limits: Limits) -> Tim
         return Timeline((), (), reliable=True)
     timeline = _timeline(packets, stream)
     end = timeline.pts[-1] + (last_ticks or 1 / (_declared_rate(stream) * stream.time_base))
-    return replace(timeline, end=end, num_missing=_num_missing(stream, timeline, num_hidden))
+    return replace(
+        timeline,
+        end=end,
+        is_headless=_is_headless(packets, stream),
+        num_missing=_num_missing(stream, timeline, num_hidden),
+    )
+
+
+def _is_headless(packets: Sequence[_Packet], stream: Any) -> bool:
+    if stream.codec_context is None or stream.codec_context.name != TRUSTING:
+        return False
+    keys = [is_key for _, _, is_key in packets]
+    return stream.container.format.name in _CUT and any(keys) and not keys[0]
 
 
 def _frame_ticks(stream: Any) -> Fraction | None:
