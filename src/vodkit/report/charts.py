@@ -67,6 +67,7 @@ def line_chart(lines: Sequence[Line], axes: Axes) -> str:
         dot = "o" if len(line.x) == 1 else None  # a line through one point shows nothing
         colour = series_colour(place)
         plot.plot(line.x, line.y, stroke, color=colour, label=line.name, lw=1.8, marker=dot)
+    plot.set_xlim(left=0)
     names = [line.name for line in lines]
     if axes.ideal:
         plot.plot([0, 1], [0, 1], color=_INK, alpha=0.4, lw=0.8, label=axes.ideal)

@@ -28,7 +28,8 @@ from vodkit.train.validate import Shown
 PAGE, PICTURES = "report.html", "pictures"
 CELL_PX = 384
 LEAST_SCORE = 0.3
-_NO_LOSSES = ("epoch", "seconds", "wait", "halvings", "ap", "ap50")
+_SCORES = {"ap": "AP", "ap50": "AP50"}
+_NO_LOSSES = ("epoch", "seconds", "wait", "halvings", *_SCORES)
 
 
 class TrainingPage:
@@ -124,11 +125,11 @@ def _charts(rows: Sequence[Mapping[str, float]]) -> list[tuple[str, str]]:
     made = []
     for title, names, y, top in (
         ("Losses", losses, "loss", None),
-        ("Validation", ["ap", "ap50"], "score", 1.0),
+        ("Validation", list(_SCORES), "score", 1.0),
     ):
         lines = [
             Line(
-                name=name,
+                name=_SCORES.get(name, name),
                 x=[row["epoch"] for row in rows if name in row],
                 y=[row[name] for row in rows if name in row],
             )
