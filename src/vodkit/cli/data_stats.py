@@ -55,6 +55,8 @@ def stats(
     ]  # fmt: skip
     titles = ["video", "split", "size", "rate", "frames", "labelled", "empty", "boxes", "over time"]
     options.print_table(titles, rows)
+    if page is not None:
+        print(f"page: {page}")
 
 
 def _middle(values: Sequence[float], unit: str) -> str:

@@ -32,7 +32,9 @@ def train_head(
 
     wanted = settings.load(AppearanceSettings, toml=settings_file, words=values)
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=as_json, transient=True) as bar:
+    console = Console(stderr=True)
+    hidden = as_json or not console.is_terminal
+    with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
         tasks = {what: bar.add_task(what, total=None) for what in ("videos", "head")}
 
         def watch(what: str, done: int, total: int) -> None:

@@ -195,7 +195,7 @@ def test_the_page_has_curves_pictures_and_settings(square_data: Path, tmp_path: 
     assert html.count("data:image/webp;base64,") == 2  # the first and the last
     assert html.count("<svg") == 2
     assert "one recording only" in html
-    assert re.search(r"<th[^>]*>cache_views</th><td>1</td>", html)
+    assert re.search(r"<th[^>]*>cache_views</th><td[^>]*>1</td>", html)
     shown = [one for progress in begun for one in progress.shown]
     assert len(shown) == 3 * 2
     assert {one.name for one in shown} == {"three, frame 0", "three, frame 7"}
