@@ -147,3 +147,15 @@ def test_links_and_named_files_lead_somewhere(path: Path) -> None:
     named = re.findall(r"`((?:src|tests|benchmarks|docs|examples)/[\w./-]+\.\w+)`", text)
     for target in named:
         assert (CHECKOUT / target).exists(), target
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_into_a_page_meet_a_heading(path: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", path.read_text("utf-8")):
+        if "://" not in target:
+            page = (path.parent / target) if target else path
+            headings = re.findall(r"^#+ (.*)", page.read_text("utf-8"), re.MULTILINE)
+            bare = [
+                re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings
+            ]
+            assert anchor in bare, f"{target}#{anchor}"
