@@ -210,8 +210,10 @@ def _measure(
 ) -> dict[str, float | None]:
     """All speeds, once: the network on about as many pictures as were tracked just before."""
     detector, batch = entry.detector, settings.batch_size
-    decode, _ = _speed(lambda: _decoding(source, detector), settings.seconds)
-    track, count = _speed(lambda: _tracking(source, entry, settings), settings.seconds)
+    decode, _ = _speed(lambda: _decoding(source, detector), settings.seconds, at_once=1)
+    track, count = _speed(
+        lambda: _tracking(source, entry, settings), settings.seconds, at_once=batch
+    )
     count = max(count, batch)
     alone = detector.network_alone(frames, count)
     network = count / _seconds(alone)
@@ -242,22 +244,27 @@ def _tracking(source: str, entry: _Entry, settings: BenchSettings) -> Generator[
         yield from run_source(source, run, entry.detector, wanted)
 
 
-def _speed(begin: Callable[[], Generator[object]], seconds: float) -> tuple[float | None, int]:
-    """Steps a second after the first one, and how many there were.
+def _speed(
+    begin: Callable[[], Generator[object]], seconds: float, *, at_once: int
+) -> tuple[float | None, int]:
+    """Steps a second, and how many there were; ``at_once`` of them are worked on together.
 
-    A source that ends before the time is over is begun again; what that takes does not count.
+    The first ones do not count: they were worked on before the first came out. Nor does a part of
+    such a batch at the end: with a slow network it would be had for nothing. A source that ends
+    before the time is over is begun again; what that takes does not count.
     """
     count, spent, end = 0, 0.0, time.perf_counter() + seconds
     while time.perf_counter() < end:
         with closing(begin()) as steps:
-            next(steps, None)
+            for _ in islice(steps, at_once):
+                pass
             seen, started = 0, time.perf_counter()
             for _ in steps:
                 seen += 1
-                if time.perf_counter() > end:
+                if seen % at_once == 0 and time.perf_counter() > end:
                     break
             spent += time.perf_counter() - started
-        if not seen:  # a single frame
+        if not seen:  # no more than a batch
             break
         count += seen
     return (count / spent if count else None), count

@@ -1,13 +1,16 @@
 """``vodkit bench``: every detector that can be had is measured, and the rest is named."""
 
 import json
+from collections.abc import Generator
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from vodkit import bench as measuring
 from vodkit.bench import BenchSettings, run_bench
 from vodkit.cli.main import main
 from vodkit.errors import SettingsError
@@ -30,6 +33,23 @@ def test_speeds_are_of_what_was_asked_for() -> None:
         assert None not in speeds
         assert line.share == pytest.approx(line.track / line.network)  # of the only turn
     json.dumps(asdict(found), allow_nan=False)
+
+
+@pytest.mark.parametrize("seconds", [2.0, 50.0])
+def test_a_slow_network_is_not_fast_for_what_it_did_before_the_clock(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight frames at once, one second each: one frame a second, however short the time given."""
+    now = [0.0]
+
+    def steps() -> Generator[int]:
+        for frame in range(64):
+            now[0] += 8.0 if frame % 8 == 0 else 0.0
+            yield frame
+
+    monkeypatch.setattr(measuring, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    speed, count = measuring._speed(steps, seconds, at_once=8)
+    assert (speed, count % 8) == (1.0, 0)
 
 
 @pytest.mark.slow
