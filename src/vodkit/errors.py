@@ -15,12 +15,23 @@ A message says what happened, where, what was seen and what is allowed, in one l
 """
 
 from pathlib import Path
+from typing import Any
 
 
 class VodkitError(Exception):
     """Base of all errors vodkit raises on purpose."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Comes out of another process as it went in; else its parts would be given to it anew."""
+        return _as_it_was, (type(self), self.args, self.__dict__)
+
+
+def _as_it_was(kind: type[VodkitError], args: tuple[str, ...], own: dict[str, Any]) -> VodkitError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(own)
+    return error
 
 
 class InputError(VodkitError):
@@ -51,6 +62,7 @@ class VideoError(InputError):
         """Prefix the message with the path and, where known, the time in the video."""
         self.path = str(path)
         self.time_s = time_s
+        self.message = message
         place = self.path if time_s is None else f"{self.path} at {time_s:.3f} s"
         super().__init__(f"{place}: {message}")
 

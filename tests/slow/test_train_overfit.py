@@ -222,7 +222,7 @@ def test_a_file_gets_something_to_read_before_the_first_epoch_ends(
     assert lines[1:4] == [
         "to learn from: 8 frames of 1 videos",
         "to validate on: 8 frames of 1 videos",
-        "classes: bright, dark; pictures of 64x64 px",
+        "classes: bright, dark (new to yolox_nano: bright, dark); pictures of 64x64 px",
     ]
     begun = [line.split(" ")[0] for line in lines if not line.startswith("  ")]
     assert begun[4:] == ["features", "features", "2", "step", "epoch", "epoch"]

@@ -34,7 +34,7 @@ from vodkit.data.sampling import (
     runs_of,
 )
 from vodkit.data.transforms import Augment, Picture, View, apply_view, draw_clip, draw_view
-from vodkit.errors import InputError
+from vodkit.errors import InputError, VodkitError
 from vodkit.records import Dataset, LabelledVideo
 from vodkit.video.pictures import first_other
 from vodkit.video.reader import Video, open_video
@@ -494,6 +494,19 @@ def as_example(picture: Picture, index: int) -> Example:
     )
 
 
+class _OrError(torch.utils.data.Dataset[list[Example] | VodkitError]):
+    """What ``views`` give, or the error they raise: of a worker's torch makes one of its own."""
+
+    def __init__(self, views: TrainingViews) -> None:
+        self.views = views
+
+    def __getitem__(self, chunk: Chunk) -> list[Example] | VodkitError:
+        try:
+            return self.views[chunk]
+        except VodkitError as error:
+            return error
+
+
 def batches(
     views: TrainingViews, parts: Sequence[Chunk], *, batch_size: int, workers: int
 ) -> Iterator[list[Example]]:
@@ -502,8 +515,11 @@ def batches(
     # Of its own generator: a loader draws a number when it begins, and a training that goes on
     # in the middle of an epoch must see the same random numbers as one that never stopped.
     own = torch.Generator()
-    loader = DataLoader(views, sampler=parts, batch_size=None, num_workers=workers, generator=own)
+    given = _OrError(views)
+    loader = DataLoader(given, sampler=parts, batch_size=None, num_workers=workers, generator=own)
     for made in loader:
+        if isinstance(made, VodkitError):
+            raise made
         waiting += made
         while len(waiting) >= batch_size:
             yield waiting[:batch_size]

@@ -12,7 +12,7 @@ The run folder holds afterwards::
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,9 +27,18 @@ from vodkit.data.sampling import repeat_factors, whole_batches
 from vodkit.detect import networks
 from vodkit.detect.base import Metric, ModelCard
 from vodkit.detect.checkpoint import card_path, halved, save_checkpoint
-from vodkit.errors import InputError, TrainingError
+from vodkit.errors import InputError, TrainingError, VideoError
 from vodkit.metrics.ap import CocoScores
-from vodkit.runs import MANIFEST, REPORT, SETTINGS, make_folder, stack, write_atomic, write_json
+from vodkit.runs import (
+    MANIFEST,
+    REPORT,
+    SETTINGS,
+    make_folder,
+    only_one,
+    stack,
+    write_atomic,
+    write_json,
+)
 from vodkit.settings import to_toml
 from vodkit.train import freeze, resume
 from vodkit.train.batches import Batch, Share, cached_batches, pixel_batches
@@ -121,7 +130,8 @@ def train(
         watch: called after every step and epoch, by the first process.
 
     Raises:
-        OutputError: a training is in the folder already, and neither of the two is asked for.
+        OutputError: a training is in the folder already, and neither of the two is asked for, or
+            it is under way.
         InputError: no labelled frames, or, when resuming, a changed dataset or setting (the
             difference is named).
         TrainingError: a loss that is not finite (the sample is named), or not enough memory.
@@ -133,12 +143,14 @@ def train(
     if not fabric.is_global_zero:
         watch = watch_nothing
     watch(Progress(what="material", done=0, total=0, told=(_purpose(settings),)))
-    # All have looked, before anything changes.
-    goes_on = agreed(fabric, lambda: _goes_on(settings, resume_run=resume_run, overwrite=overwrite))
-    run = agreed(fabric, lambda: _begun(settings, fabric, watch, goes_on=goes_on))
-    material = run.material
-    run.fit()
-    material.delete_caches()
+    begins = partial(_goes_on, settings, resume_run=resume_run, overwrite=overwrite)
+    with _saying_what_helps(settings), ExitStack() as held:
+        hold = held.enter_context if fabric.is_global_zero else None
+        goes_on = agreed(fabric, lambda: begins(hold))  # all have looked, before anything changes
+        run = agreed(fabric, lambda: _begun(settings, fabric, watch, goes_on=goes_on))
+        material = run.material
+        run.fit()
+        material.delete_caches()
     return TrainResult(
         checkpoint=Path(settings.out) / (LAST if run.best is None else BEST),
         ap=None if run.best is None else run.best.ap,
@@ -149,6 +161,23 @@ def train(
         left_out=material.left_out,
         per_class=run.per_class,
     )
+
+
+@contextmanager
+def _saying_what_helps(settings: TrainSettings) -> Iterator[None]:
+    """Within, what a setting helps against is told with it: broken videos, too little memory."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        seen = "out of memory beside the steps (to store features, to measure norms, to validate)"
+        raise TrainingError(f"{seen}; lower width_px, height_px, or batch_size") from error
+    except VideoError as error:
+        if settings.skip_broken:
+            raise
+        message = f"{error.message}; skip_broken=true leaves such videos out"
+        raise VideoError(message, path=error.path, time_s=error.time_s) from error
 
 
 def _begun(
@@ -272,15 +301,19 @@ class _Run:
     def _measure_norms(self) -> None:
         """The averaged weights get the statistics that they have on the training pictures."""
         names, material = learning_norms(self.module), self.material
-        if names:
+        cuts = () if material.cached is None else material.cached.cuts
+        while names:
+            size = max(self.share.size >> self.halvings, 1)  # as parts are that are learnt from
             batches = plain_batches(
-                material.training,
-                material.cached,
-                size=self.share.size,
-                device=self.fabric.device,
+                material.training, material.cached, size=size, device=self.fabric.device
             )
-            cuts = () if material.cached is None else material.cached.cuts
-            measure_norms(self.ema.module, self.card, names, batches, cuts)
+            try:
+                measure_norms(self.ema.module, self.card, names, batches, cuts)
+                break
+            except RuntimeError as error:
+                if size == 1 or not is_out_of_memory(error) or self.fabric.world_size > 1:
+                    raise
+            self.halvings += 1
 
     def _set_mode(self, epoch: int) -> None:
         """What is frozen in this epoch is, and the rest is in training mode."""
@@ -437,7 +470,8 @@ class _Run:
         height, width = part.images.shape[2:]
         settings = self.settings
         seen = f"{len(part.indices)} pictures of {width}x{height} px at once"
-        allowed = f"raise accumulate (now {settings.accumulate}), or lower batch_size, width_px"
+        parts = f"raise accumulate (now {settings.accumulate}), or lower batch_size, width_px"
+        allowed = "lower width_px, height_px" if len(part.indices) == 1 else parts
         return f"out of memory with {seen}; {allowed}"
 
     def _too_small(self, larger: Batch) -> str:
@@ -611,14 +645,22 @@ def _purpose(settings: TrainSettings) -> str:
     return f"training {settings.model} on {settings.data}, into {settings.out}"
 
 
-def _goes_on(settings: TrainSettings, *, resume_run: bool, overwrite: bool) -> bool:
-    """Make the run folder; whether there is a state in it to go on from.
+def _goes_on(
+    settings: TrainSettings,
+    hold: Callable[[AbstractContextManager[None]], None] | None,
+    *,
+    resume_run: bool,
+    overwrite: bool,
+) -> bool:
+    """Make the run folder, and ``hold`` it alone; whether there is a state in it to go on from.
 
     A run that was killed before its first state begins again, as one that never began does: a
     script may always say ``--resume``.
     """
     require_journals(settings.journals)
     out = make_folder(Path(settings.out))
+    if hold is not None:
+        hold(only_one(out))
     if not resume_run and not overwrite:
         resume.refuse_training_in(out)
     return resume_run and (out / resume.STATE).is_file()

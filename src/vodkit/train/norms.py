@@ -48,11 +48,13 @@ def measure_norms(
         norm.reset_running_stats()
         norm.momentum = None  # the mean over all batches
         norm.train()
-    for batch in batches:
-        run_graph(graph, batch, cuts)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-        norm.eval()
+    try:
+        for batch in batches:
+            run_graph(graph, batch, cuts)
+    finally:  # out of memory, they are measured again on smaller batches
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
 
 
 def plain_batches(

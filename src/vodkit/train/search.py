@@ -17,7 +17,7 @@ from typing import Any
 from vodkit.detect.models import find_card
 from vodkit.errors import InputError, SettingsError, TrainingError
 from vodkit.formats.table import read_dataset
-from vodkit.runs import make_folder
+from vodkit.runs import make_folder, only_one
 from vodkit.train.log import flat
 from vodkit.train.loop import train
 from vodkit.train.progress import Progress
@@ -79,32 +79,33 @@ def best_settings(
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # a warning comes with a whole traceback
     about = _about(settings)
     folder = make_folder(Path(settings.out) / "search")
-    study = optuna.create_study(
-        study_name="train",
-        storage=f"sqlite:///{folder / 'trials.db'}",
-        direction="maximize",
-        load_if_exists=True,
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=3),
-    )
-    _forget_killed(study, folder)
-    done = _done(study)
-    if done:
-        _refuse_others(study.user_attrs.get(_ABOUT, {}), about, folder)
-    else:
-        study.set_user_attr(_ABOUT, about)
-    tell(f"search: {len(done)} of {trials} trials are done, in {folder}")
-    for number in range(len(done) + 1, trials + 1):
-        # Anew for each: a search that was stopped tries what it would have tried, nothing twice.
-        seed = zlib.crc32(f"{settings.seed}, {len(study.trials)}".encode())
-        study.sampler = optuna.samplers.TPESampler(seed=seed)
-        study.optimize(
-            lambda trial: _try(settings, trial, folder), n_trials=1, catch=(TrainingError,)
+    with only_one(folder):
+        study = optuna.create_study(
+            study_name="train",
+            storage=f"sqlite:///{folder / 'trials.db'}",
+            direction="maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=3),
         )
-        tell(f"trial {number} of {trials}: {_ended(study.trials[-1])}")
-    if not any(trial.state.name == "COMPLETE" for trial in study.trials):
-        _refuse_no_result(study, folder)
-    tell(f"search: the best is {_ended(study.best_trial)}")
-    return replace(_changed(settings, study.best_trial), out=settings.out)
+        _forget_killed(study, folder)
+        done = _done(study)
+        if done:
+            _refuse_others(study.user_attrs.get(_ABOUT, {}), about, folder)
+        else:
+            study.set_user_attr(_ABOUT, about)
+        tell(f"search: {len(done)} of {trials} trials are done, in {folder}")
+        for number in range(len(done) + 1, trials + 1):
+            # Anew for each: what was stopped tries what it would have tried, nothing twice.
+            seed = zlib.crc32(f"{settings.seed}, {len(study.trials)}".encode())
+            study.sampler = optuna.samplers.TPESampler(seed=seed)
+            study.optimize(
+                lambda trial: _try(settings, trial, folder), n_trials=1, catch=(TrainingError,)
+            )
+            tell(f"trial {number} of {trials}: {_ended(study.trials[-1])}")
+        if not any(trial.state.name == "COMPLETE" for trial in study.trials):
+            _refuse_no_result(study, folder)
+        tell(f"search: the best is {_ended(study.best_trial)}")
+        return replace(_changed(settings, study.best_trial), out=settings.out)
 
 
 def _refuse(settings: TrainSettings, trials: int) -> None:

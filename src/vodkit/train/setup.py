@@ -86,7 +86,7 @@ def prepare(
         left_out += lost
         validation = Validation(views=_views(val_part, root, card, settings, still_iou=2.0))
         about |= described(val_part) | footage(val_part, root)
-    watch(Progress(what="material", done=0, total=0, told=_told(whole, training, validation)))
+    watch(Progress(what="material", done=0, total=0, told=_told(settings, training, validation)))
     freeze.refuse_missing_stage(module, card, settings.freeze)
     freeze.freeze(module, card, freeze.FREEZES[settings.freeze])
     _refuse_lone_values(settings, module, card, training)
@@ -166,15 +166,18 @@ def _black(width_px: int, height_px: int, device: torch.device) -> Tensor:
 
 
 def _told(
-    whole: Dataset, training: TrainingViews, validation: Validation | None
+    settings: TrainSettings, training: TrainingViews, validation: Validation | None
 ) -> tuple[str, ...]:
     """What is learnt from what, for people, before anything takes long."""
     width_px, height_px = training.canvas_px
+    classes = training.frames.dataset.classes
+    fresh = _fresh(settings, classes)
+    anew = f" (new to {settings.model}: {', '.join(fresh)})" if fresh else ""
     others = "nothing" if validation is None else _counted(validation.frames)
     return (
         f"to learn from: {_counted(training.frames)}",
         f"to validate on: {others}",
-        f"classes: {', '.join(whole.classes)}; pictures of {width_px}x{height_px} px",
+        f"classes: {', '.join(classes)}{anew}; pictures of {width_px}x{height_px} px",
     )
 
 

@@ -14,9 +14,11 @@ import pytest
 import torch
 
 from vodkit.detect.checkpoint import load_checkpoint
-from vodkit.errors import InputError, OutputError, SettingsError
+from vodkit.errors import InputError, OutputError, SettingsError, TrainingError
 from vodkit.formats.table import read_dataset, write_dataset
+from vodkit.train import norms, validate
 from vodkit.train.loop import Losses, train
+from vodkit.train.memory import is_out_of_memory
 from vodkit.train.settings import TrainSettings
 
 TINY: dict[str, Any] = {
@@ -67,11 +69,44 @@ def test_parts_are_halved_until_they_fit(
         assert [row["halvings"] for row in csv.DictReader(file)] == ["2"]
 
 
+@pytest.mark.slow
+def test_norms_are_measured_on_parts_that_fit_too(
+    square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the parts that were learnt from, bit for bit."""
+    free: dict[str, Any] = {"freeze": "stage3", "cache": "off", "width_px": 64, "height_px": 64}
+    told = train(tiny(square_data, tmp_path / "told", accumulate=4, **free))
+    memory_for(monkeypatch, 2, torch.OutOfMemoryError)
+    real = norms.run_graph
+
+    def limited(graph: Any, batch: Any, cuts: Any) -> Any:
+        if len(batch.indices) > 2:
+            raise torch.OutOfMemoryError("too many")
+        return real(graph, batch, cuts)
+
+    monkeypatch.setattr(norms, "run_graph", limited)
+    found = train(tiny(square_data, tmp_path / "found", **free))
+    one, two = load_checkpoint(told.checkpoint)[0], load_checkpoint(found.checkpoint)[0]
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_no_memory_beside_the_steps_says_what_to_lower(
+    square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("could not create a primitive")
+
+    monkeypatch.setattr(validate, "run_graph", full)
+    with pytest.raises(TrainingError, match=r"out of memory beside the steps .*; lower width_px"):
+        train(tiny(square_data, tmp_path / "run", val_split="val"))
+    assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for a sum"))
+
+
 def test_memory_for_not_even_one_picture_says_which_settings_to_lower(
     square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory_for(monkeypatch, 0, torch.OutOfMemoryError)
-    allowed = r"out of memory with 1 pictures of 32x32 px at once; .*lower batch_size, width_px"
+    allowed = r"out of memory with 1 pictures of 32x32 px at once; lower width_px, height_px"
     with pytest.raises(InputError, match=allowed):
         train(tiny(square_data, tmp_path / "run"))
 

@@ -16,6 +16,7 @@ from vodkit.detect.models import build_network
 from vodkit.errors import InputError, OutputError, SettingsError, VideoError, VodkitError
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.records import Dataset, LabelledVideo
+from vodkit.runs import make_folder, only_one
 from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.loop import Losses, train
 from vodkit.train.progress import Progress
@@ -166,6 +167,18 @@ def test_changed_pixels_are_refused_and_no_features_of_the_old_ones_used(
         load_checkpoint(tmp_path / name / "last.safetensors")[0] for name in ("run", "fresh")
     )
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_two_trainings_do_not_write_into_one_folder(square_data: Path, tmp_path: Path) -> None:
+    wanted = tiny(square_data, tmp_path / "run")
+    with only_one(make_folder(tmp_path / "run")):
+        for how in ({}, {"resume_run": True}, {"overwrite": True}):
+            with pytest.raises(OutputError, match="run: another process is at work here"):
+                train(wanted, **how)
+    with pytest.raises(Killed):
+        train(wanted, watch=stop_after(1))
+    with only_one(tmp_path / "run"):
+        pass  # it has let go
 
 
 def test_a_training_is_not_thrown_away_unasked(square_data: Path, tmp_path: Path) -> None:

@@ -196,7 +196,17 @@ def test_a_video_damaged_in_the_middle_is_left_out(tmp_path: Path, make_squares:
     wanted = tiny(data, tmp_path / "run", skip_broken=True, batch_size=2)
     result = train(wanted)
     assert result.left_out == ("one",)
-    with pytest.raises(VideoError, match=r"0001\.png|frame 1"):
+    with pytest.raises(VideoError, match=r"0001\.png.*; skip_broken=true leaves such videos out"):
         train(replace(wanted, skip_broken=False, out=str(tmp_path / "strict")))
     assert "1 videos, 4 frames" in load_checkpoint(result.checkpoint)[1].trained[-1].data
     assert len(read_dataset(data).only("train").videos) == 2
+
+
+@pytest.mark.slow
+def test_what_a_worker_meets_is_told_as_it_is(tmp_path: Path, make_squares: Any) -> None:
+    """Torch would make a RuntimeError of it, with the worker's traceback in one line."""
+    data = make_squares(tmp_path / "data", frames=4)
+    (tmp_path / "data" / "one" / "0001.png").write_bytes(b"not a picture")
+    hint = r"^[^ ]*0001\.png: is no picture that can be decoded; skip_broken=true [a-z ]*$"
+    with pytest.raises(VideoError, match=hint):
+        train(tiny(data, tmp_path / "run", batch_size=2, workers=1))

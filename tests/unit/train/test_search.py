@@ -14,6 +14,7 @@ from vodkit.detect.models import find_card
 from vodkit.errors import InputError, OutputError, SettingsError, TrainingError
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.records import Dataset
+from vodkit.runs import make_folder, only_one
 from vodkit.train import search
 from vodkit.train.log import flat
 from vodkit.train.search import best_settings
@@ -249,6 +250,18 @@ def test_a_trial_that_ends_early_leaves_no_features(
     assert trial.state.name == "PRUNED"
     assert (tmp_path / "search" / "000" / "manifest.json").is_file()
     assert not list((tmp_path / "search").rglob("*.f16*"))
+
+
+def test_two_searches_do_not_share_a_folder(
+    square_data: Path, tmp_path: Path, tried: list[TrainSettings]
+) -> None:
+    """The other's trial would be taken for one that was killed."""
+    with (
+        only_one(make_folder(tmp_path / "search")),
+        pytest.raises(OutputError, match="search: another process is at work here"),
+    ):
+        best_settings(wanted(square_data, tmp_path), trials=2)
+    assert not tried
 
 
 def test_several_processes_do_not_search(
