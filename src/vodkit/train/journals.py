@@ -8,11 +8,12 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from vodkit.errors import SettingsError
+from vodkit.errors import OutputError, SettingsError
 from vodkit.lookup import pick
 
 EXPERIMENT = "vodkit"
@@ -80,8 +81,14 @@ class Mlflow:
         del epochs
         own = f"sqlite:///{(folder / 'mlflow.db').absolute()}"
         client: Any = _mlflow_client()
-        self._client = client(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or own)
+        self._address = os.environ.get("MLFLOW_TRACKING_URI") or own
         self._known = 0
+        with self._answering():
+            self._client = client(tracking_uri=self._address)
+            self._begin(folder, settings, mark)
+
+    def _begin(self, folder: Path, settings: Mapping[str, str], mark: str) -> None:
+        """A run of its own, or the one with this mark."""
         if mark:
             self.mark = mark
             history = self._client.get_metric_history(mark, "loss")
@@ -97,6 +104,18 @@ class Mlflow:
         for name, value in settings.items():
             self._client.log_param(self.mark, name, value)
 
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Within, what MLflow cannot do is told in one line (it has tried for minutes by then)."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except MlflowException as error:
+            said = str(error).splitlines()[0]
+            hint = "--resume goes on, without journals if need be"
+            raise OutputError(f"MLflow: {said}; {hint}", path=self._address) from error
+
     def _end_killed(self, group: str, place: str) -> None:
         """A training that was killed before its first state is not gone on with: it has ended."""
         for run in self._client.search_runs([group], "attributes.status = 'RUNNING'"):
@@ -110,11 +129,13 @@ class Mlflow:
         if epoch > self._known:
             now_ms = int(time.time() * 1000)
             metrics = [Metric(name, value, now_ms, epoch) for name, value in row.items()]
-            self._client.log_batch(self.mark, metrics=metrics)
+            with self._answering():
+                self._client.log_batch(self.mark, metrics=metrics)
 
     def close(self, *, failed: bool) -> None:
         """End the run."""
-        self._client.set_terminated(self.mark, status="FAILED" if failed else "FINISHED")
+        with self._answering():
+            self._client.set_terminated(self.mark, status="FAILED" if failed else "FINISHED")
 
 
 def _summary_writer() -> Any:

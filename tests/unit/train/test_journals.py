@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from vodkit.errors import SettingsError
+from vodkit.errors import OutputError, SettingsError
 from vodkit.report.training_page import TrainingPage
 from vodkit.settings import to_toml
 from vodkit.train.journals import EXPERIMENT, JOURNALS
@@ -143,6 +143,20 @@ def test_mlflow_knows_that_a_training_without_a_state_was_killed(
     train(once, resume_run=True)
     found = [(run.info.run_name, run.info.status) for run in client.search_runs([group])]
     assert sorted(found) == [("other", "RUNNING"), ("run", "FINISHED"), ("run", "KILLED")]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_server_that_does_not_answer_is_told_by_its_address(
+    square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    wanted = tiny(square_data, tmp_path, epochs=1, journals=("mlflow",))
+    with pytest.raises(OutputError, match=r"^http://127\.0\.0\.1:9: MLflow: .*; --resume goes on"):
+        train(wanted)
+    train(replace(wanted, journals=()), resume_run=True)
 
 
 @pytest.mark.slow
