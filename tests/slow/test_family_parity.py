@@ -260,14 +260,20 @@ def test_an_export_sees_each_shape_of_picture_as_its_original_does(
 
 
 def test_a_two_stage_network_is_no_archive_of_torch_export(
-    frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    frames: list[Frame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("VODKIT_CACHE", str(tmp_path))
     module, card = network("fasterrcnn_mobilenet_v3_large_320_fpn", frames[0])
     own = tmp_path / "own.safetensors"
     save_checkpoint(module.state_dict(), card, own)
-    with pytest.raises(WeightsError, match=r"torch.export cannot take it: .*allowed: .onnx, .xml"):
+    with pytest.raises(
+        WeightsError, match=r"hangs on how many boxes it finds .*allowed: .onnx, .xml"
+    ):
         export_detector(own, tmp_path / "own.pt2", frames=frames)
+    assert capfd.readouterr().err == ""
     assert {path.name for path in tmp_path.iterdir()} == {"own.safetensors", "own.card.json"}
 
 

@@ -10,6 +10,7 @@ numbers cannot be the same, is judged by AP and HOTA on labelled videos.
 import io
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -133,6 +134,9 @@ class Certificate:
             found.append(f"{self.num_unpaired} boxes unpaired{at}, allowed: none")
         if self.on_data is None:
             return found if allowed.px is not None else [*found, "no labelled data to judge it on"]
+        if allowed.px is None and self.on_data.ap[0] <= allowed.ap:
+            seen = f"AP of the original is {self.on_data.ap[0]:.4f}"
+            found.append(f"{seen}, no more than may be lost: {allowed.ap:g}")
         exact = allowed.px is not None  # then a gain, too, means that the boxes are others
         for name, lost, limit in (
             ("AP", self.on_data.lost_ap, allowed.ap),
@@ -189,12 +193,14 @@ def write_openvino(wanted: Wanted, path: Path) -> None:
 def write_torch_export(wanted: Wanted, path: Path) -> None:
     """The ``.pt2`` archive of ``torch.export``, in float32."""
     import torch
+    from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
     if wanted.pictures:
         raise SettingsError("INT8 is written to .onnx and .xml, not to .pt2")
     example = torch.zeros(1, *traced_px(wanted.preprocessing), 3, dtype=torch.uint8)
     free = {1: 32 * torch.export.Dim("rows"), 2: 32 * torch.export.Dim("columns")}
-    with warnings.catch_warnings(), torch.no_grad():
+    # What it cannot take is told with the whole graph, on stderr.
+    with warnings.catch_warnings(), torch.no_grad(), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")  # notes on constants of the graph
         try:
             made = torch.export.export(
@@ -204,6 +210,8 @@ def write_torch_export(wanted: Wanted, path: Path) -> None:
             )
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
+            if isinstance(error, GuardOnDataDependentSymNode):  # of a two-stage network
+                reason = f"what it does hangs on how many boxes it finds ({reason})"
             allowed = "allowed: .onnx, .xml"
             raise WeightsError(f"torch.export cannot take it: {reason}; {allowed}") from error
     archive = io.BytesIO()  # torch ends the process where a disk is full

@@ -104,6 +104,8 @@ def test_int8_is_judged_by_what_it_finds_not_by_its_numbers() -> None:
     assert replace(rough, on_data=replace(SAME, ap=(0.5, 0.481))).passes
     assert not replace(rough, on_data=replace(SAME, ap=(0.5, 0.479))).passes
     assert replace(rough, on_data=replace(SAME, hota=(0.6, 0.7))).passes  # a gain is no loss
+    blind = replace(rough, on_data=replace(SAME, ap=(0.01, 0.01)))
+    assert blind.failures() == ["AP of the original is 0.0100, no more than may be lost: 0.02"]
     with pytest.raises(SettingsError, match="tolerance_ap is -1"):
         Tolerances(ap=-1)
     with pytest.raises(SettingsError, match="give labelled data"):

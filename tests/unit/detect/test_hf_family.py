@@ -19,7 +19,7 @@ from vodkit.detect import hf_cards, hf_family, networks
 from vodkit.detect.base import ModelCard
 from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.detector import GraphDetector
-from vodkit.detect.export import export_detector
+from vodkit.detect.export import OnData, export_detector
 from vodkit.detect.models import MODELS, build_network, find_card, load_detector
 from vodkit.detect.parity import compare
 from vodkit.detect.runtimes.torch_module import TorchRuntime
@@ -512,6 +512,30 @@ def test_one_graph_is_right_at_every_size(
     assert seen.num_boxes >= 30
     assert seen.within(px=0.01, score=1e-4), seen
     assert len(list((tmp_path / "cache" / runtime).glob("*.sha256"))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [".onnx", ".xml"])
+def test_int8_of_a_network_whose_input_follows_the_picture(
+    hub: Callable[[str], tuple[Path, Any]], tmp_path: Path, ending: str
+) -> None:
+    module, card = build_network(hub("detr")[0])
+    size = replace(card.preprocessing, width_px=2 * SIDE, height_px=SIDE, resize="fit")
+    own = tmp_path / "one.safetensors"
+    save_checkpoint(module.state_dict(), replace(card, preprocessing=size), own)
+    shapes = [(SIDE, SIDE), (2 * SIDE, SIDE), (SIDE, 2 * SIDE)]
+    mixed = [frames(1, *shape)[0] for shape in shapes]
+    same = OnData(data="none", num_videos=1, num_frames=1, ap=(0.5, 0.5), hota=None)
+    path = tmp_path / f"one{ending}"
+    found = export_detector(
+        own, path, frames=mixed, calibrate_on=mixed, judge=lambda _one, _two: same
+    )
+    assert (found.precision, found.num_calibrated) == ("int8", 3)
+    sizes = ("64x64", "128x64", "64x128")  # of other shapes the cuts are seen, too
+    assert min(found.by_input[size].num_boxes for size in sizes) >= 10
+    assert found.max_box_difference_px > 0.01  # really other numbers
+    again = load_detector(path, score_threshold=0.0, max_detections=None).detect(mixed)
+    assert [len(boxes) for boxes in again] == [TINY["detr"]["num_queries"]] * 3
 
 
 def test_weights_of_a_folder_go_into_a_model_by_name(
