@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vodkit.video.clock import Clock
+from vodkit.video.clock import Clock, Pace
 
 
 def test_frames_without_a_time_at_the_begin_of_a_connection_make_no_leap() -> None:
@@ -29,3 +29,15 @@ def test_a_clock_that_is_set_back_goes_on_with_its_own_steps() -> None:
     steps = np.diff(times)
     assert (steps > 0).all()
     assert np.allclose(np.delete(steps, [99, 199]), 1 / 25)
+
+
+def test_frames_that_come_at_once_wait_for_their_turns_but_not_for_what_went_by() -> None:
+    pace = Pace()
+    assert pace.wait_s(14.0) == 0, "the first sets the clock"
+    assert 0.2 < pace.wait_s(14.4) <= 0.4
+    assert pace.wait_s(20.0) == 0, "pieces of a playlist went by"
+    assert 0.2 < pace.wait_s(20.4) <= 0.4
+    assert pace.wait_s(19.9) == 0, "a little late, to be caught up with"
+    assert 0.2 < pace.wait_s(20.4) <= 0.4
+    assert pace.wait_s(3.0) == 0, "the clock was set back"
+    assert 0.2 < pace.wait_s(3.4) <= 0.4
