@@ -37,9 +37,6 @@ SIZES = {
 # Official models are trained with these (exps/default, yolox/models/yolox.py init_yolo).
 _BN_EPS, _BN_MOMENTUM = 1e-3, 0.03
 _PRIOR = 0.01  # probability that every cell starts with (RetinaNet's initialisation)
-# Sides, in strides, of the boxes that cells start with: those of anchors (RetinaNet's 32 px at
-# stride 8). From the published 1, SimOTA finds no overlap to go by, and boxes are long in growing.
-_FIRST_SIDE = 4.0
 
 
 class BaseConv(nn.Module):
@@ -278,9 +275,6 @@ class Head(nn.Module):
         self.obj_preds = nn.ModuleList(nn.Conv2d(hidden, 1, 1) for _ in in_channels)
         for layer in [*self.cls_preds, *self.obj_preds]:
             nn.init.constant_(layer.bias, -math.log((1 - _PRIOR) / _PRIOR))
-        with torch.no_grad():
-            for layer in self.reg_preds:
-                layer.bias[2:] = math.log(_FIRST_SIDE)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Raw outputs (B, A, K): box offsets, objectness and class logits."""

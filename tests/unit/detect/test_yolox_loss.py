@@ -114,23 +114,6 @@ def test_a_few_steps_teach_a_box() -> None:
     assert out[best, 5:].argmax() == 1
 
 
-def test_a_fresh_network_has_several_cells_learn_a_box() -> None:
-    torch.manual_seed(0)
-    with torch.inference_mode():
-        raw = yolox.build_yolox("nano", 1).train()(torch.randn(2, 3, 256, 256))
-    middles, sides = yolox.decode_boxes(raw, height_px=256, width_px=256).split(2, dim=2)
-    boxes = torch.cat([middles - sides / 2, middles + sides / 2], dim=2)
-    counts = []
-    for half in (20, 32, 64, 100):
-        at = torch.arange(100, 160, 12)
-        truth = torch.stack([at - half, at - half, at + half, at + half], dim=1).float()
-        for box in truth[:, None]:
-            none = torch.zeros(1, dtype=torch.int64)
-            found = yolox_loss.assign(raw, boxes, box, none, none, height_px=256, width_px=256)
-            counts.append(len(found.cells))
-    assert sum(counts) / len(counts) > 2
-
-
 def test_target_of_unequal_columns_is_refused() -> None:
     with pytest.raises(InputError, match="boxes, labels, ignore"):
         Target(torch.zeros(2, 4), torch.zeros(3, dtype=torch.int64))
