@@ -292,22 +292,6 @@ def test_a_run_without_its_settings_cannot_go_on(tmp_path: Path) -> None:
         prepare_folder(tmp_path, JobSettings(), resume=True)
 
 
-@pytest.mark.slow
-def test_tracks_that_went_on_from_others_than_are_there_now_are_told(
-    clip: Path, tmp_path: Path
-) -> None:
-    """As after an earlier file of the recording was broken, and mended since."""
-    one, two = halves_of(clip, tmp_path)
-    run(one, tmp_path / "one", JobSettings())
-    after = JobSettings(after=str(tmp_path / "one"))
-    run(two, tmp_path / "two", after)
-    run(two, tmp_path / "two", after, resume=True)
-    prepare_folder(tmp_path / "one", JobSettings(), overwrite=True)
-    run(two, tmp_path / "one", JobSettings(), resume=True)
-    with pytest.raises(OutputError, match="after_sha256 is"):
-        run(two, tmp_path / "two", after, resume=True)
-
-
 def test_two_jobs_never_write_into_one_folder(clip: Path, tmp_path: Path) -> None:
     wanted = JobSettings()
     prepare_folder(tmp_path, wanted)
