@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from vodkit.cli.outcome import say
+from vodkit.cli.outcome import aside, say
 from vodkit.cli.progress import tell_runtime
 from vodkit.errors import SettingsError
 
@@ -47,7 +47,7 @@ def run_live_sources(
         tell_runtime(detector, wanted)
     steps = run_live(
         sources, folders, detector, wanted,
-        roll=roll, resume=resume, overwrite=overwrite, tell=_warn,
+        roll=roll, resume=resume, overwrite=overwrite, tell=aside,
     )  # fmt: skip
     came: set[str] = set()
     try:
@@ -72,10 +72,6 @@ def _sigterm_stops() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _warn(words: str) -> None:
-    print(f"vodkit: {words}", file=sys.stderr)
 
 
 def _show(steps: Iterable["LiveStep"], came: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""What became of each source, for people or for machines."""
+"""What became of each source, for people or for machines, and what is said beside it."""
 
 import json
 import sys
@@ -26,6 +26,11 @@ def say(
         print(f"  {path}")
 
 
+def aside(words: str) -> None:
+    """What is no result, on stderr."""
+    print(f"vodkit: {words}", file=sys.stderr)
+
+
 def raise_failures(of_sources: Sequence[Sequence[VodkitError]]) -> None:
     """One failure speaks for itself; of several, each gets a line and the last line counts."""
     failures, num_sources = [failed for failed in of_sources if failed], len(of_sources)
@@ -35,7 +40,7 @@ def raise_failures(of_sources: Sequence[Sequence[VodkitError]]) -> None:
     if num_sources == len(errors) == 1:
         raise errors[0]
     for error in errors:
-        print(f"vodkit: {error}", file=sys.stderr)
+        aside(str(error))
     count = f"{len(failures)} of {num_sources} sources"
     if len(failures) == num_sources and not any(isinstance(e, PartialError) for e in errors):
         raise InputError(f"{count} failed")

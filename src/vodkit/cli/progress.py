@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vodkit import runs
-from vodkit.cli.outcome import raise_failures, say
+from vodkit.cli.outcome import aside, raise_failures, say
 from vodkit.errors import PartialError, SettingsError, VodkitError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _run_one(
     forms = {**OUTPUTS, "video": (runs.ANNOTATED, partial(write_video, source))}
     failed: list[VodkitError] = []
     try:
-        if not (resume and is_done(source, folder, detector, wanted, tell=_note)):
+        if not (resume and is_done(source, folder, detector, wanted, tell=aside)):
             outputs = [
                 name for name in forms if name in outputs or (folder / forms[name][0]).exists()
             ]
@@ -130,7 +130,7 @@ def _run_one(
         file_name, write = forms[name]
         try:
             for note in write(folder / runs.PREDICTIONS, folder / file_name) or ():
-                _note(note)
+                aside(note)
             written.append(folder / file_name)
         except PartialError as error:  # it is there, but something in it is not
             written.append(folder / file_name)
@@ -138,10 +138,6 @@ def _run_one(
         except VodkitError as error:
             failed.append(error)
     return written, failed
-
-
-def _note(words: str) -> None:
-    print(f"vodkit: {words}", file=sys.stderr)
 
 
 def with_bar(steps: Iterable["Step"], title: str) -> Iterator["Step"]:
