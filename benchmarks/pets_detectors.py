@@ -1,6 +1,7 @@
-"""AP of person detection on PETS09-S2L1 (held out: never train or tune on it).
+"""AP of person detection on PETS09-S2L1 and TUD-Campus (held out: never train or tune on them).
 
-python benchmarks/pets_detectors.py --model vodkit-street --data FOLDER   (vtest.avi, gt.txt)
+python benchmarks/pets_detectors.py --model vodkit-street --data FOLDER
+FOLDER holds vtest.avi and gt.txt, or is a sequence of MOTChallenge (img1, gt/gt.txt).
 Prints one JSON line: AP50, AP (IoU 0.50:0.95), frames, milliseconds a frame, versions.
 """
 
@@ -19,17 +20,24 @@ from vodkit.detect.models import load_detector
 from vodkit.records import Detections, Frame
 from vodkit.runs import stack
 
-FPS = 7  # of the recording; detectors do not mind
+FPS = 7  # of PETS09-S2L1; detectors do not mind
 
 
-def frames_of(video: Path) -> list[Frame]:
-    with av.open(str(video)) as container:
-        pictures = (f.to_ndarray(format="rgb24") for f in container.decode(video=0))
-        return [Frame(i, i / FPS, picture) for i, picture in enumerate(pictures)]
+def frames_of(folder: Path) -> list[Frame]:
+    files = sorted((folder / "img1").glob("*.jpg")) or [folder / "vtest.avi"]
+    frames: list[Frame] = []
+    for file in files:
+        with av.open(str(file)) as container:
+            for decoded in container.decode(video=0):
+                frames.append(
+                    Frame(len(frames), len(frames) / FPS, decoded.to_ndarray(format="rgb24"))
+                )
+    return frames
 
 
-def truth_of(path: Path) -> np.ndarray:
+def truth_of(folder: Path) -> np.ndarray:
     """Rows (frame 0-based, left, top, width, height) of the boxes that count."""
+    path = folder / "gt" / "gt.txt" if (folder / "gt").is_dir() else folder / "gt.txt"
     rows = np.loadtxt(path, delimiter=",", ndmin=2)
     rows = rows[rows[:, 6] != 0]
     return np.column_stack([rows[:, 0] - 1, rows[:, 2:6]])
@@ -80,8 +88,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--max-frames", type=int, default=None)
     options = parser.parse_args()
-    frames = frames_of(options.data / "vtest.avi")[: options.max_frames]
-    truth = truth_of(options.data / "gt.txt")
+    frames = frames_of(options.data)[: options.max_frames]
+    truth = truth_of(options.data)
     truth = truth[truth[:, 0] < len(frames)]
     detector = load_detector(
         options.model,
