@@ -8,6 +8,7 @@ VodkitError                     exit 1   our own fault, unless a subclass says o
 │   ├── WeightsError            exit 2   weights missing, corrupt, or of other classes
 │   ├── OutputError(path)       exit 2   a result cannot be written (rights, disk full)
 │   └── TrainingError           exit 2   a training cannot go on under its settings
+├── ShortageError               exit 2   the machine starts no more threads; no file is to blame
 ├── PartialError                exit 3   the work ended, but not for every source or frame
 └── ToldElsewhereError          as told  another process of the same work says why
 
@@ -78,6 +79,17 @@ class OutputError(InputError):
         """Prefix the message with the path that could not be written."""
         self.path = str(path)
         super().__init__(f"{self.path}: {message}")
+
+
+class ShortageError(VodkitError):
+    """The machine starts no more threads or processes: with fewer beside it, all may be fine."""
+
+    exit_code = 2
+
+    def __init__(self, seen: str) -> None:
+        """``seen`` is the system's word for it."""
+        allowed = "close other programs, or raise the limit (ulimit -u, or the container's)"
+        super().__init__(f"the machine starts no more threads or processes ({seen}); {allowed}")
 
 
 class PartialError(VodkitError):

@@ -12,7 +12,7 @@ from typing import Any, Self
 import av
 from av.stream import Disposition
 
-from vodkit.errors import InputError, VideoError
+from vodkit.errors import InputError, ShortageError, VideoError
 from vodkit.records import Frame, VideoInfo
 from vodkit.video.limits import LIMITS, Limits
 from vodkit.video.rgb import RgbMaker, words
@@ -367,6 +367,8 @@ class _Decoding:
                 pictures = [] if packet is None else packet.decode()
             except av.FFmpegError as error:
                 self.complaint = words(error)
+                if isinstance(error, BlockingIOError) and not self.stream.codec_context.is_open:
+                    raise ShortageError(self.complaint) from error  # the decoder's own threads
                 if strict:
                     yield from enumerate(self._held_back(), count)
                     return
