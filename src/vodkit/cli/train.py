@@ -21,7 +21,9 @@ def train(
     model: str | None = typer.Option(
         None, "--model", "-m", help="Name or checkpoint to begin with; default: vodkit-street."
     ),
-    out: Path = typer.Option(Path("runs/train"), "--out", "-o", help="Run folder."),
+    out: Path | None = typer.Option(
+        None, "--out", "-o", help="Run folder; default: runs/train, or runs/appearance."
+    ),
     freeze: str | None = typer.Option(
         None,
         "--freeze",
@@ -64,7 +66,7 @@ def train(
     process.settle()
     chosen = {
         "data": str(data),
-        "out": str(out),
+        "out": None if out is None else str(out),
         "model": model,
         "freeze": freeze,
         "epochs": epochs,

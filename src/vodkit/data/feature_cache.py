@@ -92,11 +92,6 @@ class FeatureCache:
         self._slots.flush()
         write_json(_note(self.path), {"made_from": made_from})
 
-    def delete(self) -> None:
-        """Remove the files."""
-        _note(self.path).unlink(missing_ok=True)
-        self.path.unlink(missing_ok=True)
-
 
 def _channels_last(maps: Tensor) -> Tensor:
     """Flat rows (B, N) of maps (B, ...)."""

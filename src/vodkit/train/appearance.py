@@ -102,8 +102,9 @@ def train_appearance(
     started = time.monotonic()
     out = make_folder(Path(settings.out))
     checkpoint = out / CHECKPOINT
-    if checkpoint.exists() and not overwrite:
-        raise OutputError("is there already; --overwrite starts anew", path=checkpoint)
+    for there in (checkpoint, out / MANIFEST):  # which a detector's training may have written
+        if there.exists() and not overwrite:
+            raise OutputError("is there already; --overwrite starts anew", path=there)
     looks, card = read_looks(settings, settings.train_split, watch)
     learnt, judged, held_out = _parted(settings, looks, watch)
     rivals = _rivals(learnt)

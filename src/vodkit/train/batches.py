@@ -21,6 +21,7 @@ from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
 from vodkit.detect.targets import Target
 from vodkit.errors import SettingsError
+from vodkit.train.memory import fitting
 from vodkit.train.replay import Tree, cut_points, leaves, rebuilt, record, replaying
 
 _BATCHES_PER_CHUNK = 8  # made together: enough for neighbours to be decoded together
@@ -108,14 +109,17 @@ class CachedViews:
         self._size = (height, width)
         there = is_finished(self._store.path, made_from)
         slots = [(i, view) for i in range(len(source.frames)) for view in range(self.views)]
-        for start in range(0, len(slots), 8):
-            part = range(start, min(start + 8, len(slots)))
+
+        def features(part: range) -> list[tuple[Tensor, Tensor, Tensor]]:
             examples = [source.view(*slots[slot]) for slot in part]
-            self._truth += [(e.boxes_xyxy, e.labels, e.ignore) for e in examples]
             if not there:
                 batch = from_examples(examples, device)
                 outputs = record(module, self.cuts, networks.normalise(batch.images, card))
                 self._store.write(part, leaves(outputs))
+            return [(e.boxes_xyxy, e.labels, e.ignore) for e in examples]
+
+        for part, truth in fitting(features, len(slots), most=8):
+            self._truth += truth
             watch(part.stop, len(slots))
         if not there:
             self._store.finish(made_from)
@@ -130,10 +134,6 @@ class CachedViews:
         black = torch.zeros((), dtype=torch.uint8, device=device)
         images = black.expand(len(slots), 3, *self._size)
         return Batch(images, targets, list(indices), features)
-
-    def delete(self) -> None:
-        """Free the disk space."""
-        self._store.delete()
 
 
 def plan_cache(

@@ -20,11 +20,16 @@ class Meter:
         seconds: float = 0.0,
         waited: float = 0.0,
     ) -> None:
-        """The epoch begins now, or goes on: after ``count`` steps whose losses had these sums."""
+        """The epoch begins, or goes on: after ``count`` steps whose losses had these sums."""
         self._sums = dict(sums or {})
         self._count = count
-        self._began = time.monotonic() - seconds
+        self._before = seconds
+        self._began: float | None = None
         self._waited = waited
+
+    def begin(self) -> None:
+        """Steps are made from now on: what comes between epochs is not their time."""
+        self._began = time.monotonic()
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -51,7 +56,7 @@ class Meter:
 
     @property
     def _seconds(self) -> float:
-        return time.monotonic() - self._began
+        return self._before + (0.0 if self._began is None else time.monotonic() - self._began)
 
     @property
     def wait_share(self) -> float:

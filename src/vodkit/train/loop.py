@@ -53,7 +53,7 @@ from vodkit.train.processes import agreed, launched
 from vodkit.train.progress import Progress, watch_nothing
 from vodkit.train.replay import replaying
 from vodkit.train.settings import TrainSettings
-from vodkit.train.setup import Material, prepare
+from vodkit.train.setup import Material, delete_features, prepare, with_features
 from vodkit.train.validate import Validated, validate
 
 BEST, LAST, LOG = "best.safetensors", "last.safetensors", "log.csv"
@@ -148,17 +148,16 @@ def train(
         hold = held.enter_context if fabric.is_global_zero else None
         goes_on = agreed(fabric, lambda: begins(hold))  # all have looked, before anything changes
         run = agreed(fabric, lambda: _begun(settings, fabric, watch, goes_on=goes_on))
-        material = run.material
         run.fit()
-        material.delete_caches()
+        delete_features(Path(settings.out))
     return TrainResult(
         checkpoint=Path(settings.out) / (LAST if run.best is None else BEST),
         ap=None if run.best is None else run.best.ap,
         ap50=None if run.best is None else run.best.ap50,
         epochs=run.epoch,
         seconds=time.monotonic() - started,
-        cached=material.cached is not None,
-        left_out=material.left_out,
+        cached=run.cached,
+        left_out=run.material.left_out,
         per_class=run.per_class,
     )
 
@@ -194,15 +193,18 @@ def _begun(
         batch_size=settings.batch_size,
         accumulate=settings.accumulate,
     )
-    material = prepare(settings, fabric.device, watch, name=str(fabric.global_rank))
+    material = prepare(settings, fabric.device, watch)
     _refuse_nothing_to_find(settings, material)
     run = _Run(settings, fabric, material, share, watch)
     if goes_on:
         run.restore()
-        seen = f"going on: {run.epoch} epochs and {run.batch} steps are done"
+        done = f"{run.epoch} epochs and {run.batch} steps are done"
+        seen = f"{'has ended' if run.ended else 'going on'}: {done}"
         watch(Progress(what="material", done=0, total=0, told=(seen,)))
-    elif fabric.is_global_zero:  # all is well: what was there may go
-        _begin_anew(settings, material)
+    if not run.ended:  # what has ended needs none
+        run.keep_features()
+    if not goes_on and fabric.is_global_zero:  # all is well: what was there may go
+        _begin_anew(settings, run.material)
     return run
 
 
@@ -258,6 +260,15 @@ class _Run:
         self.journals: dict[str, Journal] = {}
         self.marks: dict[str, str] = {}
         self.saved_at = time.monotonic()
+        self.cached = self.ended = False
+
+    def keep_features(self) -> None:
+        """Of the frozen part, where it pays."""
+        name = str(self.fabric.global_rank)
+        self.material = with_features(
+            self.settings, self.material, self.watch, name=name, epochs=self.num_epochs
+        )
+        self.cached = self.material.cached is not None
 
     def fit(self) -> None:
         """Epoch after epoch."""
@@ -266,6 +277,7 @@ class _Run:
                 self._open_journals(opened)
             self._epochs()
         self._checkpoint(LAST, None)
+        self.ended = True
         self._save()  # whoever resumes it finds that it has ended, and of what
 
     def _open_journals(self, opened: ExitStack) -> None:
@@ -291,7 +303,7 @@ class _Run:
             self._save_if_due()
         if self.depth < 0:  # gone on with at its end: what learns is what did in the last epoch
             self._set_mode(self.epoch - 1)
-        if self.material.validation is None:
+        if self.material.validation is None and not self.ended:
             self._measure_norms()
 
     def _has_ended(self) -> bool:
@@ -310,7 +322,7 @@ class _Run:
             try:
                 measure_norms(self.ema.module, self.card, names, batches, cuts)
                 break
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if size == 1 or not is_out_of_memory(error) or self.fabric.world_size > 1:
                     raise
             self.halvings += 1
@@ -340,6 +352,7 @@ class _Run:
     def _epoch(self) -> dict[str, float]:
         """All steps that the epoch still has; the means of losses, and the time spent waiting."""
         meter = self.meter
+        meter.begin()
         source = self._batches()
         for _ in range(self.batch, self.steps_per_epoch):
             with meter.waiting():
@@ -432,7 +445,7 @@ class _Run:
             self.optimizer.zero_grad()
             try:
                 return self._all_parts(smaller)
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 most = max(len(part.indices) for part in smaller)
@@ -514,7 +527,8 @@ class _Run:
         scores, self.validated = validated.result.overall, validated
         self.per_class = validated.result.per_class
         known = 0.0 if self.best is None else self.best.ap or 0.0
-        is_better = self.best is None or (scores.ap or 0.0) > known
+        # The first process decides: where memory is short, others may differ in the last digit.
+        is_better = self.fabric.broadcast(self.best is None or (scores.ap or 0.0) > known)
         self.worse = 0 if is_better else self.worse + 1
         if is_better or known == 0:  # of networks that find nothing the last has learnt most
             self.best = scores
@@ -599,6 +613,8 @@ class _Run:
             "per_class": {name: asdict(one) for name, one in self.per_class.items()},
             "rows": self.rows,
             "journals": self.marks,
+            "cached": self.cached,
+            "ended": self.ended,
         }
         resume.save_state(self.out / resume.STATE, state)
 
@@ -620,6 +636,7 @@ class _Run:
         self.halvings, self.marks = state["halvings"], state["journals"]
         self.best = None if state["best"] is None else CocoScores(**state["best"])
         self.per_class = {name: CocoScores(**one) for name, one in state["per_class"].items()}
+        self.cached, self.ended = state["cached"], state["ended"]
 
 
 def _close(journal: Journal, kind: type[BaseException] | None, *_: object) -> None:
@@ -661,9 +678,21 @@ def _goes_on(
     out = make_folder(Path(settings.out))
     if hold is not None:
         hold(only_one(out))
+        _clear_away_parts(out)
     if not resume_run and not overwrite:
         resume.refuse_training_in(out)
     return resume_run and (out / resume.STATE).is_file()
+
+
+def _clear_away_parts(out: Path) -> None:
+    """Files that a kill left half written: of each kill as large as a state, for ever."""
+    names = [
+        resume.STATE,
+        *(name for path in (BEST, LAST) for name in (path, card_path(Path(path)))),
+    ]
+    for name in names:
+        for part in out.glob(f".{name}.*"):
+            part.unlink(missing_ok=True)
 
 
 def _begin_anew(settings: TrainSettings, material: Material) -> None:

@@ -58,9 +58,9 @@ def described(dataset: Dataset) -> dict[str, str]:
             # Ids tell which frames are near-duplicates.
             for column in (*columns, video.tracks.ignore, video.tracks.ids):
                 digest.update(np.ascontiguousarray(column).tobytes())
-        name = f"video {video.source}"
         # One recording may stand in several splits.
-        about[f"{name}, {video.split}" if name in about else name] = digest.hexdigest()[:16]
+        side = f", {video.split}" if video.split else ""
+        about[f"video {video.source}{side}"] = digest.hexdigest()[:16]
     return about
 
 

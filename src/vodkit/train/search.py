@@ -7,7 +7,6 @@ search goes on where it was.
 """
 
 import os
-import shutil
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,7 +28,7 @@ from vodkit.train.resume import (
     refuse_training_in,
 )
 from vodkit.train.settings import TrainSettings
-from vodkit.train.setup import root_of
+from vodkit.train.setup import delete_features, root_of
 
 _SEARCHED = ("lr", "weight_decay", "augment.zoom", "augment.colour")
 _ABOUT = "searched"
@@ -148,7 +147,7 @@ def _forget_killed(study: Any, folder: Path) -> None:
     for trial in study.trials:
         if trial.state.name == "RUNNING":
             study.tell(trial.number, state=type(trial.state).FAIL)
-            _delete_features(folder / f"{trial.number:03d}")
+            delete_features(folder / f"{trial.number:03d}")
 
 
 def _ended(trial: Any) -> str:
@@ -165,10 +164,6 @@ def _refuse_no_result(study: Any, folder: Path) -> None:
     whys = [trial.user_attrs[_WHY] for trial in study.trials if _WHY in trial.user_attrs]
     last = f" ({len(whys)} failed, the last: {whys[-1]})" if whys else ""
     raise InputError(f"{folder}: {seen}{last}; allowed: one at least, to choose from")
-
-
-def _delete_features(out: Path) -> None:
-    shutil.rmtree(out / "cache", ignore_errors=True)
 
 
 def _done(study: Any) -> list[Any]:
@@ -189,7 +184,7 @@ def _try(settings: TrainSettings, trial: Any, folder: Path) -> float:
         trial.set_user_attr(_WHY, str(error))
         raise
     finally:  # no one goes on with a trial that ended early, and its features are gigabytes
-        _delete_features(out)
+        delete_features(out)
 
 
 def _changed(settings: TrainSettings, trial: Any) -> TrainSettings:

@@ -35,7 +35,7 @@ class TrainSettings:
 
     data: str
     """dataset file or folder, in any known format"""
-    out: str
+    out: str = "runs/train"
     """run folder: checkpoints, log, settings, manifest"""
     model: str = "vodkit-street"
     """a name in ``vodkit models``, or a checkpoint"""

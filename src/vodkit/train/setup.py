@@ -1,6 +1,7 @@
 """What a training needs before its first step: data, network, features."""
 
 import os
+import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from copy import deepcopy
@@ -34,6 +35,8 @@ from vodkit.train.validate import Validation
 from vodkit.video.reader import open_video
 
 Watch = Callable[[Progress], None]
+FEATURES = "cache"
+"""folder in the run's, while a training needs it"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,31 +47,24 @@ class Material:
     card: ModelCard
     training: TrainingViews
     validation: Validation | None
-    cached: CachedViews | None
-    why_not_cached: str
-    """empty where features are cached"""
     about: dict[str, str]
     """of the data, for comparison when resuming"""
     left_out: tuple[str, ...]
     """videos that could not be read"""
     fresh_classes: tuple[str, ...]
     """that the model did not know"""
-
-    def delete_caches(self) -> None:
-        """Free the disk space of stored features."""
-        of_validation = None if self.validation is None else self.validation.cached
-        for cached in (self.cached, of_validation):
-            if cached is not None:
-                cached.delete()
+    cached: CachedViews | None = None
+    why_not_cached: str = ""
+    """empty where features are cached"""
 
 
-def prepare(
-    settings: TrainSettings, device: torch.device, watch: Watch, *, name: str = "0"
-) -> Material:
-    """Read the dataset, build the network for its classes, keep features where it pays.
+def delete_features(out: Path) -> None:
+    """Free the disk space of what is stored in a run folder."""
+    shutil.rmtree(out / FEATURES, ignore_errors=True)
 
-    ``name`` tells the feature files of several processes apart.
-    """
+
+def prepare(settings: TrainSettings, device: torch.device, watch: Watch) -> Material:
+    """Read the dataset, and build the network for its classes; features come later."""
     whole = read_dataset(settings.data)
     root = root_of(settings)
     train_part, left_out = _readable(whole.only(settings.train_split), root, settings)
@@ -90,21 +86,32 @@ def prepare(
     freeze.refuse_missing_stage(module, card, settings.freeze)
     freeze.freeze(module, card, freeze.FREEZES[settings.freeze])
     _refuse_lone_values(settings, module, card, training)
-    cached, why_not = _cached(settings, module, card, training, watch, name=f"train.{name}")
-    if cached is not None and validation is not None:
-        kept = _filled(settings, module, card, validation.views, watch, name=f"val.{name}", views=1)
-        validation = replace(validation, cached=kept if isinstance(kept, CachedViews) else None)
     return Material(
         module=module,
         card=card,
         training=training,
         validation=validation,
-        cached=cached,
-        why_not_cached=why_not,
         about=about,
         left_out=left_out,
         fresh_classes=_fresh(settings, card.classes),
     )
+
+
+def with_features(
+    settings: TrainSettings, material: Material, watch: Watch, *, name: str, epochs: int
+) -> Material:
+    """The material with features of the frozen part, where it pays to keep them for so many epochs.
+
+    ``name`` tells the files of several processes apart.
+    """
+    module, card, validation = material.module, material.card, material.validation
+    cached, why_not = _cached(
+        settings, module, card, material.training, watch, name=f"train.{name}", epochs=epochs
+    )
+    if cached is not None and validation is not None:
+        kept = _filled(settings, module, card, validation.views, watch, name=f"val.{name}", views=1)
+        validation = replace(validation, cached=kept if isinstance(kept, CachedViews) else None)
+    return replace(material, cached=cached, why_not_cached=why_not, validation=validation)
 
 
 def _refuse_size(module: nn.Module, card: ModelCard, canvas_px: tuple[int, int]) -> None:
@@ -174,6 +181,8 @@ def _told(
     fresh = _fresh(settings, classes)
     anew = f" (new to {settings.model}: {', '.join(fresh)})" if fresh else ""
     others = "nothing" if validation is None else _counted(validation.frames)
+    if settings.val_split == settings.train_split:
+        others += ", which are learnt from"
     return (
         f"to learn from: {_counted(training.frames)}",
         f"to validate on: {others}",
@@ -184,7 +193,12 @@ def _told(
 def _counted(frames: FrameDataset) -> str:
     every = len(labelled_keys(frames.dataset, still_iou=2.0))
     chosen = f"{len(frames)} frames" if len(frames) == every else f"{len(frames)} of {every} frames"
-    return f"{chosen} of {len(frames.dataset.videos)} videos"
+    return f"{chosen} of {_num_videos(frames)} videos"
+
+
+def _num_videos(frames: FrameDataset) -> int:
+    """Those that frames are taken of; of some none may be labelled."""
+    return len({key.video for key in frames.keys})
 
 
 def _fresh(settings: TrainSettings, classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -230,7 +244,7 @@ def _training(settings: TrainSettings, frames: FrameDataset) -> Training:
         for key, value in flat(settings).items()
         if value != defaults.get(key) and key not in told
     }
-    counts = f"{len(frames.dataset.videos)} videos, {len(frames)} frames"
+    counts = f"{_num_videos(frames)} videos, {len(frames)} frames"
     where = f"{Path(settings.data).name}, split {settings.train_split}"
     return Training(
         began_with=base.name + own,
@@ -297,12 +311,12 @@ def _cached(
     watch: Watch,
     *,
     name: str,
+    epochs: int,
 ) -> tuple[CachedViews | None, str]:
     """The filled cache, or why there is none; where one was asked for, an error says why not."""
     if not settings.may_cache:
         return None, "the settings do not allow it"
     # A view more than there are epochs would cost what it is to save; of one epoch, all would.
-    epochs = settings.num_epochs(-(-len(training.frames) // settings.batch_size))
     if epochs == 1 and settings.cache == "auto":
         return None, "with one epoch, nothing would be used again"
     views = settings.num_views(epochs)
@@ -330,7 +344,7 @@ def _filled(
         module,
         card,
         source,
-        Path(settings.out) / "cache" / f"{name}.f16",
+        Path(settings.out) / FEATURES / f"{name}.f16",
         views=views,
         most_bytes=int(settings.cache_gib * 2**30),
         device=device,

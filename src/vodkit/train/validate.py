@@ -4,7 +4,7 @@ The same graph, decoding and suppression as at inference, on the same pixels.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,8 +22,10 @@ from vodkit.detect.preprocess import Placement, resized_px
 from vodkit.metrics.ap import CocoResult, table_average_precision
 from vodkit.records import Dataset, Detections, LabelledVideo, TrackTable
 from vodkit.train.batches import Batch, CachedViews, from_examples, run_graph
+from vodkit.train.memory import fitting
 
 _THRESHOLD, _MOST = 0.01, 100
+_MOST_PICTURES = 8  # through the network at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,23 +106,25 @@ def _found(
     module: nn.Module, card: ModelCard, against: Validation, device: torch.device
 ) -> Iterator[tuple[int, Detections]]:
     graph = networks.deployed(module, card)
-    size = 1 if card.output.decoding in UNBATCHED else 8
     cuts = () if against.cached is None else against.cached.cuts
-    for batch in _batches(against, device, size):
-        outputs = run_graph(graph, batch, cuts)
-        arrays = [part.float().cpu().numpy() for part in outputs]
-        for row, index in enumerate(batch.indices):
-            one = arrays if size == 1 else [array[row] for array in arrays]
+    batched = card.output.decoding not in UNBATCHED
+
+    def outputs(part: range) -> list[FloatArray]:
+        given = run_graph(graph, _batch(against, device, part), cuts)
+        return [one.float().cpu().numpy() for one in given]
+
+    for part, arrays in fitting(
+        outputs, len(against.frames), most=_MOST_PICTURES if batched else 1
+    ):
+        for row, index in enumerate(part):
+            one = [array[row] for array in arrays] if batched else arrays
             yield index, _finish(one, card, against, index)
 
 
-def _batches(against: Validation, device: torch.device, size: int) -> Iterable[Batch]:
-    for start in range(0, len(against.frames), size):
-        indices = range(start, min(start + size, len(against.frames)))
-        if against.cached is not None:
-            yield against.cached.batch(indices, [0] * len(indices), device)
-        else:
-            yield from_examples([against.views.view(i, 0) for i in indices], device)
+def _batch(against: Validation, device: torch.device, indices: range) -> Batch:
+    if against.cached is not None:
+        return against.cached.batch(indices, [0] * len(indices), device)
+    return from_examples([against.views.view(i, 0) for i in indices], device)
 
 
 def _finish(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vodkit.cli.detect import detect
-from vodkit.cli.main import main
+from vodkit.cli.main import _unforeseen, main
 from vodkit.cli.track import track
 from vodkit.samples.samples import LABELS
 
@@ -161,3 +161,28 @@ def test_the_module_is_the_command() -> None:
     )
     assert told.returncode == 2
     assert "Did you mean 'track'" in told.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("can't start new thread"),  # Python's words where pthread_create fails
+        BlockingIOError(11, "Resource temporarily unavailable"),  # and where fork does
+    ],
+)
+def test_a_lack_of_threads_is_no_bug_of_ours(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _unforeseen(error, verbose=False) == 2
+    assert "vodkit: the machine starts no more threads or processes (" in capsys.readouterr().err
+
+
+def test_a_run_folder_in_a_settings_file_is_not_overruled_by_a_default(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    file = tmp_path / "given.toml"
+    file.write_text(f"out = '{tmp_path}'\nval_split = 'test'\n")
+    code, _, error = run(capsys, "train", "--data", str(LABELS), "--settings", str(file))
+    assert code == 2
+    assert f"{tmp_path}: has a training; --resume goes on" in error

@@ -30,6 +30,12 @@ def test_a_number_out_of_range_is_told_with_the_range(name: str, value: Any, all
         AppearanceSettings(data="x", **{name: value})
 
 
+def test_the_folder_of_another_training_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(OutputError, match=r"manifest\.json: is there already; --overwrite"):
+        train_appearance(AppearanceSettings(data=str(LABELS), out=str(tmp_path)))
+
+
 @pytest.mark.slow
 def test_what_is_not_defined_is_no_number(tmp_path: Path) -> None:
     """Two frames of a clip: no track is seen twice, two seconds apart."""

@@ -1,8 +1,10 @@
 """How a training ends, and what going on with one that has ended does: nothing."""
 
+import csv
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from vodkit.detect.checkpoint import load_checkpoint
 from vodkit.errors import InputError
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.records import TrackTable
+from vodkit.train import log, loop
 from vodkit.train.log import Meter
 from vodkit.train.loop import train
 
@@ -74,6 +77,25 @@ def test_a_short_run_that_ended_is_not_begun_anew(square_data: Path, tmp_path: P
     assert "step" not in steps
 
 
+@pytest.mark.parametrize("val_split", ["val", pytest.param("", marks=pytest.mark.slow)])
+def test_what_has_ended_stores_no_features_again(
+    square_data: Path, tmp_path: Path, val_split: str
+) -> None:
+    """And a kill before they were deleted leaves none for ever."""
+    wanted = tiny(square_data, tmp_path / "run", cache="on", val_split=val_split)
+    train(wanted)
+    before = last_of(tmp_path / "run")
+    (tmp_path / "run" / "cache").mkdir()
+    (tmp_path / "run" / ".state.pt.x1y2z3").touch()  # killed while it was written
+    told: list[str] = []
+    again = train(wanted, resume_run=True, watch=lambda progress: told.append(progress.what))
+    after = last_of(tmp_path / "run")
+    assert set(told) == {"material", "parameters"}
+    assert again.cached
+    assert not [*(tmp_path / "run").glob("cache"), *(tmp_path / "run").glob(".*")]
+    assert [name for name in before if not torch.equal(before[name], after[name])] == []
+
+
 def test_a_split_without_boxes_measures_nothing(square_data: Path, tmp_path: Path) -> None:
     data = without_boxes(square_data, "val", tmp_path / "empty.json")
     wanted = tiny(data, tmp_path / "run", root=str(square_data.parent))
@@ -130,6 +152,28 @@ def test_features_that_are_gone_or_anothers_are_computed_again(
     train(wanted, resume_run=lost, overwrite=not lost)
     one, two = last_of(tmp_path / "whole"), last_of(tmp_path / "run")
     assert [name for name in one if not torch.equal(one[name], two[name])] == []
+
+
+@pytest.mark.slow
+def test_validation_is_not_of_the_time_of_steps(
+    square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is what is done before the first one."""
+    now_s = [0.0]
+
+    def long(real: Any) -> Any:
+        def taking(*given: Any, **other: Any) -> Any:
+            now_s[0] += 1000
+            return real(*given, **other)
+
+        return taking
+
+    monkeypatch.setattr(log, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    monkeypatch.setattr(loop, "validate", long(loop.validate))
+    monkeypatch.setattr(loop, "with_features", long(loop.with_features))
+    train(tiny(square_data, tmp_path / "run", val_every=1))
+    with (tmp_path / "run" / "log.csv").open(encoding="utf-8") as file:
+        assert [row["seconds"] for row in csv.DictReader(file)] == ["0", "0"]
 
 
 def test_an_epoch_in_two_pieces_has_the_time_of_both() -> None:

@@ -145,7 +145,7 @@ def test_changed_data_or_settings_are_refused_with_the_difference(
     fewer = tmp_path / "fewer.json"
     videos = tuple(video for video in dataset.videos if video.source != "two")
     write_dataset(Dataset(classes=dataset.classes, videos=videos), fewer)
-    with pytest.raises(InputError, match="2 changed: - video two; - pixels of two"):
+    with pytest.raises(InputError, match="2 changed: - video two, train; - pixels of two"):
         train(tiny(fewer, tmp_path / "run", root=str(square_data.parent)), resume_run=True)
 
 
@@ -265,7 +265,10 @@ def test_epochs_follow_the_size_of_the_data() -> None:
 
 def test_what_a_dataset_is_and_how_it_differs(square_data: Path) -> None:
     about = described(read_dataset(square_data))
-    assert list(about) == ["classes", "video one", "video two", "video three"]
+    assert list(about) == [
+        "classes",
+        *(f"video {name}" for name in ("one, train", "two, train", "three, val")),
+    ]
     refuse_changes(about, about, where="here")
     with pytest.raises(InputError, match=r"here: .*2 changed: \+ video four; classes: was square"):
         refuse_changes(about, {**about, "classes": "dot", "video four": ""}, where="here")

@@ -12,7 +12,7 @@ import torch
 
 from vodkit.detect.checkpoint import load_checkpoint
 from vodkit.errors import SettingsError, VideoError, WeightsError
-from vodkit.formats.table import read_dataset
+from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.train.loop import train
 from vodkit.train.progress import watch_nothing
@@ -148,6 +148,25 @@ def about(*, ids: tuple[int, int] = (1, 2), **info: Any) -> dict[str, str]:
         source="a", info=VideoInfo(path="a", rate=Fraction(10), **size), tracks=tracks
     )
     return described(Dataset(classes=("x",), videos=(video,)))
+
+
+def test_a_recording_in_both_splits_is_compared_on_either_side(
+    square_data: Path, tmp_path: Path
+) -> None:
+    whole = read_dataset(square_data)
+    one, tracks = whole.videos[0], whole.videos[0].tracks
+    assert tracks is not None
+    sides = [
+        replace(
+            one, split=split, labelled_frames=frames, tracks=tracks[np.isin(tracks.frames, frames)]
+        )
+        for split, frames in (("train", np.arange(4)), ("val", np.arange(4, 8)))
+    ]
+    write_dataset(replace(whole, videos=tuple(sides)), tmp_path / "cut.json")
+    wanted = tiny(tmp_path / "cut.json", Path(), val_split="val", root=str(square_data.parent))
+    made = prepare(wanted, torch.device("cpu"), watch_nothing)
+    names = {"classes", "video one, train", "video one, val", "pixels of one"}
+    assert set(made.about) == names
 
 
 @pytest.mark.parametrize(
