@@ -18,6 +18,7 @@ from vodkit.lookup import pick
 
 EXPERIMENT = "vodkit"
 TENSORBOARD = "tensorboard"
+_HINT = "--resume goes on, without journals if need be"
 _PLACE = "vodkit.folder"
 """the tag that tells on what machine, in which run folder, an MLflow run is made"""
 
@@ -47,24 +48,37 @@ class TensorBoard:
     ) -> None:
         """``settings`` are shown as text. What is there of later ``epochs`` will come again."""
         writer: Any = _summary_writer()
-        if mark:
-            self._writer = writer(str(folder / TENSORBOARD), purge_step=epochs + 1)
-            return
-        shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
-        self._writer = writer(str(folder / TENSORBOARD))
-        lines = "\n".join(f"    {name} = {value}" for name, value in settings.items())
-        self._writer.add_text("settings", lines)
+        self._place = folder / TENSORBOARD
+        with self._written():
+            if not mark:
+                shutil.rmtree(self._place, ignore_errors=True)
+            self._writer = writer(str(self._place), purge_step=epochs + 1 if mark else None)
+            if not mark:
+                lines = "\n".join(f"    {name} = {value}" for name, value in settings.items())
+                self._writer.add_text("settings", lines)
 
     def write(self, row: Mapping[str, float], epoch: int) -> None:
         """Scalars."""
-        for name, value in row.items():
-            self._writer.add_scalar(name, value, epoch)
-        self._writer.flush()
+        with self._written():
+            for name, value in row.items():
+                self._writer.add_scalar(name, value, epoch)
+            self._writer.flush()
 
     def close(self, *, failed: bool) -> None:
         """Close the event file."""
         del failed
-        self._writer.close()
+        with self._written():
+            self._writer.close()
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        """Within, what the disk refuses (when it is full) is told as that."""
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"TensorBoard: {error.strerror}; {_HINT}", path=self._place
+            ) from error
 
 
 class Mlflow:
@@ -113,8 +127,7 @@ class Mlflow:
             yield
         except MlflowException as error:
             said = str(error).splitlines()[0]
-            hint = "--resume goes on, without journals if need be"
-            raise OutputError(f"MLflow: {said}; {hint}", path=self._address) from error
+            raise OutputError(f"MLflow: {said}; {_HINT}", path=self._address) from error
 
     def _end_killed(self, group: str, place: str) -> None:
         """A training that was killed before its first state is not gone on with: it has ended."""

@@ -17,6 +17,7 @@ from vodkit.detect.checkpoint import load_checkpoint
 from vodkit.errors import InputError, OutputError, SettingsError, TrainingError
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.train import norms, validate
+from vodkit.train.journals import TensorBoard
 from vodkit.train.loop import Losses, train
 from vodkit.train.memory import is_out_of_memory
 from vodkit.train.settings import TrainSettings
@@ -158,6 +159,19 @@ def test_no_room_for_weights_leaves_no_half_of_them(square_data: Path, tmp_path:
     with files_of_at_most(100_000), pytest.raises(OutputError, match=r"safetensors"):
         train(tiny(square_data, tmp_path / "run", cache="off"))
     assert not list((tmp_path / "run").glob("*.safetensors*"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_no_room_for_a_journal_is_no_bug_of_ours(tmp_path: Path) -> None:
+    journal = TensorBoard(tmp_path, {"lr": "0.1"})
+    with files_of_at_most(10):
+        with pytest.raises(
+            OutputError, match=r"tensorboard: TensorBoard: File too large; --resume"
+        ):
+            journal.write({"loss": 1.0}, 1)
+        with pytest.raises(OutputError, match="TensorBoard"):
+            journal.close(failed=True)
 
 
 def test_a_size_that_a_network_cannot_take_is_refused(square_data: Path, tmp_path: Path) -> None:
