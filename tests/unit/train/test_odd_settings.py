@@ -169,6 +169,13 @@ def test_a_recording_in_both_splits_is_compared_on_either_side(
     assert set(made.about) == names
 
 
+def test_a_validation_on_what_is_learnt_from_says_so(square_data: Path) -> None:
+    told: list[str] = []
+    wanted = tiny(square_data, Path(), val_split="train")
+    prepare(wanted, torch.device("cpu"), lambda progress: told.extend(progress.told))
+    assert "to validate on: 16 frames of 2 videos, which are learnt from" in told
+
+
 @pytest.mark.parametrize(
     "change", [{"ids": (1, 1)}, {"width_px": 65}, {"height_px": 49}, {"num_frames": 3}]
 )
