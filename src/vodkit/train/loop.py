@@ -635,6 +635,10 @@ class _Run:
         self.worse, self.rows = state["at"]["worse"], state["rows"]
         self.halvings, self.marks = state["halvings"], state["journals"]
         self.best = None if state["best"] is None else CocoScores(**state["best"])
+        if self.best is not None and not (self.out / BEST).is_file():
+            raise InputError(
+                f"{self.out / BEST} is gone, with the best so far; --overwrite begins anew"
+            )
         self.per_class = {name: CocoScores(**one) for name, one in state["per_class"].items()}
         self.cached, self.ended = state["cached"], state["ended"]
 

@@ -94,6 +94,10 @@ def test_what_has_ended_stores_no_features_again(
     assert again.cached
     assert not [*(tmp_path / "run").glob("cache"), *(tmp_path / "run").glob(".*")]
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
+    if val_split:
+        (tmp_path / "run" / "best.safetensors").unlink()
+        with pytest.raises(InputError, match=r"best.safetensors is gone, .*; --overwrite begins"):
+            train(wanted, resume_run=True)
 
 
 def test_a_split_without_boxes_measures_nothing(square_data: Path, tmp_path: Path) -> None:
