@@ -27,14 +27,25 @@ def reading(*, classes: str = "", rate: str = "", size: str = "", video: str = "
     """What the user told about label files."""
     from vodkit.formats.base import Reading, rate_from
 
-    names = tuple(name.strip() for name in classes.split(",") if name.strip())
     try:
         told_rate = rate_from(rate) if rate else None
         width, height = map(int, size.lower().split("x")) if size else (0, 0)
     except ValueError as error:
         raise SettingsError(f"--rate {rate!r} --size {size!r}: {error}") from error
     told_size = (width, height) if size else None
-    return Reading(classes=names, rate=told_rate, size_px=told_size, source=video)
+    return Reading(classes=names_of(classes), rate=told_rate, size_px=told_size, source=video)
+
+
+def names_of(classes: str) -> tuple[str, ...]:
+    """The names of ``--classes``; an empty one is refused: those behind it would move up.
+
+    >>> names_of("car, bus"), names_of("")
+    (('car', 'bus'), ())
+    """
+    names = tuple(name.strip() for name in classes.split(",")) if classes else ()
+    if not all(names):
+        raise SettingsError(f"--classes {classes!r}: name {names.index('') + 1} is empty")
+    return names
 
 
 def load(path: Path, format: str = "auto") -> "tuple[Dataset, Path]":  # noqa: A002

@@ -93,7 +93,7 @@ def prelabel(
         [*names],
         job,
         out=runs,
-        classes=[name.strip() for name in classes.split(",")] if classes else None,
+        classes=data_options.names_of(classes) or None,
         resume=resume,
         overwrite=overwrite and not resume,
     ):

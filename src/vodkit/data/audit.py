@@ -4,7 +4,7 @@
 findings; ``mend`` makes a repaired copy from the same evidence.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -70,8 +70,7 @@ def audit_file(
         fault=faults.append,
     )
     dataset = read_dataset(path, format, reading=lenient)
-    root = path if path.is_dir() else path.parent
-    done = audit(dataset, root, settings=settings)
+    done = audit(dataset, root_of(path), settings=settings)
     broken = [Finding(code="file-fault", grade=Grade.ERROR, message=str(one)) for one in faults]
     return Audit(dataset, (*broken, *done.findings), done.footage, done.shifts)
 
@@ -86,7 +85,7 @@ def audit(dataset: Dataset, root: Path, *, settings: AuditSettings | None = None
         findings += check_labels(video, dataset.classes, chosen.labels)
         if chosen.pixels:
             findings += _watch(video, root, chosen, footage, shifts)
-    findings += find_leaks(sides_of([dataset], footage), chosen.leaks)
+    findings += find_leaks(sides_of(dataset, root, footage), chosen.leaks)
     return Audit(dataset, tuple(findings), footage, shifts)
 
 
@@ -119,29 +118,35 @@ def audit_files(
     sides = [
         replace(side, split=f"{path.name}: {side.split}" if side.split else path.name)
         for path, one in zip(paths, done, strict=True)
-        for side in sides_of([one.dataset], one.footage, unnamed=True)
+        for side in sides_of(one.dataset, root_of(path), one.footage, unnamed=True)
     ]
     if len(done) > 1:
-        inside = {id(finding) for one in done for finding in one.findings if finding.code == "leak"}
-        kept = tuple(f for f in done[0].findings if id(f) not in inside)
+        kept = tuple(one for one in done[0].findings if one.code not in ("leak", "same-place"))
         first = replace(done[0], findings=(*kept, *find_leaks(sides, chosen.leaks)))
         done = [first, *done[1:]]
     return done
 
 
+def root_of(path: Path) -> Path:
+    """The folder that the sources of a label file, or folder, are relative to."""
+    return path if path.is_dir() else path.parent
+
+
 def sides_of(
-    datasets: Iterable[Dataset], footage: dict[str, Footage], *, unnamed: bool = False
+    dataset: Dataset, root: Path, footage: dict[str, Footage], *, unnamed: bool = False
 ) -> list[Side]:
     """What is compared for leaks: every video, or part of one, that belongs to a split.
 
     ``unnamed`` takes videos without a split as well.
     """
     return [
-        Side.of(video.split, video.source, footage[video.source], video.labelled_frames)
-        for dataset in datasets
+        Side.of(
+            video.split, video.source, footage[video.source], video.labelled_frames,
+            path=root / video.source, picture_rate=video.info.rate,
+        )
         for video in dataset.videos
         if (video.split or unnamed) and video.source in footage
-    ]
+    ]  # fmt: skip
 
 
 def _warned(dataset: Dataset) -> Iterator[Finding]:

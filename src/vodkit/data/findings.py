@@ -44,14 +44,16 @@ CODES = {
     "unused-class": "a class without a box",
     "class-split": "a class on one side of the split only",
     "leak": "the same footage on two sides of the split",
+    "same-place": "one place at two times on two sides of the split",
     "split-warning": "the split itself was made with a warning",
 }  # fmt: skip
 """every code that an audit can give, and what it means"""
 
 ADVICE = {
-    "leak": "The same footage, or one place at two times? Compare these moments. Footage: split "
-    "anew, by video. One place: numbers speak of this place alone; split --by pattern or --by tag "
-    "keeps places apart.",
+    "leak": "Compare these moments. The same footage on two sides: split anew, by video. One place "
+    "at two times, where it is not decided: as for same-place.",
+    "same-place": "No footage is on two sides, but numbers speak of this place alone; split --by "
+    "pattern or --by tag keeps places apart.",
 }
 """what a finding may mean, and what to do, where its message does not say it"""
 
@@ -92,8 +94,8 @@ def worst(findings: Sequence[Finding]) -> Grade:
 
 def leak_lines(findings: Sequence[Finding]) -> tuple[str, ...]:
     """Every leak in words, for a reader who has not the moments before him."""
-    more = "the same footage, or one place at two times: vodkit data audit names the moments"
-    return tuple(f"leak: {x.video}: {x.message}; {more}" for x in findings if x.code == "leak")
+    more = "vodkit data audit names the moments"
+    return tuple(f"leak: {x.video}: {x.message} ({more})" for x in findings if x.code == "leak")
 
 
 def in_a_line(findings: Sequence[Finding]) -> str:

@@ -70,9 +70,9 @@ def probe(path: Path) -> VideoInfo | None:
         return None
 
 
-def small_size(info: VideoInfo) -> tuple[int, int]:
-    """The size at which frames are looked at: even, at most WIDTH_PX wide, of the same shape."""
-    width = min(WIDTH_PX, info.width_px)
+def small_size(info: VideoInfo, width_px: int = WIDTH_PX) -> tuple[int, int]:
+    """The size at which frames are looked at: even, at most ``width_px`` wide, not distorted."""
+    width = min(width_px, info.width_px)
     height = max(2, round(info.height_px * width / info.width_px))
     return max(2, width // 2 * 2), max(2, height // 2 * 2)
 
@@ -182,6 +182,19 @@ def difference_hash(grey: FloatArray) -> int:
     cells = sums / np.outer(np.maximum(np.diff(rows), 1), np.maximum(np.diff(columns), 1))
     bits = (cells[:, 1:] > cells[:, :-1]).ravel()
     return int(np.packbits(bits).view(">u8")[0])
+
+
+def mirrored(hashes: IntArray) -> IntArray:
+    """The fingerprints of the same pictures, mirrored.
+
+    >>> ramp = np.tile(np.arange(90.0), (80, 1))
+    >>> hashes = np.array([difference_hash(ramp)], np.uint64)
+    >>> int(mirrored(hashes)[0]) == difference_hash(ramp[:, ::-1])
+    True
+    """
+    bits = np.unpackbits(hashes.astype(">u8").view(np.uint8)).reshape(-1, 8, 8)
+    turned = np.packbits(1 - bits[:, :, ::-1]).view(">u8")
+    return np.asarray(turned.astype(np.uint64))
 
 
 def hamming(a: IntArray, b: IntArray) -> IntArray:

@@ -2,18 +2,29 @@
 
 Neighbouring frames of a video are nearly the same picture; one in training and the other in
 validation makes every number too good. Fingerprints (64-bit difference hashes, twice a second) of
-each side are compared with those of every other side.
+each side are compared with those of every other side. Where some are alike, what moves decides
+whether it is the same footage (``moments``) or one place at two times.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
+from vodkit.arrays import IntArray
 from vodkit.data.findings import Finding, Grade
-from vodkit.data.footage import FLAT, Footage, hamming
+from vodkit.data.footage import FLAT, Footage, hamming, mirrored
+from vodkit.data.moments import Question, Stretch, Verdict, answer, most_moving
 from vodkit.errors import SettingsError
+
+MOMENTS = 24
+"""of a video, in which something moves, are looked for in another that looks alike"""
+FEWEST = 3
+"""with fewer in which enough moves, nothing is decided"""
+REACH_S = 3.0
+"""how far from a frame with a double they are chosen"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,68 +44,152 @@ class LeakSearch:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """The fingerprints of one video, or the part of it, on one side of the split."""
+    """What is known of one video, or the part of it, on one side of the split."""
 
     split: str
     source: str
+    stretch: Stretch
+    footage: Footage
+    frames: IntArray
+    """(F,) that have a fingerprint and show something"""
     hashes: IntArray
     """(F,) uint64"""
-    times_s: FloatArray
-    """(F,)"""
 
     @classmethod
-    def of(cls, split: str, source: str, footage: Footage, frames: IntArray | None) -> "Side":
-        """The part of a video in ``frames`` (None: all), without frames that show nothing."""
+    def of(
+        cls, split: str, source: str, footage: Footage, labelled: IntArray | None,
+        *, path: Path, picture_rate: Fraction,
+    ) -> "Side":  # fmt: skip
+        """The part of a video around the ``labelled`` frames (None: all)."""
+        first, last = 0, len(footage) - 1
+        if labelled is not None and len(labelled):
+            first, last = int(labelled.min()), int(labelled.max())
         usable = footage.spreads[footage.hash_frames] >= FLAT
-        if frames is not None and len(frames):
-            inside = footage.hash_frames >= frames.min()
-            usable &= inside & (footage.hash_frames <= frames.max())
-        chosen = footage.hash_frames[usable]
-        return cls(split, source, footage.hashes[usable], footage.times_s[chosen])
+        usable &= (footage.hash_frames >= first) & (footage.hash_frames <= last)
+        stretch = Stretch(path.resolve(), picture_rate, first, last)
+        frames = footage.hash_frames[usable]
+        return cls(split, source, stretch, footage, frames, footage.hashes[usable])
+
+    def at(self, frame: int) -> str:
+        """A place in words."""
+        return f"{self.source} at {self.footage.times_s[frame]:.2f} s ({self.split})"
+
+
+@dataclass(frozen=True, eq=False)
+class _Alike:
+    """Two sides with frames that look alike; ``one`` is the shorter."""
+
+    one: Side
+    two: Side
+    bits: IntArray
+    """(F,) fewest bits by which each frame of ``one`` differs from one of ``two``"""
+    nearest: IntArray
+    """(F,) which"""
+    same: IntArray
+    """rows of ``one`` that look alike"""
+
+    @property
+    def count(self) -> int:
+        """Frames that look alike, each of ``two`` counted once."""
+        return min(len(self.same), len(np.unique(self.nearest[self.same])))
+
+    @property
+    def share(self) -> float:
+        """Of all looked-at frames of ``one``."""
+        return self.count / len(self.one.frames)
+
+    @property
+    def one_file(self) -> bool:
+        """Whether both are stretches of one file."""
+        return self.one.stretch.path == self.two.stretch.path
+
+    @property
+    def best(self) -> IntArray:
+        """The rows that look alike, most alike first."""
+        return self.same[np.argsort(self.bits[self.same], kind="stable")]
+
+    def question(self) -> Question | None:
+        """What has to be asked to decide; None where that is known, or nothing can move."""
+        if self.one_file or min(len(self.one.footage), len(self.two.footage)) < FEWEST:
+            return None
+        changes, row = self.one.footage.changes, int(self.best[0])
+        frames = np.arange(self.one.stretch.first, self.one.stretch.last + 1)
+        times_s, alike_s = (
+            self.one.footage.times_s[x] for x in (frames, self.one.frames[self.same])
+        )
+        place = np.searchsorted(alike_s, times_s)
+        before, after = (alike_s[np.clip(place - k, 0, len(alike_s) - 1)] for k in (1, 0))
+        near = np.minimum(np.abs(times_s - before), np.abs(times_s - after)) <= REACH_S
+        moving = most_moving(np.where(np.isfinite(changes), changes, 0), frames[near], MOMENTS)
+        alike = (int(self.one.frames[row]), int(self.two.frames[self.nearest[row]]))
+        return Question(self.one.stretch, moving, self.two.stretch, alike)
 
 
 def find_leaks(sides: Sequence[Side], search: LeakSearch) -> list[Finding]:
-    """A finding for every two videos of different sides that show the same footage."""
-    found = []
-    for number, one in enumerate(sides):
-        for two in sides[number + 1 :]:
-            if one.split != two.split and len(one.hashes) and len(two.hashes):
-                found += _compare(one, two, search)
+    """A finding for every two videos of different sides that look alike somewhere."""
+    pairs = [
+        alike
+        for number, one in enumerate(sides)
+        for two in sides[number + 1 :]
+        if one.split != two.split and (alike := _alike(one, two, search))
+    ]
+    questions = {pair: asked for pair in pairs if (asked := pair.question())}
+    verdicts = dict(zip(questions, answer(list(questions.values())), strict=True))
+    found = [_finding(pair, verdicts.get(pair), search) for pair in pairs]
     return sorted(found, key=lambda finding: (-finding.grade, -finding.count))
 
 
-def _compare(one: Side, two: Side, search: LeakSearch) -> list[Finding]:
-    bits = _nearest(one.hashes, two.hashes)
-    same = np.flatnonzero(bits[0] <= search.most_bits)
-    if len(same) == 0:
-        return []
-    fewest = min(len(one.hashes), len(two.hashes))
-    count = min(len(same), len(np.unique(bits[1][same])))
-    share = count / fewest
-    grade = Grade.ERROR if share >= search.share else Grade.NOTE
-    if one.source == two.source:  # known, and said by whoever cut one recording in two
-        grade = min(grade, Grade.WARNING)
-    first = int(same[0])
-    places = tuple(
-        f"{one.source} at {one.times_s[row]:.2f} s ({one.split}) = {two.source} at "
-        f"{two.times_s[bits[1][row]]:.2f} s ({two.split}), {bits[0][row]} of 64 bits differ"
-        for row in same[np.argsort(bits[0][same], kind="stable")][:5]
+def _alike(one: Side, two: Side, search: LeakSearch) -> _Alike | None:
+    one, two = sorted((one, two), key=lambda side: len(side.frames))
+    if len(one.frames) == 0:
+        return None
+    as_it_is, turned = (
+        _nearest(hashes, two.hashes) for hashes in (one.hashes, mirrored(one.hashes))
     )
-    message = (
-        f"{share:.0%} of the looked-at frames look like frames of {two.source} "
-        f"({one.split!r} against {two.split!r})"
+    bits, nearest = (
+        np.where(turned[0] < as_it_is[0], after, before)
+        for before, after in zip(as_it_is, turned, strict=True)
     )
-    return [
-        Finding(
-            code="leak",
-            grade=grade,
-            message=message,
-            video=one.source,
-            time_s=float(one.times_s[first]),
-            count=count,
-            evidence=places,
-        )
+    same = np.flatnonzero(bits <= search.most_bits)
+    return _Alike(one, two, bits, nearest, same) if len(same) else None
+
+
+def _finding(pair: _Alike, verdict: Verdict | None, search: LeakSearch) -> Finding:
+    code, share, more = "leak", pair.share, ""
+    places = [
+        (int(pair.one.frames[row]), int(pair.two.frames[pair.nearest[row]])) for row in pair.best
     ]
+    how = [f", {pair.bits[row]} of 64 bits differ" for row in pair.best]
+    one, two = pair.one.stretch, pair.two.stretch
+    if pair.one_file and (one.last < two.first or two.last < one.first):
+        code, more = "same-place", ": stretches of one recording"
+    elif verdict is not None and verdict.found:
+        share = max(share, len(verdict.found) / verdict.tested)
+        count = f"{len(verdict.found)} of {verdict.tested}"
+        more = f"; {count} moments in which something moves are in both"
+        places, how = list(verdict.found), [""] * len(verdict.found)
+    elif verdict is not None and verdict.tested >= FEWEST:
+        code = "same-place"
+        more = f", but none of {verdict.tested} moments in which something moves is there"
+    elif verdict is not None:
+        more = (
+            "; too little moves to decide whether it is the same footage or one place at two times"
+        )
+    worst = Grade.ERROR if code == "leak" else Grade.WARNING
+    first = places[0][0] if verdict is not None and verdict.found else pair.one.frames[pair.same[0]]
+    return Finding(
+        code=code,
+        grade=worst if share >= search.share else Grade.NOTE,
+        message=f"{pair.share:.0%} of the looked-at frames look like frames of {pair.two.source} "
+        f"({pair.one.split!r} against {pair.two.split!r}){more}",
+        video=pair.one.source,
+        time_s=float(pair.one.footage.times_s[first]),
+        count=pair.count,
+        evidence=tuple(
+            f"{pair.one.at(a)} = {pair.two.at(b)}{words}"
+            for (a, b), words in list(zip(places, how, strict=True))[:5]
+        ),
+    )
 
 
 def _nearest(one: IntArray, two: IntArray) -> tuple[IntArray, IntArray]:

@@ -153,11 +153,11 @@ def compare(a: Run, b: Run) -> Comparison:
     sure: dict[str, list[str]] = {}
     for one in differences:
         if one.better:
-            what = f"{one.better} is better on "
-            sure.setdefault(what, []).append(one.text.removeprefix(what))
+            span = (one.difference, one.low, one.high)
+            sure.setdefault(one.better, []).append(f"{_title(one.name)} {_gain(one.name, span)}")
     same = [_title(one.name) for one in differences if not one.better and one.low is not None]
     unknown = [_title(one.name) for one in differences if one.low is None]
-    parts = [what + ", ".join(numbers) for what, numbers in sure.items()]
+    parts = [f"{better} is better on {', '.join(amounts)}" for better, amounts in sure.items()]
     if same:
         parts.append(f"cannot be told apart: {', '.join(same)}")
     if unknown:
@@ -219,7 +219,7 @@ def _difference(a: Run, b: Run, name: str) -> Difference:
         low=low,
         high=high,
         better=better,
-        text=_sentence(name, better, (gap, low, high), turned=bool(better) and (gap or 0) < 0),
+        text=_sentence(name, better, (gap, low, high)),
     )
 
 
@@ -233,22 +233,34 @@ def _title(name: str) -> str:
     return DEFINITIONS[name].title
 
 
-def _sentence(
-    name: str, better: str, span: tuple[float | None, float | None, float | None], *, turned: bool
-) -> str:
-    """One number's verdict; ``turned``: told as a plus of the better run, b - a being below 0."""
-    gap, low, high = span
-    if turned and gap is not None and low is not None and high is not None:
-        gap, low, high = -gap, -high, -low
+_Span = tuple[float | None, float | None, float | None]
+"""a difference and the ends of its interval"""
+
+
+def _sentence(name: str, better: str, span: _Span) -> str:
+    """One number's verdict."""
+    gap, low, _ = span
+    title = _title(name)
     if gap is None:
-        return f"{_title(name)} is not defined in both"
-    text = shown(name, gap, sign="+")
-    if low is None or high is None:
-        return f"{_title(name)} differs by {text}; how sure that is, is not known"
-    text += f" [{shown(name, low, sign='+')}, {shown(name, high, sign='+')}]"
+        return f"{title} is not defined in both"
+    if low is None:
+        return f"{title} differs by {shown(name, gap, sign='+')}; how sure that is, is not known"
     if better:
-        return f"{better} is better on {_title(name)} {text}"
-    return f"{_title(name)} cannot be told apart, {text}"
+        return f"{better} is better on {title} {_gain(name, span)}"
+    return f"{title} cannot be told apart, {_amount(name, span)}"
+
+
+def _gain(name: str, span: _Span) -> str:
+    """A difference as a plus of the better run, whichever it is."""
+    gap, low, high = span
+    if gap is not None and low is not None and high is not None and gap < 0:
+        return _amount(name, (-gap, -high, -low))
+    return _amount(name, span)
+
+
+def _amount(name: str, span: _Span) -> str:
+    gap, low, high = (shown(name, value, sign="+") for value in span)
+    return f"{gap} [{low}, {high}]"
 
 
 def _notes(a: Run, b: Run) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from vodkit.cli.data import COMMANDS
+from vodkit.cli.data_options import names_of
 from vodkit.data.export import export_dataset
 from vodkit.data.ingest import ingest, joined
 from vodkit.data.prelabel import PrelabelSettings, doubts, for_correction
@@ -53,6 +54,13 @@ def test_times_come_from_the_container(make_video: Make, tmp_path: Path) -> None
     assert video.tracks is not None
     np.testing.assert_allclose(brought.tracks.times_s, video.tracks.times_s, atol=1e-6)
     assert brought.info.num_frames == 30
+
+
+@pytest.mark.parametrize("given", ["a,,b", "a,b,", " "])
+def test_an_empty_class_name_is_refused(given: str) -> None:
+    """Left out in silence, it would give every class behind it another's number."""
+    with pytest.raises(SettingsError, match="is empty"):
+        names_of(given)
 
 
 def test_a_video_named_by_its_whole_path_comes_out_relative(
