@@ -16,7 +16,7 @@ import numpy as np
 from vodkit.arrays import IntArray
 from vodkit.data.findings import Finding, Grade
 from vodkit.data.footage import FLAT, Footage, hamming, mirrored
-from vodkit.data.moments import Question, Stretch, Verdict, answer, most_moving
+from vodkit.data.moments import OTHER, Question, Stretch, Verdict, answer, most_moving
 from vodkit.errors import SettingsError
 
 MOMENTS = 24
@@ -155,41 +155,48 @@ def _alike(one: Side, two: Side, search: LeakSearch) -> _Alike | None:
 
 
 def _finding(pair: _Alike, verdict: Verdict | None, search: LeakSearch) -> Finding:
-    code, share, more = "leak", pair.share, ""
-    places = [
-        (int(pair.one.frames[row]), int(pair.two.frames[pair.nearest[row]])) for row in pair.best
-    ]
-    how = [f", {pair.bits[row]} of 64 bits differ" for row in pair.best]
-    one, two = pair.one.stretch, pair.two.stretch
-    if pair.one_file and (one.last < two.first or two.last < one.first):
-        code, more = "same-place", ": stretches of one recording"
-    elif verdict is not None and verdict.found:
-        share = max(share, len(verdict.found) / verdict.tested)
-        count = f"{len(verdict.found)} of {verdict.tested}"
-        more = f"; {count} moments in which something moves are in both"
-        places, how = list(verdict.found), [""] * len(verdict.found)
-    elif verdict is not None and verdict.tested >= FEWEST:
-        code = "same-place"
-        more = f", but none of {verdict.tested} moments in which something moves is there"
-    elif verdict is not None:
-        more = (
-            "; too little moves to decide whether it is the same footage or one place at two times"
-        )
-    worst = Grade.ERROR if code == "leak" else Grade.WARNING
-    first = places[0][0] if verdict is not None and verdict.found else pair.one.frames[pair.same[0]]
+    code, more = _judged(pair, verdict)
+    found = () if verdict is None else verdict.found
+    looks_alike = len(pair.same) / len(pair.one.frames)
+    alike = [(int(pair.one.frames[row]), int(pair.two.frames[pair.nearest[row]]),
+              f", {pair.bits[row]} of 64 bits differ") for row in pair.best]  # fmt: skip
+    places = [(*place, "") for place in found] or alike
+    grade = Grade.WARNING if looks_alike >= search.share and verdict is not None else Grade.NOTE
+    if code == "leak" and max(pair.share, _share_found(verdict)) >= search.share:
+        grade = Grade.ERROR
     return Finding(
         code=code,
-        grade=worst if share >= search.share else Grade.NOTE,
-        message=f"{pair.share:.0%} of the looked-at frames look like frames of {pair.two.source} "
+        grade=grade,
+        message=f"{looks_alike:.0%} of the looked-at frames look like frames of {pair.two.source} "
         f"({pair.one.split!r} against {pair.two.split!r}){more}",
         video=pair.one.source,
-        time_s=float(pair.one.footage.times_s[first]),
+        time_s=float(pair.one.footage.times_s[min(place[0] for place in places)]),
         count=pair.count,
         evidence=tuple(
-            f"{pair.one.at(a)} = {pair.two.at(b)}{words}"
-            for (a, b), words in list(zip(places, how, strict=True))[:5]
+            f"{pair.one.at(at)} = {pair.two.at(there)}{words}" for at, there, words in places[:5]
         ),
     )
+
+
+def _share_found(verdict: Verdict | None) -> float:
+    return len(verdict.found) / verdict.tested if verdict is not None and verdict.tested else 0.0
+
+
+def _judged(pair: _Alike, verdict: Verdict | None) -> tuple[str, str]:
+    """The code, and what is said behind how much looks alike."""
+    one, two = pair.one.stretch, pair.two.stretch
+    if pair.one_file and (one.last < two.first or two.last < one.first):
+        return "same-place", ": stretches of one recording"
+    if verdict is None:
+        return "leak", ""
+    if verdict.found:
+        count = f"{len(verdict.found)} of {verdict.tested}"
+        return "leak", f"; {count} moments in which something moves are in both"
+    if verdict.tested >= FEWEST and verdict.typical > OTHER:
+        count = f"none of {verdict.tested}"
+        return "same-place", f", but {count} moments in which something moves is there"
+    why = "too little moves" if verdict.tested < FEWEST else "what moves is alike, but not the same"
+    return "leak", f"; not decided whether it is one piece of footage or one place: {why}"
 
 
 def _nearest(one: IntArray, two: IntArray) -> tuple[IntArray, IntArray]:

@@ -50,8 +50,12 @@ def make_video(tmp_path: Path) -> Make:
         split: str = "",
         blank: Sequence[int] = (),
         frozen: Sequence[int] = (),
+        lane_px: int = 0,
+        mirrored: bool = False,
     ) -> LabelledVideo:
         boxes = tracks_of(num_frames)
+        boxes[:, 0, 1::2] += lane_px
+        boxes[:, 1, ::2] += lane_px
         times = np.array(ticks or range(num_frames))
         with av.open(str(tmp_path / name), "w") as box:
             stream = box.add_stream("mpeg4", rate=RATE)
@@ -63,6 +67,7 @@ def make_video(tmp_path: Path) -> Make:
                 if index not in frozen:
                     image = paint(boxes[index], seed)
                 shown = np.zeros_like(image) if index in blank else image
+                shown = np.ascontiguousarray(shown[:, ::-1]) if mirrored else shown
                 frame = av.VideoFrame.from_ndarray(shown, format="rgb24")
                 frame.pts, frame.time_base = int(times[index]), Fraction(1, 25)
                 box.mux(stream.encode(frame))

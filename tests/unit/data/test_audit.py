@@ -12,6 +12,7 @@ from vodkit.data.audit import Audit, AuditSettings, audit, audit_file, audit_fil
 from vodkit.data.audit_labels import LabelChecks, check_classes, check_labels
 from vodkit.data.findings import CODES, Finding, Grade
 from vodkit.data.footage import difference_hash, hamming, look
+from vodkit.data.leaks import LeakSearch
 from vodkit.data.mend import mend
 from vodkit.errors import SettingsError
 from vodkit.formats.table import read_dataset, write_dataset
@@ -70,7 +71,40 @@ def test_a_planted_leak_is_found(make_video: Make, tmp_path: Path) -> None:
     done = audit(whole(*videos), tmp_path)
     leaks = [finding for finding in done.findings if finding.code == "leak"]
     assert [(leak.video, leak.grade) for leak in leaks] == [("a.mp4", Grade.ERROR)]
-    assert "a.mp4 at 0.00 s (train) = c.mp4 at 0.00 s (val)" in leaks[0].evidence[0]
+    assert "a.mp4 at 0.48 s (train) = c.mp4 at 0.48 s (val)" in leaks[0].evidence[0]
+
+
+def alike(done: Audit) -> list[tuple[str, Grade, str]]:
+    kinds = ("leak", "same-place")
+    return [(one.code, one.grade, one.message) for one in done.findings if one.code in kinds]
+
+
+@pytest.mark.slow
+def test_a_mirrored_copy_is_a_leak(make_video: Make, tmp_path: Path) -> None:
+    videos = [make_video("a.mp4", split="train"), make_video("c.mp4", split="val", mirrored=True)]
+    ((code, grade, message),) = alike(audit(whole(*videos), tmp_path))
+    assert (code, grade) == ("leak", Grade.ERROR)
+    assert "moments in which something moves are in both" in message
+
+
+def test_one_place_at_two_times_is_no_leak(make_video: Make, tmp_path: Path) -> None:
+    videos = [make_video("a.mp4", split="train", num_frames=40),
+              make_video("c.mp4", split="val", num_frames=40, lane_px=40)]  # fmt: skip
+    coarse = AuditSettings(leaks=LeakSearch(most_bits=12))  # objects are large in this picture
+    ((code, grade, message),) = alike(audit(whole(*videos), tmp_path, settings=coarse))
+    assert (code, grade) == ("same-place", Grade.WARNING)
+    assert "but none of" in message
+
+
+@pytest.mark.slow
+def test_where_nothing_moves_nothing_is_decided(make_video: Make, tmp_path: Path) -> None:
+    still = range(1, 40)
+    videos = [make_video("a.mp4", split="train", num_frames=40, frozen=still),
+              make_video("c.mp4", split="val", num_frames=40, frozen=still)]  # fmt: skip
+    ((code, grade, message),) = alike(audit(whole(*videos), tmp_path))
+    assert (code, grade) == ("leak", Grade.ERROR)
+    assert message.endswith("not decided whether it is one piece of footage or one place: too "
+                            "little moves")  # fmt: skip
 
 
 @pytest.mark.slow
@@ -79,6 +113,22 @@ def test_a_leak_between_two_files_is_found(make_video: Make, tmp_path: Path) -> 
     write_dataset(whole(make_video("c.mp4")), tmp_path / "val.json")
     done = audit_files([tmp_path / "train.json", tmp_path / "val.json"])
     assert "leak" in codes(done[0], Grade.ERROR)
+
+
+def test_one_video_in_two_files_is_a_leak_and_stretches_of_it_are_none(
+    make_video: Make, tmp_path: Path
+) -> None:
+    video = make_video("a.mp4", num_frames=50, frozen=range(1, 50))
+    stretches = [replace(video, labelled_frames=np.arange(50)[part], tracks=None)
+                 for part in (slice(20), slice(30, 50))]  # fmt: skip
+    paths = [tmp_path / name for name in ("whole.json", "one.json", "two.json")]
+    for path, part in zip(paths, [video, *stretches], strict=True):
+        write_dataset(whole(part), path)
+    ((code, grade, _),) = alike(audit_files(paths[:2])[0])
+    assert (code, grade) == ("leak", Grade.ERROR)
+    ((code, _, message),) = alike(audit_files(paths[1:])[0])
+    assert code == "same-place"
+    assert message.endswith(": stretches of one recording")
 
 
 def test_the_variable_rate_trap_is_found_and_undone(make_video: Make, tmp_path: Path) -> None:
