@@ -19,6 +19,9 @@ from vodkit.data.footage import FLAT, Footage, hamming, mirrored
 from vodkit.data.moments import OTHER, Question, Stretch, Verdict, answer, most_moving
 from vodkit.errors import SettingsError
 
+NEAR_BITS = 8
+"""up to so many bits it is worth while to look for moments: copies that were trimmed or cropped by
+a little have no nearer frames"""
 MOMENTS = 24
 """of a video, in which something moves, are looked for in another that looks alike"""
 FEWEST = 3
@@ -87,6 +90,8 @@ class _Alike:
     """(F,) which"""
     same: IntArray
     """rows of ``one`` that look alike"""
+    near: IntArray
+    """rows that may have been alike before somebody trimmed or cropped a copy"""
 
     @property
     def count(self) -> int:
@@ -105,8 +110,8 @@ class _Alike:
 
     @property
     def best(self) -> IntArray:
-        """The rows that look alike, most alike first."""
-        return self.same[np.argsort(self.bits[self.same], kind="stable")]
+        """The nearest rows, most alike first."""
+        return self.near[np.argsort(self.bits[self.near], kind="stable")]
 
     def question(self) -> Question | None:
         """What has to be asked to decide; None where that is known, or nothing can move."""
@@ -115,7 +120,7 @@ class _Alike:
         changes, row = self.one.footage.changes, int(self.best[0])
         frames = np.arange(self.one.stretch.first, self.one.stretch.last + 1)
         times_s, alike_s = (
-            self.one.footage.times_s[x] for x in (frames, self.one.frames[self.same])
+            self.one.footage.times_s[x] for x in (frames, self.one.frames[self.near])
         )
         place = np.searchsorted(alike_s, times_s)
         before, after = (alike_s[np.clip(place - k, 0, len(alike_s) - 1)] for k in (1, 0))
@@ -135,7 +140,12 @@ def find_leaks(sides: Sequence[Side], search: LeakSearch) -> list[Finding]:
     ]
     questions = {pair: asked for pair in pairs if (asked := pair.question())}
     verdicts = dict(zip(questions, answer(list(questions.values())), strict=True))
-    found = [_finding(pair, verdicts.get(pair), search) for pair in pairs]
+    judged = [(pair, verdicts.get(pair)) for pair in pairs]
+    found = [
+        _finding(pair, verdict, search)
+        for pair, verdict in judged
+        if len(pair.same) or (verdict is not None and verdict.found)
+    ]
     return sorted(found, key=lambda finding: (-finding.grade, -finding.count))
 
 
@@ -151,16 +161,20 @@ def _alike(one: Side, two: Side, search: LeakSearch) -> _Alike | None:
         for before, after in zip(as_it_is, turned, strict=True)
     )
     same = np.flatnonzero(bits <= search.most_bits)
-    return _Alike(one, two, bits, nearest, same) if len(same) else None
+    near = np.flatnonzero(bits <= max(NEAR_BITS, search.most_bits))
+    return _Alike(one, two, bits, nearest, same, near) if len(near) else None
 
 
 def _finding(pair: _Alike, verdict: Verdict | None, search: LeakSearch) -> Finding:
     code, more = _judged(pair, verdict)
     found = () if verdict is None else verdict.found
     looks_alike = len(pair.same) / len(pair.one.frames)
-    alike = [(int(pair.one.frames[row]), int(pair.two.frames[pair.nearest[row]]),
-              f", {pair.bits[row]} of 64 bits differ") for row in pair.best]  # fmt: skip
-    places = [(*place, "") for place in found] or alike
+    alike = [
+        (int(pair.one.frames[row]), int(pair.two.frames[pair.nearest[row]]),
+         f", {pair.bits[row]} of 64 bits differ")
+        for row in pair.best[: len(pair.same)]
+    ]  # fmt: skip
+    places = [(at, there, "") for at, there in found] or alike
     grade = Grade.WARNING if looks_alike >= search.share and verdict is not None else Grade.NOTE
     if code == "leak" and max(pair.share, _share_found(verdict)) >= search.share:
         grade = Grade.ERROR

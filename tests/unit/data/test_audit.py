@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vodkit.data.audit import Audit, AuditSettings, audit, audit_file, audit_files
+from vodkit.data.audit import Audit, AuditSettings, audit, audit_file, audit_files, sides_of
 from vodkit.data.audit_labels import LabelChecks, check_classes, check_labels
 from vodkit.data.findings import CODES, Finding, Grade
 from vodkit.data.footage import difference_hash, hamming, look
-from vodkit.data.leaks import LeakSearch
+from vodkit.data.leaks import LeakSearch, find_leaks
 from vodkit.data.mend import mend
 from vodkit.errors import SettingsError
 from vodkit.formats.table import read_dataset, write_dataset
@@ -85,6 +85,20 @@ def test_a_mirrored_copy_is_a_leak(make_video: Make, tmp_path: Path) -> None:
     ((code, grade, message),) = alike(audit(whole(*videos), tmp_path))
     assert (code, grade) == ("leak", Grade.ERROR)
     assert "moments in which something moves are in both" in message
+
+
+@pytest.mark.slow
+def test_a_copy_whose_fingerprints_are_only_near_is_a_leak(
+    make_video: Make, tmp_path: Path
+) -> None:
+    """As of a film that was trimmed while the camera moved: no two frames are the same."""
+    data = whole(make_video("a.mp4", split="train"), make_video("c.mp4", split="val"))
+    footage = {name: look(tmp_path / name) for name in ("a.mp4", "c.mp4")}
+    one, two = sides_of(data, tmp_path, footage)
+    near = replace(two, hashes=two.hashes ^ np.uint64(0b11111))
+    (found,) = find_leaks([one, near], LeakSearch())
+    assert (found.code, found.grade) == ("leak", Grade.ERROR)
+    assert found.message.startswith("0% of the looked-at frames")
 
 
 def test_one_place_at_two_times_is_no_leak(make_video: Make, tmp_path: Path) -> None:
