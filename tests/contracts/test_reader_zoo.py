@@ -21,8 +21,8 @@ BROKEN = {
 # name: frames that can be decoded, frames that are lost
 DAMAGED = {
     "truncated.avi": (10, 29),
-    "truncated_faststart.mp4": (30, 20),
-    "corrupted.mp4": (48, 2),
+    "truncated_faststart.mp4": (32, 18),
+    "corrupted.mp4": (29, 21),
 }
 UPRIGHT = {
     "video_0.mov": (568, 320),

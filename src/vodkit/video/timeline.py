@@ -5,13 +5,12 @@ all of them. So the index of a frame does not change when frames before it are d
 sequential and random reading agree by construction.
 """
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from itertools import groupby
+from itertools import accumulate, groupby
 from statistics import median
 from time import monotonic
 from typing import Any, TypeAlias
@@ -60,16 +59,31 @@ class Timeline:
     """begins between keyframes, and its decoder would make up what is in front of the first"""
     num_missing: int = 0
     """frames that the container's header declares beyond the end of the file (cut off)"""
+    place_of: tuple[int, ...] = ()
+    """of each frame, how many lie before it in the file; none where that is not reliable"""
+
+    @cached_property
+    def in_file(self) -> Sequence[int]:
+        """The frames in the order in which they lie in the file."""
+        order = [0] * len(self.place_of)
+        for index, place in enumerate(self.place_of):
+            order[place] = index
+        return order
+
+    @cached_property
+    def shown_last(self) -> Sequence[int]:
+        """For each place, which of the frames that lie before it is shown last; -1: none does."""
+        return [-1, *accumulate(self.in_file, max)]
 
     @cached_property
     def index_of(self) -> Mapping[Ticks, int]:
         """From a presentation time to the index of its frame."""
         return {pts: index for index, pts in enumerate(self.pts)}
 
-    def key_before(self, pts: Ticks) -> tuple[int, int] | None:
-        """The last keyframe at or before ``pts``."""
-        position = bisect_right(self.keyframes, (pts, 1 << 62))
-        return self.keyframes[position - 1] if position else None
+    @cached_property
+    def key_frames(self) -> Sequence[int]:
+        """The indices of the keyframes."""
+        return [self.index_of[pts] for pts, _ in self.keyframes]
 
 
 def read_timeline(container: Any, stream: Any, name: str, limits: Limits) -> Timeline:
@@ -197,7 +211,8 @@ def _timeline(packets: Sequence[_Packet], stream: Any) -> Timeline:
                 for pts, dts, is_key in packets
                 if is_key and pts is not None and container not in _GUESSED
             )
-            return Timeline(tuple(sorted(known)), tuple(keys), reliable=True)
+            place_of = tuple(sorted(range(len(known)), key=known.__getitem__))
+            return Timeline(tuple(sorted(known)), tuple(keys), reliable=True, place_of=place_of)
         if container not in _GUESSED:
             return Timeline(_apart(sorted(known)), (), reliable=False)
     step = 1 / (_declared_rate(stream) * stream.time_base)
