@@ -25,14 +25,15 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 
 from vodkit import runs
 from vodkit.detect.base import Detector
 from vodkit.detect.preprocess import resized_px
-from vodkit.errors import PartialError, SettingsError, VideoError
+from vodkit.errors import OutputError, PartialError, SettingsError, VideoError
 from vodkit.formats.predictions import Header, PredictionWriter, last_complete_frame
 from vodkit.jobs import (
     COMPLETE,
@@ -52,6 +53,7 @@ from vodkit.video.stream import Arrived, LiveSettings, LiveVideo
 
 _SESSION = ("began", "num_frames", "live", "ended")  # of a manifest, what belongs to one session
 _RUNNING = "running or killed"
+_BROKEN = "broken off"
 _LATENCIES = 5000
 """of the last so many frames"""
 
@@ -126,8 +128,8 @@ def run_live(
         _wait_for_one(channels, changed, patience)
         active = deque(channels)
         for channel in channels:
+            opened.push(channel)
             channel.begin(overwrite=overwrite)
-            opened.callback(channel.close)
         while active:
             _wait(active, changed, patience)
             for channel in active:
@@ -193,12 +195,12 @@ def _newest(
             arrived = channel.video.take_now()
         except VideoError as error:
             active.remove(channel)
-            channel.close(ended=f"broken off: {error}")
+            channel.close(f"{_BROKEN}: {error}")
             failures.append(error)
             continue
         if arrived is None and is_over:
             active.remove(channel)
-            channel.close(ended=COMPLETE)
+            channel.close(COMPLETE)
         if arrived is not None:
             active.remove(channel)
             active.append(channel)
@@ -259,10 +261,15 @@ class _Files:
         return self._writer, True
 
     def close(self) -> None:
-        """End the file that is open."""
-        if self._writer is not None:
-            self._writer.__exit__(None, None, None)
-        self._writer = None
+        """End the file that is open; one that the disk had no room for is cut to whole frames."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        try:
+            writer.__exit__(None, None, None)
+        except OutputError:
+            last_complete_frame(writer.path)
+            raise
 
 
 class _Channel:
@@ -304,7 +311,7 @@ class _Channel:
             return
         if overwrite:
             start_anew(self._files.folder, self._wanted)
-        self._tell(_RUNNING)
+        self._tell_running()
 
     @cached_property
     def _header(self) -> Header:
@@ -341,7 +348,7 @@ class _Channel:
             self._waits_to_overwrite = False
         out, is_new = self._files.file_for(arrived, self._header)
         if is_new:
-            self._tell(_RUNNING)
+            self._tell_running()
         out.write(frame.index, frame.time_s, outcome)
         latency_s = monotonic() - arrived.at_s + arrived.held_s
         self._latencies.append(latency_s)
@@ -350,20 +357,43 @@ class _Channel:
             self.source, frame.index, frame.time_s, outcome, latency_s, self.video.num_dropped
         )
 
-    def close(self, ended: str = "stopped") -> None:
+    def close(self, ended: str) -> None:
         """End the file and say how the run ended; once."""
         if self._is_closed:
             return
         self._is_closed = True
-        self._files.close()
         if self.video.ended:
             self._tell_user(f"{self.source}: {self.video.ended}")
         if self._waits_to_overwrite:
             self._tell_user(f"{self.source}: no frame came; {self._files.folder} is as it was")
-        else:
-            self._tell(ended)
+            return
+        try:
+            self._files.close()
+        finally:
+            runs.write_last(self._files.folder / runs.MANIFEST, self._told(ended))
 
-    def _tell(self, ended: str) -> None:
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close; what broke the run, as a disk that is full, is told in the manifest."""
+        del kind, trace
+        self.close(f"{_BROKEN}: {error}" if isinstance(error, Exception) else "stopped")
+
+    def _tell_running(self) -> None:
+        """See that there is room to say how the run ended, and put the manifest on disk."""
+        told, path = self._told(_RUNNING), self._files.folder / runs.MANIFEST
+        runs.keep_room(path, told)
+        runs.write_json(path, told)
+
+    def _told(self, ended: str) -> dict[str, Any]:
+        """The manifest, with the numbers so far."""
         seen = np.array(self._latencies)
         latency_s = (
             None
@@ -384,7 +414,7 @@ class _Channel:
         numbers = {"num_frames": self._num_frames, "live": live, "ended": ended}
         if self._files.earlier:
             numbers["sessions"] = self._files.earlier
-        runs.write_json(self._files.folder / runs.MANIFEST, {**self._manifest, **numbers})
+        return {**self._manifest, **numbers}
 
 
 def _written(moment: datetime) -> str:

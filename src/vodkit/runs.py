@@ -37,6 +37,7 @@ ANNOTATED = "annotated.mp4"
 METRICS = "metrics.json"
 REPORT = "report.html"
 
+_ROOM = 4096  # bytes by which what is written last may be longer, as the words of an error
 _STACK = ("vodkit", "numpy", "scipy", "av", "torch", "torchvision", "timm", "openvino", "hotcoco")
 
 
@@ -113,7 +114,47 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """``content`` as JSON, atomically; a NaN is a bug of ours and raises ValueError."""
-    write_atomic(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    write_atomic(path, _as_json(content))
+
+
+def _as_json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def keep_room(path: Path, content: Mapping[str, Any]) -> None:
+    """Hold a part of the disk for what ``write_last`` will write there, even if it is full then.
+
+    That may be some longer than ``content``. Raises OutputError where the disk is full already.
+    """
+    room = _room_of(path)
+    missing = len(_as_json(content)) + _ROOM - (room.stat().st_size if room.exists() else 0)
+    try:
+        if missing > 0:
+            with room.open("ab") as file:
+                file.write(b" " * missing)
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
+
+
+def write_last(path: Path, content: Mapping[str, Any]) -> None:
+    """``write_json`` into the room that ``keep_room`` holds, which is none any more after it."""
+    room = _room_of(path)
+    data = _as_json(content).encode()
+    try:
+        with room.open("r+b" if room.exists() else "wb") as file:
+            file.write(data)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+        room.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
+
+
+def _room_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
 
 
 def manifest_in(folder: Path) -> dict[str, Any]:

@@ -334,3 +334,46 @@ def test_what_needs_the_way_back_is_refused(tmp_path: Path) -> None:
         RollSettings(keep=2)
     with pytest.raises(VideoError, match="cannot connect"):
         next(run_live(["http://127.0.0.1:9/live"], [tmp_path], detector, wanted))
+
+
+# A disk of its own needs no rights where the system lets anybody have a view of its own.
+ON_A_SMALL_DISK = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=256k none "$0" && "$@"']
+FULL = """
+import sys
+from contextlib import suppress
+from pathlib import Path
+from vodkit.errors import OutputError
+from vodkit.jobs import JobSettings, make_detector, prepare_folder
+from vodkit.live import run_live
+from vodkit.video.stream import LiveSettings
+
+url, folder = sys.argv[1], Path(sys.argv[2])
+wanted = JobSettings(device="cpu", tracker="none")
+prepare_folder(folder, wanted)
+none_dropped = LiveSettings(max_waiting=1000, give_up_s=1)
+steps = run_live([url], [folder], make_detector(wanted), wanted, patience=none_dropped)
+try:
+    for count, _ in enumerate(steps, 1):
+        if count == 3:
+            with (folder / "others").open("wb", buffering=0) as others, suppress(OSError):
+                while True:
+                    others.write(bytes(64))
+except OutputError:
+    lines = (folder / "predictions.jsonl").read_bytes().splitlines(keepends=True)
+    print(count, len(lines) - 1, lines[-1].endswith(b"\\n"), (folder / "manifest.json").read_text())
+"""
+
+
+def test_the_manifest_of_a_run_that_filled_the_disk_says_so(on_air, tmp_path: Path) -> None:
+    if subprocess.run([*ON_A_SMALL_DISK, str(tmp_path), "true"], check=False).returncode:
+        pytest.skip("this system gives nobody a disk of his own")
+    server, url = on_air()
+    command = [*ON_A_SMALL_DISK, str(tmp_path), sys.executable, "-c", FULL, url, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    server.hang_up.set()
+    count, num_lines, is_whole, manifest = done.stdout.split(" ", 3)
+    told = json.loads(manifest)
+    assert (int(count), is_whole) == (int(num_lines), "True")
+    assert told["num_frames"] == int(count)
+    assert told["ended"].startswith("broken off: ")
+    assert "No space left" in told["ended"]
