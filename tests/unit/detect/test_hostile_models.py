@@ -4,7 +4,8 @@ import json
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from vodkit.detect import weights
 from vodkit.detect.base import ModelCard, Output, Preprocessing, write_card
-from vodkit.detect.checkpoint import load_checkpoint
+from vodkit.detect.checkpoint import card_path, load_checkpoint
 from vodkit.detect.models import load_detector
 from vodkit.detect.onnx_files import external_files
 from vodkit.errors import WeightsError
@@ -30,7 +31,7 @@ CARD = ModelCard(
     classes=("a",),
     licence="MIT",
     source="a stranger",
-    preprocessing=Preprocessing(width_px=8, height_px=8),
+    preprocessing=Preprocessing(width_px=8, height_px=8, layout="nhwc"),
     output=Output(decoding="scored_boxes"),
 )
 
@@ -125,7 +126,12 @@ def test_archives_of_strangers_are_not_unpickled(
         load_detector(path)
 
 
-def graph(*, location: str | None = None, inside: str = "initializer") -> bytes:
+def graph(
+    *,
+    location: str | None = None,
+    inside: str = "initializer",
+    shape: Sequence[int | str] = (1, "height", "width", 3),
+) -> bytes:
     """A graph that adds a tensor to its input; the tensor may lie at ``location``."""
     tensor = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [3], [1.0, 2.0, 3.0])
     if location is not None:
@@ -134,8 +140,8 @@ def graph(*, location: str | None = None, inside: str = "initializer") -> bytes:
         tensor.data_location = onnx.TensorProto.EXTERNAL
         for key, value in {"location": location, "offset": "0", "length": "12"}.items():
             tensor.external_data.add(key=key, value=value)
-    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [3])
-    y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [3])
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)
+    y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, shape)
     nodes = [onnx.helper.make_node("Add", ["x", "w"], ["y"])]
     initializers = [tensor]
     if inside == "constant":
@@ -250,3 +256,25 @@ def test_a_foreign_graph_gets_the_digest_of_what_was_read(tmp_path: Path) -> Non
     found = load_detector(path, runtime="onnx")
     assert found.card.sha256 == sha256(path)
     assert found.card.size_bytes == path.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((1, 8, 8, 3), {"layout": "nchw"}),
+        ((1, 8, 8, 3), {"dtype": "uint8"}),
+        ((1, 8, 8, 3), {"width_px": 16}),
+        ((1, 8, 8, 3), {"resize": "fit"}),
+        ((8, 8, 3), {}),
+    ],
+)
+def test_a_card_that_does_not_fit_its_graph_is_refused_at_once(
+    tmp_path: Path, shape: tuple[int, ...], said: dict[str, str | int]
+) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(graph(shape=shape))
+    write_card(replace(CARD, preprocessing=replace(CARD.preprocessing, **said)), card_path(path))
+    with pytest.raises(
+        WeightsError, match=r"m\.onnx: the graph takes tensor.* its card says tenso"
+    ):
+        load_detector(path, runtime="onnx")

@@ -30,6 +30,7 @@ class OnnxRuntime:
         """
         self.name = "onnx on cpu"
         self._session = _session(path)
+        _check_input(self._session.get_inputs(), wanted, path)
         self._wanted = wanted
         self._batched = batched
         self._outputs = list(outputs) or None
@@ -61,6 +62,24 @@ def _session(path: Path) -> Any:
     except errors_of_onnxruntime() as error:
         reason = str(error).strip().splitlines()[0]
         raise WeightsError(f"{path}: onnxruntime cannot read the graph: {reason}") from error
+
+
+def _check_input(inputs: Sequence[Any], wanted: Preprocessing, path: Path) -> None:
+    """WeightsError where the pictures that a card promises do not fit the graph."""
+    sides = ("any", "any") if wanted.any_size else (wanted.height_px, wanted.width_px)
+    shape = [1, *sides, 3] if wanted.layout == "nhwc" else [1, 3, *sides]
+    kind = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}[wanted.dtype]
+    (entry, *more) = inputs or [None]
+    fits = entry is not None and not more and entry.type == kind
+    if fits and entry.shape:  # sides that are free have a name, or None
+        fits = len(entry.shape) == len(shape) and all(
+            not isinstance(there, int) or there == side
+            for there, side in zip(entry.shape, shape, strict=True)
+        )
+    if not fits:
+        seen = " and ".join(f"{one.type} {one.shape}" for one in inputs) or "nothing"
+        allowed = f"{kind} {shape} (preprocessing.dtype, layout, resize, width_px, height_px)"
+        raise WeightsError(f"{path}: the graph takes {seen}; its card says {allowed}")
 
 
 def _threads() -> int:
