@@ -5,12 +5,12 @@ all of them. So the index of a frame does not change when frames before it are d
 sequential and random reading agree by construction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from itertools import accumulate, groupby
+from itertools import accumulate, chain, groupby, islice
 from statistics import median
 from time import monotonic
 from typing import Any, TypeAlias
@@ -21,6 +21,7 @@ from vodkit.errors import VideoError
 from vodkit.video.limits import Limits
 
 _LOOK_AT_CLOCK = 64  # packets
+_LOOK_AT_FIELDS = 16  # packets
 # In these, one time a picture is stored, in the order in which pictures lie in the file. Of some
 # codecs FFmpeg finds out in which order they are shown (libavformat/demux.c: onein_oneout).
 _ONE_TIME = {"avi", "asf", "mxf"}
@@ -28,7 +29,7 @@ _ONE_TIME = {"avi", "asf", "mxf"}
 # and after a seek it guesses others.
 _GUESSED = {"mpeg"}
 # In these FFmpeg finds the pictures of H.264 by itself; a field is a packet of its own, whose
-# duration is half a frame's. (Where the container says what a packet is, it may be anything.)
+# duration is half a frame's.
 _PARSED = {"mpegts", "h264"}
 
 # Its decoder makes up what a picture is built on where it is not there, and does not say so.
@@ -99,7 +100,11 @@ def read_timeline(container: Any, stream: Any, name: str, limits: Limits) -> Tim
     ends_at = monotonic() + limits.open_s
     # A file that was cut off may end in an error: what was read so far is what there is.
     with suppress(av.FFmpegError):
-        for packet in container.demux(stream):
+        coming = container.demux(stream)
+        head = _first(coming, _LOOK_AT_FIELDS)
+        if frame_ticks and not _gives_fields(head, stream, frame_ticks):
+            frame_ticks = None
+        for packet in chain(head, coming):
             if packet.is_discard:
                 num_hidden += 1
             elif first_field is not None and _completes(first_field, packet, frame_ticks):
@@ -136,9 +141,35 @@ def _is_headless(packets: Sequence[_Packet], stream: Any) -> bool:
 def _frame_ticks(stream: Any) -> Fraction | None:
     """How long a whole frame lasts, where a field may come as a packet of its own."""
     codec = stream.codec_context
-    if stream.container.format.name not in _PARSED or codec is None or codec.name != "h264":
+    if codec is None or codec.name != "h264":
         return None
     return 1 / (codec.framerate * stream.time_base) if codec.framerate else None
+
+
+def _first(packets: Iterator[Any], count: int) -> list[Any]:
+    """So many of the packets, or those before an error, behind which there are none."""
+    found = []
+    with suppress(av.FFmpegError):
+        for packet in islice(packets, count):
+            found.append(packet)  # noqa: PERF402 - an error must not lose them
+    return found
+
+
+def _gives_fields(head: Sequence[Any], stream: Any, frame_ticks: Fraction) -> bool:
+    """Whether a packet may be a field. Containers that say what a packet is may have it so, too.
+
+    Then durations alone prove nothing, for a stream may declare the wrong rate: decoding does.
+    """
+    if stream.container.format.name in _PARSED:
+        return True
+    shown = [packet for packet in head if packet.size and not packet.is_discard]
+    if not all(_is_field(packet, frame_ticks) for packet in shown):
+        return False
+    with suppress(av.FFmpegError):
+        num_pictures = sum(len(packet.decode()) for packet in head if packet.size)
+        num_pictures += len(stream.decode(None))
+        return 0 < 2 * num_pictures <= len(shown) + 1
+    return False
 
 
 def _is_field(packet: Any, frame_ticks: Fraction | None) -> bool:
