@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 from vodkit.errors import SettingsError, VideoError
+from vodkit.video import stream
 from vodkit.video.reader import open_video
 from vodkit.video.stream import LiveSettings, LiveVideo
 
@@ -345,9 +346,9 @@ class Pieces(BaseHTTPRequestHandler):
     """A playlist that gets a piece longer every second, up to four; then it has an end."""
 
     def do_GET(self) -> None:
-        begun_s, pieces = self.server.begun_s, self.server.pieces
+        pieces = self.server.pieces
         if self.path.endswith(".m3u8"):
-            names = [f"{i}.ts" for i in range(min(1 + int(time.monotonic() - begun_s), 4))]
+            names = [f"{i}.ts" for i in range(self.num_there())]
             head = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n"
             end = "#EXT-X-ENDLIST\n" if len(names) == 4 else ""
             content = (head + "".join(f"#EXTINF:1,\n{name}\n" for name in names) + end).encode()
@@ -357,6 +358,9 @@ class Pieces(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def num_there(self) -> int:
+        return min(1 + int(time.monotonic() - self.server.begun_s), 4)
 
     def log_message(self, *words: object) -> None:
         """Quiet."""
@@ -391,6 +395,36 @@ def test_a_playlist_is_given_out_at_its_own_pace_to_its_end(playlist: str) -> No
     assert np.ptp(times) == pytest.approx(0, abs=0.005)
     assert frames[-1].index == 99
     assert max(held_s) > 0.3, "the last frame of a piece has been there since its first"
+
+
+class Silent(Pieces):
+    """A playlist that is silent until it is connected to again, and then has a piece more."""
+
+    def num_there(self) -> int:
+        self.server.asked += 1
+        if self.server.asked == 2:
+            self.server.is_back.wait(30)
+            return 2
+        if self.server.asked > 2:
+            self.server.is_back.set()
+        return {1: 2, 3: 3, 4: 3}.get(self.server.asked, 4)
+
+
+def test_pieces_that_a_new_connection_sends_again_are_given_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stream, "_PIECES_S", 1.0)  # half a minute of silence is no break
+    with ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
+        server.daemon_threads, server.block_on_close = True, False
+        server.asked, server.is_back = 0, threading.Event()
+        server.pieces = [transport_stream(range(25 * i, 25 * i + 25)) for i in range(4)]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/list.m3u8"
+        with open_video(url, live=LiveSettings(max_waiting=1000, read_timeout_s=1)) as video:
+            levels = [float(frame.image.mean()) for frame in video.frames()]
+            assert video.num_reconnects == 1
+        server.shutdown()
+    assert levels == pytest.approx([20 + 2 * i for i in range(100)], abs=4)
 
 
 def test_patience_is_checked() -> None:

@@ -18,6 +18,7 @@ from functools import partial
 from itertools import dropwhile
 from types import TracebackType
 from typing import Any, NoReturn, Self
+from zlib import crc32
 
 import av
 
@@ -32,6 +33,7 @@ from vodkit.video.timeline import TRUSTING
 _PIECES_S = 30.0  # a playlist gives pieces of some seconds at once; silence between is no break
 _NO_MORE = "no more frames came"  # FFmpeg's end of file, which a broken line gives, too
 _AHEAD = 512  # packets of a playlist that may wait for their turn; some seconds
+_REMEMBERED = 10_000  # pictures of a playlist, which may come again with the next connection
 _PARTING_S = 1.0  # the reading thread may take so long to end; FFmpeg cannot be called off
 _END_S = 1.0  # a stream that is so near the end that it declared has come to it
 _CAMERAS = {"Linux": "v4l2", "Darwin": "avfoundation", "Windows": "dshow"}
@@ -120,6 +122,8 @@ class LiveVideo:
         self.ended = ""
         """that it came to the end that it said it has; empty: it did not"""
         self._length_s: float | None = None
+        self._given: dict[int | None, int] = {}
+        """of a playlist, the times of pictures that came, and sums of what was sent of each"""
         self.info: VideoInfo
         self._container: Any = None if may_be_absent else self._connect()
 
@@ -272,9 +276,25 @@ class LiveVideo:
         if stream.codec_context.name == TRUSTING:  # who comes in between keyframes
             packets = dropwhile(lambda one: one[0].size and not one[0].is_keyframe, packets)
         with closing(ahead(packets, num_ahead)) as coming:
+            if not num_ahead:
+                for packet, came_s in coming:
+                    yield from ((raw, came_s) for raw in packet.decode())
+                return
+            sent: dict[int | None, int] = {}
             for packet, came_s in coming:
+                sent[packet.pts] = crc32(packet)
                 for raw in packet.decode():
-                    yield raw, came_s
+                    if self._is_new(raw.pts, sent.pop(raw.pts, 0)):
+                        yield raw, came_s
+
+    def _is_new(self, pts: int | None, content: int) -> bool:
+        """Whether a picture of a playlist did not come before: a connection begins some back."""
+        if pts is not None and self._given.get(pts) == content:
+            return False
+        self._given[pts] = content
+        if len(self._given) > _REMEMBERED:
+            del self._given[next(iter(self._given))]
+        return True
 
     def _pause(self, wait_s: float) -> None:
         """Wait, unless the source is closed."""
