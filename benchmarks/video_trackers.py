@@ -76,7 +76,7 @@ def main() -> None:
     detector = make_detector(wanted)
     kept = [detector.classes.index(name) for name in told.classes]
     looked = [(frame, only(found, kept)) for frame, found in detect_video(given.video, detector)]
-    ours = [[name] for name in TRACKERS if name != "roboflow"]
+    ours = [[name] for name in TRACKERS if name != "roboflow"] + [["vodkit", "colours=false"]]
     for name, *words in ours + PEERS:
         tracker = make_tracker(name, words)
         steps = backfill(
