@@ -77,7 +77,8 @@ def test_a_short_run_that_ended_is_not_begun_anew(square_data: Path, tmp_path: P
     assert "step" not in steps
 
 
-@pytest.mark.parametrize("val_split", ["val", pytest.param("", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("val_split", ["val", ""])
 def test_what_has_ended_stores_no_features_again(
     square_data: Path, tmp_path: Path, val_split: str
 ) -> None:

@@ -92,6 +92,7 @@ def test_a_run_leaves_a_checkpoint_that_loads_a_log_and_a_manifest(
     assert not list((tmp_path / "run").rglob("*.f16"))
 
 
+@pytest.mark.slow
 def test_a_card_tells_the_whole_chain_of_trainings(square_data: Path, tmp_path: Path) -> None:
     first = train(tiny(square_data, tmp_path / "one", data_licence="CC-BY-4.0"))
     second = train(

@@ -216,6 +216,7 @@ def test_here_is_no_name_but_its_folders(
     assert made.card.name == tmp_path.name
 
 
+@pytest.mark.slow
 def test_a_video_damaged_in_the_middle_is_left_out(tmp_path: Path, make_squares: Any) -> None:
     data = make_squares(tmp_path / "data", frames=4)
     (tmp_path / "data" / "one" / "0001.png").write_bytes(b"not a picture")
