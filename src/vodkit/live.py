@@ -25,8 +25,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -128,7 +127,7 @@ def run_live(
         _wait_for_one(channels, changed, patience)
         active = deque(channels)
         for channel in channels:
-            opened.push(channel)
+            opened.push(channel.leave)
             channel.begin(overwrite=overwrite)
         while active:
             _wait(active, changed, patience)
@@ -372,18 +371,8 @@ class _Channel:
         finally:
             runs.write_last(self._files.folder / runs.MANIFEST, self._told(ended))
 
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close; what broke the run, as a disk that is full, is told in the manifest."""
-        del kind, trace
+    def leave(self, _kind: object, error: object, _trace: object) -> None:
+        """Close, as ``__exit__``; what broke the run, as a disk that is full, is told."""
         self.close(f"{_BROKEN}: {error}" if isinstance(error, Exception) else "stopped")
 
     def _tell_running(self) -> None:
