@@ -122,18 +122,26 @@ class Book:
         return dt_s
 
     def observe(
-        self, pairs: Pairs, found: Found, motion: Motion, *, steady: FloatArray | None = None
+        self,
+        pairs: Pairs,
+        found: Found,
+        motion: Motion,
+        *,
+        steady: FloatArray | None = None,
+        cut_off: BoolArray | None = None,
     ) -> None:
         """Tell the tracks ``pairs.rows`` that they are the detections ``pairs.cols``.
 
-        ``steady`` (P,): see ``kalman.update``.
+        ``steady`` (P,) and ``cut_off`` (P, 2): see ``kalman.update``.
         """
         rows = pairs.rows
         if len(rows) == 0:
             return
         seen = found.at(pairs.cols)
         mean, cov = self.mean.take(rows, axis=0), self.cov.take(rows, axis=0)
-        mean, cov = kalman.update(mean, cov, seen.boxes_xyxy, motion, steady=steady)
+        mean, cov = kalman.update(
+            mean, cov, seen.boxes_xyxy, motion, steady=steady, cut_off=cut_off
+        )
         if self.reupdate:
             self._walk_again(rows, seen, mean, cov, motion)
         self._vote(rows, seen.labels, seen.scores)

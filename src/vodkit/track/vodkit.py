@@ -73,6 +73,9 @@ class VodkitSettings:
     """least IoU of a track with a weak detection"""
     weak_velocity: float = 0.5
     """share that is believed of what weak boxes say of velocity: most are cut off by an occluder"""
+    weak_side: float = 0.8
+    """of a weak box with a side shorter than this share of what is expected the rest is covered: it
+    does not tell, along that side, where its object is"""
     colours: bool = True
     """look at colours where no embeddings are given, and frames have pixels"""
     looks: float = 0.5
@@ -110,7 +113,8 @@ class VodkitSettings:
     def __post_init__(self) -> None:
         """Check ranges and order."""
         shares = ("high", "low", "new", "min_gain", "min_height", "weak_iou", "duplicate_iou")
-        for name in (*shares, "between", "class_flip_iou", "min_likeness", "weak_velocity"):
+        more = ("between", "class_flip_iou", "min_likeness", "weak_velocity", "weak_side")
+        for name in (*shares, *more):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
         for name in ("reach", "max_buffer", "momentum", "looks", "surprise"):
@@ -192,14 +196,24 @@ class VodkitTracker:
             rounds.settle(pairs, gain, claimed & young, more=more)
             rounds.settle_by_overlap(pairs, strong, least=s.class_flip_iou)
             self.evidence.learn(book, found, rounds.told)
-            strong_told = found.scores[rounds.told.cols] >= s.high
-            steady = np.where(strong_told, 1.0, s.weak_velocity)
-            book.observe(rounds.told, found, s.motion, steady=steady)
+            self._observe(found, rounds.told)
         free = rounds.free_cols
         free = free[free < num_strong]
         if s.surprise:
             free = self._recover(found, free)
         return self._return(found, free) if s.life.away_s else free
+
+    def _observe(self, found: Found, told: Pairs) -> None:
+        """Tell the tracks what they are, and of weak boxes only what can be believed."""
+        book, s = self.book, self.settings
+        weak = found.scores[told.cols] < s.high
+        if not np.count_nonzero(weak):
+            book.observe(told, found, s.motion)
+            return
+        ours, theirs = book.expected_xyxy[told.rows], found.boxes_xyxy[told.cols]
+        short = theirs[:, 2:] - theirs[:, :2] < s.weak_side * (ours[:, 2:] - ours[:, :2])
+        steady = np.where(weak, s.weak_velocity, 1.0)
+        book.observe(told, found, s.motion, steady=steady, cut_off=short & weak[:, None])
 
     def _claims(self, found: Found) -> tuple[Pairs, FloatArray, BoolArray]:
         """Overlap of boxes that are as much enlarged as the position is uncertain.

@@ -83,6 +83,19 @@ def test_what_is_not_believed_of_velocity_leaves_it_alone():
     np.testing.assert_array_equal(after[:, 2], cov[:, 2])
 
 
+def test_an_axis_along_which_a_box_is_cut_off_is_as_if_nothing_was_seen():
+    box, narrower = np.array([[100.0, 100, 140, 200]]), np.array([[100.0, 104, 112, 204]])
+    mean, cov = kalman.predict(*kalman.start(box, MOTION), 0.1, MOTION)
+    plain = kalman.update(mean, cov, narrower, MOTION)
+    told = kalman.update(mean, cov, narrower, MOTION, cut_off=np.array([[True, False]]))
+    for along_x, along_y, seen in zip((mean, cov), plain, told, strict=True):
+        np.testing.assert_array_equal(seen[..., [0, 2]], along_x[..., [0, 2]])
+        np.testing.assert_array_equal(seen[..., [1, 3]], along_y[..., [1, 3]])
+    np.testing.assert_array_equal(told[0][0, [4, 6]], mean[0, [4, 6]])
+    np.testing.assert_array_equal(told[0][0, [5, 7]], plain[0][0, [5, 7]])
+    assert plain[0][0, 4] < 0, "an object that goes behind something seems to go back"
+
+
 def test_two_short_predictions_equal_a_long_one_where_noise_is_independent():
     mean, cov = kalman.start(np.array([[0.0, 0, 40, 100]]), MOTION)
     mean[0, 4:6] = 50, -20
@@ -183,6 +196,27 @@ def test_a_hidden_person_is_predicted_and_comes_back_under_its_id():
             sigmas.append(float(tracks.sigma_px[row]))
     assert (np.diff(sigmas) > 0).all()
     assert tracks.ids[tracks.boxes_xyxy[:, 0] == np.float32(x)] == [walker]
+
+
+@pytest.mark.parametrize("step_px", [-6.0, 6.0])
+def test_who_goes_behind_a_post_goes_on_there(step_px):
+    """What still sticks out is a weak box that stands still: it must not stop who is hidden."""
+
+    def off_px(words):
+        tracker, away = make_tracker("vodkit", words), []
+        for i in range(60):
+            left = 318 - step_px * (30 - i)  # quite behind the post in the middle
+            parts = [(left, min(left + 36, 314)), (max(left, 358), left + 36)]
+            a, b = max(parts, key=lambda part: part[1] - part[0])
+            found = Detections([[a, 100, max(a, b), 200]], [0.9 if b - a == 36 else 0.2], [0])
+            tracks = tracker.step(frame_at(i), found if b - a > 12 else found[:0])
+            if b - a <= 12:
+                away.append(abs(tracks.boxes_xyxy[0, ::2].mean() - left - 18))
+        assert tracks.ids.tolist() == [1]
+        return max(away)
+
+    assert off_px(["weak_side=0"]) > 12, "a third of a width"
+    assert off_px([]) < 6
 
 
 @pytest.mark.parametrize("seed", range(5))
