@@ -211,6 +211,35 @@ def test_exports_that_differ_or_cannot_be_compared_leave_nothing(
     assert not list(tmp_path.glob("n.*"))
 
 
+@pytest.mark.parametrize("runtime", ["openvino", "onnx", ".xml", ".onnx"])
+def test_files_that_are_written_over_while_in_use_change_nothing(
+    tmp_path: Path, runtime: str
+) -> None:
+    """Whether the model's own file, an export of it, or the graph that was kept."""
+    with open_video(samples.CLIP_B) as video:
+        frames = list(video.frames(every=30))
+    path = tmp_path / "own.safetensors"
+    module, card = build_network("vodkit-street")
+    save_checkpoint(module.state_dict(), card, path)
+    if runtime.startswith("."):
+        path = path.with_suffix(runtime)
+        export_detector("vodkit-street", path, frames=frames[:1])
+        detector = load_detector(path)
+    else:
+        detector = load_detector(path, runtime=runtime, device="cpu")
+    before = detector.detect(frames)
+    assert sum(map(len, before)) > 10
+    for mode in ("r+b", "wb"):  # other content, then none
+        for file in filter(Path.is_file, tmp_path.rglob("*")):
+            size = file.stat().st_size
+            with file.open(mode) as opened:
+                opened.write(b"\xff" * size if mode == "r+b" else b"")
+        after = [*detector.detect(frames), *detector.detect(frames[:1])]
+        for one, again in zip([*before, before[0]], after, strict=True):
+            np.testing.assert_allclose(again.boxes_xyxy, one.boxes_xyxy, atol=0.01)
+            np.testing.assert_allclose(again.scores, one.scores, atol=1e-4)
+
+
 @pytest.mark.parametrize("ending", ["onnx", "xml"])
 def test_int8_is_smaller_and_finds_the_same(tmp_path: Path, ending: str) -> None:
     frames = certify.frames_of(str(samples.CLIP_A), 24)

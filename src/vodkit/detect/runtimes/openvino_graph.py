@@ -52,6 +52,9 @@ _WAITING = 2 + _AT_A_TIME  # pictures that lie ready beside those in work: no co
 # and the next signal (Ctrl-C, or the end of a loader's worker) kills the process without a word
 # (OpenVINO 2026.4).
 CORE = ov.Core()
+# Weights are read, not mapped: who writes over a file that is in use would change what is found, or
+# kill the process, without a word.
+CORE.set_property({ov.properties.enable_mmap: False})
 
 
 class OpenVINORuntime:
