@@ -1,6 +1,10 @@
 """Fixtures for all tests: the shared real data, and random state that never leaks."""
 
+import faulthandler
+import os
 import random
+import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +15,35 @@ import pytest
 
 CHECKOUT = Path(__file__).parent.parent
 SHARED_DATA = CHECKOUT.parent / "shared" / "data"
+LAST_WORDS = "VODKIT_TESTS_LAST_WORDS"
+"""the folder in which each worker process says where it was when something killed it"""
+RUNNER = re.compile(r"[/\\](_pytest|pluggy|xdist|execnet)[/\\]")
+
+
+@pytest.hookimpl(trylast=True)  # pytest's own faulthandler begins before it
+def pytest_configure(config: pytest.Config) -> None:
+    """Last words of workers go into files."""
+    if hasattr(config, "workerinput"):
+        path = Path(os.environ[LAST_WORDS]) / config.workerinput["workerid"]
+        faulthandler.enable(file=path.open("w", encoding="utf-8"))
+    else:
+        os.environ[LAST_WORDS] = tempfile.mkdtemp(prefix="vodkit-tests-")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """They are told at the end, where a log that is cut short has them still."""
+    for path in sorted(Path(os.environ[LAST_WORDS]).iterdir()):
+        words = path.read_text(encoding="utf-8").partition("\nExtension modules")[0]
+        own = [line for line in words.splitlines() if not RUNNER.search(line)]
+        if own:
+            terminalreporter.section(f"last words of {path.name}")
+            terminalreporter.write_line("\n".join(own))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Nothing is left behind."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ[LAST_WORDS], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
