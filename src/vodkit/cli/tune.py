@@ -35,15 +35,19 @@ def tune(
     """
     from functools import partial
 
-    from vodkit import runs
+    from vodkit.errors import SettingsError
     from vodkit.formats.table import read_dataset
     from vodkit.track.tune import tune as run
 
+    if split and not truth:
+        seen = f"--split is {split!r}, but no labels are given"
+        raise SettingsError(f"{seen}; allowed: with --truth, whose side it is")
+    files = _each_once(detections)
     labels = read_dataset(truth) if truth else None
     if labels and split:
         labels = labels.only(split)
     score = partial(hota, classes=labels.classes) if labels else None
-    clips = [_clip(runs.predictions_of(path), labels) for path in detections]
+    clips = [_clip(path, labels) for path in files]
     found = run(tracker, clips, score=score, num_trials=trials, seed=seed)
     if as_json:
         facts = {"tracker": tracker, "settings": list(found.words), "score": found.score}
@@ -54,6 +58,20 @@ def tune(
     print("  " + (" ".join(f"--set {word}" for word in found.words) or "the defaults: none better"))
     if found.words:
         print(f"  {_CAUTION[labels is not None]}; try it on a clip that you know")
+
+
+def _each_once(given: list[Path]) -> list[Path]:
+    """The files of detections that are meant; InputError where one would weigh as much as two."""
+    from vodkit.errors import InputError
+    from vodkit.runs import predictions_of
+
+    files = [predictions_of(path) for path in given]
+    places = [path.resolve() for path in files]
+    for number, place in enumerate(places):
+        if place in places[:number]:
+            first = given[places.index(place)]
+            raise InputError(f"{files[number]}: is given twice, first as {first}; allowed: once")
+    return files
 
 
 def _clip(path: Path, labels: "Dataset | None") -> "Clip":

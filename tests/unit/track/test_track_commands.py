@@ -216,14 +216,21 @@ def test_a_zone_that_nobody_was_in_has_no_mean(run_folder):
     assert call("count", run_folder, "--zone", "z=0,0,9,0,9,9") == "z: 0 objects, 0 visits\n"
 
 
-def test_tune_without_labels(tmp_path):
-    pytest.importorskip("optuna")
+@pytest.fixture
+def detected(tmp_path):
+    """The run folder of ``vodkit detect``, with one person who walks."""
     header = Header(source="a.mp4", classes=("person",), info=INFO, detector="d")
-    path = tmp_path / "detections.jsonl"
-    with PredictionWriter(path, header) as writer:
+    folder = tmp_path / "runs" / "d"
+    folder.mkdir(parents=True)
+    with PredictionWriter(folder / "predictions.jsonl", header) as writer:
         for i in range(15):
             writer.write(i, i / 10, Detections(boxes_at(i), [0.9], [0]))
-    facts = json.loads(call("tune", path, "--tracker", "sort", "--trials", 3, "--json"))
+    return folder
+
+
+def test_tune_without_labels(detected):
+    pytest.importorskip("optuna")
+    facts = json.loads(call("tune", detected, "--tracker", "sort", "--trials", 3, "--json"))
     assert facts["trials"] == 3
     assert facts["score"] >= facts["score_of_defaults"] > 0.5
 
@@ -283,3 +290,16 @@ def test_tune_refuses_labels_of_other_classes(tmp_path):
 def test_tune_wants_detections(run_folder):
     with pytest.raises(InputError, match="tuning replays detections"):
         call("tune", run_folder, "--trials", 1)
+
+
+def test_tune_refuses_a_split_without_labels(detected):
+    """It would be left aside, and all clips tuned on."""
+    with pytest.raises(SettingsError, match="--split is 'val', but no labels are given"):
+        call("tune", detected, "--split", "val", "--trials", 1)
+
+
+def test_tune_counts_no_run_twice(detected):
+    """A folder and the file in it are one run; given both, it would weigh as much as two."""
+    file = detected / ".." / "d" / "predictions.jsonl"
+    with pytest.raises(InputError, match=r"runs/d/\.\./d/predictions\.jsonl: is given twice"):
+        call("tune", detected, file, "--trials", 1)
