@@ -20,6 +20,7 @@ Legend: B pictures, A cells, K = 5 + C columns, H W picture; see ``detect/yolox.
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -292,7 +293,11 @@ class _Run:
 
     def save(self) -> None:
         """Everything that resuming needs, in one step."""
-        state = {
+        resume.save_state(self.out / resume.STATE, self._state())
+        write_atomic(self.out / LOG, as_csv(self.rows))
+
+    def _state(self) -> dict[str, Any]:
+        return {
             "settings": flat(self.settings),
             "module": self.module.state_dict(),
             "ema": self.ema.module.state_dict(),
@@ -302,13 +307,11 @@ class _Run:
             "step": self.step,
             "rows": self.rows,
         }
-        resume.save_state(self.out / resume.STATE, state)
-        write_atomic(self.out / LOG, as_csv(self.rows))
 
     def restore(self) -> None:
         """Go back to the saved state; InputError when it is of other settings."""
         path = self.out / resume.STATE
-        state = resume.load_state(path)
+        state = resume.load_state(path, parts=self._state())
         resume.refuse_changes(state["settings"], flat(self.settings), where=str(path))
         self.module.load_state_dict(state["module"])
         self.ema.module.load_state_dict(state["ema"])

@@ -597,7 +597,11 @@ class _Run:
         self.saved_at = time.monotonic()
         if not self.fabric.is_global_zero:
             return
-        state = {
+        resume.save_state(self.out / resume.STATE, self._state())
+
+    def _state(self) -> dict[str, Any]:
+        """All that changes from step to step, and what it depends on."""
+        return {
             "about": self.material.about,
             "settings": flat(self.settings),
             "module": self.module.state_dict(),
@@ -616,12 +620,11 @@ class _Run:
             "cached": self.cached,
             "ended": self.ended,
         }
-        resume.save_state(self.out / resume.STATE, state)
 
     def restore(self) -> None:
         """Go back to the saved state; InputError when it is of other data or settings."""
         path = self.out / resume.STATE
-        state = resume.load_state(path)
+        state = resume.load_state(path, parts=self._state())
         resume.refuse_changes(state["about"], self.material.about, where=str(path))
         resume.refuse_changes(state["settings"], flat(self.settings), where=str(path))
         self.module.load_state_dict(state["module"])

@@ -6,7 +6,7 @@ training was made from; a changed dataset or setting is refused with the differe
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,27 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def load_state(path: Path) -> dict[str, Any]:
-    """What ``save_state`` wrote; only tensors and plain values are accepted."""
+def load_state(path: Path, *, parts: Iterable[str]) -> dict[str, Any]:
+    """What ``save_state`` wrote; only tensors and plain values are accepted.
+
+    InputError where its ``parts`` are others than today's: what other code left out was at its
+    default there, or was not thought of, and the training would not end as if never stopped.
+    """
     if not path.is_file():
         raise InputError(f"{path} is missing: there is no training to resume")
-    return read_archive(path, fault="cannot read the state", allowed="a training's state")
+    state = read_archive(path, fault="cannot read the state", allowed="a training's state")
+    wanted = set(parts)
+    others = {"missing": wanted - state.keys(), "unknown": state.keys() - wanted}
+    seen = [
+        f"{what}: {', '.join(sorted(map(str, names))[:5])}"
+        for what, names in others.items()
+        if names
+    ]
+    if seen:
+        allowed = "allowed: to go on with that version, or to begin anew (--overwrite)"
+        fault = f"cannot resume what another version of vodkit began ({'; '.join(seen)})"
+        raise InputError(f"{path}: {fault}; {allowed}")
+    return state
 
 
 def refuse_training_in(folder: Path) -> None:

@@ -20,7 +20,7 @@ from vodkit.runs import make_folder, only_one
 from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.loop import Losses, train
 from vodkit.train.progress import Progress
-from vodkit.train.resume import described, refuse_changes
+from vodkit.train.resume import described, refuse_changes, save_state
 from vodkit.train.settings import TrainSettings
 
 TINY: dict[str, Any] = {
@@ -148,6 +148,25 @@ def test_changed_data_or_settings_are_refused_with_the_difference(
     write_dataset(Dataset(classes=dataset.classes, videos=videos), fewer)
     with pytest.raises(InputError, match="2 changed: - video two, train; - pixels of two"):
         train(tiny(fewer, tmp_path / "run", root=str(square_data.parent)), resume_run=True)
+
+
+@pytest.mark.slow
+def test_a_state_of_another_version_is_refused_with_what_it_lacks(
+    square_data: Path, tmp_path: Path
+) -> None:
+    """Earlier code wrote neither threads nor journals."""
+    halted = tiny(square_data, tmp_path / "run")
+    with pytest.raises(Killed):
+        train(halted, watch=stop_after(1))
+    path = tmp_path / "run" / "state.pt"
+    state = torch.load(path, weights_only=True)
+    earlier = {name: part for name, part in state.items() if name not in ("threads", "journals")}
+    save_state(path, earlier)
+    with pytest.raises(InputError, match=r"state\.pt: .* \(missing: journals, threads\)"):
+        train(halted, resume_run=True)
+    save_state(path, {**state, "phase": 2})
+    with pytest.raises(InputError, match=r"\(unknown: phase\); allowed: .*--overwrite"):
+        train(halted, resume_run=True)
 
 
 @pytest.mark.slow

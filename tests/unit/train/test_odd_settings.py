@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vodkit.detect.checkpoint import load_checkpoint
-from vodkit.errors import SettingsError, VideoError, WeightsError
+from vodkit.errors import InputError, SettingsError, VideoError, WeightsError
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.train.loop import train
@@ -124,15 +124,17 @@ def test_norms_that_will_thaw_are_looked_at_too(square_data: Path, tmp_path: Pat
 def test_a_state_that_is_none_is_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "state.pt").write_bytes(content)
     with pytest.raises(WeightsError, match=r"state\.pt: cannot read the state: "):
-        load_state(tmp_path / "state.pt")
+        load_state(tmp_path / "state.pt", parts=["step"])
 
 
 def test_something_else_in_place_of_a_state_is_told(tmp_path: Path) -> None:
     torch.save(torch.zeros(3), tmp_path / "state.pt")
     with pytest.raises(WeightsError, match=r"holds a Tensor; allowed: a training's state"):
-        load_state(tmp_path / "state.pt")
+        load_state(tmp_path / "state.pt", parts=["step"])
     save_state(tmp_path / "state.pt", {"step": 3})
-    assert load_state(tmp_path / "state.pt") == {"step": 3}
+    assert load_state(tmp_path / "state.pt", parts=["step"]) == {"step": 3}
+    with pytest.raises(InputError, match=r"another version of vodkit began \(missing: rows\)"):
+        load_state(tmp_path / "state.pt", parts=["step", "rows"])
 
 
 def about(*, ids: tuple[int, int] = (1, 2), **info: Any) -> dict[str, str]:
