@@ -8,7 +8,7 @@ VodkitError                     exit 1   our own fault, unless a subclass says o
 │   ├── WeightsError            exit 2   weights missing, corrupt, or of other classes
 │   ├── OutputError(path)       exit 2   a result cannot be written (rights, disk full)
 │   └── TrainingError           exit 2   a training cannot go on under its settings
-├── ShortageError               exit 2   the machine starts no more threads; no file is to blame
+├── ShortageError               exit 2   no more threads, or memory; no file is to blame
 ├── PartialError                exit 3   the work ended, but not for every source or frame
 └── ToldElsewhereError          as told  another process of the same work says why
 
@@ -16,7 +16,20 @@ A message says what happened, where, what was seen and what is allowed, in one l
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+Lack = Literal["threads", "memory", "threads or memory"]
+_LACKS: dict[Lack, tuple[str, str]] = {
+    "threads": ("starts no more threads or processes", "ulimit -u"),
+    "memory": ("has no more memory", "ulimit -v"),
+    "threads or memory": ("has no more threads or memory", "ulimit -u, ulimit -v"),
+}
+# What Python, onnxruntime and OpenVINO (which has the system's words) say where a thread cannot be
+# begun, and PyTorch where there is no memory.
+_OF_THREADS = (
+    "can't start new thread", "pthread_create failed", "Resource temporarily unavailable"
+)  # fmt: skip
+_OF_MEMORY = ("DefaultCPUAllocator",)
 
 
 class VodkitError(Exception):
@@ -82,14 +95,33 @@ class OutputError(InputError):
 
 
 class ShortageError(VodkitError):
-    """The machine starts no more threads or processes: with fewer beside it, all may be fine."""
+    """The machine has no more threads, processes or memory; no file is to blame."""
 
     exit_code = 2
 
-    def __init__(self, seen: str) -> None:
+    def __init__(self, seen: str, *, of: Lack = "threads") -> None:
         """``seen`` is the system's word for it."""
-        allowed = "close other programs, or raise the limit (ulimit -u, or the container's)"
-        super().__init__(f"the machine starts no more threads or processes ({seen}); {allowed}")
+        lack, limits = _LACKS[of]
+        allowed = f"close other programs, or raise the limit ({limits}, or the container's)"
+        super().__init__(f"the machine {lack} ({seen}); {allowed}")
+
+
+def shortage_of(error: Exception) -> ShortageError | None:
+    """What the machine lacks, if an error of the system or of a library says that; else None.
+
+    >>> shortage_of(ValueError("no such class")) is None
+    True
+    >>> str(shortage_of(MemoryError("for a picture"))).partition("; ")[0]
+    'the machine has no more memory (for a picture)'
+    """
+    told = str(error).strip() or type(error).__name__
+    lacks: dict[Lack, tuple[type[Exception], tuple[str, ...]]]
+    lacks = {"threads": (BlockingIOError, _OF_THREADS), "memory": (MemoryError, _OF_MEMORY)}
+    for lack, (kind, signs) in lacks.items():
+        begins = [told.index(sign) for sign in signs if sign in told]
+        if begins or isinstance(error, kind):
+            return ShortageError(told[min(begins, default=0) :].splitlines()[0], of=lack)
+    return None
 
 
 class PartialError(VodkitError):

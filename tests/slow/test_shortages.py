@@ -57,6 +57,26 @@ parts = found(short)
 far = float(np.abs(whole[2].astype(float) - parts[2]).max())
 print(json.dumps({"aps": [whole[0], parts[0]], "sizes": [whole[1], parts[1]], "far": far}))
 """
+_PICTURES = """
+import sys
+import cv2, numpy as np
+from vodkit.video.reader import open_video
+
+path, video = Path(sys.argv[1]) / "large.png", open_video(sys.argv[2])
+cv2.imwrite(str(path), np.full((8000, 8000, 3), 7, np.uint8))
+readings = [  # 8000 x 8000 pixels take 183 MiB in three bytes each, 244 MiB in four
+    (100, lambda: next(video.frames(size_px=(8000, 8000)))),
+    (350, lambda: next(video.frames(size_px=(8000, 8000)))),
+    (100, lambda: open_video(str(path))),
+    (250, lambda: open_video(str(path))),
+]
+for mib, read in readings:
+    leave(mib)
+    try:
+        read()
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
 _THREADS = """
 import sys
 import torch
@@ -93,6 +113,18 @@ def test_validation_and_stored_features_fit_into_little_memory(tmp_path: Path) -
     assert told["aps"][0] > 0
     assert told["aps"][1] == pytest.approx(told["aps"][0], abs=1e-6)
     assert told["far"] < 0.01
+
+
+def test_a_lack_of_memory_is_no_broken_video(tmp_path: Path) -> None:
+    """For FFmpeg's picture and OpenCV's, and for the copies that are made of them."""
+    video = LABELS.with_name("plaza_a.mp4")
+    done = _run(_PICTURES, str(tmp_path), str(video))
+    assert done.returncode == 0, done.stderr
+    room = "no memory for a picture of 8000x8000 px"
+    assert done.stdout.splitlines() == [
+        *[f"MemoryError {video} at 0.000 s: {room}"] * 2,
+        *[f"MemoryError {tmp_path / 'large.png'}: {room}"] * 2,
+    ]
 
 
 @pytest.mark.parametrize("skip_broken", ["true", "false"])

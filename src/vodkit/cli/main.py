@@ -24,7 +24,7 @@ from vodkit.cli.refine import refine
 from vodkit.cli.track import track
 from vodkit.cli.train import train
 from vodkit.cli.tune import tune
-from vodkit.errors import ShortageError, ToldElsewhereError, VodkitError
+from vodkit.errors import ToldElsewhereError, VodkitError, shortage_of
 from vodkit.process import is_first_here
 
 _TELLING_S = 60.0  # in which another process has surely said what it has to say
@@ -115,8 +115,8 @@ def _unforeseen(error: Exception, *, verbose: bool) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command: its help
         print(error, file=sys.stderr)
         return 2
-    if isinstance(error, BlockingIOError) or str(error) == "can't start new thread":
-        return _complain(str(ShortageError(str(error))), ShortageError.exit_code, verbose=verbose)
+    if (shortage := shortage_of(error)) is not None:
+        return _complain(str(shortage), shortage.exit_code, verbose=verbose)
     if hasattr(error, "format_message"):
         if not is_first_here():
             return _leave_last(2)

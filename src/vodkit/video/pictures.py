@@ -21,6 +21,7 @@ from vodkit.errors import InputError, VideoError
 from vodkit.records import Frame, VideoInfo
 from vodkit.runs import sha256
 from vodkit.video.limits import LIMITS, Limits
+from vodkit.video.rgb import lacks_memory, no_memory
 
 _HEADER = 1 << 18  # bytes that are looked at for a picture's size: JPEG may have much before it
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
@@ -216,12 +217,15 @@ def _read(path: Path, limits: Limits) -> np.ndarray:
         raise VideoError(f"holds several pictures; allowed: {allowed}", path=path)
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    except cv2.error as error:  # a header that asks for more pixels than OpenCV allows
-        raise VideoError(f"cannot be decoded: {error.err}", path=path) from error
-    if image is None:
-        raise VideoError("is no picture that can be decoded", path=path)
-    limits.check_size((image.shape[1], image.shape[0]), path=path)
-    return np.ascontiguousarray(image[:, :, ::-1])
+        if image is None:
+            raise VideoError("is no picture that can be decoded", path=path)
+        limits.check_size((image.shape[1], image.shape[0]), path=path)
+        return np.ascontiguousarray(image[:, :, ::-1])
+    except (cv2.error, MemoryError) as error:
+        if declared_px is not None and lacks_memory(error):
+            raise no_memory(path, declared_px) from error
+        # A header that asks for more pixels than OpenCV allows, or than there is memory.
+        raise VideoError(f"cannot be decoded: {getattr(error, 'err', error)}", path=path) from error
 
 
 def declared_size(header: bytes) -> tuple[int, int] | None:

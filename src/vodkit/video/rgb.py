@@ -25,6 +25,16 @@ def words(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
+def lacks_memory(error: Exception) -> bool:
+    """Whether the machine is to blame, not the picture: FFmpeg, OpenCV or NumPy got no memory."""
+    return isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.StsNoMem
+
+
+def no_memory(name: object, size_px: tuple[int, int]) -> MemoryError:
+    """The error for a picture (width, height) that no memory is left for."""
+    return MemoryError(f"{name}: no memory for a picture of {size_px[0]}x{size_px[1]} px")
+
+
 def _turned(raw: Any) -> tuple[bool, int]:
     """How the picture becomes upright, by its display matrix.
 
@@ -81,7 +91,10 @@ class RgbMaker:
             if turns % 2 and size_px is not None:
                 width_px, height_px = height_px, width_px
             image = self._convert(raw, width_px, height_px)
-        except (av.FFmpegError, ValueError) as error:
+        except (av.FFmpegError, ValueError, MemoryError, cv2.error) as error:
+            if lacks_memory(error):
+                place = self.name if when() is None else f"{self.name} at {when():.3f} s"
+                raise no_memory(place, (width_px, height_px)) from error
             message = f"the picture cannot be turned into RGB: {words(error)}"
             raise VideoError(message, path=self.name, time_s=when()) from error
         if mirrored:

@@ -164,17 +164,20 @@ def test_the_module_is_the_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "lack"),
     [
-        RuntimeError("can't start new thread"),  # Python's words where pthread_create fails
-        BlockingIOError(11, "Resource temporarily unavailable"),  # and where fork does
+        # Python's words where pthread_create fails, and where fork does.
+        (RuntimeError("can't start new thread"), "starts no more threads or processes"),
+        (BlockingIOError(11, "Resource temporarily unavailable"), "starts no more threads or proc"),
+        (MemoryError(), "has no more memory (MemoryError); close other programs, or raise the li"),
+        (RuntimeError("[...] DefaultCPUAllocator: can't allocate memory"), "has no more memory"),
     ],
 )
-def test_a_lack_of_threads_is_no_bug_of_ours(
-    error: Exception, capsys: pytest.CaptureFixture[str]
+def test_a_lack_of_threads_or_memory_is_no_bug_of_ours(
+    error: Exception, lack: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _unforeseen(error, verbose=False) == 2
-    assert "vodkit: the machine starts no more threads or processes (" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(f"vodkit: the machine {lack}")
 
 
 def test_a_run_folder_in_a_settings_file_is_not_overruled_by_a_default(
