@@ -15,6 +15,8 @@ VodkitError                     exit 1   our own fault, unless a subclass says o
 A message says what happened, where, what was seen and what is allowed, in one line.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,11 +27,11 @@ _LACKS: dict[Lack, tuple[str, str]] = {
     "threads or memory": ("has no more threads or memory", "ulimit -u, ulimit -v"),
 }
 # What Python, onnxruntime and OpenVINO (which has the system's words) say where a thread cannot be
-# begun, and PyTorch where there is no memory.
+# begun, and PyTorch and OpenCV where there is no memory.
 _OF_THREADS = (
     "can't start new thread", "pthread_create failed", "Resource temporarily unavailable"
 )  # fmt: skip
-_OF_MEMORY = ("DefaultCPUAllocator",)
+_OF_MEMORY = ("DefaultCPUAllocator", "Insufficient memory")
 
 
 class VodkitError(Exception):
@@ -114,7 +116,9 @@ def shortage_of(error: Exception) -> ShortageError | None:
     >>> str(shortage_of(MemoryError("for a picture"))).partition("; ")[0]
     'the machine has no more memory (for a picture)'
     """
-    told = str(error).strip() or type(error).__name__
+    if isinstance(error, ShortageError):
+        return error
+    told = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     lacks: dict[Lack, tuple[type[Exception], tuple[str, ...]]]
     lacks = {"threads": (BlockingIOError, _OF_THREADS), "memory": (MemoryError, _OF_MEMORY)}
     for lack, (kind, signs) in lacks.items():
@@ -122,6 +126,18 @@ def shortage_of(error: Exception) -> ShortageError | None:
         if begins or isinstance(error, kind):
             return ShortageError(told[min(begins, default=0) :].splitlines()[0], of=lack)
     return None
+
+
+@contextmanager
+def noticing_shortage() -> Iterator[None]:
+    """Within, a library's word for a lack of threads or memory is a ShortageError."""
+    try:
+        yield
+    except Exception as error:
+        shortage = shortage_of(error)
+        if shortage is None or shortage is error:
+            raise
+        raise shortage from error
 
 
 class PartialError(VodkitError):

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Generator, Iterable
 from typing import Generic, TypeVar
 
+from vodkit.errors import noticing_shortage
 from vodkit.runs import num_cores
 
 T = TypeVar("T")
@@ -59,7 +60,8 @@ class _Belt(Generic[T]):
         self._ended = False
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="ahead", daemon=True)
-        self._thread.start()
+        with noticing_shortage():
+            self._thread.start()
 
     def _work(self) -> None:
         """However it ends, the consumer learns of it: nobody waits for a dead thread."""

@@ -19,7 +19,7 @@ import av
 from av.stream import Disposition
 from av.video.frame import PictureType
 
-from vodkit.errors import ShortageError, VideoError
+from vodkit.errors import VideoError, shortage_of
 from vodkit.video.limits import Limits
 from vodkit.video.rgb import RgbMaker, words
 from vodkit.video.timeline import Timeline
@@ -260,9 +260,8 @@ class Decoding:
             try:
                 pictures = self.stream.decode(packet)
             except av.FFmpegError as error:
+                refuse_shortage(error, self.stream.codec_context)
                 self.complaint = words(error)
-                if isinstance(error, BlockingIOError) and not self.stream.codec_context.is_open:
-                    raise ShortageError(self.complaint) from error  # the decoder's own threads
                 pictures = [None]
             yield from pictures
 
@@ -342,6 +341,12 @@ def _is_before(packet: Any, pts: int) -> bool:
     if packet is None or not packet.size:
         return False
     return not packet.is_keyframe or packet.pts is None or packet.pts < pts
+
+
+def refuse_shortage(error: av.FFmpegError, decoder: Any) -> None:
+    """ShortageError where a decoder could not begin its threads; of others a packet may be why."""
+    if not decoder.is_open and (shortage := shortage_of(error)) is not None:
+        raise shortage from error
 
 
 def open_container(source: Any, limits: Limits) -> Any:

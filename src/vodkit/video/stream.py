@@ -22,10 +22,11 @@ from zlib import crc32
 
 import av
 
-from vodkit.errors import SettingsError, VideoError
+from vodkit.errors import SettingsError, ShortageError, VideoError, noticing_shortage
 from vodkit.records import Frame, VideoInfo
 from vodkit.video.ahead import ahead
 from vodkit.video.clock import Clock, Pace
+from vodkit.video.decoding import refuse_shortage
 from vodkit.video.limits import LIMITS, Limits
 from vodkit.video.rgb import RgbMaker, words
 from vodkit.video.timeline import TRUSTING
@@ -152,8 +153,10 @@ class LiveVideo:
         if self._thread is not None:
             raise VideoError("a live source gives its frames once", path=self._source)
         self._size_px_of = size_px_of
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._read, daemon=True)
+        with noticing_shortage():
+            thread.start()
+        self._thread = thread
 
     @property
     def has_news(self) -> bool:
@@ -208,7 +211,7 @@ class LiveVideo:
             except _OverError as error:
                 self.ended = "the playlist ended" if self.trouble == _NO_MORE else ""
                 return words(error).removeprefix(f"{self._source}: ")
-            except (av.FFmpegError, VideoError) as error:
+            except (av.FFmpegError, VideoError, ShortageError, MemoryError) as error:
                 reason = words(error).removeprefix(f"{self._source}: ")
             self._disconnect()
             self._notice_end(begun_s, clock)
@@ -278,12 +281,12 @@ class LiveVideo:
         with closing(ahead(packets, num_ahead)) as coming:
             if not num_ahead:
                 for packet, came_s in coming:
-                    yield from ((raw, came_s) for raw in packet.decode())
+                    yield from ((raw, came_s) for raw in _decoded(packet))
                 return
             sent: dict[int | None, int] = {}
             for packet, came_s in coming:
                 sent[packet.pts] = crc32(packet)
-                for raw in packet.decode():
+                for raw in _decoded(packet):
                     if self._is_new(raw.pts, sent.pop(raw.pts, 0)):
                         yield raw, came_s
 
@@ -413,6 +416,15 @@ class LiveVideo:
         """Close."""
         del kind, error, trace
         self.close()
+
+
+def _decoded(packet: Any) -> list[Any]:
+    """The pictures that come with a packet."""
+    try:
+        return list(packet.decode())
+    except av.FFmpegError as error:
+        refuse_shortage(error, packet.stream.codec_context)
+        raise
 
 
 def _is_playlist(container: Any) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from vodkit.arrays import ByteArray
-from vodkit.errors import InputError, OutputError
+from vodkit.errors import InputError, OutputError, ShortageError, noticing_shortage
 from vodkit.video.rgb import words
 
 # Two thirds of the time of x264's "veryfast" for a tenth more bytes at the same quality. As it is,
@@ -22,6 +22,7 @@ from vodkit.video.rgb import words
 _SPEED = {"preset": "superfast", "x264-params": "mbtree=1:rc-lookahead=10"}
 _GAP_S = 0.05  # of the sound, longer than clocks of containers jitter
 _TICKS = 90_000  # of the video's clock, a second: divides 24, 25, 30 and 30000/1001 evenly enough
+_MOST_SIDE_PX = 16384
 _MOST_TICKS = 2**31 - 1  # that mp4 (as FFmpeg writes it) can say one picture lasts
 
 
@@ -75,6 +76,7 @@ class VideoWriter:
     ``.NAME.part`` beside it, which is removed on error.
     """
 
+    @noticing_shortage()
     def __init__(
         self,
         path: Path,
@@ -94,6 +96,10 @@ class VideoWriter:
         self.path = path
         self._part = path.absolute().with_name(f".{path.name}.part")  # see reader.py: colons
         self._size = (width_px, height_px)
+        if max(self._size) > _MOST_SIDE_PX:
+            seen = f"pictures of {width_px}x{height_px} px"
+            message = f"cannot write {seen}; allowed: up to {_MOST_SIDE_PX} a side, as x264 has it"
+            raise OutputError(message, path=path)
         self._audio_from = None if audio_from is None else audio_from.absolute()
         self._last_tick = -1
         self._start_s: float | None = None
@@ -120,13 +126,14 @@ class VideoWriter:
         self._stream.codec_context.color_range = ColorRange.MPEG
         self._stream.codec_context.color_primaries = ColorPrimaries.BT709
         self._stream.codec_context.color_trc = ColorTrc.BT709
-        self._picture = _Picture(self._stream.width, self._stream.height)
         try:
+            self._picture = _Picture(self._stream.width, self._stream.height)
             self._sound: Any = None if audio_from is None else self._add_sound(audio_from)
-        except InputError:
+        except Exception:
             self._discard()
             raise
 
+    @noticing_shortage()
     def write(self, image: ByteArray, time_s: float) -> None:
         """Add one picture, (H, W, 3) uint8 RGB; times must increase. The first becomes time 0."""
         height_px, width_px = image.shape[:2]
@@ -157,10 +164,13 @@ class VideoWriter:
             for packet in stream.encode(piece):
                 self._out.mux(packet)
         except (av.FFmpegError, OSError) as error:
+            if isinstance(error, av.ExternalError):  # x264's one word; our settings are known to do
+                raise ShortageError(f"x264: {words(error)}", of="threads or memory") from error
             full = getattr(error, "errno", 0) == errno.ENOSPC
             reason = "no space left on the disk" if full else words(error)
             raise OutputError(f"cannot write: {reason}", path=self.path) from error
 
+    @noticing_shortage()
     def _finish(self) -> None:
         self._encode(self._stream)
         if self._sound is not None and self._start_s is not None:

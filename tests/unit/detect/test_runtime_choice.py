@@ -24,7 +24,7 @@ from vodkit.detect.runtimes.choice import Choice, Trial, measure, recall, rememb
 from vodkit.detect.runtimes.openvino_graph import convert, save_model
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.detect.weights import digest
-from vodkit.errors import OutputError, SettingsError, WeightsError
+from vodkit.errors import OutputError, SettingsError, ShortageError, WeightsError
 from vodkit.jobs import JobSettings, make_detector
 
 SMALL = ModelCard(
@@ -164,6 +164,22 @@ def test_auto_measures_once_and_then_remembers(
     other = replace(SMALL, preprocessing=replace(SMALL.preprocessing, width_px=96))
     choice.choose(replace(wanted, card=other))
     assert len(list(kept[0].parent.iterdir())) == 2  # another input size, another measurement
+
+
+def test_what_lacked_threads_today_is_tried_again_tomorrow(
+    wanted: table.Runnable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is passed over, but that is not remembered."""
+
+    def lacking(_wanted: table.Runnable) -> Says:
+        raise ShortageError("Resource temporarily unavailable")
+
+    with monkeypatch.context() as patched:
+        patched.setitem(table.RUNTIMES, "openvino", lacking)
+        found = choice.choose(wanted, load=0.1)
+    assert "openvino does not run: the machine starts no more threads" in found.line()
+    assert found.runtime in ("onnx", "torch")
+    assert not (tmp_path / "cache" / "runtimes").exists()
 
 
 def _in_the_way(folder: Path) -> Path:

@@ -92,6 +92,9 @@ def test_writer_leaves_nothing_behind_on_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
         VideoWriter(tmp_path / "file" / "x.mp4", width_px=2, height_px=2, rate=Fraction(25))
+    with pytest.raises(OutputError, match="16385x2 px; allowed: up to 16384 a side"):
+        VideoWriter(tmp_path / "new" / "x.mp4", width_px=16385, height_px=2, rate=Fraction(25))
+    assert not (tmp_path / "new").exists()
 
 
 def test_odd_sizes_and_sound_are_kept(tmp_path: Path, shared_data: Path) -> None:

@@ -27,7 +27,7 @@ from vodkit.detect.preprocess import place
 from vodkit.detect.runtimes.base import Runtime, versions
 from vodkit.detect.runtimes.table import RUNTIMES, Runnable, candidates, on_gpu
 from vodkit.detect.weights import cache_folder
-from vodkit.errors import InputError, SettingsError
+from vodkit.errors import InputError, SettingsError, ShortageError, shortage_of
 from vodkit.records import Frame
 from vodkit.runs import num_cores, write_atomic
 from vodkit.samples import samples
@@ -59,6 +59,8 @@ class Trial:
     max_score: float = 0.0
     refused: str = ""
     """why it was not to be chosen; empty: it was"""
+    is_short: bool = False
+    """whether the machine lacked threads or memory for it, which it may have another time"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,8 @@ def choose(wanted: Runnable, *, load: float | None = None) -> Choice:
         return known
     makers = {name: _maker(name, wanted) for name in names}
     made = replace(measure(makers, trial_pictures(wanted.card), wanted.card), load=round(load, 2))
-    remember(path, made, facts)
+    if not any(trial.is_short for trial in made.trials):
+        remember(path, made, facts)
     return made
 
 
@@ -145,9 +148,13 @@ def measure(
         try:
             runtime = reference if name == reference_name else make()
             trials[name] = _compared(name, runtime.run(pictures), expected, pictures[0], card)
-        except (InputError, RuntimeError, ImportError) as error:
+        except (InputError, ShortageError, RuntimeError, MemoryError, ImportError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            trials[name] = Trial(runtime=name, refused=f"does not run: {reason[:200]}")
+            trials[name] = Trial(
+                runtime=name,
+                refused=f"does not run: {reason[:200]}",
+                is_short=shortage_of(error) is not None,
+            )
             continue
         if not trials[name].refused:
             agree[name] = runtime

@@ -12,7 +12,7 @@ from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import Preprocessing
 from vodkit.detect.onnx_files import external_files
 from vodkit.detect.preprocess import traced_px
-from vodkit.errors import WeightsError
+from vodkit.errors import WeightsError, noticing_shortage
 
 _OPSET = 17
 
@@ -50,6 +50,7 @@ class OnnxRuntime:
         return outputs
 
 
+@noticing_shortage()
 def _session(path: Path) -> Any:
     import onnxruntime
 
@@ -58,7 +59,10 @@ def _session(path: Path) -> Any:
     options.log_severity_level = 4  # what is wrong comes as an error, once
     options.intra_op_num_threads = _threads()
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        # There is nothing to fall back to, of which it would tell on stdout.
+        return onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"], enable_fallback=False
+        )
     except errors_of_onnxruntime() as error:
         reason = str(error).strip().splitlines()[0]
         raise WeightsError(f"{path}: onnxruntime cannot read the graph: {reason}") from error

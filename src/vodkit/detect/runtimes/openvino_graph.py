@@ -23,7 +23,7 @@ from vodkit.detect.base import ModelCard, Preprocessing
 from vodkit.detect.onnx_files import external_files
 from vodkit.detect.preprocess import traced_px
 from vodkit.detect.runtimes.base import KeptGraphs, is_kept
-from vodkit.errors import OutputError, SettingsError, WeightsError
+from vodkit.errors import OutputError, SettingsError, WeightsError, noticing_shortage
 from vodkit.lookup import pick
 
 # OpenVINO's own errors have no common base but Exception.
@@ -132,9 +132,11 @@ class OpenVINORuntime:
         at_once = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         return [self._seat_of(compiled) for _ in range(at_once + _WAITING)]
 
+    @noticing_shortage()
     def _seat_of(self, compiled: Any) -> "_Seat":
         return _Seat(compiled.create_infer_request(), self._outputs, batched=self._batched)
 
+    @noticing_shortage()
     def _compile(self, size: tuple[int, int], hint: str) -> Any:
         if size not in self._models:
             if len(self._models) >= _MOST_SIZES:
@@ -192,6 +194,7 @@ def _copied(outputs: Sequence[FloatArray]) -> tuple[FloatArray, ...]:
     return tuple(np.array(output) for output in outputs)
 
 
+@noticing_shortage()
 def _supported(precision: str) -> str:
     """The precision, if this CPU has it; OpenVINO would silently take another."""
     able = CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -227,6 +230,7 @@ def converted(
     return make
 
 
+@noticing_shortage()
 def convert(graph: Any, wanted: Preprocessing) -> ov.Model:
     """The torch graph (evaluation mode, CPU) as a model that takes (1, H, W, 3) uint8 RGB.
 
@@ -247,6 +251,7 @@ def convert(graph: Any, wanted: Preprocessing) -> ov.Model:
             raise WeightsError(f"OpenVINO cannot convert this network: {reason}") from error
 
 
+@noticing_shortage()
 def read_model(path: Path) -> ov.Model:
     """The model in an ``.xml``, ``.onnx`` or ``.pb`` file. No extension library is loaded."""
     if path.suffix == ".onnx":
