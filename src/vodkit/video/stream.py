@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -76,10 +76,6 @@ class Arrived:
     """how long it had been there by then: a playlist sends frames in bursts, ahead of their turn"""
 
 
-class _OverError(VideoError):
-    """A playlist that was live has an end now: it may be read no more, nor is it worth a wait."""
-
-
 class LiveVideo:
     """A live source. ``frames`` can be taken once; there is no way back in time."""
 
@@ -125,6 +121,10 @@ class LiveVideo:
         self._length_s: float | None = None
         self._given: dict[int | None, int] = {}
         """of a playlist, the times of pictures that came, and sums of what was sent of each"""
+        self._is_whole = False
+        """whether the playlist that was connected to has an end by now"""
+        self._num_known = 0
+        """pictures of this connection that came before"""
         self.info: VideoInfo
         self._container: Any = None if may_be_absent else self._connect()
 
@@ -208,13 +208,10 @@ class LiveVideo:
                     self._put(arrived)
                     begun_s = arrived.frame.time_s if begun_s is None else begun_s
                     pause_s, last_frame_at = self._settings.first_pause_s, time.monotonic()
-            except _OverError as error:
-                self.ended = "the playlist ended" if self.trouble == _NO_MORE else ""
-                return words(error).removeprefix(f"{self._source}: ")
             except (av.FFmpegError, VideoError, ShortageError, MemoryError) as error:
                 reason = words(error).removeprefix(f"{self._source}: ")
             self._disconnect()
-            self._notice_end(begun_s, clock)
+            self._notice_end(begun_s, clock, reason)
             if self.ended:
                 return self.ended
             if time.monotonic() - last_frame_at > self._settings.give_up_s:
@@ -227,11 +224,14 @@ class LiveVideo:
             clock.expect_jump()
         return "was closed"
 
-    def _notice_end(self, begun_s: float | None, clock: Clock) -> None:
+    def _notice_end(self, begun_s: float | None, clock: Clock, reason: str) -> None:
         """Film over RTSP says how long it is; one more connection would play it from its begin.
 
-        No other end can be told from a line that broke: FFmpeg has one word for both.
+        A playlist with an end has come to it when a connection has what was given, and no more. No
+        other end can be told from a line that broke: FFmpeg has one word for both.
         """
+        if self._is_whole and begun_s is None and self._num_known and reason == _NO_MORE:
+            self.ended = "the playlist ended"
         if not self._length_s or begun_s is None or clock.last_s is None:
             return
         seen_s = clock.last_s - begun_s + float(1 / self.info.rate)
@@ -274,6 +274,11 @@ class LiveVideo:
 
     def _pictures(self, stream: Any, num_ahead: int) -> Generator[tuple[Any, float]]:
         """Decoded pictures, of packets that are fetched ahead of their turn; when these came."""
+        last = next(reversed(self._given), None) if self._is_whole else None
+        self._num_known = 0
+        if last is not None:  # FFmpeg begins a playlist with an end at its begin
+            with suppress(av.FFmpegError):
+                self._container.seek(last, stream=stream)
         packets: Iterator[tuple[Any, float]]
         packets = ((packet, time.monotonic()) for packet in self._container.demux(stream))
         if stream.codec_context.name == TRUSTING:  # who comes in between keyframes
@@ -287,11 +292,15 @@ class LiveVideo:
             for packet, came_s in coming:
                 sent[packet.pts] = crc32(packet)
                 for raw in _decoded(packet):
-                    if self._is_new(raw.pts, sent.pop(raw.pts, 0)):
+                    if self._is_new(raw.pts, sent.pop(raw.pts, 0), after=last):
                         yield raw, came_s
+                    else:
+                        self._num_known += 1
 
-    def _is_new(self, pts: int | None, content: int) -> bool:
+    def _is_new(self, pts: int | None, content: int, *, after: int | None) -> bool:
         """Whether a picture of a playlist did not come before: a connection begins some back."""
+        if after is not None and (pts is None or pts <= after):
+            return False
         if pts is not None and self._given.get(pts) == content:
             return False
         self._given[pts] = content
@@ -350,9 +359,8 @@ class LiveVideo:
         """Refuse what is no stream of pictures, or too large; the first one gives ``info``."""
         if not container.streams.video:
             raise VideoError("has no video", path=self._source)
-        if self.is_here and _is_playlist(container) and _has_an_end(container):
-            raise _OverError("came to its end while it was away", path=self._source)
-        if self._source.startswith("http") and _has_an_end(container):
+        self._is_whole = self.is_here and _is_playlist(container) and _has_an_end(container)
+        if self._source.startswith("http") and _has_an_end(container) and not self._is_whole:
             message = "is a file, no stream, of which frames would be dropped; download it first"
             raise VideoError(message, path=self._source)
         stream = container.streams.video[0]
