@@ -94,7 +94,8 @@ class RgbMaker:
         except (av.FFmpegError, ValueError, MemoryError, cv2.error) as error:
             if lacks_memory(error):
                 place = self.name if when() is None else f"{self.name} at {when():.3f} s"
-                raise no_memory(place, (width_px, height_px)) from error
+                sizes = ((raw.width, raw.height), (width_px, height_px))
+                raise no_memory(place, max(sizes, key=math.prod)) from error
             message = f"the picture cannot be turned into RGB: {words(error)}"
             raise VideoError(message, path=self.name, time_s=when()) from error
         if mirrored:
