@@ -166,13 +166,7 @@ class FrameReader:
         while len(self._open) >= _MOST_OPEN:
             self._open.popitem(last=False)[1][0].close()
         opened = ExitStack()
-        labelled = self.dataset.videos[number]
-        path = self.root / labelled.source
-        wrong = first_other(path, labelled.frame_files) if path.is_dir() else None
-        if wrong is not None:
-            allowed = "allowed: a folder that begins with the pictures of the labels"
-            raise InputError(f"{labelled.source}: {wrong}; {allowed}")
-        video = opened.enter_context(open_video(path))
+        video = opened.enter_context(open_labelled(self.dataset.videos[number], self.root))
         self._open[number] = (opened, video)
         return video
 
@@ -361,6 +355,16 @@ class RunSampler(torch.utils.data.Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """Another order, as for torch's DistributedSampler."""
         self.epoch = epoch
+
+
+def open_labelled(video: LabelledVideo, root: Path) -> Video:
+    """The pixels that the labels are of; InputError for a folder of other pictures."""
+    path = root / video.source
+    wrong = first_other(path, video.frame_files) if path.is_dir() else None
+    if wrong is not None:
+        allowed = "allowed: a folder that begins with the pictures of the labels"
+        raise InputError(f"{video.source}: {wrong}; {allowed}")
+    return open_video(path)
 
 
 def labelled_picture(video: LabelledVideo, frame: int, image: np.ndarray[Any, Any]) -> Picture:

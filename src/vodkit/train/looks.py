@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from vodkit.arrays import BoolArray, FloatArray, IntArray
+from vodkit.data.loader import open_labelled
 from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
 from vodkit.detect.embed import BINS, STAGES, Pooled, PoolSettings
@@ -22,7 +23,6 @@ from vodkit.errors import InputError, SettingsError
 from vodkit.formats.table import read_dataset
 from vodkit.records import NO_ID, Frame, LabelledVideo, State, TrackTable
 from vodkit.train.settings import LAST_SEED
-from vodkit.video.reader import open_video
 
 _LEAST_PX = 4.0  # boxes smaller than this say nothing
 _BATCH = 16
@@ -139,7 +139,7 @@ def read_looks(
         table = _usable(video, wanted)
         rows += [
             _features(group, boxes, graph, pooled, card)
-            for group, boxes in _frames(root / video.source, table, card, rng, wanted)
+            for group, boxes in _frames(video, root, table, card, rng=rng, wanted=wanted)
         ]
         kept.append(table)
     if not sum(map(len, kept)):
@@ -165,22 +165,26 @@ def _usable(video: LabelledVideo, wanted: AppearanceSettings) -> TrackTable:
 
 
 def _frames(
-    path: Path,
+    video: LabelledVideo,
+    root: Path,
     table: TrackTable,
     card: ModelCard,
+    *,
     rng: np.random.Generator,
     wanted: AppearanceSettings,
 ) -> Iterator[tuple[Frame, FloatArray]]:
-    """Each frame with the views (R, V, 4) of its boxes."""
+    """Each frame with the views (R, V, 4) of its boxes, in pixels of the video as it is."""
     if not len(table):
         return
     indices = np.unique(table.frames).tolist()
-    with open_video(path) as opened:
-        size_px = resized_px(opened.info.width_px, opened.info.height_px, card.preprocessing)
+    with open_labelled(video, root) as opened:
+        there, told = opened.info, video.info  # labels may have been made on a copy
+        scale = np.tile([there.width_px / told.width_px, there.height_px / told.height_px], 2)
+        size_px = resized_px(there.width_px, there.height_px, card.preprocessing)
         for start in range(0, len(indices), _BATCH):
             some = indices[start : start + _BATCH]
             for frame in opened.frames_at(some, size_px=size_px):
-                boxes = table.boxes_xyxy[table.frames == frame.index]
+                boxes = table.boxes_xyxy[table.frames == frame.index] * scale
                 yield frame, _views(boxes, rng, wanted)
 
 
