@@ -137,8 +137,8 @@ def apply_view(
 ) -> Picture:
     """The picture as ``view`` shows it on a canvas of this width and height.
 
-    A box is cut at the canvas; one of which less than ``least_visible`` is left becomes ignored,
-    and one of which nothing is left is dropped.
+    A box is cut at the picture and at the canvas; one of which less than ``least_visible`` is left
+    becomes ignored, and one of which nothing is left is dropped.
     """
     height, width = picture.image.shape[:2]
     if width > canvas_px[0] or height > canvas_px[1]:
@@ -147,11 +147,10 @@ def apply_view(
         inside = _cut(picture, least_visible)
         return replace(inside, image=_colours(_padded(picture.image, canvas_px), view))
     matrix = _matrix(view, (width, height), canvas_px)
-    moved = _warp(picture.image, matrix, canvas_px)
-    boxes = _move(picture.boxes_xyxy, matrix)
-    return _cut(
-        Picture(_colours(moved, view), boxes, picture.labels, picture.ignore), least_visible
-    )
+    image = _colours(_warp(picture.image, matrix, canvas_px), view)
+    shown = box_arithmetic.clip(picture.boxes_xyxy, width_px=width, height_px=height)
+    moved = Picture(image, _move(shown, matrix), picture.labels, picture.ignore)
+    return _cut(moved, least_visible, whole_xyxy=_move(picture.boxes_xyxy, matrix))
 
 
 def apply_to_clip(clip: Sequence[Picture], view: View, canvas_px: tuple[int, int]) -> list[Picture]:
@@ -267,9 +266,12 @@ def _move(boxes_xyxy: FloatArray, matrix: FloatArray) -> FloatArray:
     return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
 
-def _cut(picture: Picture, least_visible: float) -> Picture:
+def _cut(
+    picture: Picture, least_visible: float, *, whole_xyxy: FloatArray | None = None
+) -> Picture:
+    """Boxes cut at the picture; ``whole_xyxy`` are they as they were before an earlier cut."""
     height, width = picture.image.shape[:2]
-    whole = box_arithmetic.area(picture.boxes_xyxy)
+    whole = box_arithmetic.area(picture.boxes_xyxy if whole_xyxy is None else whole_xyxy)
     boxes = box_arithmetic.clip(picture.boxes_xyxy, width_px=width, height_px=height)
     left = box_arithmetic.area(boxes)
     keep = left > 0

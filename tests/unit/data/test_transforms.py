@@ -98,6 +98,17 @@ def test_the_empty_view_cuts_at_the_picture_too() -> None:
     assert seen.image.shape == (64, 64, 3)
 
 
+def test_a_moved_view_shows_of_a_box_what_the_picture_has_of_it() -> None:
+    """Made smaller, a picture has grey around it, where no object is to be learnt."""
+    image = painted((0, 20, 20, 60)).image
+    boxes = np.array([[-20.0, 20, 20, 60], [-95, 20, 5, 60], [-30, 20, -5, 60]])
+    picture = Picture(image, boxes, np.arange(3), np.zeros(3, bool))
+    out = apply_view(picture, View(scale_x=0.5, scale_y=0.5), CANVAS)
+    assert out.labels.tolist() == [0, 1]
+    assert out.ignore.tolist() == [False, True]
+    assert np.abs(out.boxes_xyxy[0] - found(out.image)).max() <= 1
+
+
 def test_a_clip_is_seen_in_one_view() -> None:
     clip = [painted((x, 30, x + 30, 60)) for x in (10, 20, 30)]
     view = draw_view(Augment(flip=1.0), np.random.default_rng(1))
