@@ -19,6 +19,7 @@ from vodkit.detect import networks
 from vodkit.detect.base import ModelCard, Training
 from vodkit.detect.models import build_network, find_card
 from vodkit.detect.preprocess import input_px, resized_px
+from vodkit.detect.weights import digest as digest_of_file
 from vodkit.errors import InputError, SettingsError, VideoError
 from vodkit.formats.table import read_dataset
 from vodkit.records import Dataset, LabelledVideo
@@ -48,7 +49,7 @@ class Material:
     training: TrainingViews
     validation: Validation | None
     about: dict[str, str]
-    """of the data, for comparison when resuming"""
+    """of the data, and of weights that come from outside, for comparison when resuming"""
     left_out: tuple[str, ...]
     """videos that could not be read"""
     fresh_classes: tuple[str, ...]
@@ -75,7 +76,7 @@ def prepare(settings: TrainSettings, device: torch.device, watch: Watch) -> Mate
     training = _views(train_part, root, card, settings, still_iou=settings.still_iou)
     card = replace(card, trained=(*card.trained, _training(settings, training.frames)))
     _refuse_size(module, card, training.canvas_px)
-    about = described(train_part) | footage(train_part, root)
+    about = _weights(settings) | described(train_part) | footage(train_part, root)
     validation = None
     if settings.val_split:
         val_part, lost = _readable(whole.only(settings.val_split), root, settings)
@@ -256,6 +257,18 @@ def _training(settings: TrainSettings, frames: FrameDataset) -> Training:
         settings=given,
         stack=stack(),
     )
+
+
+def _weights(settings: TrainSettings) -> dict[str, str]:
+    """Digests of the weights that the training begins with, and of its teacher's."""
+    found = {}
+    if settings.weights == "default":
+        found["weights of the model"] = find_card(settings.model)[0].sha256
+    elif Path(settings.weights).is_file():
+        found["weights of the model"] = digest_of_file(Path(settings.weights))
+    if settings.teacher:
+        found["weights of the teacher"] = find_card(settings.teacher)[0].sha256
+    return {name: seen[:16] for name, seen in found.items()}
 
 
 def _views(

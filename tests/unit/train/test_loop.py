@@ -189,6 +189,21 @@ def test_changed_pixels_are_refused_and_no_features_of_the_old_ones_used(
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.slow
+def test_weights_that_are_others_since_are_refused(square_data: Path, tmp_path: Path) -> None:
+    """The card would tell of the new ones, and what a teacher says would change in the middle."""
+    base = tiny(square_data, tmp_path / "base", epochs=1, val_every=1)
+    first = train(base)
+    words = {"model": str(first.checkpoint), "weights": "default", "teacher": str(first.checkpoint)}
+    halted = tiny(square_data, tmp_path / "run", cache="off", **words)
+    with pytest.raises(Killed):
+        train(halted, watch=stop_after(1))
+    train(replace(base, seed=1), overwrite=True)
+    changed = "2 changed: weights of the model: was .*; weights of the teacher: was"
+    with pytest.raises(InputError, match=changed):
+        train(halted, resume_run=True)
+
+
 def test_two_trainings_do_not_write_into_one_folder(square_data: Path, tmp_path: Path) -> None:
     wanted = tiny(square_data, tmp_path / "run")
     with only_one(make_folder(tmp_path / "run")):
