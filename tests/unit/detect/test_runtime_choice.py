@@ -166,6 +166,7 @@ def test_auto_measures_once_and_then_remembers(
     assert len(list(kept[0].parent.iterdir())) == 2  # another input size, another measurement
 
 
+@pytest.mark.slow
 def test_what_lacked_threads_today_is_tried_again_tomorrow(
     wanted: table.Runnable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
