@@ -128,20 +128,21 @@ class Book:
         motion: Motion,
         *,
         steady: FloatArray | None = None,
-        cut_off: BoolArray | None = None,
+        boxes_xyxy: FloatArray | None = None,
+        silent: BoolArray | None = None,
     ) -> None:
         """Tell the tracks ``pairs.rows`` that they are the detections ``pairs.cols``.
 
-        ``steady`` (P,) and ``cut_off`` (P, 2): see ``kalman.update``.
+        ``boxes_xyxy`` (P, 4) is what the filters are told instead of the detections' own boxes;
+        ``steady`` (P,) and ``silent`` (P, 2): see ``kalman.update``.
         """
         rows = pairs.rows
         if len(rows) == 0:
             return
         seen = found.at(pairs.cols)
         mean, cov = self.mean.take(rows, axis=0), self.cov.take(rows, axis=0)
-        mean, cov = kalman.update(
-            mean, cov, seen.boxes_xyxy, motion, steady=steady, cut_off=cut_off
-        )
+        boxes = seen.boxes_xyxy if boxes_xyxy is None else boxes_xyxy
+        mean, cov = kalman.update(mean, cov, boxes, motion, steady=steady, silent=silent)
         if self.reupdate:
             self._walk_again(rows, seen, mean, cov, motion)
         self._vote(rows, seen.labels, seen.scores)

@@ -92,21 +92,21 @@ def update(
     motion: Motion,
     *,
     steady: FloatArray | None = None,
-    cut_off: BoolArray | None = None,
+    silent: BoolArray | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """The filters after seeing one box (N, 4) each.
 
     ``steady`` (N,): the share, 0 to 1, of what a box says of velocities that is believed. Edges of
-    a box that something covers move with the cover. ``cut_off`` (N, 2): whether so much is covered
-    along x and y that the box does not tell, along it, where and how large its object is.
+    a box that something covers move with the cover. ``silent`` (N, 2): whether it says nothing
+    along x and y, so that place and extent stay what was foretold.
     """
     surprise = boxes_xyxy @ _TO_CENTRE - mean[:, :4]
     seen = cov[:, 0] + areas_px(mean) * _arrays(motion).seen
     gain = cov[:, :2] / seen[:, None]  # (N, 2, 4): of position and velocity
     if steady is not None:
         gain[:, 1] *= steady[:, None]
-    if cut_off is not None:
-        gain *= ~np.tile(cut_off, 2)[:, None]
+    if silent is not None:
+        gain *= ~np.tile(silent, 2)[:, None]
     after = mean + (gain * surprise[:, None]).reshape(-1, 8)
     np.maximum(after[:, 2:4], 0, out=after[:, 2:4])
     narrower = np.empty_like(cov)

@@ -74,8 +74,11 @@ class VodkitSettings:
     weak_velocity: float = 0.5
     """share that is believed of what weak boxes say of velocity: most are cut off by an occluder"""
     weak_side: float = 0.8
-    """of a weak box with a side shorter than this share of what is expected the rest is covered: it
-    does not tell, along that side, where its object is"""
+    """of a weak box with a side shorter than this share of what is expected the rest is covered:
+    its object is where it is expected, or no farther off than that it holds what is seen"""
+    weak_again: float = 0.7
+    """least IoU of a weak detection with what was seen of a track in the frame before: who has
+    stopped half covered looks the same, wherever the whole of it was expected"""
     colours: bool = True
     """look at colours where no embeddings are given, and frames have pixels"""
     looks: float = 0.5
@@ -113,7 +116,14 @@ class VodkitSettings:
     def __post_init__(self) -> None:
         """Check ranges and order."""
         shares = ("high", "low", "new", "min_gain", "min_height", "weak_iou", "duplicate_iou")
-        more = ("between", "class_flip_iou", "min_likeness", "weak_velocity", "weak_side")
+        more = (
+            "between",
+            "class_flip_iou",
+            "min_likeness",
+            "weak_velocity",
+            "weak_side",
+            "weak_again",
+        )
         for name in (*shares, *more):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
@@ -193,6 +203,8 @@ class VodkitTracker:
             if s.class_aware:
                 weak &= same
             rounds.settle_by_overlap(pairs, weak, least=s.weak_iou)
+            weak &= book.missed[pairs.rows] == 1
+            rounds.settle_by_overlap(pairs, weak, least=s.weak_again, boxes_xyxy=book.seen_xyxy)
             rounds.settle(pairs, gain, claimed & young, more=more)
             rounds.settle_by_overlap(pairs, strong, least=s.class_flip_iou)
             self.evidence.learn(book, found, rounds.told)
@@ -204,7 +216,11 @@ class VodkitTracker:
         return self._return(found, free) if s.life.away_s else free
 
     def _observe(self, found: Found, told: Pairs) -> None:
-        """Tell the tracks what they are, and of weak boxes only what can be believed."""
+        """Tell the tracks what they are, and of weak boxes only what can be believed.
+
+        A box that is cut off along an axis lies within its object, and that is all it says there:
+        nothing where its object is expected around it; where it sticks out, that edge is true.
+        """
         book, s = self.book, self.settings
         weak = found.scores[told.cols] < s.high
         if not np.count_nonzero(weak):
@@ -212,8 +228,18 @@ class VodkitTracker:
             return
         ours, theirs = book.expected_xyxy[told.rows], found.boxes_xyxy[told.cols]
         short = theirs[:, 2:] - theirs[:, :2] < s.weak_side * (ours[:, 2:] - ours[:, :2])
-        steady = np.where(weak, s.weak_velocity, 1.0)
-        book.observe(told, found, s.motion, steady=steady, cut_off=short & weak[:, None])
+        cut_off = short & weak[:, None]
+        out = theirs - ours
+        shift = np.minimum(out[:, :2], 0) + np.maximum(out[:, 2:], 0)
+        true_edge = (cut_off & (shift != 0)).any(axis=1)
+        book.observe(
+            told,
+            found,
+            s.motion,
+            steady=np.where(weak & ~true_edge, s.weak_velocity, 1.0),
+            boxes_xyxy=np.where(np.tile(cut_off, 2), ours + np.tile(shift, 2), theirs),
+            silent=cut_off & (shift == 0),
+        )
 
     def _claims(self, found: Found) -> tuple[Pairs, FloatArray, BoolArray]:
         """Overlap of boxes that are as much enlarged as the position is uncertain.

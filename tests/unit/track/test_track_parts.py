@@ -83,11 +83,11 @@ def test_what_is_not_believed_of_velocity_leaves_it_alone():
     np.testing.assert_array_equal(after[:, 2], cov[:, 2])
 
 
-def test_an_axis_along_which_a_box_is_cut_off_is_as_if_nothing_was_seen():
+def test_along_a_silent_axis_it_is_as_if_nothing_was_seen():
     box, narrower = np.array([[100.0, 100, 140, 200]]), np.array([[100.0, 104, 112, 204]])
     mean, cov = kalman.predict(*kalman.start(box, MOTION), 0.1, MOTION)
     plain = kalman.update(mean, cov, narrower, MOTION)
-    told = kalman.update(mean, cov, narrower, MOTION, cut_off=np.array([[True, False]]))
+    told = kalman.update(mean, cov, narrower, MOTION, silent=np.array([[True, False]]))
     for along_x, along_y, seen in zip((mean, cov), plain, told, strict=True):
         np.testing.assert_array_equal(seen[..., [0, 2]], along_x[..., [0, 2]])
         np.testing.assert_array_equal(seen[..., [1, 3]], along_y[..., [1, 3]])
@@ -217,6 +217,30 @@ def test_who_goes_behind_a_post_goes_on_there(step_px):
 
     assert off_px(["weak_side=0"]) > 12, "a third of a width"
     assert off_px([]) < 6
+
+
+@pytest.mark.parametrize("speed_px", [30, 50, 70])
+@pytest.mark.parametrize("seen_px", [16, 20, 26])
+def test_who_stops_half_behind_a_post_stays_known(speed_px, seen_px):
+    """The whole of it is expected farther on, but what is seen of it looks as before."""
+    tracker, begin_s, braking_s = make_tracker("vodkit"), 3.0, 0.6
+    for i in range(60):
+        walked_s = min(i / 10, begin_s) + braked(i / 10 - begin_s, braking_s)
+        left = 280 - seen_px + speed_px * (walked_s - begin_s - braking_s / 2)
+        right = min(left + 40, 280)  # where the post begins
+        score = 0.9 if right - left == 40 else 0.3
+        tracks = tracker.step(frame_at(i), Detections([[left, 100, right, 200]], [score], [0]))
+    assert tracks.ids.tolist() == [1]
+    assert tracks.states.tolist() == [State.OBSERVED]
+    expected = tracker.book.expected_xyxy[0]
+    assert left - 2 < expected[0] < left + 12
+    assert expected[2] > right
+
+
+def braked(time_s, braking_s):
+    """For how long who brakes evenly from ``time_s`` 0 on would have gone on at full speed."""
+    time_s = min(max(time_s, 0.0), braking_s)
+    return time_s - time_s**2 / (2 * braking_s)
 
 
 @pytest.mark.parametrize("seed", range(5))
