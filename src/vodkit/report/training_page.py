@@ -29,7 +29,7 @@ PAGE, PICTURES = "report.html", "pictures"
 CELL_PX = 384
 LEAST_SCORE = 0.3
 _SCORES = {"ap": "AP", "ap50": "AP50"}
-_NO_LOSSES = ("epoch", "seconds", "wait", "halvings", *_SCORES)
+_NO_LOSSES = ("epoch", "seconds", "wait", "halvings", "skipped_steps", *_SCORES)
 
 
 class TrainingPage:

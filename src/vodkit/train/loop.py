@@ -43,6 +43,7 @@ from vodkit.settings import to_toml
 from vodkit.train import freeze, resume
 from vodkit.train.batches import Batch, Share, cached_batches, pixel_batches
 from vodkit.train.ema import Ema, fitting_decay
+from vodkit.train.gradients import scaler_of, take_step
 from vodkit.train.journals import TENSORBOARD, Journal, open_journals, require_journals
 from vodkit.train.keep import Keeper
 from vodkit.train.log import Meter, as_csv, flat
@@ -249,7 +250,8 @@ class _Run:
             if settings.teacher
             else None
         )
-        self.epoch = self.batch = self.halvings = 0
+        self.scaler = scaler_of(fabric)
+        self.epoch = self.batch = self.halvings = self.skipped_steps = 0
         self.meter = Meter()
         self.depth = -1
         self.best: CocoScores | None = None
@@ -411,10 +413,14 @@ class _Run:
         )
         rate = set_rates(self.optimizer, factor)
         shown = self._over_processes(self._gradients(parts))
-        if settings.clip_norm:
-            self._clip(settings.clip_norm, parts)
-        self.optimizer.step()
-        self.ema.update(self.module)
+        try:
+            is_taken = take_step(self.optimizer, self.scaler, clip_norm=settings.clip_norm)
+        except FloatingPointError as error:
+            raise TrainingError(self._without_gradient(str(error), parts)) from error
+        if is_taken:
+            self.ema.update(self.module)
+        else:
+            self.skipped_steps += 1
         return shown, rate
 
     def _over_processes(self, shown: dict[str, float]) -> dict[str, float]:
@@ -426,17 +432,12 @@ class _Run:
         assert isinstance(whole, Tensor)
         return dict(zip(shown, whole.tolist(), strict=True))
 
-    def _clip(self, most: float, parts: list[Batch]) -> None:
-        try:
-            self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=most)
-        except RuntimeError as error:
-            if "non-finite" not in str(error):
-                raise
-            frames = self.material.training.frames
-            names = [frames.name(index) for part in parts for index in part.indices]
-            where = f"epoch {self.epoch + 1}, step {self.batch + 1}"
-            message = f"the gradient is not finite in {where}; its samples: {'; '.join(names[:4])}"
-            raise TrainingError(f"{message}; lower lr?") from error
+    def _without_gradient(self, seen: str, parts: list[Batch]) -> str:
+        frames = self.material.training.frames
+        names = [frames.name(index) for part in parts for index in part.indices]
+        where = f"epoch {self.epoch + 1}, step {self.batch + 1}"
+        helps = "lower lr" if self.scaler is None else "lower lr, or precision=bf16 or 32"
+        return f"{seen} in {where}; its samples: {'; '.join(names[:4])}; {helps}?"
 
     def _gradients(self, parts: list[Batch]) -> dict[str, float]:
         """Gradients of all parts, halved until they fit into memory; the mean losses."""
@@ -554,8 +555,9 @@ class _Run:
 
     def _log(self, row: dict[str, float]) -> None:
         """A line for the epoch, and the file of all of them."""
-        halved = {"halvings": float(self.halvings)} if self.halvings else {}
-        self.rows.append({"epoch": self.epoch, **row, **halved})
+        counts = {"halvings": float(self.halvings), "skipped_steps": float(self.skipped_steps)}
+        seen = {name: count for name, count in counts.items() if count}
+        self.rows.append({"epoch": self.epoch, **row, **seen})
         others = {"ap", "ap50", "wait", "seconds"}
         losses = {key: value for key, value in row.items() if key not in others}
         self._tell("epoch", losses, wait=row["wait"])
@@ -608,10 +610,12 @@ class _Run:
             "ema": self.ema.module.state_dict(),
             "updates": self.ema.updates,
             "optimizer": self.optimizer.state_dict(),
+            "scaler": {} if self.scaler is None else self.scaler.state_dict(),
             "random": torch.get_rng_state(),
             "threads": torch.get_num_threads(),  # another number of them sums in another order
             "at": {"epoch": self.epoch, "batch": self.batch, "worse": self.worse},
             "halvings": self.halvings,
+            "skipped_steps": self.skipped_steps,
             "meter": self.meter.so_far,
             "best": None if self.best is None else asdict(self.best),
             "per_class": {name: asdict(one) for name, one in self.per_class.items()},
@@ -631,12 +635,15 @@ class _Run:
         self.ema.module.load_state_dict(state["ema"])
         self.ema.updates = state["updates"]
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["random"])
         torch.set_num_threads(state["threads"])
         self.meter = Meter(**state["meter"])
         self.epoch, self.batch = state["at"]["epoch"], state["at"]["batch"]
         self.worse, self.rows = state["at"]["worse"], state["rows"]
-        self.halvings, self.marks = state["halvings"], state["journals"]
+        self.halvings, self.skipped_steps = state["halvings"], state["skipped_steps"]
+        self.marks = state["journals"]
         self.best = None if state["best"] is None else CocoScores(**state["best"])
         if self.best is not None and not (self.out / BEST).is_file():
             raise InputError(
