@@ -98,6 +98,7 @@ class FrameReader:
             cache_mib = min(max((WINDOW + RUN) * largest / 2**20, low), high)
         self._most_bytes = int(cache_mib * 2**20)
         self.room = self._most_bytes // largest  # pictures that fit into the cache
+        self._sizes: dict[int, Size] = {}
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -125,6 +126,13 @@ class FrameReader:
                 ready |= self._decode(number, [key.frame for key in lost if key.video == number])
         return [ready[key] for key in keys]
 
+    def size_of(self, number: int) -> Size:
+        """Width and height of a video's pictures; its labels may be of a copy in another shape."""
+        if number not in self._sizes:
+            info = self._video(number).info
+            self._sizes[number] = self.size_for(info.width_px, info.height_px)
+        return self._sizes[number]
+
     def close(self) -> None:
         """Close all decoders and empty the cache."""
         for opened, _ in self._open.values():
@@ -140,8 +148,7 @@ class FrameReader:
     def _decode(self, number: int, frames: Sequence[int]) -> dict[Key, np.ndarray[Any, Any]]:
         found = {}
         video = self._video(number)
-        size = self.size_for(video.info.width_px, video.info.height_px)
-        for frame in video.frames_at(frames, size_px=size):
+        for frame in video.frames_at(frames, size_px=self.size_of(number)):
             key = Key(number, frame.index)
             found[key] = frame.image
             self._keep(key, frame.image)

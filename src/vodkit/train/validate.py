@@ -18,7 +18,7 @@ from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
 from vodkit.detect.decode import DECODINGS, UNBATCHED
 from vodkit.detect.postprocess import finish
-from vodkit.detect.preprocess import Placement, resized_px
+from vodkit.detect.preprocess import Placement
 from vodkit.metrics.ap import CocoResult, table_average_precision
 from vodkit.records import Dataset, Detections, LabelledVideo, TrackTable
 from vodkit.train.batches import Batch, CachedViews, from_examples, run_graph
@@ -133,8 +133,8 @@ def _finish(
     against: Validation,
     index: int,
 ) -> Detections:
-    info = against.frames.dataset.videos[against.frames.keys[index].video].info
-    new = resized_px(info.width_px, info.height_px, card.preprocessing)
+    number = against.frames.keys[index].video
+    info, new = against.frames.dataset.videos[number].info, against.frames.reader.size_of(number)
     placement = Placement(
         info.width_px, info.height_px, info.width_px / new[0], info.height_px / new[1]
     )

@@ -1,8 +1,10 @@
 """Training sees the pixels that inference sees, and validation counts as `vodkit eval` does."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from vodkit.detect.detector import GraphDetector
@@ -10,7 +12,7 @@ from vodkit.detect.models import build_network
 from vodkit.detect.networks import deployed
 from vodkit.detect.preprocess import place
 from vodkit.detect.runtimes.torch_module import TorchRuntime
-from vodkit.formats.table import read_dataset
+from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.metrics.ap import table_average_precision
 from vodkit.records import TrackTable
 from vodkit.train.settings import TrainSettings
@@ -54,6 +56,46 @@ def test_validation_equals_detecting_and_counting(square_data: Path, tmp_path: P
     example = material.validation.views.view(3, 0)
     placed, _ = place(frames[3], material.card.preprocessing)
     assert np.array_equal(example.image.permute(1, 2, 0).numpy(), placed)
+
+
+@pytest.mark.slow
+def test_labels_of_a_copy_of_another_shape_count_the_same(
+    square_data: Path, tmp_path: Path
+) -> None:
+    """Anamorphic copies: labels that speak of twice the width name the same pixels."""
+    whole = read_dataset(square_data)
+    wide = []
+    for video in whole.videos:
+        assert video.tracks is not None
+        info = replace(video.info, width_px=2 * video.info.width_px)
+        tracks = replace(video.tracks, boxes_xyxy=video.tracks.boxes_xyxy * [2, 1, 2, 1])
+        wide.append(replace(video, info=info, tracks=tracks))
+    write_dataset(replace(whole, videos=tuple(wide)), tmp_path / "wide.json")
+    results = []
+    for data in (square_data, tmp_path / "wide.json"):
+        torch.manual_seed(0)
+        material = prepare(
+            TrainSettings(
+                data=str(data),
+                root=str(square_data.parent),
+                out=str(tmp_path / "run"),
+                model="yolox_nano",
+                weights="random",
+                width_px=96,
+                height_px=32,
+            ),
+            torch.device("cpu"),
+            lambda *_: None,
+        )
+        module = material.module.eval()
+        for parameter in module.parameters():  # so that something is found
+            parameter.data.normal_(0, 0.3)
+        assert material.validation is not None
+        results.append(validate(module, material.card, material.validation, num_shown=1))
+    one, two = (result.shown[0].found.boxes_xyxy for result in results)
+    assert len(one) > 20
+    assert np.allclose(one, two, atol=1e-3)
+    assert results[0].result.overall.ap == results[1].result.overall.ap
 
 
 def test_heads_keep_known_classes_by_name() -> None:
