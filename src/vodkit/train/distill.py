@@ -42,6 +42,7 @@ from vodkit.train.ema import Ema
 from vodkit.train.freeze import FREEZES, freeze
 from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.optim import lr_factor, make_optimizer, set_rates
+from vodkit.train.resume import digest_of_start
 from vodkit.train.stitch import load_backbone, settle_norms, stitch
 from vodkit.train.teacher import Answers, distill_losses, load_teacher, network_input
 from vodkit.video.ahead import ahead
@@ -194,6 +195,10 @@ class _Run:
 
     def __init__(self, settings: DistillSettings, watch: Watch) -> None:
         self.settings, self.watch, self.out = settings, watch, Path(settings.out)
+        self.pixels = _pixels(settings)
+        self.about = weights_of(settings) | {
+            f"pixels of {name}": seen[:16] for name, seen in self.pixels.items()
+        }
         self.teacher = load_teacher(
             settings.teacher, weights=teacher_weights(settings), classes=settings.classes
         )
@@ -298,6 +303,7 @@ class _Run:
 
     def _state(self) -> dict[str, Any]:
         return {
+            "about": self.about,
             "settings": flat(self.settings),
             "module": self.module.state_dict(),
             "ema": self.ema.module.state_dict(),
@@ -309,9 +315,10 @@ class _Run:
         }
 
     def restore(self) -> None:
-        """Go back to the saved state; InputError when it is of other settings."""
+        """Go back to the saved state; InputError when it is of other settings or files."""
         path = self.out / resume.STATE
         state = resume.load_state(path, parts=self._state())
+        resume.refuse_changes(state["about"], self.about, where=str(path))
         resume.refuse_changes(state["settings"], flat(self.settings), where=str(path))
         self.module.load_state_dict(state["module"])
         self.ema.module.load_state_dict(state["ema"])
@@ -320,14 +327,29 @@ class _Run:
         self.spread, self.step, self.rows = state["spread"], state["step"], state["rows"]
 
     def _write_manifest(self) -> None:
-        root = Path(self.settings.root)
-        files = [path for source in self.settings.sources for path in files_of(root, source)]
         manifest = {
             "stack": stack(),
             "teacher": asdict(self.teacher.card),
-            "sources": {str(path.relative_to(root)): sha256(path) for path in files},
+            "sources": self.pixels,
         }
         write_json(self.out / MANIFEST, manifest)
+
+
+def _pixels(settings: DistillSettings) -> dict[str, str]:
+    """The digest of every file of the sources."""
+    root = Path(settings.root)
+    files = [path for source in settings.sources for path in files_of(root, source)]
+    return {str(path.relative_to(root)): sha256(path) for path in files}
+
+
+def weights_of(settings: DistillSettings) -> dict[str, str]:
+    """Digests of the weights of the teacher, and of those that the student begins with."""
+    found = {"the teacher": digest_of_start(settings.teacher, teacher_weights(settings))}
+    if settings.start:
+        found["the start"] = digest_of_start(settings.start)
+    elif (given := Path(settings.backbone_weights)).is_file():
+        found["the backbone"] = sha256(given)
+    return {f"weights of {name}": seen[:16] for name, seen in found.items() if seen}
 
 
 def gather(settings: DistillSettings, watch: Watch) -> tuple[list[Scene], list[Cutout]]:

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from vodkit.detect.models import find_card
+from vodkit.detect.weights import digest as digest_of_file
 from vodkit.detect.weights import read_archive
 from vodkit.errors import InputError, OutputError
 from vodkit.records import Dataset
@@ -84,6 +86,24 @@ def footage(dataset: Dataset, root: Path) -> dict[str, str]:
     """A digest of each video's file, or of its pictures, for comparison."""
     sources = dict.fromkeys(video.source for video in dataset.videos)
     return {f"pixels of {source}": (digest_of(root / source) or "")[:16] for source in sources}
+
+
+def digest_of_start(model: str, weights: str = "default") -> str:
+    """A digest of the weights that a network begins with; empty for random ones.
+
+    Args:
+        model: whose own weights are the default: a name, or a file.
+        weights: default, random, or a weight file.
+    """
+    if weights == "default":
+        card, file = find_card(model)
+        if card.sha256 or file is None:
+            return card.sha256
+    elif weights == "random":
+        return ""
+    else:
+        file = Path(weights)
+    return digest_of_file(file) if file.is_file() else ""
 
 
 def digest(about: Mapping[str, str]) -> str:

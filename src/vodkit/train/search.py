@@ -28,7 +28,7 @@ from vodkit.train.resume import (
     refuse_training_in,
 )
 from vodkit.train.settings import TrainSettings
-from vodkit.train.setup import delete_features, root_of
+from vodkit.train.setup import delete_features, root_of, weights_of
 
 _SEARCHED = ("lr", "weight_decay", "augment.zoom", "augment.colour")
 _ABOUT = "searched"
@@ -126,6 +126,7 @@ def _about(settings: TrainSettings) -> dict[str, str]:
     about = {name: value for name, value in flat(settings).items() if name not in _SEARCHED}
     return {
         **about,
+        **weights_of(settings),
         "sha256 of the model": find_card(settings.model)[0].sha256,
         "classes": ", ".join(whole.classes),
         "labels to learn": digest(described(parts[0])),

@@ -19,7 +19,6 @@ from vodkit.detect import networks
 from vodkit.detect.base import ModelCard, Training
 from vodkit.detect.models import build_network, find_card
 from vodkit.detect.preprocess import input_px, resized_px
-from vodkit.detect.weights import digest as digest_of_file
 from vodkit.errors import InputError, SettingsError, VideoError
 from vodkit.formats.table import read_dataset
 from vodkit.records import Dataset, LabelledVideo
@@ -30,7 +29,7 @@ from vodkit.train.log import flat
 from vodkit.train.memory import is_out_of_memory
 from vodkit.train.norms import learning_norms
 from vodkit.train.progress import Progress
-from vodkit.train.resume import described, digest, digest_of_weights, footage
+from vodkit.train.resume import described, digest, digest_of_start, digest_of_weights, footage
 from vodkit.train.settings import TrainSettings
 from vodkit.train.validate import Validation
 from vodkit.video.reader import open_video
@@ -76,7 +75,7 @@ def prepare(settings: TrainSettings, device: torch.device, watch: Watch) -> Mate
     training = _views(train_part, root, card, settings, still_iou=settings.still_iou)
     card = replace(card, trained=(*card.trained, _training(settings, training.frames)))
     _refuse_size(module, card, training.canvas_px)
-    about = _weights(settings) | described(train_part) | footage(train_part, root)
+    about = weights_of(settings) | described(train_part) | footage(train_part, root)
     validation = None
     if settings.val_split:
         val_part, lost = _readable(whole.only(settings.val_split), root, settings)
@@ -259,16 +258,12 @@ def _training(settings: TrainSettings, frames: FrameDataset) -> Training:
     )
 
 
-def _weights(settings: TrainSettings) -> dict[str, str]:
+def weights_of(settings: TrainSettings) -> dict[str, str]:
     """Digests of the weights that the training begins with, and of its teacher's."""
-    found = {}
-    if settings.weights == "default":
-        found["weights of the model"] = find_card(settings.model)[0].sha256
-    elif Path(settings.weights).is_file():
-        found["weights of the model"] = digest_of_file(Path(settings.weights))
+    found = {"weights of the model": digest_of_start(settings.model, settings.weights)}
     if settings.teacher:
-        found["weights of the teacher"] = find_card(settings.teacher)[0].sha256
-    return {name: seen[:16] for name, seen in found.items()}
+        found["weights of the teacher"] = digest_of_start(settings.teacher)
+    return {name: seen[:16] for name, seen in found.items() if seen}
 
 
 def _views(

@@ -222,6 +222,45 @@ def test_another_runs_state_is_refused(tiny: DistillSettings) -> None:
         distill(tiny, resume_run=True)
 
 
+@pytest.mark.slow
+def test_files_that_are_others_since_are_refused(tiny: DistillSettings, tmp_path: Path) -> None:
+    """The teacher would speak otherwise in the middle, of other pictures."""
+    backbone = fresh_student(tiny)[0].backbone.backbone.state_dict()
+    torch.save(backbone, tmp_path / "backbone.pth")
+    started = replace(tiny, backbone_weights=str(tmp_path / "backbone.pth"))
+
+    def stop(progress: DistillProgress) -> None:
+        if progress.what == "step" and progress.done == 3:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        distill(started, watch=stop)
+    with pytest.raises(StoppedError):
+        distill(started, watch=stop, resume_run=True)  # nothing has changed
+    for name in ("teacher.pth", "backbone.pth"):
+        state = torch.load(tmp_path / name, weights_only=True)
+        torch.save({key: value * 1.01 for key, value in state.items()}, tmp_path / name)
+    cv2.imwrite(str(tmp_path / "scene3.png"), _pictures(1, 128, seed=7)[0])
+    (tmp_path / "scene5.png").rename(tmp_path / "scene6.png")
+    with pytest.raises(
+        InputError, match=r"cannot resume, 5 changed: - .*scene5.png; \+ "
+    ) as refused:
+        distill(started, resume_run=True)
+    told = str(refused.value)
+    assert all(name in told for name in ("weights of the teacher: was ", "weights of the backbone"))
+    assert "scene3.png: was " in told
+
+
+@pytest.mark.slow
+def test_a_start_that_was_trained_anew_is_refused(tiny: DistillSettings, tmp_path: Path) -> None:
+    first = distill(replace(tiny, steps=1))
+    more = replace(tiny, start=str(first), out=str(tmp_path / "more"), steps=2)
+    distill(more)
+    distill(replace(tiny, steps=1, seed=1))
+    with pytest.raises(InputError, match="1 changed: weights of the start: was "):
+        distill(more, resume_run=True)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

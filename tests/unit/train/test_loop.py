@@ -204,6 +204,21 @@ def test_weights_that_are_others_since_are_refused(square_data: Path, tmp_path: 
         train(halted, resume_run=True)
 
 
+@pytest.mark.slow
+def test_a_weight_file_that_is_another_since_is_refused(square_data: Path, tmp_path: Path) -> None:
+    """Such a file has no card that knows its digest."""
+    file = tmp_path / "yolox_nano.pth"
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        torch.save(build_network("yolox_nano", weights="random")[0].state_dict(), file)
+        halted = tiny(square_data, tmp_path / "run", model=str(file), weights="default")
+        if seed == 0:
+            with pytest.raises(Killed):
+                train(halted, watch=stop_after(1))
+    with pytest.raises(InputError, match="1 changed: weights of the model: was "):
+        train(halted, resume_run=True)
+
+
 def test_two_trainings_do_not_write_into_one_folder(square_data: Path, tmp_path: Path) -> None:
     wanted = tiny(square_data, tmp_path / "run")
     with only_one(make_folder(tmp_path / "run")):

@@ -118,6 +118,26 @@ def test_a_model_that_was_trained_again_is_another_model(
     assert len(tried) == 1
 
 
+@pytest.mark.slow
+def test_weights_that_are_others_since_are_another_search(
+    square_data: Path, tmp_path: Path, tried: list[TrainSettings]
+) -> None:
+    """Files of the same name, to begin with and as a teacher."""
+    weights, teacher = tmp_path / "begin.pth", tmp_path / "yolox_nano.pth"
+    weights.write_bytes(b"some")
+    teacher.write_bytes(b"some")
+    words = {"weights": str(weights), "teacher": str(teacher)}
+    settings = wanted(square_data, tmp_path / "run", **words)
+    best_settings(settings, trials=1)
+    for path, what in ((weights, "the model"), (teacher, "the teacher")):
+        path.write_bytes(b"other")
+        with pytest.raises(SettingsError, match=f" 1 changed: weights of {what}: was "):
+            best_settings(settings, trials=2)
+        path.write_bytes(b"some")
+    best_settings(settings, trials=2)
+    assert len(tried) == 2
+
+
 @pytest.mark.parametrize("count", [0, -1])
 def test_less_than_one_trial_is_refused(count: int, square_data: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=f"search is {count}; allowed: 1 or more"):
