@@ -1,6 +1,7 @@
 """H.264 mp4 that browsers play, with the original timing and sound; whole, or not there at all."""
 
 import errno
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -23,6 +24,7 @@ _SPEED = {"preset": "superfast", "x264-params": "mbtree=1:rc-lookahead=10"}
 _GAP_S = 0.05  # of the sound, longer than clocks of containers jitter
 _TICKS = 90_000  # of the video's clock, a second: divides 24, 25, 30 and 30000/1001 evenly enough
 _MOST_SIDE_PX = 16384
+_MOST_AREA = 2**28  # with 128 px more a side, of an FFmpeg picture (libavutil/imgutils.c)
 _MOST_TICKS = 2**31 - 1  # that mp4 (as FFmpeg writes it) can say one picture lasts
 
 
@@ -96,10 +98,14 @@ class VideoWriter:
         self.path = path
         self._part = path.absolute().with_name(f".{path.name}.part")  # see reader.py: colons
         self._size = (width_px, height_px)
-        if max(self._size) > _MOST_SIDE_PX:
+        even_px = (width_px + width_px % 2, height_px + height_px % 2)
+        if max(even_px) > _MOST_SIDE_PX or (even_px[0] + 128) * (even_px[1] + 128) >= _MOST_AREA:
             seen = f"pictures of {width_px}x{height_px} px"
-            message = f"cannot write {seen}; allowed: up to {_MOST_SIDE_PX} a side, as x264 has it"
-            raise OutputError(message, path=path)
+            allowed = f"up to {_MOST_SIDE_PX} a side, as x264 has it"
+            square = (
+                f"{math.isqrt(_MOST_AREA) - 130} where both sides are as long, as FFmpeg has it"
+            )
+            raise OutputError(f"cannot write {seen}; allowed: {allowed}, and {square}", path=path)
         self._audio_from = None if audio_from is None else audio_from.absolute()
         self._last_tick = -1
         self._start_s: float | None = None
@@ -115,7 +121,7 @@ class VideoWriter:
         except (av.FFmpegError, OSError) as error:
             raise OutputError(f"cannot write: {words(error)}", path=path) from error
         self._stream: Any = self._out.add_stream("libx264", rate=rate)
-        self._stream.width, self._stream.height = width_px + width_px % 2, height_px + height_px % 2
+        self._stream.width, self._stream.height = even_px
         self._stream.pix_fmt = "yuv420p"
         self._stream.options = {"crf": str(quality), **_SPEED}
         # Whole pictures side by side: slices of one would wait for each other, and take more bits.

@@ -94,6 +94,12 @@ def test_writer_leaves_nothing_behind_on_error(tmp_path: Path) -> None:
         VideoWriter(tmp_path / "file" / "x.mp4", width_px=2, height_px=2, rate=Fraction(25))
     with pytest.raises(OutputError, match="16385x2 px; allowed: up to 16384 a side"):
         VideoWriter(tmp_path / "new" / "x.mp4", width_px=16385, height_px=2, rate=Fraction(25))
+    for side in (16384, 16255):  # the latter is made even
+        seen = f"{side}x{side} px; allowed: .* 16254 where both sides are as long"
+        with pytest.raises(OutputError, match=seen):
+            VideoWriter(
+                tmp_path / "new" / "x.mp4", width_px=side, height_px=side, rate=Fraction(25)
+            )
     assert not (tmp_path / "new").exists()
 
 
