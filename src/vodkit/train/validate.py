@@ -93,12 +93,11 @@ def _shown(frames: FrameDataset, index: int, found: Detections) -> Shown:
 def _scores(
     frames: FrameDataset, rows: Mapping[int, list[tuple[int, float, Detections]]]
 ) -> CocoResult:
-    dataset = _looked_at(frames)
     predictions = {
-        dataset.videos[number].source: TrackTable.from_frames(of_video)
+        frames.dataset.videos[number].source: TrackTable.from_frames(of_video)
         for number, of_video in rows.items()
     }
-    return table_average_precision(dataset, predictions)
+    return table_average_precision(_looked_at(frames), predictions)
 
 
 @torch.inference_mode()

@@ -17,7 +17,7 @@ from vodkit.metrics.ap import table_average_precision
 from vodkit.records import TrackTable
 from vodkit.train.settings import TrainSettings
 from vodkit.train.setup import prepare
-from vodkit.train.validate import validate
+from vodkit.train.validate import Validated, validate
 from vodkit.video.reader import open_video
 
 
@@ -58,6 +58,46 @@ def test_validation_equals_detecting_and_counting(square_data: Path, tmp_path: P
     assert np.array_equal(example.image.permute(1, 2, 0).numpy(), placed)
 
 
+def found_on(data: Path, root: Path) -> Validated:
+    """What a network of random weights, large enough to find something, finds on the split val."""
+    settings = TrainSettings(
+        data=str(data),
+        root=str(root),
+        out="run",
+        model="yolox_nano",
+        weights="random",
+        width_px=96,
+        height_px=32,
+    )
+    material = prepare(settings, torch.device("cpu"), lambda *_: None)
+    module = material.module.eval()
+    torch.manual_seed(0)
+    for parameter in module.parameters():
+        parameter.data.normal_(0, 0.3)
+    assert material.validation is not None
+    return validate(module, material.card, material.validation, num_shown=1)
+
+
+@pytest.mark.slow
+def test_a_video_that_nobody_labelled_counts_for_nothing(square_data: Path, tmp_path: Path) -> None:
+    """Also where it comes before the others."""
+    whole = read_dataset(square_data)
+    train_part, others = whole.only("train").videos, whole.only("val").videos
+    assert train_part[0].tracks is not None
+    nothing = replace(
+        train_part[0],
+        split="val",
+        tracks=train_part[0].tracks[:0],
+        labelled_frames=np.empty(0, np.int64),
+    )
+    videos = (*train_part, nothing, *others)
+    write_dataset(replace(whole, videos=videos), tmp_path / "more.json")
+    one = found_on(square_data, square_data.parent)
+    two = found_on(tmp_path / "more.json", square_data.parent)
+    assert len(one.shown[0].found) > 20
+    assert one.result.overall == two.result.overall
+
+
 @pytest.mark.slow
 def test_labels_of_a_copy_of_another_shape_count_the_same(
     square_data: Path, tmp_path: Path
@@ -71,27 +111,7 @@ def test_labels_of_a_copy_of_another_shape_count_the_same(
         tracks = replace(video.tracks, boxes_xyxy=video.tracks.boxes_xyxy * [2, 1, 2, 1])
         wide.append(replace(video, info=info, tracks=tracks))
     write_dataset(replace(whole, videos=tuple(wide)), tmp_path / "wide.json")
-    results = []
-    for data in (square_data, tmp_path / "wide.json"):
-        torch.manual_seed(0)
-        material = prepare(
-            TrainSettings(
-                data=str(data),
-                root=str(square_data.parent),
-                out=str(tmp_path / "run"),
-                model="yolox_nano",
-                weights="random",
-                width_px=96,
-                height_px=32,
-            ),
-            torch.device("cpu"),
-            lambda *_: None,
-        )
-        module = material.module.eval()
-        for parameter in module.parameters():  # so that something is found
-            parameter.data.normal_(0, 0.3)
-        assert material.validation is not None
-        results.append(validate(module, material.card, material.validation, num_shown=1))
+    results = [found_on(data, square_data.parent) for data in (square_data, tmp_path / "wide.json")]
     one, two = (result.shown[0].found.boxes_xyxy for result in results)
     assert len(one) > 20
     assert np.allclose(one, two, atol=1e-3)
