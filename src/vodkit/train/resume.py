@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from vodkit.detect.hf_cards import weights_in
 from vodkit.detect.models import find_card
 from vodkit.detect.weights import digest as digest_of_file
 from vodkit.detect.weights import read_archive
@@ -93,7 +94,7 @@ def digest_of_start(model: str, weights: str = "default") -> str:
 
     Args:
         model: whose own weights are the default: a name, or a file.
-        weights: default, random, or a weight file.
+        weights: default, random, or a weight file or hub folder.
     """
     if weights == "default":
         card, file = find_card(model)
@@ -102,7 +103,7 @@ def digest_of_start(model: str, weights: str = "default") -> str:
     elif weights == "random":
         return ""
     else:
-        file = Path(weights)
+        file = weights_in(Path(weights)) if Path(weights).is_dir() else Path(weights)
     return digest_of_file(file) if file.is_file() else ""
 
 

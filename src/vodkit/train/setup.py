@@ -363,8 +363,9 @@ def _filled(
     made_from: dict[str, Any] = {
         "data": described(source.frames.dataset),
         "footage": footage(source.frames.dataset, source.frames.reader.root),
-        "keys": len(source.frames),
+        "keys": [list(key) for key in source.frames.keys],
         "canvas_px": list(source.canvas_px),
+        "preprocessing": repr(card.preprocessing),
         "views": cached.views,
         "seed": settings.seed,
         "augment": repr(settings.augment),

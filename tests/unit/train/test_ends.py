@@ -160,6 +160,19 @@ def test_features_that_are_gone_or_anothers_are_computed_again(
 
 
 @pytest.mark.slow
+def test_features_of_other_frames_are_not_taken_for_these(
+    square_data: Path, tmp_path: Path
+) -> None:
+    """Every fourth and every fifth of eight frames are equally many."""
+    train(tiny(square_data, tmp_path / "whole", cache="on", every=5))
+    with pytest.raises(Killed):
+        train(tiny(square_data, tmp_path / "run", cache="on", every=4), watch=stop_after(1))
+    train(tiny(square_data, tmp_path / "run", cache="on", every=5), overwrite=True)
+    one, two = last_of(tmp_path / "whole"), last_of(tmp_path / "run")
+    assert [name for name in one if not torch.equal(one[name], two[name])] == []
+
+
+@pytest.mark.slow
 def test_validation_is_not_of_the_time_of_steps(
     square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
