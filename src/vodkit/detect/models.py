@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -261,12 +262,19 @@ def find_card(name_or_path: str | Path) -> tuple[ModelCard, Path | None]:
         raise WeightsError(f"{path} is missing")
     if path.suffix in WEIGHT_SUFFIXES:
         return replace(_by_file_name(path), sha256="", url=""), path
+    card = _card_beside(path)
+    if card is not None:
+        return card, path
+    wanted = f"{path.name.removesuffix(path.suffix)}.card.toml"
+    raise WeightsError(f"{path} has no card; put {wanted} beside it (docs/detectors.md)")
+
+
+def _card_beside(path: Path) -> ModelCard | None:
     for stem in (path.name, path.name.removesuffix(path.suffix)):
         for beside in (path.with_name(f"{stem}.card.json"), path.with_name(f"{stem}.card.toml")):
             if beside.is_file():
-                return read_card(beside), path
-    wanted = f"{path.name.removesuffix(path.suffix)}.card.toml"
-    raise WeightsError(f"{path} has no card; put {wanted} beside it (docs/detectors.md)")
+                return read_card(beside)
+    return None
 
 
 def _by_file_name(path: Path) -> ModelCard:
@@ -315,13 +323,27 @@ def build_network(
 def _weight_file(card: ModelCard, path: Path | None, weights: str | Path) -> Path:
     if weights != "default":
         chosen = Path(weights)
-        return hf_cards.weights_in(chosen) if chosen.is_dir() else chosen
+        if chosen.is_dir():
+            return hf_cards.weights_in(chosen)
+        _refuse_other_classes(chosen, card)
+        return chosen
     if path is None:
         return fetch(card)
     if not path.is_file():
         raise WeightsError(f"{path} is missing")
     check(path, card)
     return path
+
+
+def _refuse_other_classes(weights: Path, card: ModelCard) -> None:
+    """WeightsError where a card beside the file tells of others: as many would load, mixed up."""
+    told = _card_beside(weights)
+    if told is None or told.classes == card.classes:
+        return
+    pairs = enumerate(zip_longest(told.classes, card.classes))
+    number, (there, here) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+    seen = f"class {number} of {told.name} is {there!r}, of {card.name} {here!r}"
+    raise WeightsError(f"{weights}: {seen}; allowed: the same classes, or the file as the model")
 
 
 def _as_loaded(card: ModelCard, source: Path | None, weights: str | Path) -> ModelCard:

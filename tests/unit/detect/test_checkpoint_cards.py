@@ -1,13 +1,16 @@
 """Cards and checkpoints: what is written is read back, and what does not belong is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from vodkit.detect import networks
 from vodkit.detect.base import Metric, ModelCard, Output, Preprocessing, read_card, write_card
 from vodkit.detect.checkpoint import card_path, load_checkpoint, save_checkpoint
+from vodkit.detect.models import build_network
 from vodkit.errors import FormatError, SettingsError, WeightsError
 
 CARD = ModelCard(
@@ -80,3 +83,19 @@ def test_checkpoints_that_do_not_belong_are_refused(tmp_path: Path) -> None:
     card_path(path).unlink()
     with pytest.raises(WeightsError, match=r"m\.card\.json is missing"):
         load_checkpoint(path)
+
+
+@pytest.mark.slow
+def test_weights_of_other_classes_than_the_models_are_refused(tmp_path: Path) -> None:
+    """As many of them would load, and every car be called a person."""
+    turned = replace(CARD, name="turned", classes=("car", "person"))
+    for card in (CARD, turned):
+        save_checkpoint(
+            networks.build(card).state_dict(), card, tmp_path / f"{card.name}.safetensors"
+        )
+    model, other = tmp_path / "tiny.safetensors", tmp_path / "turned.safetensors"
+    assert build_network(model, weights=model)[1].classes == ("person", "car")
+    with pytest.raises(
+        WeightsError, match=r"class 0 of turned is 'car', of tiny 'person'; allowed"
+    ):
+        build_network(model, weights=other)
