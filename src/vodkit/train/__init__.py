@@ -3,7 +3,7 @@
 loop            ``train``: the whole of it, top to bottom;  settings: what can be set
 setup           data, network and stored features before the first step
 batches         what a step takes, from the videos or from the feature cache
-freeze, optim, ema, replay      one trick a file
+freeze, optim, gradients, ema, replay      one trick a file
 validate        average precision on the validation split
 resume, log     the state that survives a kill, and the numbers of each epoch
 distill         learning from a larger network instead of labels

@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from vodkit.arrays import ByteArray
 from vodkit.data.collage import Collages, CollageSettings, Cutout, Scene
@@ -40,6 +39,7 @@ from vodkit.settings import to_toml
 from vodkit.train import resume
 from vodkit.train.ema import Ema
 from vodkit.train.freeze import FREEZES, freeze
+from vodkit.train.gradients import take_step
 from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.optim import lr_factor, make_optimizer, set_rates
 from vodkit.train.resume import digest_of_start
@@ -113,6 +113,7 @@ class DistillSettings:
     warmup_share: float = 0.03
     final_lr_ratio: float = 0.02
     clip_norm: float = 10.0
+    """largest gradient norm; 0: any"""
     ema_decay: float = 0.995
     neck_weight: float = 3.0
     """of the loss between the necks' features"""
@@ -133,6 +134,8 @@ class DistillSettings:
         for name in ("side_px", "late_side_px", "input_px"):
             if getattr(self, name) < 32 or getattr(self, name) % 32:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: multiples of 32")
+        if not self.clip_norm >= 0:  # not a number is not, either
+            raise SettingsError(f"clip_norm is {self.clip_norm}; allowed: 0 or more")
         for name in ("late_share", "warmup_share", "final_lr_ratio", "ema_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
@@ -174,7 +177,7 @@ def distill(
         watch: called as the work goes on.
 
     Raises:
-        InputError: no pictures, a loss that is not finite, or another run's state.
+        InputError: no pictures, a loss or gradient that is not finite, or another run's state.
         VideoError: a source cannot be read.
     """
     if settings.threads:
@@ -281,8 +284,10 @@ class _Run:
             raise InputError(f"the loss is {float(total)} in step {self.step}; lower lr?")
         self.optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.module.parameters(), settings.clip_norm)
-        self.optimizer.step()
+        try:
+            take_step(self.optimizer, None, clip_norm=settings.clip_norm)
+        except FloatingPointError as error:
+            raise InputError(f"{error} in step {self.step}; lower lr?") from error
         self.ema.update(self.module)
         return {name: float(value.detach()) for name, value in losses.items()}
 

@@ -23,10 +23,10 @@ def scaler_of(fabric: Fabric) -> GradScaler | None:
 
 
 def take_step(optimizer: Any, scaler: GradScaler | None, *, clip_norm: float) -> bool:
-    """One step of an optimizer that Fabric has set up; False where it was left out.
+    """One step of an optimizer; False where it was left out.
 
     Args:
-        optimizer: with gradients of the (scaled) loss.
+        optimizer: with the gradients; of a scaled loss, as Fabric has set it up.
         scaler: of the loss; it may leave the step out, and scale otherwise from now on.
         clip_norm: largest norm of the unscaled gradients; 0: any.
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from vodkit.detect.checkpoint import load_checkpoint
 from vodkit.detect.models import find_card, load_detector
 from vodkit.errors import InputError, SettingsError, WeightsError
 from vodkit.records import Frame
+from vodkit.train import distill as distillation
 from vodkit.train.distill import DistillProgress, DistillSettings, distill, fresh_student
 from vodkit.train.stitch import fit_maps, load_backbone, settle_norms, stitch
 from vodkit.train.teacher import Answers, Teacher, distill_losses, network_input
@@ -223,6 +225,32 @@ def test_another_runs_state_is_refused(tiny: DistillSettings) -> None:
 
 
 @pytest.mark.slow
+def test_no_largest_norm_is_any_norm(tiny: DistillSettings, tmp_path: Path) -> None:
+    """As in ``vodkit train``: clipped to 0, it would learn nothing."""
+    any_norm, huge = (
+        distill(replace(tiny, clip_norm=most, steps=1, out=str(tmp_path / str(most))))
+        for most in (0.0, 1e9)
+    )
+    assert any_norm.read_bytes() == huge.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_gradient_that_is_not_finite_ends_the_run(
+    tiny: DistillSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the last step, too, after which no loss would tell."""
+
+    def rootless(*given: Any, **words: Any) -> dict[str, torch.Tensor]:
+        losses = distill_losses(*given, **words)
+        nothing = losses["iou"] - losses["iou"]
+        return {**losses, "iou": losses["iou"] + nothing.sqrt()}  # finite, without a slope
+
+    monkeypatch.setattr(distillation, "distill_losses", rootless)
+    with pytest.raises(InputError, match="the gradient is not finite in step 0; lower lr"):
+        distill(replace(tiny, steps=1))
+
+
+@pytest.mark.slow
 def test_files_that_are_others_since_are_refused(tiny: DistillSettings, tmp_path: Path) -> None:
     """The teacher would speak otherwise in the middle, of other pictures."""
     backbone = fresh_student(tiny)[0].backbone.backbone.state_dict()
@@ -268,6 +296,8 @@ def test_a_start_that_was_trained_anew_is_refused(tiny: DistillSettings, tmp_pat
         ({"side_px": 100}, "side_px is 100"),
         ({"freeze": "everything"}, "freeze is 'everything'"),
         ({"late_share": 2.0}, "late_share is 2.0"),
+        ({"clip_norm": -1.0}, "clip_norm is -1.0"),
+        ({"clip_norm": float("nan")}, "clip_norm is nan"),
     ],
 )
 def test_wrong_settings_are_refused(changes: dict[str, object], message: str) -> None:
