@@ -33,7 +33,7 @@ from vodkit.data.sampling import (
     labelled_keys,
     runs_of,
 )
-from vodkit.data.transforms import Augment, Picture, View, apply_view, draw_clip, draw_view
+from vodkit.data.transforms import FILL, Augment, Picture, View, apply_view, draw_clip, draw_view
 from vodkit.errors import InputError, VodkitError
 from vodkit.records import Dataset, LabelledVideo
 from vodkit.video.pictures import first_other
@@ -459,13 +459,20 @@ class TrainingViews(torch.utils.data.Dataset[list[Example]]):
     """Augmented samples of a FrameDataset, by ``Chunk``: what the training loop takes."""
 
     def __init__(
-        self, frames: FrameDataset, canvas_px: Size, *, augment: Augment, seed: int
+        self,
+        frames: FrameDataset,
+        canvas_px: Size,
+        *,
+        augment: Augment,
+        seed: int,
+        fill: Sequence[int] = FILL,
     ) -> None:
-        """Pictures come on a canvas of this width and height."""
+        """Pictures come on a canvas of this width and height, with ``fill`` (RGB) beside them."""
         self.frames = frames
         self.canvas_px = canvas_px
         self.augment = augment
         self.seed = seed
+        self.fill = fill
 
     def __getitem__(self, chunk: Chunk) -> list[Example]:
         """The wanted samples of a chunk, in order."""
@@ -478,19 +485,21 @@ class TrainingViews(torch.utils.data.Dataset[list[Example]]):
         if self.augment.mixes:
             members += [chunk.indices[i] for i in rng.integers(len(chunk.indices), size=3)]
         clips = [[picture] for picture in self.frames.pictures(members)]
-        made = draw_clip(clips, self.augment, self.canvas_px, rng)[0]
+        made = draw_clip(clips, self.augment, self.canvas_px, rng, fill=self.fill)[0]
         return as_example(made, members[0])
 
     def plain(self) -> "TrainingViews":
         """The same samples as they are."""
-        return TrainingViews(self.frames, self.canvas_px, augment=Augment.none(), seed=self.seed)
+        return TrainingViews(
+            self.frames, self.canvas_px, augment=Augment.none(), seed=self.seed, fill=self.fill
+        )
 
     def view(self, index: int, number: int) -> Example:
         """The ``number``-th fixed view of a sample; 0 is the picture as it is."""
         picture = self.frames.pictures([index])[0]
         rng = np.random.default_rng((self.seed, index, number))
         view = draw_view(self.augment, rng) if number else View()
-        return as_example(apply_view(picture, view, self.canvas_px), index)
+        return as_example(apply_view(picture, view, self.canvas_px, fill=self.fill), index)
 
 
 def as_example(picture: Picture, index: int) -> Example:

@@ -133,9 +133,14 @@ def draw_view(augment: Augment, rng: np.random.Generator) -> View:
 
 
 def apply_view(
-    picture: Picture, view: View, canvas_px: tuple[int, int], *, least_visible: float = 0.3
+    picture: Picture,
+    view: View,
+    canvas_px: tuple[int, int],
+    *,
+    least_visible: float = 0.3,
+    fill: Sequence[int] = FILL,
 ) -> Picture:
-    """The picture as ``view`` shows it on a canvas of this width and height.
+    """The picture as ``view`` shows it on a canvas of this width and height, ``fill`` (RGB) around.
 
     A box is cut at the picture and at the canvas; one of which less than ``least_visible`` is left
     becomes ignored, and one of which nothing is left is dropped.
@@ -145,17 +150,19 @@ def apply_view(
         raise InputError(f"picture is {width}x{height} px; allowed: up to the canvas {canvas_px}")
     if not view.moves:
         inside = _cut(picture, least_visible)
-        return replace(inside, image=_colours(_padded(picture.image, canvas_px), view))
+        return replace(inside, image=_colours(_padded(picture.image, canvas_px, fill), view))
     matrix = _matrix(view, (width, height), canvas_px)
-    image = _colours(_warp(picture.image, matrix, canvas_px), view)
+    image = _colours(_warp(picture.image, matrix, canvas_px, fill), view)
     shown = box_arithmetic.clip(picture.boxes_xyxy, width_px=width, height_px=height)
     moved = Picture(image, _move(shown, matrix), picture.labels, picture.ignore)
     return _cut(moved, least_visible, whole_xyxy=_move(picture.boxes_xyxy, matrix))
 
 
-def apply_to_clip(clip: Sequence[Picture], view: View, canvas_px: tuple[int, int]) -> list[Picture]:
+def apply_to_clip(
+    clip: Sequence[Picture], view: View, canvas_px: tuple[int, int], *, fill: Sequence[int] = FILL
+) -> list[Picture]:
     """All frames of a clip, seen in the same way."""
-    return [apply_view(picture, view, canvas_px) for picture in clip]
+    return [apply_view(picture, view, canvas_px, fill=fill) for picture in clip]
 
 
 def mosaic(clips: Sequence[Sequence[Picture]], centre: tuple[float, float]) -> list[Picture]:
@@ -193,6 +200,8 @@ def draw_clip(
     augment: Augment,
     canvas_px: tuple[int, int],
     rng: np.random.Generator,
+    *,
+    fill: Sequence[int] = FILL,
 ) -> list[Picture]:
     """The first of four clips, augmented; the others take part as ``augment`` wants it."""
     wants = rng.random(3) < (augment.mosaic, augment.mixup, augment.copy_paste)
@@ -200,7 +209,7 @@ def draw_clip(
     centre = (float(rng.uniform(0.3, 0.7)), float(rng.uniform(0.3, 0.7)))
     needed = 4 if wants[0] else 2 if wants.any() else 1
     seen = [
-        apply_to_clip(clip, view, canvas_px)
+        apply_to_clip(clip, view, canvas_px, fill=fill)
         for clip, view in zip(clips[:needed], views[:needed], strict=True)
     ]
     out = mosaic(seen, centre) if wants[0] else seen[0]
@@ -233,11 +242,11 @@ def shared_over_clip(transform: Any, clip: Sequence[Picture]) -> list[Picture]:
     return [Picture(image, part, one.labels, one.ignore) for image, part, one in rows]
 
 
-def _padded(image: ByteArray, canvas_px: tuple[int, int]) -> ByteArray:
+def _padded(image: ByteArray, canvas_px: tuple[int, int], fill: Sequence[int]) -> ByteArray:
     height, width = image.shape[:2]
     if (width, height) == canvas_px:
         return image
-    canvas = np.full((canvas_px[1], canvas_px[0], 3), FILL, np.uint8)
+    canvas = np.full((canvas_px[1], canvas_px[0], 3), fill, np.uint8)
     canvas[:height, :width] = image
     return canvas
 
@@ -252,11 +261,14 @@ def _matrix(view: View, size_px: tuple[int, int], canvas_px: tuple[int, int]) ->
     return np.array([[sx, 0, x], [0, view.scale_y, y]])
 
 
-def _warp(image: ByteArray, matrix: FloatArray, canvas_px: tuple[int, int]) -> ByteArray:
+def _warp(
+    image: ByteArray, matrix: FloatArray, canvas_px: tuple[int, int], fill: Sequence[int]
+) -> ByteArray:
     # cv2 counts from pixel centres, boxes from pixel corners: half a pixel on both sides.
     shifted = matrix.copy()
     shifted[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
-    warped = cv2.warpAffine(image, shifted, canvas_px, flags=cv2.INTER_LINEAR, borderValue=FILL)
+    around = tuple(fill)
+    warped = cv2.warpAffine(image, shifted, canvas_px, flags=cv2.INTER_LINEAR, borderValue=around)
     return np.asarray(warped)
 
 
@@ -313,7 +325,7 @@ def _mosaic_of(pictures: Sequence[Picture], centre: tuple[float, float]) -> Pict
         size = (width - x if i % 2 else x, height - y if i >= 2 else y)
         scale = max(size[0] / width, size[1] / height)
         matrix = np.array([[scale, 0, 0], [0, scale, 0]])
-        tile = _warp(picture.image, matrix, size)
+        tile = _warp(picture.image, matrix, size, FILL)  # which it covers
         canvas[top : top + size[1], left : left + size[0]] = tile
         placed = Picture(tile, _move(picture.boxes_xyxy, matrix), picture.labels, picture.ignore)
         cut = _cut(placed, 0.3)

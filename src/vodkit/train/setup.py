@@ -278,7 +278,13 @@ def _views(
     infos = [part.videos[key.video].info for key in frames.keys]
     sizes = {input_px(info.width_px, info.height_px, card.preprocessing) for info in infos}
     canvas = (max(width for width, _ in sizes), max(height for _, height in sizes))
-    return TrainingViews(frames, canvas, augment=settings.augment, seed=settings.seed)
+    return TrainingViews(
+        frames,
+        canvas,
+        augment=settings.augment,
+        seed=settings.seed,
+        fill=card.preprocessing.fill,
+    )
 
 
 def _readable(

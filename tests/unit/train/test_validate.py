@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from vodkit.data.transforms import Augment
+from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.models import build_network
 from vodkit.detect.networks import deployed
@@ -56,6 +58,33 @@ def test_validation_equals_detecting_and_counting(square_data: Path, tmp_path: P
     example = material.validation.views.view(3, 0)
     placed, _ = place(frames[3], material.card.preprocessing)
     assert np.array_equal(example.image.permute(1, 2, 0).numpy(), placed)
+
+
+@pytest.mark.slow
+def test_what_is_filled_beside_a_picture_is_as_at_inference(
+    square_data: Path, tmp_path: Path
+) -> None:
+    """Not every network wants the same grey there."""
+    module, card = build_network("yolox_nano", weights="random")
+    told = replace(card, preprocessing=replace(card.preprocessing, fill=(1, 2, 3)))
+    save_checkpoint(module.state_dict(), told, tmp_path / "dark.safetensors")
+    settings = TrainSettings(
+        data=str(square_data),
+        out=str(tmp_path / "run"),
+        model=str(tmp_path / "dark.safetensors"),
+        width_px=96,
+        height_px=32,
+        augment=Augment(colour=0),
+    )
+    material = prepare(settings, torch.device("cpu"), lambda *_: None)
+    assert material.validation is not None
+    with open_video(square_data.parent / "three") as video:
+        placed, _ = place(video.frame_at(3, size_px=(32, 32)), material.card.preprocessing)
+    example = material.validation.views.view(3, 0)
+    assert np.array_equal(example.image.permute(1, 2, 0).numpy(), placed)
+    for number in range(1, 5):  # views that move the picture
+        seen = material.training.view(3, number).image
+        assert [seen[:, row, -1].tolist() for row in (0, 16, 31)] == [[1, 2, 3]] * 3
 
 
 def found_on(data: Path, root: Path) -> Validated:
