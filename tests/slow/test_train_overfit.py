@@ -210,6 +210,30 @@ def test_what_goes_wrong_in_the_second_process_alone_is_told(clip: Path, tmp_pat
     assert "train.1.f16: " in told
 
 
+POISON = """
+from vodkit.train.loop import Losses
+real = Losses.forward
+def poisoned(self, given, cuts):
+    losses = real(self, given, cuts)
+    return {**losses, "iou": losses["iou"] * (float("nan") if 5 in given().indices else 1)}
+Losses.forward = poisoned
+"""
+
+
+def test_a_loss_that_is_not_finite_in_one_of_two_processes_names_the_sample(
+    clip: Path, tmp_path: Path
+) -> None:
+    """While the other waits for its gradients: who looks for the sample must not wait for it."""
+    script = tmp_path / "poisoned.py"
+    script.write_text(POISON + SCRIPT)
+    words = {"data": str(clip), "out": str(tmp_path / "run"), **SMALL}
+    run = [sys.executable, *TWO, "--master-port", "29519", str(script), json.dumps(words), "new"]
+    done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert "the loss is nan in epoch 1, step " in done.stderr
+    assert ", frame 5; lower lr?" in done.stderr
+
+
 def test_a_file_gets_something_to_read_before_the_first_epoch_ends(
     clip: Path, tmp_path: Path
 ) -> None:

@@ -499,10 +499,11 @@ class _Run:
         """Which sample makes the loss what it should not be."""
         frames = self.material.training.frames
         names = []
-        with torch.no_grad():
+        with torch.no_grad(), self.fabric.autocast():
             for row, index in enumerate(part.indices):
-                # Twice: batch norms of small maps need more than one number.
-                losses = self.wrapped(partial(part.rows, [row, row]), cuts)
+                # Not as several processes share it: the others would not answer. Each sample
+                # twice: batch norms of small maps need more than one number.
+                losses = self.wrapped.module(partial(part.rows, [row, row]), cuts)
                 if not bool(torch.isfinite(torch.stack(list(losses.values())).sum())):
                     names.append(frames.name(index))
         blamed = names or [frames.name(index) for index in part.indices]
