@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -338,9 +337,9 @@ def _weight_file(card: ModelCard, path: Path | None, weights: str | Path) -> Pat
 def _refuse_other_classes(weights: Path, card: ModelCard) -> None:
     """WeightsError where a card beside the file tells of others: as many would load, mixed up."""
     told = _card_beside(weights)
-    if told is None or told.classes == card.classes:
-        return
-    pairs = enumerate(zip_longest(told.classes, card.classes))
+    if told is None or told.classes == card.classes or len(told.classes) != len(card.classes):
+        return  # of more or fewer classes, the tensors differ in shape
+    pairs = enumerate(zip(told.classes, card.classes, strict=True))
     number, (there, here) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
     seen = f"class {number} of {told.name} is {there!r}, of {card.name} {here!r}"
     raise WeightsError(f"{weights}: {seen}; allowed: the same classes, or the file as the model")
