@@ -4,6 +4,7 @@ import csv
 import json
 import resource
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -164,7 +165,9 @@ def test_no_room_for_weights_leaves_no_half_of_them(square_data: Path, tmp_path:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_no_room_for_a_journal_is_no_bug_of_ours(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
     journal = TensorBoard(tmp_path, {"lr": "0.1"})
+    writers = set(threading.enumerate()) - before
     with files_of_at_most(10):
         with pytest.raises(
             OutputError, match=r"tensorboard: TensorBoard: File too large; --resume"
@@ -172,6 +175,8 @@ def test_no_room_for_a_journal_is_no_bug_of_ours(tmp_path: Path) -> None:
             journal.write({"loss": 1.0}, 1)
         with pytest.raises(OutputError, match="TensorBoard"):
             journal.close(failed=True)
+    for writer in writers:  # its last words are of this test, not of the next one
+        writer.join()
 
 
 @pytest.mark.slow
