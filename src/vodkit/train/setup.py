@@ -248,7 +248,7 @@ def _training(settings: TrainSettings, frames: FrameDataset) -> Training:
     where = f"{Path(settings.data).name}, split {settings.train_split}"
     return Training(
         began_with=base.name + own,
-        sha256=base.sha256 if settings.weights == "default" else "",
+        sha256=digest_of_start(settings.model, settings.weights),
         licence="" if random else base.licence,
         notes="" if random else base.notes,
         data=f"{where}: {counts}, labels {digest(described(frames.dataset))}",

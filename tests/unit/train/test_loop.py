@@ -16,7 +16,7 @@ from vodkit.detect.models import build_network
 from vodkit.errors import InputError, OutputError, SettingsError, VideoError, VodkitError
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.records import Dataset, LabelledVideo
-from vodkit.runs import make_folder, only_one
+from vodkit.runs import make_folder, only_one, sha256
 from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.loop import Losses, train
 from vodkit.train.progress import Progress
@@ -104,6 +104,20 @@ def test_a_card_tells_the_whole_chain_of_trainings(square_data: Path, tmp_path: 
     assert card.trained[1].began_with == "one"
     assert card.trained[1].sha256 == before.sha256
     assert card.notes == ""  # what was said of the weights before is said of them
+
+
+@pytest.mark.slow
+def test_a_card_knows_the_weight_file_that_was_begun_with(
+    square_data: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "other.pth"
+    torch.save(build_network("yolox_nano", weights="random")[0].state_dict(), file)
+    result = train(
+        tiny(square_data, tmp_path / "run", weights=str(file), epochs=1, val_every=1, cache="off")
+    )
+    (origin,) = load_checkpoint(result.checkpoint)[1].trained
+    assert origin.began_with == "yolox_nano, weights of other.pth"
+    assert origin.sha256 == sha256(file)
 
 
 def test_thawing_shows_what_is_trained_now(square_data: Path, tmp_path: Path) -> None:
