@@ -115,16 +115,12 @@ class VodkitSettings:
 
     def __post_init__(self) -> None:
         """Check ranges and order."""
-        shares = ("high", "low", "new", "min_gain", "min_height", "weak_iou", "duplicate_iou")
-        more = (
-            "between",
-            "class_flip_iou",
-            "min_likeness",
-            "weak_velocity",
-            "weak_side",
-            "weak_again",
+        shares = (
+            *("high", "low", "new", "min_gain", "min_height", "duplicate_iou", "between"),
+            *("weak_iou", "weak_velocity", "weak_side", "weak_again"),
+            *("class_flip_iou", "min_likeness"),
         )
-        for name in (*shares, *more):
+        for name in shares:
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
         for name in ("reach", "max_buffer", "momentum", "looks", "surprise"):
