@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vodkit.data.audit import audit_file
-from vodkit.data.footage import probe
+from vodkit.data.audit.audit import audit_file
+from vodkit.data.audit.video_scan import probe
 from vodkit.formats.base import Reading
 from vodkit.formats.table import write_dataset
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
-from vodkit.runs import stack
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.runs import stack
 
 
 def labels_for(source: Path, info: VideoInfo, num_objects: int) -> Dataset:

@@ -16,8 +16,8 @@ import numpy as np
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.models import load_detector
 from vodkit.detect.preprocess import place
-from vodkit.records import Frame
-from vodkit.runs import stack
+from vodkit.ground.records import Frame
+from vodkit.ground.runs import stack
 
 WIDTH, HEIGHT, BATCH = 768, 576, 8
 

@@ -19,22 +19,22 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from vodkit import process
 from vodkit.data.ingest import ingest
 from vodkit.detect.base import ModelCard, by_batches
 from vodkit.detect.preprocess import resized_px
 from vodkit.formats.base import Reading
 from vodkit.formats.predictions import read_frames
-from vodkit.jobs import JobSettings, make_detector, prepare_folder, run_source
+from vodkit.ground import process
+from vodkit.ground.records import Dataset, Detections, Frame, State, TrackTable
+from vodkit.ground.runs import DETECTIONS, MANIFEST, stack
+from vodkit.infer.flow import FlowSettings
+from vodkit.infer.keyframes import Pace, SparseFlow, SparseSettings
+from vodkit.infer.run import JobSettings, make_detector, prepare_folder, run_source
 from vodkit.metrics.bootstrap import BootstrapSettings
 from vodkit.metrics.evaluation import EvalSettings, evaluate
-from vodkit.metrics.mot.hota import hota_counts, hota_scores
-from vodkit.metrics.mot.sequence import pair_up
 from vodkit.metrics.prediction_files import read_predictions
-from vodkit.pipeline import FlowSettings
-from vodkit.records import Dataset, Detections, Frame, State, TrackTable
-from vodkit.runs import DETECTIONS, MANIFEST, stack
-from vodkit.sparse import Pace, SparseFlow, SparseSettings
+from vodkit.metrics.tracking.hota import hota_counts, hota_scores
+from vodkit.metrics.tracking.sequence import pair_up
 from vodkit.track.appearance import colour_embeddings
 from vodkit.track.table import make_tracker
 from vodkit.video.reader import open_video

@@ -21,8 +21,8 @@ from torch.utils.data import SequentialSampler
 
 from vodkit.data.loader import ClipDataset, FrameDataset, RunSampler
 from vodkit.data.sampling import clip_frames, epoch_order
-from vodkit.records import Dataset, LabelledVideo, TrackTable
-from vodkit.runs import stack
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
+from vodkit.ground.runs import stack
 from vodkit.video.reader import open_video
 
 LENGTH = 8

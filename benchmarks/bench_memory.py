@@ -19,9 +19,9 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from vodkit import runs
 from vodkit.detect.base import read_card, write_card
 from vodkit.detect.models import load_detector
+from vodkit.ground import runs
 from vodkit.video.synth import Scene, SceneSettings
 from vodkit.video.writer import VideoWriter
 

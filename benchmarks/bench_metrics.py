@@ -17,13 +17,13 @@ import time
 
 import numpy as np
 
-from vodkit.metrics.coco_engine import evaluate_grid
-from vodkit.metrics.columns import BoxColumns
-from vodkit.metrics.match import coco_verdicts
-from vodkit.metrics.mot.sequence import pair_up
-from vodkit.metrics.mot.summary import count, score
-from vodkit.records import TrackTable
-from vodkit.runs import stack
+from vodkit.ground.records import TrackTable
+from vodkit.ground.runs import stack
+from vodkit.metrics.detection.coco_engine import evaluate_grid
+from vodkit.metrics.detection.columns import BoxColumns
+from vodkit.metrics.detection.match import coco_verdicts
+from vodkit.metrics.tracking.sequence import pair_up
+from vodkit.metrics.tracking.summary import count, score
 
 
 def boxes(rng, num_images, num_truth, num_found, num_classes):

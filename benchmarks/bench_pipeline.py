@@ -32,14 +32,14 @@ from statistics import median
 import cv2
 import numpy as np
 
-from vodkit import process, runs
 from vodkit.detect.models import listed, load_detector
 from vodkit.detect.preprocess import resized_px
-from vodkit.jobs import JobSettings, prepare_folder, run_source
-from vodkit.pipeline import FlowSettings
-from vodkit.records import Detections, Frame
+from vodkit.ground import process, runs
+from vodkit.ground.records import Detections, Frame
+from vodkit.ground.runs import stack
+from vodkit.infer.flow import FlowSettings
+from vodkit.infer.run import JobSettings, prepare_folder, run_source
 from vodkit.report.annotate import write_video
-from vodkit.runs import stack
 from vodkit.video.reader import open_video
 
 BATCH = 8

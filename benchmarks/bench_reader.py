@@ -17,8 +17,8 @@ from statistics import median
 import av
 import cv2
 
-from vodkit import process
-from vodkit.runs import stack
+from vodkit.ground import process
+from vodkit.ground.runs import stack
 from vodkit.video.reader import open_video
 
 Size = tuple[int, int]

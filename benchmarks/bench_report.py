@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from vodkit.formats.table import write_dataset
-from vodkit.records import Dataset, LabelledVideo, TrackTable
-from vodkit.runs import stack
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
+from vodkit.ground.runs import stack
 from vodkit.video.synth import CLASSES, Scene, SceneSettings, write_scene
 
 BUDGET_S = 60

@@ -22,8 +22,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vodkit.records import Detections, Frame
-from vodkit.runs import stack
+from vodkit.ground.records import Detections, Frame
+from vodkit.ground.runs import stack
 from vodkit.track.camera_motion import CameraMotion
 from vodkit.track.table import TRACKERS, make_tracker
 from vodkit.video.reader import open_video

@@ -27,9 +27,9 @@ from typing import Any
 import torch
 
 from finetune_sets import on_backbone
-from vodkit import settings
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.runs import stack
+from vodkit.ground import settings
+from vodkit.ground.runs import stack
 from vodkit.samples import samples
 from vodkit.train.loop import LOG, train
 from vodkit.train.progress import Progress

@@ -21,10 +21,10 @@ import numpy as np
 
 import small_hub
 from finetune_sets import flies, labelled
-from vodkit import settings
 from vodkit.formats.table import write_dataset
-from vodkit.records import Dataset
-from vodkit.runs import stack
+from vodkit.ground import settings
+from vodkit.ground.records import Dataset
+from vodkit.ground.runs import stack
 from vodkit.train.loop import LOG, train
 from vodkit.train.settings import TrainSettings
 

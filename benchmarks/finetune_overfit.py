@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from small_hub import start
-from vodkit import settings
 from vodkit.formats.table import write_dataset
-from vodkit.records import Dataset, LabelledVideo
-from vodkit.runs import stack
+from vodkit.ground import settings
+from vodkit.ground.records import Dataset, LabelledVideo
+from vodkit.ground.runs import stack
 from vodkit.train.loop import LOG, train
 from vodkit.train.settings import TrainSettings
 from vodkit.video.synth import CLASSES, Scene, SceneSettings, write_scene

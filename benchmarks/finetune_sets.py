@@ -16,15 +16,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from vodkit import settings
 from vodkit.detect.base import ModelCard, Output, Preprocessing
 from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.models import load_detector
 from vodkit.formats.base import Reading
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.metrics.ap import CocoScores, table_average_precision
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
-from vodkit.runs import stack
+from vodkit.ground import settings
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.runs import stack
+from vodkit.metrics.detection.ap import CocoScores, table_average_precision
 from vodkit.train.loop import LOG, train
 from vodkit.train.settings import TrainSettings
 from vodkit.video.reader import open_video
@@ -83,7 +83,7 @@ def on_backbone(folder: Path, name: str, *, weights: str) -> Path:
     import torch
 
     from vodkit.detect import networks, yolox
-    from vodkit.train.stitch import load_backbone
+    from vodkit.train.head_transfer import load_backbone
 
     card = ModelCard(
         name=name,

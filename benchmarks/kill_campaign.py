@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vodkit.lookup import pick
+from vodkit.ground.lookup import pick
 from vodkit.samples.samples import CLIP_A, CLIP_B, LABELS
 
 DOOR = [sys.executable, "-c", "from vodkit.cli.main import main; main()"]

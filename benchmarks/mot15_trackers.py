@@ -23,12 +23,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vodkit.boxes import iou
-from vodkit.records import Detections, Frame, State, Tracks, TrackTable
-from vodkit.track.life import backfill
+from vodkit.ground.boxes import iou
+from vodkit.ground.records import Detections, Frame, State, Tracks, TrackTable
+from vodkit.track.lifecycle import backfill
 from vodkit.track.refine import RefineSettings, refine
-from vodkit.track.stitch import StitchSettings
 from vodkit.track.table import TRACKERS, make_tracker
+from vodkit.track.tracklet_linking import StitchSettings
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "sequences" / "mot15"
 

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from mot15_trackers import sequences
-from vodkit.boxes import iou
 from vodkit.detect.embed import load_crops
-from vodkit.errors import InputError
-from vodkit.records import Detections, Frame, State, TrackTable
+from vodkit.ground.boxes import iou
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import Detections, Frame, State, TrackTable
 from vodkit.track.appearance import colour_embeddings
-from vodkit.track.life import backfill
+from vodkit.track.lifecycle import backfill
 from vodkit.track.table import TRACKERS, make_tracker
 from vodkit.video.reader import open_video
 from walkers import World, walk

@@ -17,8 +17,8 @@ import numpy as np
 from hotcoco import COCO, COCOeval
 
 from vodkit.detect.models import load_detector
-from vodkit.records import Detections, Frame
-from vodkit.runs import stack
+from vodkit.ground.records import Detections, Frame
+from vodkit.ground.runs import stack
 
 FPS = 7  # of PETS09-S2L1; detectors do not mind
 

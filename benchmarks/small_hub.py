@@ -12,7 +12,7 @@ import torch
 
 from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.models import build_network
-from vodkit.train.stitch import packaged_lite0
+from vodkit.train.head_transfer import packaged_lite0
 
 _BACKBONE: dict[str, Any] = {
     "model_type": "timm_backbone",

@@ -20,9 +20,9 @@ from bench_every import labels, trembling
 from vodkit.detect.models import find_card
 from vodkit.detect.preprocess import resized_px
 from vodkit.formats.table import read_dataset
-from vodkit.metrics.mot.hota import hota_counts, hota_scores
-from vodkit.metrics.mot.sequence import pair_up
-from vodkit.records import Detections, Frame, State, TrackTable
+from vodkit.ground.records import Detections, Frame, State, TrackTable
+from vodkit.metrics.tracking.hota import hota_counts, hota_scores
+from vodkit.metrics.tracking.sequence import pair_up
 from vodkit.samples import samples
 from vodkit.track.table import make_tracker
 from vodkit.video.reader import open_video

@@ -14,9 +14,9 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from mot15_trackers import sequences
-from vodkit.metrics.mot.hota import hota_counts, hota_scores
-from vodkit.metrics.mot.sequence import pair_up
-from vodkit.records import State, TrackTable
+from vodkit.ground.records import State, TrackTable
+from vodkit.metrics.tracking.hota import hota_counts, hota_scores
+from vodkit.metrics.tracking.sequence import pair_up
 from vodkit.track.tune import NEED_LABELS, SPACES, consistency, replay
 
 

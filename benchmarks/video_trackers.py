@@ -20,12 +20,12 @@ import numpy as np
 
 from vodkit.data.ingest import ingest
 from vodkit.formats.base import Reading
-from vodkit.jobs import JobSettings, make_detector
+from vodkit.ground.records import Dataset, Detections, Frame, State, TrackTable
+from vodkit.infer.flow import detect_video
+from vodkit.infer.run import JobSettings, make_detector
 from vodkit.metrics.bootstrap import BootstrapSettings
 from vodkit.metrics.evaluation import EvalSettings, evaluate
-from vodkit.pipeline import detect_video
-from vodkit.records import Dataset, Detections, Frame, State, TrackTable
-from vodkit.track.life import backfill
+from vodkit.track.lifecycle import backfill
 from vodkit.track.refine import refine
 from vodkit.track.table import TRACKERS, make_tracker
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vodkit.boxes import intersection, iou
-from vodkit.records import Detections, Frame, TrackTable
+from vodkit.ground.boxes import intersection, iou
+from vodkit.ground.records import Detections, Frame, TrackTable
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from vodkit.metrics.columns import BoxColumns
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.metrics.detection.columns import BoxColumns
 
 RATE = Fraction(25)
 

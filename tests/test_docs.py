@@ -14,7 +14,7 @@ import typer
 import typer.main
 
 from vodkit.cli.main import app
-from vodkit.settings import load
+from vodkit.ground.settings import load
 from vodkit.track.table import TRACKERS
 from vodkit.train.settings import TrainSettings
 

@@ -7,13 +7,13 @@ import pytest
 
 LIGHT = [
     "vodkit",
-    "vodkit.records",
+    "vodkit.ground.records",
     "vodkit.cli.main",
     "vodkit.track.table",
     "vodkit.metrics.evaluation",
     "vodkit.formats.table",
     "vodkit.report.page",
-    "vodkit.pipeline",
+    "vodkit.infer.flow",
 ]
 
 

@@ -6,7 +6,7 @@
 import argparse
 from pathlib import Path
 
-from vodkit import settings
+from vodkit.ground import settings
 from vodkit.train.distill import DistillProgress, DistillSettings, distill
 
 

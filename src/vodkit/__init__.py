@@ -18,40 +18,40 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vodkit.detect.models import load_detector as load_detector
-    from vodkit.errors import VodkitError as VodkitError
     from vodkit.formats.table import read_dataset as read_dataset
     from vodkit.formats.table import write_dataset as write_dataset
+    from vodkit.ground.errors import VodkitError as VodkitError
+    from vodkit.ground.records import Dataset as Dataset
+    from vodkit.ground.records import Detections as Detections
+    from vodkit.ground.records import Frame as Frame
+    from vodkit.ground.records import LabelledVideo as LabelledVideo
+    from vodkit.ground.records import State as State
+    from vodkit.ground.records import Tracks as Tracks
+    from vodkit.ground.records import TrackTable as TrackTable
+    from vodkit.ground.records import VideoInfo as VideoInfo
+    from vodkit.infer.flow import detect_video as detect_video
+    from vodkit.infer.flow import track_video as track_video
     from vodkit.metrics.evaluation import evaluate as evaluate
-    from vodkit.pipeline import detect_video as detect_video
-    from vodkit.pipeline import track_video as track_video
-    from vodkit.records import Dataset as Dataset
-    from vodkit.records import Detections as Detections
-    from vodkit.records import Frame as Frame
-    from vodkit.records import LabelledVideo as LabelledVideo
-    from vodkit.records import State as State
-    from vodkit.records import Tracks as Tracks
-    from vodkit.records import TrackTable as TrackTable
-    from vodkit.records import VideoInfo as VideoInfo
     from vodkit.track.table import make_tracker as make_tracker
     from vodkit.video.reader import open_video as open_video
 
 # One line a public name: where it lives.
 _HOMES = {
     "load_detector": "vodkit.detect.models",
-    "VodkitError": "vodkit.errors",
+    "VodkitError": "vodkit.ground.errors",
     "read_dataset": "vodkit.formats.table",
     "write_dataset": "vodkit.formats.table",
     "evaluate": "vodkit.metrics.evaluation",
-    "detect_video": "vodkit.pipeline",
-    "track_video": "vodkit.pipeline",
-    "Dataset": "vodkit.records",
-    "Detections": "vodkit.records",
-    "Frame": "vodkit.records",
-    "LabelledVideo": "vodkit.records",
-    "State": "vodkit.records",
-    "Tracks": "vodkit.records",
-    "TrackTable": "vodkit.records",
-    "VideoInfo": "vodkit.records",
+    "detect_video": "vodkit.infer.flow",
+    "track_video": "vodkit.infer.flow",
+    "Dataset": "vodkit.ground.records",
+    "Detections": "vodkit.ground.records",
+    "Frame": "vodkit.ground.records",
+    "LabelledVideo": "vodkit.ground.records",
+    "State": "vodkit.ground.records",
+    "Tracks": "vodkit.ground.records",
+    "TrackTable": "vodkit.ground.records",
+    "VideoInfo": "vodkit.ground.records",
     "make_tracker": "vodkit.track.table",
     "open_video": "vodkit.video.reader",
 }

@@ -9,19 +9,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vodkit import runs
-from vodkit.data.audit import AuditSettings, audit_file
-from vodkit.data.findings import Grade, in_a_line
+from vodkit.data.audit.audit import AuditSettings, audit_file
+from vodkit.data.audit.findings import Grade, in_a_line
 from vodkit.detect.models import load_detector
 from vodkit.formats.predictions import read_header
 from vodkit.formats.table import read_dataset
-from vodkit.jobs import JobSettings, prepare_folder, run_source
+from vodkit.ground import runs
+from vodkit.ground.records import Dataset
+from vodkit.infer.exports import final_frames
+from vodkit.infer.flow import FlowSettings
+from vodkit.infer.run import JobSettings, prepare_folder, run_source
 from vodkit.metrics.compare import compare, from_evaluation
 from vodkit.metrics.evaluation import Evaluation, evaluate
 from vodkit.metrics.prediction_files import read_predictions
-from vodkit.outputs import final_frames
-from vodkit.pipeline import FlowSettings
-from vodkit.records import Dataset
 from vodkit.report.annotate import frames_with, write_video
 from vodkit.report.contact_sheet import contact_sheet, evenly, write_png
 from vodkit.report.page import PageSettings, write_report

@@ -13,9 +13,9 @@ from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.decode import DECODINGS
 from vodkit.detect.models import MODELS, build_network, find_card, listed, load_detector
 from vodkit.detect.targets import Target
-from vodkit.errors import SettingsError, WeightsError
-from vodkit.records import Frame
-from vodkit.runs import sha256
+from vodkit.ground.errors import SettingsError, WeightsError
+from vodkit.ground.records import Frame
+from vodkit.ground.runs import sha256
 
 PUBLISHED = [name for name in MODELS if name != "vodkit-street"]
 SMALL = ModelCard(

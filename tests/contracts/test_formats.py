@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from label_files import ONE_VIDEO, place
-from vodkit.errors import VodkitError
 from vodkit.formats.base import Reading, Writing, labelled_frames, picture_name, stems
 from vodkit.formats.table import (
     FORMATS,
@@ -17,7 +16,8 @@ from vodkit.formats.table import (
     what_is_lost,
     write_dataset,
 )
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.errors import VodkitError
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
 SIZE = (64, 48)
 

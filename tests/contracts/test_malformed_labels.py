@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from label_files import place
-from vodkit.data.audit import AuditSettings, audit_file
-from vodkit.data.footage import probe
-from vodkit.errors import VodkitError
+from vodkit.data.audit.audit import AuditSettings, audit_file
+from vodkit.data.audit.video_scan import probe
 from vodkit.formats.base import Reading
 from vodkit.formats.table import FORMATS, read_dataset, write_dataset
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.errors import VodkitError
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.video.writer import VideoWriter
 
 SIZE, RATE = (64, 48), Fraction(25)

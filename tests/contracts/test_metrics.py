@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from metric_scenes import perfect, scene
+from vodkit.ground.records import TrackTable
 from vodkit.metrics.bootstrap import BootstrapSettings
 from vodkit.metrics.evaluation import EvalSettings, evaluate
-from vodkit.records import TrackTable
 
 NO_INTERVALS = EvalSettings(bootstrap=BootstrapSettings(resamples=0))
 # name -> (where it stands in an Evaluation, its best value)

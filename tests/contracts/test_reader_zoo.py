@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vodkit.errors import VideoError
+from vodkit.ground.errors import VideoError
 from vodkit.video.reader import open_video
 
 SHARED = Path(__file__).parent.parent.parent.parent / "shared" / "data"

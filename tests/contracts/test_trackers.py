@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from vodkit.errors import InputError, SettingsError
-from vodkit.handover import Continuing, keep_tracker
-from vodkit.records import Detections, Frame, State, Tracks
+from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.records import Detections, Frame, State, Tracks
+from vodkit.infer.handover import Continuing, keep_tracker
 from vodkit.track.assign import OVERLAPS
 from vodkit.track.table import TRACKERS, make_tracker
 

@@ -19,14 +19,14 @@ from tempfile import mkdtemp
 import av
 import numpy as np
 
-from vodkit.errors import VodkitError
 from vodkit.formats.base import Reading
 from vodkit.formats.embeddings import EmbeddingFile, read_embeddings
 from vodkit.formats.table import FORMATS, READERS, read_dataset, write_dataset
-from vodkit.handover import Continuing, keep_tracker
-from vodkit.records import Dataset, Detections, Frame, LabelledVideo, TrackTable, VideoInfo
-from vodkit.runs import TRACKER
-from vodkit.settings import load
+from vodkit.ground.errors import VodkitError
+from vodkit.ground.records import Dataset, Detections, Frame, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.runs import TRACKER
+from vodkit.ground.settings import load
+from vodkit.infer.handover import Continuing, keep_tracker
 from vodkit.track.base import Tracker
 from vodkit.track.table import make_tracker
 from vodkit.train.settings import TrainSettings

@@ -16,10 +16,10 @@ import numpy as np
 
 from vodkit.formats.predictions import Header, PredictionWriter
 from vodkit.formats.table import read_dataset, write_dataset
+from vodkit.ground.records import Dataset, LabelledVideo, Tracks
 from vodkit.metrics.bootstrap import BootstrapSettings
 from vodkit.metrics.evaluation import EvalSettings, evaluate
 from vodkit.metrics.prediction_files import read_predictions
-from vodkit.records import Dataset, LabelledVideo, Tracks
 from vodkit.video.synth import CLASSES, Scene, SceneSettings
 
 HERE = Path(__file__).parent

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vodkit.errors import VodkitError
 from vodkit.formats.base import Reading
 from vodkit.formats.table import FORMATS, read_dataset, write_dataset
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.errors import VodkitError
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
 TOLD = Reading(size_px=(64, 48), rate=Fraction(25))
 TOKENS = [b"NaN", b"-1", b"1e999", b"null", b"{}", b"[", b"<", b'"', b"99999999999999999999", b"/",

@@ -8,18 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metric_scenes import columns, scene, trackeval_data, walk
-from vodkit.metrics.ap import average_precision, table_average_precision
+from vodkit.ground.records import Dataset
 from vodkit.metrics.bootstrap import BootstrapSettings, make_units, replicate_ap
 from vodkit.metrics.clips import make_clips
-from vodkit.metrics.coco_engine import evaluate_grid
-from vodkit.metrics.columns import BoxColumns
-from vodkit.metrics.frame_accuracy import count_frames, evaluate_frames, frame_scores
-from vodkit.metrics.frames import match_frames
-from vodkit.metrics.match import coco_verdicts
-from vodkit.metrics.mot.hota import hota_counts, hota_scores
-from vodkit.metrics.mot.sequence import pair_up
-from vodkit.metrics.mot.summary import TrackCounts, count, score
-from vodkit.records import Dataset
+from vodkit.metrics.detection.ap import average_precision, table_average_precision
+from vodkit.metrics.detection.coco_engine import evaluate_grid
+from vodkit.metrics.detection.columns import BoxColumns
+from vodkit.metrics.detection.frame_accuracy import count_frames, evaluate_frames, frame_scores
+from vodkit.metrics.detection.frames import match_frames
+from vodkit.metrics.detection.match import coco_verdicts
+from vodkit.metrics.tracking.hota import hota_counts, hota_scores
+from vodkit.metrics.tracking.sequence import pair_up
+from vodkit.metrics.tracking.summary import TrackCounts, count, score
 
 SEEDS = st.integers(0, 2**32 - 1)
 QUICK = settings(max_examples=12, deadline=None, derandomize=True)
@@ -174,7 +174,7 @@ def test_frame_accuracy_of_nothing_found_is_the_share_of_empty_frames(seed):
 def test_drawing_every_picture_once_gives_the_number_itself(seed):
     dataset, predictions = scene(3, seed=seed % 1000, num_frames=12)
     clips = make_clips(dataset, predictions)
-    from vodkit.metrics.ap import clip_columns
+    from vodkit.metrics.detection.ap import clip_columns
 
     truth, found = clip_columns(clips)
     verdicts = coco_verdicts(truth, found, num_classes=2)

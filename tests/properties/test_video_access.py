@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vodkit.errors import VideoError
+from vodkit.ground.errors import VideoError
 from vodkit.video.clips import clip_starts, indices_between, windows
 from vodkit.video.reader import open_video
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vodkit.arrays import FloatArray
-from vodkit.errors import FormatError
 from vodkit.formats.base import Reading, Writing
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.records import Dataset, TrackTable
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import Dataset, TrackTable
 
 dm = pytest.importorskip("datumaro", reason="datumaro is not installed: tests/oracles.txt")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]

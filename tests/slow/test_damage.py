@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from vodkit.errors import VideoError
+from vodkit.ground.errors import VideoError
 from vodkit.video.reader import open_video
 
 pytestmark = pytest.mark.slow

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from label_files import place
-from vodkit.data.audit import audit
-from vodkit.data.findings import Grade
+from vodkit.data.audit.audit import audit
+from vodkit.data.audit.findings import Grade
 from vodkit.data.ingest import ingest
 from vodkit.data.preview import labelled_pictures
 from vodkit.formats.base import Reading
 from vodkit.formats.table import FORMATS, read_dataset, write_dataset
-from vodkit.records import Dataset, LabelledVideo
+from vodkit.ground.records import Dataset, LabelledVideo
 from vodkit.report.contact_sheet import contact_sheet
 
 pytestmark = pytest.mark.slow

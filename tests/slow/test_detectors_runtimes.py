@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 import torch
 
-from vodkit import boxes, certify
+from vodkit.benchmark import certificates as certify
 from vodkit.detect import coco
 from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.export import Tolerances, export_detector
 from vodkit.detect.models import build_network, load_detector
 from vodkit.detect.parity import compare
-from vodkit.errors import OutputError, SettingsError, WeightsError
-from vodkit.records import Frame
+from vodkit.ground import boxes
+from vodkit.ground.errors import OutputError, SettingsError, WeightsError
+from vodkit.ground.records import Frame
 from vodkit.samples import samples
 from vodkit.video.reader import open_video
 
@@ -305,7 +306,7 @@ INTERRUPTED = """
 import signal
 import numpy as np
 from vodkit.detect.models import load_detector
-from vodkit.records import Frame
+from vodkit.ground.records import Frame
 frame = Frame(0, 0.0, np.zeros((416, 416, 3), np.uint8), 416, 416)
 detector = load_detector("vodkit-street", runtime="openvino")
 detector.detect([frame])

@@ -16,7 +16,7 @@ import pytest
 
 from vodkit.cli.main import main
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.records import Dataset, LabelledVideo
+from vodkit.ground.records import Dataset, LabelledVideo
 from vodkit.samples import samples
 from vodkit.video.synth import Scene, SceneSettings, write_scene
 

@@ -12,8 +12,8 @@ import av
 import numpy as np
 import pytest
 
-from vodkit.arrays import ByteArray
-from vodkit.errors import VideoError
+from vodkit.ground.arrays import ByteArray
+from vodkit.ground.errors import VideoError
 from vodkit.video.reader import open_video
 
 pytestmark = pytest.mark.slow

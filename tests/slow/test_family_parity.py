@@ -34,8 +34,8 @@ from vodkit.detect.runtimes import table
 from vodkit.detect.runtimes.base import versions
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.detect.torchvision_family import BUILDERS
-from vodkit.errors import InputError, WeightsError
-from vodkit.records import Frame
+from vodkit.ground.errors import InputError, WeightsError
+from vodkit.ground.records import Frame
 from vodkit.samples.samples import CLIP_B
 from vodkit.video.reader import open_video
 

@@ -15,10 +15,10 @@ from vodkit.detect.detector import GraphDetector
 from vodkit.detect.models import build_network, load_detector
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.formats.table import write_dataset
-from vodkit.records import Dataset, LabelledVideo, TrackTable
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
+from vodkit.train.head_transfer import packaged_lite0
 from vodkit.train.loop import train
 from vodkit.train.settings import TrainSettings
-from vodkit.train.stitch import packaged_lite0
 from vodkit.video.reader import open_video
 
 pytest.importorskip("transformers", reason="the extra hf is not installed")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from vodkit import runs
-from vodkit.jobs import is_complete
+from vodkit.ground import runs
+from vodkit.infer.run import is_complete
 from vodkit.samples.samples import CLIP_B
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -21,11 +21,11 @@ import av
 import numpy as np
 import pytest
 
-from vodkit.errors import PartialError, SettingsError, VideoError
 from vodkit.formats.predictions import read_frames, read_header
-from vodkit.jobs import JobSettings, check_folder, make_detector, prepare_folder
-from vodkit.live import RollSettings, run_live
-from vodkit.records import Tracks
+from vodkit.ground.errors import PartialError, SettingsError, VideoError
+from vodkit.ground.records import Tracks
+from vodkit.infer.live import RollSettings, run_live
+from vodkit.infer.run import JobSettings, check_folder, make_detector, prepare_folder
 from vodkit.samples.samples import CLIP_B
 from vodkit.video.stream import LiveSettings
 
@@ -349,9 +349,9 @@ FULL = """
 import sys
 from contextlib import suppress
 from pathlib import Path
-from vodkit.errors import OutputError
-from vodkit.jobs import JobSettings, make_detector, prepare_folder
-from vodkit.live import run_live
+from vodkit.ground.errors import OutputError
+from vodkit.infer.run import JobSettings, make_detector, prepare_folder
+from vodkit.infer.live import run_live
 from vodkit.video.stream import LiveSettings
 
 url, folder = sys.argv[1], Path(sys.argv[2])

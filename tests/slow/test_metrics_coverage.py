@@ -7,12 +7,12 @@ import pytest
 
 from metric_scenes import trackeval_data
 from vodkit.formats.table import read_dataset
+from vodkit.ground.records import Dataset, TrackTable
 from vodkit.metrics.bootstrap import BootstrapSettings, draw, interval, replicate_sums
 from vodkit.metrics.clips import make_clips
 from vodkit.metrics.evaluation import EvalSettings, evaluate
-from vodkit.metrics.mot.sequence import pair_up
-from vodkit.metrics.mot.summary import count, score
-from vodkit.records import Dataset, TrackTable
+from vodkit.metrics.tracking.sequence import pair_up
+from vodkit.metrics.tracking.summary import count, score
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from metric_scenes import columns
-from vodkit.boxes import to_xywh
-from vodkit.metrics.columns import BoxColumns
-from vodkit.metrics.errors import find_errors, summarise_errors
+from vodkit.ground.boxes import to_xywh
+from vodkit.metrics.detection.columns import BoxColumns
+from vodkit.metrics.detection.errors import find_errors, summarise_errors
 
 pytestmark = pytest.mark.slow
 NAMES = {"class": "Cls", "localisation": "Loc", "both": "Both", "duplicate": "Dupe",

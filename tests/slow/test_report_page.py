@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vodkit.errors import InputError
 from vodkit.formats.table import read_dataset
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import Dataset, TrackTable
 from vodkit.metrics.bootstrap import BootstrapSettings
 from vodkit.metrics.compare import compare, compare_all, from_evaluation
 from vodkit.metrics.evaluation import EvalSettings, evaluate
-from vodkit.records import Dataset, TrackTable
 from vodkit.report.compare_page import write_compare_page
 from vodkit.report.dataset_page import write_dataset_page
 from vodkit.report.every_number import PARTS, every_number

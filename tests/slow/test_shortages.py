@@ -83,7 +83,7 @@ _RUNTIMES = """
 import sys
 import numpy as np, torch
 from vodkit.detect.models import load_detector
-from vodkit.records import Frame
+from vodkit.ground.records import Frame
 
 name, what = sys.argv[1:]
 frames = [Frame(i, i / 10, np.zeros((480, 640, 3), np.uint8)) for i in range(3)]

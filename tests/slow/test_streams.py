@@ -22,7 +22,7 @@ import av
 import numpy as np
 import pytest
 
-from vodkit.errors import SettingsError, VideoError
+from vodkit.ground.errors import SettingsError, VideoError
 from vodkit.video import stream
 from vodkit.video.reader import open_video
 from vodkit.video.stream import LiveSettings, LiveVideo

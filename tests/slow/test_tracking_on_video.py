@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vodkit.boxes import iou
 from vodkit.detect.models import load_detector
 from vodkit.formats.base import Reading
 from vodkit.formats.table import read_dataset
-from vodkit.pipeline import track_video
-from vodkit.records import State, TrackTable
+from vodkit.ground.boxes import iou
+from vodkit.ground.records import State, TrackTable
+from vodkit.infer.flow import track_video
 from vodkit.samples import samples
 from vodkit.track.count import Line, count_crossings
-from vodkit.track.life import backfill
+from vodkit.track.lifecycle import backfill
 from vodkit.track.table import make_tracker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -19,7 +19,7 @@ from vodkit.data.transforms import Augment
 from vodkit.detect.checkpoint import load_checkpoint
 from vodkit.detect.models import load_detector
 from vodkit.formats.table import write_dataset
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.train.loop import train
 from vodkit.train.settings import TrainSettings
 from vodkit.video.reader import open_video

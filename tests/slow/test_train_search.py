@@ -6,9 +6,9 @@ from typing import Any
 import optuna
 import pytest
 
-from vodkit.errors import SettingsError
 from vodkit.formats.table import write_dataset
-from vodkit.records import Dataset, LabelledVideo
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.records import Dataset, LabelledVideo
 from vodkit.train import search
 from vodkit.train.loop import train
 from vodkit.train.progress import Progress

@@ -17,7 +17,7 @@ import resource, signal, sys
 from fractions import Fraction
 from pathlib import Path
 import numpy as np
-from vodkit.errors import OutputError
+from vodkit.ground.errors import OutputError
 from vodkit.video.writer import VideoWriter
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))

@@ -7,7 +7,7 @@ import pytest
 
 _STEPS = """
 import resource, sys, torch
-from vodkit.process import keep_freed_memory
+from vodkit.ground.process import keep_freed_memory
 if sys.argv[1] == "keep":
     print(keep_freed_memory(), end=" ")
 def step():
@@ -38,7 +38,8 @@ def test_freed_memory_is_used_again_instead_of_asked_for_anew() -> None:
 
 
 def test_opencv_works_in_the_thread_that_calls_it() -> None:
-    script = "import cv2; from vodkit import process; process.settle(); print(cv2.getNumThreads())"
+    settle = "import cv2; from vodkit.ground import process; process.settle()"
+    script = f"{settle}; print(cv2.getNumThreads())"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )

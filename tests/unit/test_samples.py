@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vodkit.formats.table import read_dataset
-from vodkit.records import Dataset
+from vodkit.ground.records import Dataset
 from vodkit.samples import samples
 from vodkit.video.reader import open_video
 

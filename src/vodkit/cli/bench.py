@@ -9,7 +9,7 @@ import typer
 from vodkit.cli import data_options, options
 
 if TYPE_CHECKING:
-    from vodkit.bench import Bench
+    from vodkit.benchmark.speed import Bench
 
 _UNDEFINED = "\N{EN DASH}"
 
@@ -37,9 +37,9 @@ def bench(
 
     from rich.console import Console
 
-    from vodkit import process, runs
-    from vodkit.bench import BenchSettings, run_bench
-    from vodkit.errors import PartialError
+    from vodkit.benchmark.speed import BenchSettings, run_bench
+    from vodkit.ground import process, runs
+    from vodkit.ground.errors import PartialError
 
     if out is not None:
         _check_out(out)
@@ -67,8 +67,8 @@ def bench(
 
 def _check_out(out: Path) -> None:
     """Say before anything is measured that the result cannot be written there."""
-    from vodkit.errors import OutputError
-    from vodkit.runs import make_folder
+    from vodkit.ground.errors import OutputError
+    from vodkit.ground.runs import make_folder
 
     make_folder(out.parent)
     if out.is_dir():

@@ -13,7 +13,7 @@ from vodkit.cli import options
 from vodkit.cli.refine import tell_of_part
 
 if TYPE_CHECKING:
-    from vodkit.records import VideoInfo
+    from vodkit.ground.records import VideoInfo
     from vodkit.track.count import Crossing, Line, Visit
 
 _Event = TypeVar("_Event", "Crossing", "Visit")
@@ -35,12 +35,12 @@ def count(
 
     Example: vodkit count runs/plaza --line door=100,400,300,400 --zone shop=0,0,200,0,200,300
     """
-    from vodkit import runs
-    from vodkit.errors import InputError, SettingsError
     from vodkit.formats.embeddings import looks_beside
     from vodkit.formats.predictions import read_frames, read_header
-    from vodkit.outputs import final_tracks
-    from vodkit.settings import load
+    from vodkit.ground import runs
+    from vodkit.ground.errors import InputError, SettingsError
+    from vodkit.ground.settings import load
+    from vodkit.infer.exports import final_tracks
     from vodkit.track.count import CountSettings, Zone, count_crossings, count_visits
     from vodkit.track.refine import refine
 
@@ -103,7 +103,7 @@ def _stays(visits: "list[Visit]") -> str:
 
 def _read(option: str, texts: list[str], info: "VideoInfo") -> dict[str, list[tuple[float, float]]]:
     """The points of each line or zone by its name, in pixels of the picture."""
-    from vodkit.errors import SettingsError
+    from vodkit.ground.errors import SettingsError
 
     found: dict[str, list[tuple[float, float]]] = {}
     for place, text in enumerate(texts):
@@ -127,7 +127,7 @@ def _read(option: str, texts: list[str], info: "VideoInfo") -> dict[str, list[tu
 
 
 def _line(name: str, points: list[tuple[float, float]]) -> "Line":
-    from vodkit.errors import SettingsError
+    from vodkit.ground.errors import SettingsError
     from vodkit.track.count import Line
 
     if len(points) != 2:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from vodkit.cli import data_options as options
-from vodkit.errors import InputError
+from vodkit.ground.errors import InputError
 
 if TYPE_CHECKING:
-    from vodkit.data.audit import Audit, AuditSettings
+    from vodkit.data.audit.audit import Audit, AuditSettings
 
 
 def audit(
@@ -36,9 +36,9 @@ def audit(
 
     Example: vodkit data audit dataset.json
     """
-    from vodkit.data.audit import AuditSettings, audit_files
-    from vodkit.data.findings import Grade, worst
-    from vodkit.data.footage import probe
+    from vodkit.data.audit.audit import AuditSettings, audit_files
+    from vodkit.data.audit.findings import Grade, worst
+    from vodkit.data.audit.video_scan import probe
 
     told = options.reading(classes=classes, rate=rate, size=size, video=video)
     settings = AuditSettings(pixels=not labels_only)
@@ -60,7 +60,7 @@ def audit(
 
 
 def _against(done: "Audit", predictions: list[Path], settings: "AuditSettings") -> "Audit":
-    from vodkit.data.audit import against_predictions
+    from vodkit.data.audit.audit import against_predictions
     from vodkit.metrics.prediction_files import read_predictions
 
     tables = read_predictions(predictions, done.dataset).tables
@@ -68,7 +68,7 @@ def _against(done: "Audit", predictions: list[Path], settings: "AuditSettings") 
 
 
 def _show(done: "Sequence[Audit]") -> None:
-    from vodkit.data.findings import ADVICE
+    from vodkit.data.audit.findings import ADVICE
 
     findings = sorted(
         (finding for one in done for finding in one.findings), key=lambda one: -one.grade
@@ -87,10 +87,10 @@ def _show(done: "Sequence[Audit]") -> None:
 
 
 def _fix(done: "Sequence[Audit]", datasets: Sequence[Path], out: Path, *, as_json: bool) -> None:
+    from vodkit.data.audit.repair import mend
     from vodkit.data.ingest import moved
-    from vodkit.data.mend import mend
-    from vodkit.errors import OutputError
     from vodkit.formats.table import write_dataset
+    from vodkit.ground.errors import OutputError
 
     if len(done) > 1:
         raise InputError("--fix repairs one dataset at a time; give one")

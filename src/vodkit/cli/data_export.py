@@ -26,7 +26,7 @@ def export(
     """
     from vodkit.data.export import export_dataset
     from vodkit.formats.base import Writing
-    from vodkit.runs import make_folder
+    from vodkit.ground.runs import make_folder
 
     whole, root = options.load(dataset)
     chosen = whole.only(split) if split else whole

@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from vodkit.cli import data_options as options
-from vodkit.errors import SettingsError
+from vodkit.ground.errors import SettingsError
 
 
 def import_(
@@ -30,7 +30,7 @@ def import_(
     """
     from vodkit.data.ingest import ingest, joined
     from vodkit.formats.table import write_dataset
-    from vodkit.runs import make_folder
+    from vodkit.ground.runs import make_folder
 
     told = options.reading(classes=classes, rate=rate, size=size, video=video)
     if video and len(labels) > 1:

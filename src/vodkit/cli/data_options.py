@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vodkit.errors import OutputError, SettingsError
+from vodkit.ground.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
     from vodkit.formats.base import Reading
-    from vodkit.records import Dataset
+    from vodkit.ground.records import Dataset
 
 DATASET = typer.Argument(..., help="A dataset or label file, or a folder of labels.")
 FORMAT = typer.Option("auto", "--format", "-f", help="Label format; auto finds out.")
@@ -50,7 +50,7 @@ def names_of(classes: str) -> tuple[str, ...]:
 
 def load(path: Path, format: str = "auto") -> "tuple[Dataset, Path]":  # noqa: A002
     """A dataset, with the folder that its sources are relative to."""
-    from vodkit.data.footage import probe
+    from vodkit.data.audit.video_scan import probe
     from vodkit.formats.base import Reading
     from vodkit.formats.table import read_dataset
 

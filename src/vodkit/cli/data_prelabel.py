@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from vodkit.cli import data_options, options
-from vodkit.errors import InputError, OutputError
+from vodkit.ground.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vodkit.records import LabelledVideo, TrackTable
+    from vodkit.ground.records import LabelledVideo, TrackTable
 
 
 def prelabel(
@@ -54,17 +54,17 @@ def prelabel(
 
     Example: vodkit data prelabel clips/a.mp4 -f cvat -o labels/
     """
-    from vodkit import process
-    from vodkit.cli.outcome import raise_failures
     from vodkit.cli.progress import run_each
+    from vodkit.cli.summary import raise_failures
     from vodkit.data.export import export_dataset
     from vodkit.data.prelabel import PrelabelSettings, for_correction
     from vodkit.formats.base import Writing
     from vodkit.formats.table import FORMATS
-    from vodkit.jobs import JobSettings
-    from vodkit.lookup import pick
-    from vodkit.pipeline import FlowSettings
-    from vodkit.records import Dataset
+    from vodkit.ground import process
+    from vodkit.ground.lookup import pick
+    from vodkit.ground.records import Dataset
+    from vodkit.infer.flow import FlowSettings
+    from vodkit.infer.run import JobSettings
     from vodkit.track.table import make_tracker
 
     process.settle()
@@ -141,8 +141,8 @@ def relative_name(path: Path, folder: Path) -> str:
 
 def _second_pass(words: list[str], *, refined: bool) -> "Callable[[TrackTable], TrackTable]":
     """What is done with the tracks of a whole video before they become labels."""
-    from vodkit.errors import SettingsError
-    from vodkit.settings import load
+    from vodkit.ground.errors import SettingsError
+    from vodkit.ground.settings import load
     from vodkit.track.refine import RefineSettings, refine
 
     if words and not refined:
@@ -158,8 +158,8 @@ def _tracked(folder: Path, name: str) -> "tuple[tuple[str, ...], LabelledVideo]"
     import numpy as np
 
     from vodkit.formats.predictions import predicted_frames, read_predictions
-    from vodkit.records import LabelledVideo
-    from vodkit.runs import PREDICTIONS
+    from vodkit.ground.records import LabelledVideo
+    from vodkit.ground.runs import PREDICTIONS
 
     header, table = read_predictions(folder / PREDICTIONS)
     frames = np.array(predicted_frames(folder / PREDICTIONS), np.int64)

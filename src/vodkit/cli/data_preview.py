@@ -19,10 +19,10 @@ def preview(
     Example: vodkit data preview dataset.json
     """
     from vodkit.data.preview import labelled_pictures
-    from vodkit.errors import PartialError, SettingsError, VideoError
     from vodkit.formats.base import stems
+    from vodkit.ground.errors import PartialError, SettingsError, VideoError
+    from vodkit.ground.runs import make_folder
     from vodkit.report.contact_sheet import contact_sheet, write_png
-    from vodkit.runs import make_folder
 
     if num_shown < 1 or columns < 1:
         raise SettingsError(f"frames is {num_shown}, columns {columns}; allowed: 1 or more")

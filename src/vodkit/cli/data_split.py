@@ -9,9 +9,9 @@ import typer
 from vodkit.cli import data_options as options
 
 if TYPE_CHECKING:
-    from vodkit.arrays import IntArray
     from vodkit.data.stats import DatasetStats
-    from vodkit.records import Dataset
+    from vodkit.ground.arrays import IntArray
+    from vodkit.ground.records import Dataset
 
 
 def split(
@@ -38,7 +38,7 @@ def split(
     from vodkit.data.ingest import moved
     from vodkit.data.split import SplitSettings, merge, split_dataset
     from vodkit.formats.table import write_dataset
-    from vodkit.runs import make_folder
+    from vodkit.ground.runs import make_folder
 
     wanted = SplitSettings(
         train=train, val=val, test=test, by=by, pattern=pattern, tag=tag, seed=seed,
@@ -54,7 +54,7 @@ def split(
 
 
 def _cuts(dataset: "Dataset", root: Path) -> "dict[str, IntArray]":
-    from vodkit.data.footage import look
+    from vodkit.data.audit.video_scan import look
 
     return {video.source: look(root / video.source).cuts for video in dataset.videos}
 

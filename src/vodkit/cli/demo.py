@@ -26,9 +26,9 @@ def demo(
 
     Example: vodkit demo
     """
-    from vodkit import process
     from vodkit.demo import DemoSettings, run_demo
-    from vodkit.settings import load
+    from vodkit.ground import process
+    from vodkit.ground.settings import load
 
     process.settle()
     wanted = load(DemoSettings, words=settings)

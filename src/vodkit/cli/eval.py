@@ -12,9 +12,9 @@ import typer
 from vodkit.cli import options
 
 if TYPE_CHECKING:
-    from vodkit.jobs import JobSettings
+    from vodkit.ground.records import Dataset, TrackTable
+    from vodkit.infer.run import JobSettings
     from vodkit.metrics.evaluation import Evaluation
-    from vodkit.records import Dataset, TrackTable
 
 
 def evaluate(
@@ -44,11 +44,11 @@ def evaluate(
 
     Example: vodkit eval labels.json runs/plaza --split test
     """
-    from vodkit import runs
-    from vodkit.errors import SettingsError
     from vodkit.formats.table import read_dataset
+    from vodkit.ground import runs
+    from vodkit.ground.errors import SettingsError
+    from vodkit.ground.settings import load
     from vodkit.metrics import evaluation, prediction_files
-    from vodkit.settings import load
 
     if bool(predictions) == bool(model):
         raise SettingsError("give either prediction files or --model NAME")
@@ -98,9 +98,9 @@ def evaluate(
 
 
 def _run_model(dataset: "Dataset", truth: Path, folder: Path, *, model: str, tracker: str) -> Path:
-    from vodkit import process, runs
     from vodkit.cli.progress import run_all
-    from vodkit.jobs import JobSettings, folder_names, holds_other_runs
+    from vodkit.ground import process, runs
+    from vodkit.infer.run import JobSettings, folder_names, holds_other_runs
 
     process.settle()
     root = truth if truth.is_dir() else truth.parent
@@ -116,9 +116,9 @@ def _run_model(dataset: "Dataset", truth: Path, folder: Path, *, model: str, tra
 
 def _note_latency(manifest: Path, source: str, wanted: "JobSettings") -> None:
     """Into the manifest: the time from a decoded frame to its boxes, one frame at a time."""
-    from vodkit import runs
-    from vodkit.jobs import make_detector
-    from vodkit.latency import measure_latency
+    from vodkit.benchmark.latency import measure_latency
+    from vodkit.ground import runs
+    from vodkit.infer.run import make_detector
 
     told = json.loads(manifest.read_text(encoding="utf-8"))
     if "latency_s" not in told:
@@ -128,9 +128,9 @@ def _note_latency(manifest: Path, source: str, wanted: "JobSettings") -> None:
 
 def _audit(labels: "Dataset", truth: Path) -> tuple[str, tuple[str, ...]]:
     """What the audit found, in a line, and every leak in words."""
-    from vodkit.data.audit import AuditSettings
-    from vodkit.data.audit import audit as run
-    from vodkit.data.findings import in_a_line, leak_lines
+    from vodkit.data.audit.audit import AuditSettings
+    from vodkit.data.audit.audit import audit as run
+    from vodkit.data.audit.findings import in_a_line, leak_lines
 
     root = truth if truth.is_dir() else truth.parent
     found = run(labels, root, settings=AuditSettings()).findings

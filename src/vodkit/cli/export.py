@@ -35,9 +35,9 @@ def export(
     import json
     from dataclasses import asdict, replace
 
-    from vodkit import certify
+    from vodkit.benchmark import certificates as certify
     from vodkit.detect.export import INT8, Tolerances, export_detector
-    from vodkit.errors import SettingsError
+    from vodkit.ground.errors import SettingsError
 
     if int8 != (calibrate is not None):
         raise SettingsError("--int8 and --calibrate go together: ranges come from your data")

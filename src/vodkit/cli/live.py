@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from vodkit.cli.outcome import aside, say
 from vodkit.cli.progress import tell_runtime
-from vodkit.errors import SettingsError
+from vodkit.cli.summary import aside, say
+from vodkit.ground.errors import SettingsError
 
 if TYPE_CHECKING:
-    from vodkit.jobs import JobSettings
-    from vodkit.live import LiveStep, RollSettings
+    from vodkit.infer.live import LiveStep, RollSettings
+    from vodkit.infer.run import JobSettings
 
 
 def run_live_sources(
@@ -29,8 +29,8 @@ def run_live_sources(
     as_json: bool,
 ) -> None:
     """All sources at once, each into its own run folder, until they end or somebody stops them."""
-    from vodkit.jobs import check_folder, folder_names, make_detector, prepare_folder
-    from vodkit.live import run_live
+    from vodkit.infer.live import run_live
+    from vodkit.infer.run import check_folder, folder_names, make_detector, prepare_folder
 
     if refused:
         raise SettingsError(f"{', '.join(refused)}: there is no way back in a live source")
@@ -97,8 +97,8 @@ def _show(steps: Iterable["LiveStep"], came: set[str]) -> None:
 
 def _written(folder: Path, outputs: Sequence[str]) -> list[Path]:
     """The files of predictions, and other forms made of each."""
-    from vodkit.outputs import OUTPUTS
-    from vodkit.runs import parts_in
+    from vodkit.ground.runs import parts_in
+    from vodkit.infer.exports import OUTPUTS
 
     written: list[Path] = []
     for predictions in parts_in(folder):

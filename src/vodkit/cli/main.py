@@ -24,8 +24,8 @@ from vodkit.cli.refine import refine
 from vodkit.cli.track import track
 from vodkit.cli.train import train
 from vodkit.cli.tune import tune
-from vodkit.errors import ToldElsewhereError, VodkitError, shortage_of
-from vodkit.process import is_first_here
+from vodkit.ground.errors import ToldElsewhereError, VodkitError, shortage_of
+from vodkit.ground.process import is_first_here
 
 _TELLING_S = 60.0  # in which another process has surely said what it has to say
 STOPPED = 130  # 128 + SIGINT, as shells say it

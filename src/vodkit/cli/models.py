@@ -45,7 +45,7 @@ def models(
 
 def _trust(path: Path) -> None:
     from vodkit.detect import weights
-    from vodkit.errors import WeightsError
+    from vodkit.ground.errors import WeightsError
 
     if path.suffix != ".pt2" or not path.is_file():
         raise WeightsError(f"{path}: only .pt2 archives need trust; allowed: a file that is there")

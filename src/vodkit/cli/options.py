@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from vodkit.errors import SettingsError
+from vodkit.ground.errors import SettingsError
 
 SOURCES = typer.Argument(
     ...,

@@ -1,19 +1,19 @@
 """Runs jobs over many sources with a progress bar, and says what became of each."""
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vodkit import runs
-from vodkit.cli.outcome import aside, raise_failures, say
-from vodkit.errors import PartialError, SettingsError, VodkitError
+from vodkit.cli.bars import with_bar
+from vodkit.cli.summary import aside, raise_failures, say
+from vodkit.ground import runs
+from vodkit.ground.errors import PartialError, SettingsError, VodkitError
 
 if TYPE_CHECKING:
     from vodkit.detect.base import Detector
-    from vodkit.jobs import JobSettings, Step
+    from vodkit.infer.run import JobSettings
 
 
 def run_all(
@@ -61,7 +61,7 @@ def run_each(
     All that can be known is looked at before anything that is there is thrown away. ``classes``:
     keep only these. ``segments``: each goes on with the tracks of the one before.
     """
-    from vodkit import jobs
+    from vodkit.infer import run as jobs
 
     if resume and overwrite:
         raise SettingsError("--resume goes on, --overwrite starts anew; give one of the two")
@@ -107,8 +107,8 @@ def _run_one(
 
     Other forms of an unfinished run that goes on are of a part of the video: they are made anew.
     """
-    from vodkit.jobs import is_done, run_source
-    from vodkit.outputs import OUTPUTS
+    from vodkit.infer.exports import OUTPUTS
+    from vodkit.infer.run import is_done, run_source
     from vodkit.report.annotate import write_video
 
     forms: dict[str, tuple[str, Callable[[Path, Path], list[str] | None]]]
@@ -138,22 +138,3 @@ def _run_one(
         except VodkitError as error:
             failed.append(error)
     return written, failed
-
-
-def with_bar(steps: Iterable["Step"], title: str) -> Iterator["Step"]:
-    """Steps, with a bar on stderr: done, rate, time left. Silent where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total} frames  {task.speed:.1f}/s"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(title, total=None)
-        for step in steps:
-            bar.update(task, completed=step.num_done, total=step.num_total)
-            yield step

@@ -25,13 +25,13 @@ def refine(
 
     import numpy as np
 
-    from vodkit import runs
-    from vodkit.errors import InputError, OutputError
     from vodkit.formats.embeddings import looks_beside
     from vodkit.formats.predictions import read_frames, read_header, sniff, write_table
-    from vodkit.outputs import final_tracks
-    from vodkit.records import State
-    from vodkit.settings import load, to_toml
+    from vodkit.ground import runs
+    from vodkit.ground.errors import InputError, OutputError
+    from vodkit.ground.records import State
+    from vodkit.ground.settings import load, to_toml
+    from vodkit.infer.exports import final_tracks
     from vodkit.track.refine import RefineSettings
     from vodkit.track.refine import refine as run
 
@@ -75,7 +75,7 @@ def _name(stem: str) -> str:
 
 def tell_of_part(predictions: Path) -> None:
     """Say so where a predictions file is of a part of its video: numbers of it are, too."""
-    from vodkit import runs
+    from vodkit.ground import runs
 
     ended = runs.manifest_in(predictions.parent).get("ended", "complete")
     if ended not in ("complete", "stopped"):

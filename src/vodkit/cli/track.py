@@ -41,11 +41,11 @@ def track(
 
     Example: vodkit track plaza.mp4 --video --csv
     """
-    from vodkit import process
     from vodkit.cli.progress import run_all
-    from vodkit.jobs import JobSettings, looks_at_crops
-    from vodkit.live import RollSettings
-    from vodkit.pipeline import FlowSettings
+    from vodkit.ground import process
+    from vodkit.infer.flow import FlowSettings
+    from vodkit.infer.live import RollSettings
+    from vodkit.infer.run import JobSettings, looks_at_crops
     from vodkit.video.reader import is_live
 
     process.settle()

@@ -55,10 +55,10 @@ def train(
 
     Example: vodkit train --data flies.json --model vodkit-street --out runs/flies
     """
-    from vodkit import process, settings
     from vodkit.cli.data_options import load
     from vodkit.cli.training_progress import say_to_file, shown
     from vodkit.formats.base import split_warnings
+    from vodkit.ground import process, settings
     from vodkit.report.training_page import TrainingPage
     from vodkit.train import loop
     from vodkit.train.settings import TrainSettings

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
 
-from vodkit.errors import SettingsError
+from vodkit.ground.errors import SettingsError
 
 
 def refuse(given: Sequence[tuple[str, object]]) -> None:
@@ -26,9 +26,9 @@ def train_head(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress
 
-    from vodkit import settings
+    from vodkit.ground import settings
     from vodkit.train.appearance import train_appearance
-    from vodkit.train.looks import AppearanceSettings
+    from vodkit.train.appearance_data import AppearanceSettings
 
     wanted = settings.load(AppearanceSettings, toml=settings_file, words=values)
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn())

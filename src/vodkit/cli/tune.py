@@ -10,7 +10,7 @@ from vodkit.cli import options
 
 if TYPE_CHECKING:
     from vodkit.formats.predictions import Header
-    from vodkit.records import Dataset, Detections, LabelledVideo, TrackTable
+    from vodkit.ground.records import Dataset, Detections, LabelledVideo, TrackTable
     from vodkit.track.tune import Clip
 
 
@@ -35,8 +35,8 @@ def tune(
     """
     from functools import partial
 
-    from vodkit.errors import SettingsError
     from vodkit.formats.table import read_dataset
+    from vodkit.ground.errors import SettingsError
     from vodkit.track.tune import tune as run
 
     if split and not truth:
@@ -62,8 +62,8 @@ def tune(
 
 def _each_once(given: list[Path]) -> list[Path]:
     """The files of detections that are meant; InputError where one would weigh as much as two."""
-    from vodkit.errors import InputError
-    from vodkit.runs import predictions_of
+    from vodkit.ground.errors import InputError
+    from vodkit.ground.runs import predictions_of
 
     files = [predictions_of(path) for path in given]
     places = [path.resolve() for path in files]
@@ -75,9 +75,9 @@ def _each_once(given: list[Path]) -> list[Path]:
 
 
 def _clip(path: Path, labels: "Dataset | None") -> "Clip":
-    from vodkit.errors import InputError
     from vodkit.formats.predictions import read_frames, read_header
-    from vodkit.records import Detections, Frame, Tracks
+    from vodkit.ground.errors import InputError
+    from vodkit.ground.records import Detections, Frame, Tracks
     from vodkit.track.tune import Clip
 
     header = read_header(path)
@@ -95,7 +95,7 @@ def _clip(path: Path, labels: "Dataset | None") -> "Clip":
 
 def _truth(path: Path, header: "Header", labels: "Dataset") -> "LabelledVideo":
     """The labelled video of this name, and its alone."""
-    from vodkit.errors import InputError
+    from vodkit.ground.errors import InputError
 
     stem = Path(header.source).stem
     known = [Path(video.source).stem for video in labels.videos if video.tracks is not None]
@@ -122,11 +122,11 @@ def _named_as(found: "Detections", header: "Header", labels: "Dataset") -> "Dete
 
 def hota(video: "LabelledVideo", found: "TrackTable", *, classes: tuple[str, ...]) -> float:
     """HOTA as ``vodkit eval`` says it: in labelled frames, and of the labels' classes."""
+    from vodkit.ground.records import Dataset
     from vodkit.metrics.clips import make_clips
-    from vodkit.metrics.mot.hota import HotaCounts, hota_counts, hota_scores
-    from vodkit.metrics.mot.preprocess import drop_ignored
-    from vodkit.metrics.mot.sequence import pair_up
-    from vodkit.records import Dataset
+    from vodkit.metrics.tracking.hota import HotaCounts, hota_counts, hota_scores
+    from vodkit.metrics.tracking.preprocess import drop_ignored
+    from vodkit.metrics.tracking.sequence import pair_up
 
     known = found[found.labels < len(classes)]
     dataset = Dataset(classes=classes, videos=(video,))

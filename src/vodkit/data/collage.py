@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vodkit.arrays import ByteArray, FloatArray
-from vodkit.errors import SettingsError
+from vodkit.ground.arrays import ByteArray, FloatArray
+from vodkit.ground.errors import SettingsError
 
 _GREY = 114  # what lies beyond a letterboxed picture
 _LEAST_SCALE, _MOST_SCALE = 0.1, 2.0

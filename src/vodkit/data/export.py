@@ -11,11 +11,11 @@ from pathlib import Path
 
 import cv2
 
-from vodkit.errors import FormatError, InputError, OutputError
 from vodkit.formats.base import Writing, is_still, labelled_frames, picture_name, stems
 from vodkit.formats.table import FORMATS, what_is_lost, write_dataset
-from vodkit.lookup import pick
-from vodkit.records import Dataset, Frame, LabelledVideo
+from vodkit.ground.errors import FormatError, InputError, OutputError
+from vodkit.ground.lookup import pick
+from vodkit.ground.records import Dataset, Frame, LabelledVideo
 from vodkit.video.reader import open_video
 
 JPEG_QUALITY = 95

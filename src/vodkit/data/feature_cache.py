@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vodkit.errors import InputError, OutputError
-from vodkit.runs import write_json
+from vodkit.ground.errors import InputError, OutputError
+from vodkit.ground.runs import write_json
 
 Shape = tuple[int, ...]
 _BYTES = 2

@@ -12,12 +12,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
-from vodkit.data.footage import frame_times_s, probe
-from vodkit.errors import InputError
+from vodkit.data.audit.video_scan import frame_times_s, probe
 from vodkit.formats.base import TIMES, Reading, is_still, stem, stem_of
 from vodkit.formats.table import read_dataset
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv")
 

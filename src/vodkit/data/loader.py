@@ -22,7 +22,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 
-from vodkit.arrays import FloatArray, IntArray
 from vodkit.data.sampling import (
     RUN,
     WINDOW,
@@ -34,8 +33,9 @@ from vodkit.data.sampling import (
     runs_of,
 )
 from vodkit.data.transforms import FILL, Augment, Picture, View, apply_view, draw_clip, draw_view
-from vodkit.errors import InputError, VodkitError
-from vodkit.records import Dataset, LabelledVideo
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.errors import InputError, VodkitError
+from vodkit.ground.records import Dataset, LabelledVideo
 from vodkit.video.pictures import first_other
 from vodkit.video.reader import Video, open_video
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vodkit.arrays import BoolArray, FloatArray, IntArray
-from vodkit.errors import SettingsError
-from vodkit.records import NO_ID, State, TrackTable
+from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.records import NO_ID, State, TrackTable
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from vodkit.data.export import frames_of
-from vodkit.errors import VideoError
 from vodkit.formats.base import labelled_frames
-from vodkit.records import NO_ID, Detections, Frame, LabelledVideo, Tracks, TrackTable
+from vodkit.ground.errors import VideoError
+from vodkit.ground.records import NO_ID, Detections, Frame, LabelledVideo, Tracks, TrackTable
 
 
 def found_at(table: TrackTable, frame: int) -> Detections | Tracks:

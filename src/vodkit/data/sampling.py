@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vodkit import boxes
-from vodkit.arrays import FloatArray, IntArray
-from vodkit.errors import InputError
-from vodkit.records import Dataset, LabelledVideo, TrackTable
+from vodkit.ground import boxes
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
 
 
 class Key(NamedTuple):

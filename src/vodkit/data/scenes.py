@@ -7,10 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vodkit.arrays import ByteArray
 from vodkit.data.collage import Cutout, Scene, cut_out
-from vodkit.errors import InputError
-from vodkit.records import Detections, Frame
+from vodkit.ground.arrays import ByteArray
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import Detections, Frame
 from vodkit.video.reader import open_video
 
 PICTURES = (".jpg", ".jpeg", ".png")

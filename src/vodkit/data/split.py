@@ -14,11 +14,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
-from vodkit.boxes import area
-from vodkit.errors import InputError, SettingsError
 from vodkit.formats.base import SPLIT_WARNING, labelled_frames
-from vodkit.records import Dataset, LabelledVideo
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.boxes import area
+from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.records import Dataset, LabelledVideo
 
 SIDES = ("train", "val", "test")
 SMALL_PX, LARGE_PX = 32, 96

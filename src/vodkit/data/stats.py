@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.arrays import FloatArray
-from vodkit.boxes import area, iou_pairs
 from vodkit.data.split import LARGE_PX, SMALL_PX
 from vodkit.formats.base import labelled_frames
-from vodkit.records import NO_ID, Dataset, LabelledVideo, TrackTable
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.boxes import area, iou_pairs
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SLOW_IOU, FAST_IOU = 0.9, 0.7

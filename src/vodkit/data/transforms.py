@@ -17,9 +17,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vodkit import boxes as box_arithmetic
-from vodkit.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from vodkit.errors import InputError, SettingsError
+from vodkit.ground import boxes as box_arithmetic
+from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from vodkit.ground.errors import InputError, SettingsError
 
 FILL = (114, 114, 114)
 

@@ -11,10 +11,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from vodkit import settings
-from vodkit.errors import FormatError, SettingsError, WeightsError
-from vodkit.records import Detections, Frame
-from vodkit.runs import write_json
+from vodkit.ground import settings
+from vodkit.ground.errors import FormatError, SettingsError, WeightsError
+from vodkit.ground.records import Detections, Frame
+from vodkit.ground.runs import write_json
 
 RESIZES = ("letterbox", "stretch", "fit")
 CHANNELS = ("rgb", "bgr")

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from vodkit.detect.base import ModelCard, read_card, write_card
-from vodkit.errors import WeightsError
-from vodkit.runs import sha256, write_atomic
+from vodkit.ground.errors import WeightsError
+from vodkit.ground.runs import sha256, write_atomic
 
 SUFFIX = ".safetensors"
 CARD_SUFFIX = ".card.json"

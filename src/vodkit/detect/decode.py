@@ -9,9 +9,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from vodkit.arrays import FloatArray
 from vodkit.detect.postprocess import Candidates
-from vodkit.errors import WeightsError
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.errors import WeightsError
 
 Decoding = Callable[[Sequence[FloatArray], float, tuple[int, int]], Candidates]
 _YOLOX_STRIDES = (8, 16, 32)

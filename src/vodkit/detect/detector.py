@@ -8,7 +8,6 @@ from itertools import cycle, groupby, islice
 
 import numpy as np
 
-from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import ModelCard, by_batches
 from vodkit.detect.decode import DECODINGS
 from vodkit.detect.embed import Pooled
@@ -16,9 +15,10 @@ from vodkit.detect.postprocess import Candidates, finish
 from vodkit.detect.preprocess import Placement, place
 from vodkit.detect.runtimes.base import Runtime, StreamRuntime
 from vodkit.detect.runtimes.choice import Choice
-from vodkit.errors import SettingsError, WeightsError
-from vodkit.lookup import pick, unknown
-from vodkit.records import Detections, Frame
+from vodkit.ground.arrays import ByteArray, FloatArray
+from vodkit.ground.errors import SettingsError, WeightsError
+from vodkit.ground.lookup import pick, unknown
+from vodkit.ground.records import Detections, Frame
 
 
 class GraphDetector:

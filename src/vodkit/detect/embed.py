@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import Detector, ModelCard, Output, Preprocessing, in_stream, read_card
 from vodkit.detect.preprocess import Placement
 from vodkit.detect.roi import roi_align
 from vodkit.detect.runtimes.base import Runtime
 from vodkit.detect.runtimes.table import RUNTIMES, Runnable, candidates
 from vodkit.detect.weights import check, digest, read_state
-from vodkit.errors import SettingsError, WeightsError
-from vodkit.records import Detections, Frame
+from vodkit.ground.arrays import ByteArray, FloatArray
+from vodkit.ground.errors import SettingsError, WeightsError
+from vodkit.ground.records import Detections, Frame
 
 if TYPE_CHECKING:
     from torch import nn

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vodkit.arrays import ByteArray
 from vodkit.detect.base import ModelCard, Preprocessing, without_normalisation, write_card
 from vodkit.detect.decode import UNBATCHED
 from vodkit.detect.detector import GraphDetector
@@ -24,10 +23,11 @@ from vodkit.detect.parity import LEAST_SCORE, Differences, compare, together
 from vodkit.detect.preprocess import input_px, place, traced_px
 from vodkit.detect.runtimes.base import versions, write_whole
 from vodkit.detect.weights import digest, parts, trust
-from vodkit.errors import OutputError, SettingsError, WeightsError
-from vodkit.lookup import pick
-from vodkit.records import Frame
-from vodkit.runs import write_atomic, write_json
+from vodkit.ground.arrays import ByteArray
+from vodkit.ground.errors import OutputError, SettingsError, WeightsError
+from vodkit.ground.lookup import pick
+from vodkit.ground.records import Frame
+from vodkit.ground.runs import write_atomic, write_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,7 +87,7 @@ class OnData:
 
 
 Judge = Callable[[GraphDetector, GraphDetector], OnData]
-"""measures original and export on labelled data (``vodkit.certify``)"""
+"""measures original and export on labelled data (``vodkit.benchmark.certificates``)"""
 
 
 @dataclass(frozen=True, kw_only=True)

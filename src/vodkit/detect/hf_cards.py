@@ -16,8 +16,8 @@ from typing import Any
 from vodkit.detect import coco
 from vodkit.detect.base import Metric, ModelCard, Output, Preprocessing
 from vodkit.detect.weights import HUB_NAMES
-from vodkit.errors import FormatError, WeightsError
-from vodkit.lookup import pick
+from vodkit.ground.errors import FormatError, WeightsError
+from vodkit.ground.lookup import pick
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -22,8 +22,8 @@ from vodkit.detect.base import ModelCard
 from vodkit.detect.hf_cards import OUTPUTS
 from vodkit.detect.targets import Target
 from vodkit.detect.yolox import timm_depths
-from vodkit.errors import SettingsError, WeightsError
-from vodkit.lookup import pick
+from vodkit.ground.errors import SettingsError, WeightsError
+from vodkit.ground.lookup import pick
 
 # Rows of these are outputs; some have one more, for what is nothing (or for padding).
 CLASS_TENSORS = {

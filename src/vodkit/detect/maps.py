@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
-from vodkit.errors import SettingsError
-from vodkit.lookup import pick
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.lookup import pick
 
 
 class WithMaps(nn.Module):

@@ -19,8 +19,8 @@ from vodkit.detect.embed import Pooled, load_pooled
 from vodkit.detect.runtimes.choice import AUTO, choose
 from vodkit.detect.runtimes.table import GRAPH_SUFFIXES, RUNTIMES, Runnable
 from vodkit.detect.weights import check, digest, fetch, parts, weights_path
-from vodkit.errors import SettingsError, WeightsError
-from vodkit.lookup import pick, unknown
+from vodkit.ground.errors import SettingsError, WeightsError
+from vodkit.ground.lookup import pick, unknown
 
 if TYPE_CHECKING:
     from torch import nn

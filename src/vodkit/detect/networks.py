@@ -19,8 +19,8 @@ from vodkit.detect import hf_family, torchvision_family, yolox_family
 from vodkit.detect.base import ModelCard
 from vodkit.detect.targets import Target
 from vodkit.detect.weights import read_state
-from vodkit.errors import WeightsError
-from vodkit.lookup import pick
+from vodkit.ground.errors import WeightsError
+from vodkit.ground.lookup import pick
 
 
 def _as_named(
@@ -173,9 +173,11 @@ def stages(module: nn.Module, card: ModelCard) -> dict[str, list[nn.Module]]:
 def deployed(module: nn.Module, card: ModelCard) -> nn.Module:
     """The graph that is run and exported, in evaluation mode, sharing the module's weights.
 
-    Takes (B, H, W, 3) uint8 RGB, resized and filled; gives what ``card.output.decoding`` says.
+    Takes (B, H, W, 3) uint8 RGB, resized and filled; gives what ``card.output.decoding`` says. Its
+    own buffers are put on the device of the module's weights.
     """
-    return Graph(_family(card).deployed(module, card), card).eval()
+    graph = Graph(_family(card).deployed(module, card), card).eval()
+    return graph.to(next(module.parameters()).device)
 
 
 def for_classes(

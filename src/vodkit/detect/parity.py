@@ -7,12 +7,12 @@ from typing import Protocol
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vodkit import boxes
-from vodkit.arrays import FloatArray, IntArray
 from vodkit.detect.decode import DECODINGS
 from vodkit.detect.postprocess import Candidates
-from vodkit.lookup import pick
-from vodkit.records import Detections, Frame
+from vodkit.ground import boxes
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.lookup import pick
+from vodkit.ground.records import Detections, Frame
 
 LEAST_SCORE = 0.01  # compare even very uncertain boxes
 TOLERANCE_PX = 0.05

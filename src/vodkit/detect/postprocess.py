@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
-from vodkit.boxes import iou
 from vodkit.detect.preprocess import Placement
-from vodkit.records import Detections
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.boxes import iou
+from vodkit.ground.records import Detections
 
 _BLOCK = 512  # candidates looked at together: 512 x 512 overlaps are 2 MB
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import Preprocessing
-from vodkit.records import Frame
+from vodkit.ground.arrays import ByteArray, FloatArray
+from vodkit.ground.records import Frame
 
 _FIT_MULTIPLE = 32  # torchvision pads batches to this (GeneralizedRCNNTransform.size_divisible)
 

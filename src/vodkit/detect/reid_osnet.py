@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from vodkit.errors import WeightsError
-from vodkit.lookup import pick
+from vodkit.ground.errors import WeightsError
+from vodkit.ground.lookup import pick
 
 # width: channels of the stem and the three stages
 WIDTHS = {

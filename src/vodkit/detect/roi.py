@@ -9,7 +9,7 @@ Legend: N boxes, C channels, h w of a map, R Q bins down and across, S samples a
 
 import numpy as np
 
-from vodkit.arrays import FloatArray
+from vodkit.ground.arrays import FloatArray
 
 SAMPLES = 2
 """points a bin is sampled at, each way"""

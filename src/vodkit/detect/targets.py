@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vodkit.errors import InputError
+from vodkit.ground.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,11 +12,11 @@ from itertools import product
 
 import numpy as np
 
-from vodkit.arrays import BoolArray, FloatArray, IntArray
-from vodkit.boxes import area, covered, iou
 from vodkit.detect.base import Detector
-from vodkit.errors import InputError, SettingsError
-from vodkit.records import Detections, Frame
+from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
+from vodkit.ground.boxes import area, covered, iou
+from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.records import Detections, Frame
 
 _EDGE = 0.02  # of a tile's side: a box that ends so near an inner border is cut by it
 _SAME_IOU = 0.5  # two views of one object at different scales agree less than one view with itself

@@ -25,8 +25,8 @@ from torchvision.ops import FrozenBatchNorm2d
 from vodkit.detect.base import ModelCard
 from vodkit.detect.targets import Target
 from vodkit.detect.torchvision_pool import ProductRoIAlign
-from vodkit.errors import WeightsError
-from vodkit.lookup import pick
+from vodkit.ground.errors import WeightsError
+from vodkit.ground.lookup import pick
 
 BACKGROUND = "__background__"
 BUILDERS: dict[str, Callable[..., nn.Module]] = {

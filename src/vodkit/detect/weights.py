@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from vodkit.detect.base import ModelCard
 from vodkit.detect.onnx_files import external_files
-from vodkit.errors import WeightsError
-from vodkit.runs import make_folder, sha256, write_atomic
+from vodkit.ground.errors import WeightsError
+from vodkit.ground.runs import make_folder, sha256, write_atomic
 
 if TYPE_CHECKING:
     from torch import Tensor

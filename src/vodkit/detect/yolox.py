@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vodkit.errors import SettingsError
-from vodkit.lookup import pick, unknown
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.lookup import pick, unknown
 
 STRIDES = (8, 16, 32)
 STAGES = ("stem", "stage1", "stage2", "stage3", "stage4", "neck", "head")

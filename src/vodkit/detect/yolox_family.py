@@ -10,7 +10,7 @@ from vodkit.detect import yolox
 from vodkit.detect.base import ModelCard
 from vodkit.detect.targets import Target
 from vodkit.detect.yolox_loss import yolox_losses
-from vodkit.errors import WeightsError
+from vodkit.ground.errors import WeightsError
 
 
 def build(card: ModelCard) -> nn.Module:

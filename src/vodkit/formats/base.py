@@ -15,9 +15,9 @@ from typing import IO, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from vodkit.errors import FormatError, OutputError, SettingsError
 from vodkit.formats.jsonfile import LARGEST
-from vodkit.records import NO_ID, Dataset, LabelledVideo, State, TrackTable, VideoInfo
+from vodkit.ground.errors import FormatError, OutputError, SettingsError
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, State, TrackTable, VideoInfo
 
 TIMES = "times"
 """tag of a video whose times are frame index / rate, because the label file has no others"""

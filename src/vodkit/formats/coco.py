@@ -8,7 +8,6 @@ order of the labels. ``iscrowd`` and ``ignore`` become ignore rows.
 from pathlib import Path
 from typing import Any
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import (
     Reading,
     Rows,
@@ -21,8 +20,9 @@ from vodkit.formats.base import (
 from vodkit.formats.cocovid import json_lines, label_of, read_box, read_categories
 from vodkit.formats.jsonfile import Node, read_json
 from vodkit.formats.pictures import still
-from vodkit.records import Dataset
-from vodkit.runs import write_atomic
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import Dataset
+from vodkit.ground.runs import write_atomic
 
 KEEPS = frozenset({"ignore", "scores", "empty"})
 PICTURES: str | None = "{name}"

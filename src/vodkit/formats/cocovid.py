@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.errors import FormatError, InputError
 from vodkit.formats.base import (
     ALL_KEPT,
     Reading,
@@ -37,8 +36,9 @@ from vodkit.formats.base import (
     table_rows,
 )
 from vodkit.formats.jsonfile import Node, head_of, read_json
-from vodkit.records import NO_ID, STATE_NAMES, Dataset, LabelledVideo, VideoInfo
-from vodkit.runs import write_atomic
+from vodkit.ground.errors import FormatError, InputError
+from vodkit.ground.records import NO_ID, STATE_NAMES, Dataset, LabelledVideo, VideoInfo
+from vodkit.ground.runs import write_atomic
 
 KEEPS = ALL_KEPT
 PICTURES: str | None = None

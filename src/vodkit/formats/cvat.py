@@ -16,8 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from vodkit.arrays import BoolArray, FloatArray, IntArray
-from vodkit.errors import FormatError
 from vodkit.formats.base import (
     Reading,
     Rows,
@@ -31,8 +29,10 @@ from vodkit.formats.jsonfile import head_of
 from vodkit.formats.keyframes import interpolate, key_rows, runs
 from vodkit.formats.textfile import plain
 from vodkit.formats.xmlfile import Element, read_xml, tag
-from vodkit.records import NO_ID, Dataset, LabelledVideo, State, TrackTable
-from vodkit.runs import make_folder, write_atomic
+from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, State, TrackTable
+from vodkit.ground.runs import make_folder, write_atomic
 
 KEEPS = frozenset({"ids", "video"})
 PICTURES: str | None = None

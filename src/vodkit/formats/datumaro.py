@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import (
     Reading,
     Row,
@@ -27,8 +26,9 @@ from vodkit.formats.base import (
 from vodkit.formats.cocovid import json_lines
 from vodkit.formats.jsonfile import Node, read_json
 from vodkit.formats.pictures import still
-from vodkit.records import NO_ID, Dataset, LabelledVideo
-from vodkit.runs import write_atomic
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
+from vodkit.ground.runs import write_atomic
 
 KEEPS = frozenset({"ids", "scores", "labelled", "video", "empty"})
 PICTURES: str | None = "images/default/{stem}/{frame:06d}.jpg"

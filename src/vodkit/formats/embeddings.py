@@ -18,12 +18,12 @@ from typing import Self
 
 import numpy as np
 
-from vodkit.arrays import FloatArray
-from vodkit.errors import FormatError, OutputError
 from vodkit.formats.base import close_written
 from vodkit.formats.predictions import read_frames
-from vodkit.records import TrackTable
-from vodkit.runs import DETECTIONS, EMBEDDINGS
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.errors import FormatError, OutputError
+from vodkit.ground.records import TrackTable
+from vodkit.ground.runs import DETECTIONS, EMBEDDINGS
 
 VERSION = 1
 _DTYPE = np.dtype("<f4")

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import Reading, Row, Rows, Writing, info_for, rows_by_frame, stems
 from vodkit.formats.jsonfile import head_of
 from vodkit.formats.pictures import class_number, class_table, picture_files
 from vodkit.formats.voc import bndbox
 from vodkit.formats.xmlfile import Element, read_xml, tag
-from vodkit.records import NO_ID, Dataset, LabelledVideo
-from vodkit.runs import make_folder, write_atomic
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
+from vodkit.ground.runs import make_folder, write_atomic
 
 KEEPS = frozenset({"ids", "split", "labelled", "video", "empty"})
 PICTURES: str | None = "Data/VID/{split}/{stem}/{frame:06d}.JPEG"

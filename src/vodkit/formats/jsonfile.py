@@ -11,7 +11,7 @@ from json.decoder import scanstring  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any
 
-from vodkit.errors import FormatError
+from vodkit.ground.errors import FormatError
 
 Key = str | int
 LARGEST = 2**53

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
+from vodkit.ground.arrays import FloatArray, IntArray
 
 
 def key_rows(frames: IntArray, boxes_xyxy: FloatArray, *, tolerance_px: float) -> IntArray:

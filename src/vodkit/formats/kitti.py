@@ -10,13 +10,13 @@ import math
 from fractions import Fraction
 from pathlib import Path
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import Reading, Row, Rows, Writing, info_for, stems, table_rows
 from vodkit.formats.jsonfile import head_of
 from vodkit.formats.pictures import class_number, class_table, picture_files, picture_size
 from vodkit.formats.textfile import Line, plain, read_lines
-from vodkit.records import NO_ID, Dataset, LabelledVideo, TrackTable
-from vodkit.runs import make_folder, write_atomic
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
+from vodkit.ground.runs import make_folder, write_atomic
 
 KEEPS = frozenset({"ids", "scores", "video"})
 PICTURES: str | None = "image_02/{stem}/{frame:06d}.png"

@@ -20,14 +20,14 @@ from urllib.parse import unquote, urlparse
 
 import numpy as np
 
-from vodkit.arrays import FloatArray
-from vodkit.errors import FormatError
 from vodkit.formats.base import Reading, Rows, Writing, info_for, labelled_frames, relative_source
 from vodkit.formats.cvat import MOST_FRAMES, track_rows
 from vodkit.formats.jsonfile import Node, head_of, read_json
 from vodkit.formats.keyframes import interpolate, key_rows, runs
-from vodkit.records import NO_ID, Dataset, LabelledVideo, TrackTable
-from vodkit.runs import write_atomic
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
+from vodkit.ground.runs import write_atomic
 
 KEEPS = frozenset({"ids", "video"})
 PICTURES: str | None = None

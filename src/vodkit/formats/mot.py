@@ -13,7 +13,6 @@ import math
 import re
 from pathlib import Path
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import (
     PICTURE_ENDINGS,
     Reading,
@@ -27,8 +26,9 @@ from vodkit.formats.base import (
 )
 from vodkit.formats.jsonfile import head_of, read_text
 from vodkit.formats.textfile import Line, plain, read_lines, read_names
-from vodkit.records import NO_ID, Dataset, LabelledVideo, TrackTable
-from vodkit.runs import make_folder, write_atomic
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
+from vodkit.ground.runs import make_folder, write_atomic
 
 KEEPS = frozenset({"ids", "visibility", "ignore", "scores", "video", "split"})
 NOT_TOLD = -1

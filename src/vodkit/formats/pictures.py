@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import PICTURE_ENDINGS, Reading, Rows
-from vodkit.records import LabelledVideo, VideoInfo
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import LabelledVideo, VideoInfo
 
 
 def picture_size(path: Path) -> tuple[int, int] | None:

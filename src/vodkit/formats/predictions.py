@@ -25,11 +25,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from vodkit.arrays import FloatArray
-from vodkit.errors import FormatError, InputError, OutputError, SettingsError
 from vodkit.formats.base import Reading, Writing, close_written, labelled_frames, rate_from
 from vodkit.formats.jsonfile import Node
-from vodkit.records import (
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.errors import FormatError, InputError, OutputError, SettingsError
+from vodkit.ground.records import (
     NO_ID,
     STATE_NAMES,
     Dataset,
@@ -40,7 +40,7 @@ from vodkit.records import (
     TrackTable,
     VideoInfo,
 )
-from vodkit.runs import write_atomic
+from vodkit.ground.runs import write_atomic
 
 VERSION = 1
 MODES = {

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import (
     Reading,
     Row,
@@ -25,8 +24,9 @@ from vodkit.formats.base import (
 )
 from vodkit.formats.jsonfile import Node, head_of, read_json
 from vodkit.formats.pictures import class_number, class_table
-from vodkit.records import NO_ID, Dataset, LabelledVideo
-from vodkit.runs import write_atomic
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
+from vodkit.ground.runs import write_atomic
 
 KEEPS = frozenset({"ids", "ignore", "scores", "labelled", "video", "empty"})
 PICTURES: str | None = "{stem}/{stem}-{frame1:07d}.jpg"

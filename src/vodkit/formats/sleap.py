@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.arrays import FloatArray
-from vodkit.errors import FormatError, InputError
 from vodkit.formats.base import Reading, Rows, info_for
-from vodkit.records import NO_ID, Dataset, LabelledVideo
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.errors import FormatError, InputError
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
 
 PERSON, MODEL = 0, 1
 """``instance_type``: labelled by a person, predicted by a model"""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vodkit.errors import InputError
-from vodkit.records import STATE_NAMES, Detections, Tracks
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import STATE_NAMES, Detections, Tracks
 
 if TYPE_CHECKING:
     import supervision

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from vodkit.arrays import FloatArray
-from vodkit.errors import FormatError, InputError
 from vodkit.formats import (
     coco,
     cocovid,
@@ -26,8 +24,10 @@ from vodkit.formats import (
     youtube_vis,
 )
 from vodkit.formats.base import TIMES, Format, Reading, Source, Writing, is_still
-from vodkit.lookup import pick
-from vodkit.records import NO_ID, Dataset
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.errors import FormatError, InputError
+from vodkit.ground.lookup import pick
+from vodkit.ground.records import NO_ID, Dataset
 
 # The order is that of the asking when the format is to be found out: the more particular first.
 FORMATS: dict[str, Format] = {

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import (
     Reading,
     Rows,
@@ -22,8 +21,9 @@ from vodkit.formats.base import (
 )
 from vodkit.formats.cocovid import json_lines, label_of, read_box, read_categories
 from vodkit.formats.jsonfile import Node, read_json
-from vodkit.records import NO_ID, Dataset, LabelledVideo
-from vodkit.runs import write_atomic
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
+from vodkit.ground.runs import write_atomic
 
 KEEPS = frozenset({"ids", "scores", "labelled", "video", "empty"})
 PICTURES: str | None = "{stem}/frame{frame1:04d}.jpg"

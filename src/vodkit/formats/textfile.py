@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vodkit.errors import FormatError
 from vodkit.formats.jsonfile import LARGEST, read_text
+from vodkit.ground.errors import FormatError
 
 
 @dataclass(frozen=True)

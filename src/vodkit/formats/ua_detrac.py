@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import (
     Reading,
     Row,
@@ -29,8 +28,9 @@ from vodkit.formats.jsonfile import head_of
 from vodkit.formats.pictures import class_number, class_table, picture_files
 from vodkit.formats.textfile import plain
 from vodkit.formats.xmlfile import Element, read_xml, tag
-from vodkit.records import NO_ID, Dataset, LabelledVideo
-from vodkit.runs import make_folder, write_atomic
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
+from vodkit.ground.runs import make_folder, write_atomic
 
 KEEPS = frozenset({"ids", "labelled", "video"})
 PICTURES: str | None = "{stem}/img{frame1:05d}.jpg"

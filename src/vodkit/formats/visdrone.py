@@ -9,13 +9,13 @@ name a line names the classes of own data.
 import math
 from pathlib import Path
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import Reading, Row, Rows, Writing, info_for, stems, table_rows
 from vodkit.formats.jsonfile import head_of
 from vodkit.formats.pictures import picture_files, picture_size
 from vodkit.formats.textfile import Line, plain, read_lines, read_names
-from vodkit.records import NO_ID, Dataset, LabelledVideo, TrackTable
-from vodkit.runs import make_folder, write_atomic
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
+from vodkit.ground.runs import make_folder, write_atomic
 
 KEEPS = frozenset({"ids", "ignore", "video"})
 PICTURES: str | None = "sequences/{stem}/{frame1:07d}.jpg"

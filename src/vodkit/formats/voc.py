@@ -7,7 +7,6 @@ rows, as the VOC protocol treats them.
 
 from pathlib import Path
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import (
     Reading,
     Row,
@@ -22,8 +21,9 @@ from vodkit.formats.jsonfile import head_of, read_text
 from vodkit.formats.pictures import class_number, class_table, picture_size, still
 from vodkit.formats.textfile import plain
 from vodkit.formats.xmlfile import Element, read_xml, tag
-from vodkit.records import Dataset, LabelledVideo
-from vodkit.runs import make_folder, write_atomic
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import Dataset, LabelledVideo
+from vodkit.ground.runs import make_folder, write_atomic
 
 KEEPS = frozenset({"ignore", "split", "empty"})
 PICTURES: str | None = "JPEGImages/{name}"

@@ -10,8 +10,8 @@ from pathlib import Path
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
-from vodkit.errors import FormatError
 from vodkit.formats.jsonfile import LARGEST
+from vodkit.ground.errors import FormatError
 
 DEEPEST = 64
 """levels of nesting; no label file has ten"""

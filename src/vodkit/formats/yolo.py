@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.boxes import clip
-from vodkit.errors import FormatError
 from vodkit.formats.base import (
     Reading,
     Row,
@@ -27,8 +25,10 @@ from vodkit.formats.base import (
 from vodkit.formats.jsonfile import read_text
 from vodkit.formats.pictures import picture_files, picture_size, still
 from vodkit.formats.textfile import Line, plain, read_lines, read_names
-from vodkit.records import Dataset, LabelledVideo
-from vodkit.runs import make_folder, write_atomic
+from vodkit.ground.boxes import clip
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import Dataset, LabelledVideo
+from vodkit.ground.runs import make_folder, write_atomic
 
 KEEPS = frozenset({"scores", "split", "empty"})
 PICTURES: str | None = "images/{split}/{name}"

@@ -9,7 +9,6 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import (
     Reading,
     Row,
@@ -22,8 +21,9 @@ from vodkit.formats.base import (
 )
 from vodkit.formats.cocovid import json_lines, label_of, read_categories
 from vodkit.formats.jsonfile import Node, read_json
-from vodkit.records import NO_ID, Dataset, LabelledVideo, TrackTable
-from vodkit.runs import write_atomic
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
+from vodkit.ground.runs import write_atomic
 
 KEEPS = frozenset({"ids", "ignore", "video"})
 PICTURES: str | None = "{stem}/{frame:05d}.jpg"

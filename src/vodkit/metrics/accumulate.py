@@ -10,10 +10,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from vodkit.errors import InputError
-from vodkit.metrics.ap import CocoResult, table_average_precision
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import Dataset, Detections, LabelledVideo, Tracks, TrackTable, VideoInfo
+from vodkit.metrics.detection.ap import CocoResult, table_average_precision
 from vodkit.metrics.evaluation import EvalSettings, Evaluation, evaluate
-from vodkit.records import Dataset, Detections, LabelledVideo, Tracks, TrackTable, VideoInfo
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -16,11 +16,11 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import t as student
 
-from vodkit.arrays import FloatArray, IntArray
-from vodkit.errors import SettingsError
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.errors import SettingsError
 from vodkit.metrics.clips import Clip
-from vodkit.metrics.coco_engine import RECALLS
-from vodkit.metrics.match import Verdicts
+from vodkit.metrics.detection.coco_engine import RECALLS
+from vodkit.metrics.detection.match import Verdicts
 
 WORK = 3e7
 """boxes times resamples of AP; with more boxes there are fewer resamples, but 200 at least"""

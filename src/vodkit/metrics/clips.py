@@ -10,10 +10,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
-from vodkit.errors import InputError
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
 from vodkit.metrics.validate import require_one_split, require_valid
-from vodkit.records import Dataset, LabelledVideo, TrackTable
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

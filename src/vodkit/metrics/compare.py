@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.errors import FormatError, InputError
 from vodkit.formats.predictions import MODES
+from vodkit.ground.errors import FormatError, InputError
+from vodkit.ground.runs import METRICS
 from vodkit.metrics.bootstrap import interval
 from vodkit.metrics.evaluation import SCHEMA, Evaluation
 from vodkit.metrics.headline import DEFINITIONS, shown
 from vodkit.metrics.plain import as_json
-from vodkit.runs import METRICS
 
 _FREE = frozenset({"engine"})
 """settings that may differ: all engines give the same numbers"""

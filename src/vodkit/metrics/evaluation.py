@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.errors import SettingsError
 from vodkit.formats.base import split_warnings
-from vodkit.lookup import pick
-from vodkit.metrics.ap import CocoResult, clip_columns, summarise
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.lookup import pick
+from vodkit.ground.records import NO_ID, STATE_NAMES, Dataset, TrackTable
 from vodkit.metrics.bootstrap import BootstrapSettings, make_units
 from vodkit.metrics.clips import Clip, make_clips
-from vodkit.metrics.coco_engine import evaluate_grid
-from vodkit.metrics.columns import BoxColumns
-from vodkit.metrics.curves import (
+from vodkit.metrics.detection.ap import CocoResult, clip_columns, summarise
+from vodkit.metrics.detection.coco_engine import evaluate_grid
+from vodkit.metrics.detection.columns import BoxColumns
+from vodkit.metrics.detection.curves import (
     Calibration,
     Confusion,
     Curve,
@@ -28,21 +29,20 @@ from vodkit.metrics.curves import (
     confusion,
     curves,
 )
-from vodkit.metrics.delay import DelayResult, evaluate_delay
-from vodkit.metrics.errors import ErrorResult, find_errors, summarise_errors
-from vodkit.metrics.frame_accuracy import FrameResult, evaluate_frames
-from vodkit.metrics.frames import FrameMatches, match_frames
+from vodkit.metrics.detection.delay import DelayResult, evaluate_delay
+from vodkit.metrics.detection.errors import ErrorResult, find_errors, summarise_errors
+from vodkit.metrics.detection.frame_accuracy import FrameResult, evaluate_frames
+from vodkit.metrics.detection.frames import FrameMatches, match_frames
+from vodkit.metrics.detection.match import coco_verdicts
+from vodkit.metrics.detection.stability import StabilityScores, evaluate_stability
+from vodkit.metrics.detection.streaming import StreamingResult, evaluate_latency
+from vodkit.metrics.detection.vid import VidResult, VidScores, evaluate_vid
+from vodkit.metrics.detection.voc import VocResult, voc_average_precision
 from vodkit.metrics.headline import Counted, Headline, Replicates, make_headline, make_replicates
-from vodkit.metrics.match import coco_verdicts
-from vodkit.metrics.mot.preprocess import BENCHMARKS, mot_challenge
-from vodkit.metrics.mot.summary import TrackCounts, TrackResult, combine, count_clip
-from vodkit.metrics.occlusion import OcclusionResult, evaluate_occlusion
 from vodkit.metrics.plain import as_json
-from vodkit.metrics.stability import StabilityScores, evaluate_stability
-from vodkit.metrics.streaming import StreamingResult, evaluate_latency
-from vodkit.metrics.vid import VidResult, VidScores, evaluate_vid
-from vodkit.metrics.voc import VocResult, voc_average_precision
-from vodkit.records import NO_ID, STATE_NAMES, Dataset, TrackTable
+from vodkit.metrics.tracking.occlusion import OcclusionResult, evaluate_occlusion
+from vodkit.metrics.tracking.preprocess import BENCHMARKS, mot_challenge
+from vodkit.metrics.tracking.summary import TrackCounts, TrackResult, combine, count_clip
 
 SCHEMA = 1
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
+from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.metrics.bootstrap import (
     BootstrapSettings,
     Units,
@@ -15,13 +15,13 @@ from vodkit.metrics.bootstrap import (
     replicate_ap,
     replicate_sums,
 )
-from vodkit.metrics.frame_accuracy import accuracy_by_frame, count_frames
-from vodkit.metrics.frames import FrameMatches
-from vodkit.metrics.match import Verdicts
-from vodkit.metrics.mot.hota import ALPHAS
-from vodkit.metrics.mot.summary import TrackCounts
-from vodkit.metrics.occlusion import find_spells
-from vodkit.metrics.stability import stability_counts
+from vodkit.metrics.detection.frame_accuracy import accuracy_by_frame, count_frames
+from vodkit.metrics.detection.frames import FrameMatches
+from vodkit.metrics.detection.match import Verdicts
+from vodkit.metrics.detection.stability import stability_counts
+from vodkit.metrics.tracking.hota import ALPHAS
+from vodkit.metrics.tracking.occlusion import find_spells
+from vodkit.metrics.tracking.summary import TrackCounts
 
 REPLICATE_DIGITS = 6
 

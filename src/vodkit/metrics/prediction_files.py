@@ -15,14 +15,14 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from vodkit.errors import FormatError, InputError, SettingsError
 from vodkit.formats import predictions as jsonl
 from vodkit.formats.base import TIMES, Reading
 from vodkit.formats.table import read_dataset
-from vodkit.lookup import nearest
+from vodkit.ground.errors import FormatError, InputError, SettingsError
+from vodkit.ground.lookup import nearest
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.runs import MANIFEST, PREDICTIONS, predictions_of
 from vodkit.metrics.validate import require_one_split
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
-from vodkit.runs import MANIFEST, PREDICTIONS, predictions_of
 
 _GENERIC = frozenset({"img1", "images", "frames", "gt", "det", "predictions", "data", "."})
 

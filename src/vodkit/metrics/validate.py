@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
-from vodkit.errors import InputError
-from vodkit.lookup import nearest
-from vodkit.metrics.columns import whole_numbers
-from vodkit.records import NO_ID, Dataset, LabelledVideo, TrackTable, first_bad_box
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.errors import InputError
+from vodkit.ground.lookup import nearest
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable, first_bad_box
+from vodkit.metrics.detection.columns import whole_numbers
 
 
 @dataclass(frozen=True, kw_only=True)

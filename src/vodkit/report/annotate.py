@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from vodkit.errors import PartialError
 from vodkit.formats.predictions import PredictedFrame, read_header
-from vodkit.outputs import final_frames
-from vodkit.records import Detections, Frame, Tracks
+from vodkit.ground.errors import PartialError
+from vodkit.ground.records import Detections, Frame, Tracks
+from vodkit.infer.exports import final_frames
 from vodkit.report.draw import DEFAULTS, DrawSettings, draw_onto
-from vodkit.video.ahead import ahead, depth_here
+from vodkit.video.prefetch import ahead, depth_here
 from vodkit.video.reader import open_video
 from vodkit.video.writer import VideoWriter
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from vodkit.ground.runs import write_atomic
 from vodkit.metrics.compare import Comparison, Run
 from vodkit.report.headline import guards, headline, verdict
 from vodkit.report.page import render
 from vodkit.report.sections import UNDEFINED, Table
-from vodkit.runs import write_atomic
 
 SHARES = {"ap": "AP", "ap50": "AP50", "frame_accuracy": "frame accuracy", "hota": "HOTA",
           "mota": "MOTA", "idf1": "IDF1"}  # fmt: skip

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vodkit.arrays import ByteArray
-from vodkit.errors import InputError
-from vodkit.records import Detections, Frame, Tracks
+from vodkit.ground.arrays import ByteArray
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import Detections, Frame, Tracks
+from vodkit.ground.runs import write_atomic
 from vodkit.report.draw import DEFAULTS, DrawSettings, draw_found
-from vodkit.runs import write_atomic
 
 GAP_PX = 4
 CAPTION_PX = 18

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from vodkit.data.preview import labelled_pictures
 from vodkit.data.stats import ClassStats, DatasetStats, VideoStats, measure
-from vodkit.errors import VideoError
-from vodkit.records import Dataset, LabelledVideo
+from vodkit.ground.errors import VideoError
+from vodkit.ground.records import Dataset, LabelledVideo
+from vodkit.ground.runs import write_atomic
 from vodkit.report.charts import Axes, Line, bar_chart
 from vodkit.report.contact_sheet import as_url, contact_sheet
 from vodkit.report.page import render
 from vodkit.report.sections import UNDEFINED, Table
-from vodkit.runs import write_atomic
 
 MAX_CLASSES, MAX_NOTES = 20, 5
 

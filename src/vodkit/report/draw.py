@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vodkit.arrays import ByteArray, FloatArray
-from vodkit.errors import SettingsError
-from vodkit.records import NO_ID, Detections, State, Tracks
+from vodkit.ground.arrays import ByteArray, FloatArray
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.records import NO_ID, Detections, State, Tracks
 
 Colour = tuple[int, int, int]
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vodkit.arrays import BoolArray, FloatArray, IntArray
-from vodkit.boxes import iou_pairs
+from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
+from vodkit.ground.boxes import iou_pairs
+from vodkit.ground.records import NO_ID
 from vodkit.metrics.clips import Clip
-from vodkit.metrics.frames import FrameMatches, match_frames
-from vodkit.metrics.match import UNMATCHED
-from vodkit.records import NO_ID
+from vodkit.metrics.detection.frames import FrameMatches, match_frames
+from vodkit.metrics.detection.match import UNMATCHED
 from vodkit.report.sections import counted
 
 FLICKER_S = 0.5

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vodkit.arrays import ByteArray, FloatArray
-from vodkit.records import NO_ID, Frame, State, TrackTable
+from vodkit.ground.arrays import ByteArray, FloatArray
+from vodkit.ground.records import NO_ID, Frame, State, TrackTable
 from vodkit.report.contact_sheet import as_url
 from vodkit.report.draw import TRUTH, colour_of, draw_box, put_words
 from vodkit.report.failures import Failure

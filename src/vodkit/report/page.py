@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from vodkit.errors import InputError
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import Dataset, TrackTable
+from vodkit.ground.runs import write_atomic
 from vodkit.metrics.clips import Clip, make_clips
 from vodkit.metrics.compare import Comparison, from_evaluation
-from vodkit.records import Dataset, TrackTable
 from vodkit.report.every_number import every_number
 from vodkit.report.failures import KINDS, Failure, find_failures
 from vodkit.report.film import FilmSettings, Strip, film_strips
 from vodkit.report.headline import guards, headline, verdict
 from vodkit.report.sections import Subject, charts, tables
 from vodkit.report.timeline import timeline
-from vodkit.runs import write_atomic
 
 EXPLAINED = {
     "switch": "Identity switches",

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from vodkit.ground.records import TrackTable
 from vodkit.metrics.evaluation import Evaluation
-from vodkit.records import TrackTable
 from vodkit.report.charts import Axes, Line, bar_chart, line_chart
 
 UNDEFINED = "\N{EN DASH}"

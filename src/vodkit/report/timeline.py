@@ -8,11 +8,11 @@ from html import escape
 
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.records import NO_ID
 from vodkit.metrics.clips import Clip
-from vodkit.metrics.frames import FrameMatches, match_frames
-from vodkit.metrics.match import UNMATCHED
-from vodkit.records import NO_ID
+from vodkit.metrics.detection.frames import FrameMatches, match_frames
+from vodkit.metrics.detection.match import UNMATCHED
 from vodkit.report.failures import runs_of
 
 WIDTH, LEFT, BAND, GAP = 900, 74, 14, 4

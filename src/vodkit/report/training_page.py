@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vodkit.arrays import ByteArray
-from vodkit.metrics.ap import CocoScores
+from vodkit.ground.arrays import ByteArray
+from vodkit.ground.runs import MANIFEST, SETTINGS, make_folder, write_atomic
+from vodkit.metrics.detection.ap import CocoScores
 from vodkit.report.charts import Axes, Line, line_chart
 from vodkit.report.contact_sheet import encoded, sheet
 from vodkit.report.draw import TRUTH, draw_box, draw_found
 from vodkit.report.page import render
 from vodkit.report.sections import UNDEFINED, Table
-from vodkit.runs import MANIFEST, SETTINGS, make_folder, write_atomic
 from vodkit.train.loop import LOG, TrainResult
 from vodkit.train.progress import Progress
 from vodkit.train.validate import Shown

@@ -11,8 +11,8 @@ from functools import cache
 
 import numpy as np
 
-from vodkit.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from vodkit.records import Detections, Frame
+from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from vodkit.ground.records import Detections, Frame
 from vodkit.track.base import unit_rows
 
 BANDS = 3

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vodkit.arrays import BoolArray, FloatArray, IntArray
-from vodkit.boxes import area, iou_pairs
+from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
+from vodkit.ground.boxes import area, iou_pairs
 
 NONE = np.empty(0, np.int64)
 BUFFER = 0.3

@@ -5,9 +5,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
-from vodkit.errors import InputError
-from vodkit.records import Detections, Frame, Tracks
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import Detections, Frame, Tracks
 
 
 class Tracker(Protocol):

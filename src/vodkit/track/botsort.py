@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vodkit.arrays import FloatArray
-from vodkit.errors import SettingsError
-from vodkit.lookup import pick
-from vodkit.records import Detections, Frame, Tracks
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.lookup import pick
+from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.track.assign import OVERLAPS, Pairs
 from vodkit.track.base import Found, arrange
-from vodkit.track.book import Book
 from vodkit.track.camera_motion import CameraMotion
 from vodkit.track.kalman import Motion
-from vodkit.track.life import Life, Status, expire, give_out, promote
-from vodkit.track.rounds import Rounds, look_alike, overlapping
+from vodkit.track.lifecycle import Life, Status, expire, give_out, promote
+from vodkit.track.matching import Rounds, look_alike, overlapping
+from vodkit.track.track_table import Book
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,16 +6,16 @@ al. 2022, arXiv 2110.06864). Here it is class-aware, in seconds, and gives out p
 
 from dataclasses import dataclass, field
 
-from vodkit.arrays import FloatArray
-from vodkit.errors import SettingsError
-from vodkit.lookup import pick
-from vodkit.records import Detections, Frame, Tracks
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.lookup import pick
+from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.track.assign import OVERLAPS
 from vodkit.track.base import arrange
-from vodkit.track.book import Book, Booked
 from vodkit.track.kalman import Motion
-from vodkit.track.life import Life, Status, expire, give_out, promote
-from vodkit.track.rounds import Rounds, overlapping
+from vodkit.track.lifecycle import Life, Status, expire, give_out, promote
+from vodkit.track.matching import Rounds, overlapping
+from vodkit.track.track_table import Book, Booked
 
 
 @dataclass(frozen=True, kw_only=True)

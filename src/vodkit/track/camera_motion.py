@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vodkit.arrays import ByteArray, FloatArray
-from vodkit.records import Frame
+from vodkit.ground.arrays import ByteArray, FloatArray
+from vodkit.ground.records import Frame
 
 SIDE_PX = 320
 """the longer one, of the picture that is looked at"""

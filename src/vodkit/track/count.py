@@ -10,9 +10,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from vodkit.arrays import BoolArray, FloatArray
-from vodkit.errors import SettingsError
-from vodkit.records import NO_ID, TrackTable
+from vodkit.ground.arrays import BoolArray, FloatArray
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.records import NO_ID, TrackTable
 
 ANCHORS = {"bottom": (0.5, 1.0), "centre": (0.5, 0.5), "top": (0.5, 0.0)}
 """the point of a box that counts, in shares of its width and height"""

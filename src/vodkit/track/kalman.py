@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vodkit.arrays import BoolArray, FloatArray, IntArray
-from vodkit.errors import SettingsError
+from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
+from vodkit.ground.errors import SettingsError
 
 SMALLEST_PX = 1e-3
 """boxes of no extent still get noise of this size, so that nothing is divided by 0"""

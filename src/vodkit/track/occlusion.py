@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
-from vodkit.boxes import covered
-from vodkit.errors import SettingsError
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.boxes import covered
+from vodkit.ground.errors import SettingsError
 from vodkit.track.assign import near, rows_where
-from vodkit.track.book import Book
-from vodkit.track.life import Status
+from vodkit.track.lifecycle import Status
+from vodkit.track.track_table import Book
 
 
 @dataclass(frozen=True, kw_only=True)

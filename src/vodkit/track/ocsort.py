@@ -7,16 +7,16 @@ is looked for where it was last seen (OCR).
 
 from dataclasses import dataclass, field
 
-from vodkit.arrays import FloatArray
-from vodkit.errors import SettingsError
-from vodkit.lookup import pick
-from vodkit.records import Detections, Frame, Tracks
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.lookup import pick
+from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.track.assign import OVERLAPS, Pairs, near
 from vodkit.track.base import Found, arrange
-from vodkit.track.book import Book, Booked
 from vodkit.track.kalman import Motion
-from vodkit.track.life import Life, expire, give_out, promote
-from vodkit.track.rounds import Rounds, overlapping, same_class, straight_on
+from vodkit.track.lifecycle import Life, expire, give_out, promote
+from vodkit.track.matching import Rounds, overlapping, same_class, straight_on
+from vodkit.track.track_table import Book, Booked
 
 
 @dataclass(frozen=True, kw_only=True)

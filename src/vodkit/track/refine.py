@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
-from vodkit.errors import SettingsError
-from vodkit.records import NO_ID, State, TrackTable
-from vodkit.track.stitch import StitchSettings, stitch
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.records import NO_ID, State, TrackTable
+from vodkit.track.tracklet_linking import StitchSettings, stitch
 
 
 @dataclass(frozen=True, kw_only=True)

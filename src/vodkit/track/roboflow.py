@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.arrays import FloatArray
-from vodkit.errors import InputError, SettingsError
-from vodkit.lookup import pick
-from vodkit.records import Detections, Frame, State, Tracks
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.lookup import pick
+from vodkit.ground.records import Detections, Frame, State, Tracks
 
 _CLASSES = {
     "sort": "SORTTracker",

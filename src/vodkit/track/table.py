@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from vodkit.lookup import pick
-from vodkit.settings import load
+from vodkit.ground.lookup import pick
+from vodkit.ground.settings import load
 from vodkit.track.base import Tracker
 from vodkit.track.botsort import BotSort, BotSortSettings
 from vodkit.track.bytetrack import ByteTrack, ByteTrackSettings

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.arrays import BoolArray, IntArray
-from vodkit.errors import InputError, SettingsError
-from vodkit.records import NO_ID, Detections, Frame, LabelledVideo, State, TrackTable
-from vodkit.track.life import backfill
+from vodkit.ground.arrays import BoolArray, IntArray
+from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.records import NO_ID, Detections, Frame, LabelledVideo, State, TrackTable
+from vodkit.track.lifecycle import backfill
 from vodkit.track.table import make_tracker
 
 Steps = Sequence[tuple[Frame, Detections]]

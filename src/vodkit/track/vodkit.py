@@ -15,20 +15,20 @@ from functools import partial
 
 import numpy as np
 
-from vodkit.arrays import BoolArray, FloatArray, IntArray
-from vodkit.boxes import covered, iou, iou_pairs
-from vodkit.errors import SettingsError
-from vodkit.records import Detections, Frame, Tracks
+from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
+from vodkit.ground.boxes import covered, iou, iou_pairs
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.track.appearance import NUM_COLOURS, colours
+from vodkit.track.appearance_model import MOST, Evidence
 from vodkit.track.assign import LEAST, Pairs, buffered, height_iou, match, near, rows_where
 from vodkit.track.base import Found, arrange
-from vodkit.track.book import Book
 from vodkit.track.camera_motion import CameraMotion
-from vodkit.track.evidence import MOST, Evidence
 from vodkit.track.kalman import SMALLEST_PX, Motion, areas_px, sigma_px
-from vodkit.track.life import Life, Status, expire, give_out, promote, send_away
+from vodkit.track.lifecycle import Life, Status, expire, give_out, promote, send_away
+from vodkit.track.matching import Rounds, look_alike, same_class, straight_on
 from vodkit.track.occlusion import Occlusion, excuse
-from vodkit.track.rounds import Rounds, look_alike, same_class, straight_on
+from vodkit.track.track_table import Book
 
 # Boxes of detectors tremble, above all in size; people go on as they went for a long while.
 MOTION = Motion(

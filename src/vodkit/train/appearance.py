@@ -25,15 +25,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vodkit.arrays import FloatArray, IntArray
 from vodkit.detect.base import Metric, ModelCard, Output
 from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.embed import HEAD_FAMILY
-from vodkit.errors import InputError, OutputError
-from vodkit.runs import MANIFEST, SETTINGS, make_folder, stack, write_atomic, write_json
-from vodkit.settings import to_toml
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.errors import InputError, OutputError
+from vodkit.ground.runs import MANIFEST, SETTINGS, make_folder, stack, write_atomic, write_json
+from vodkit.ground.settings import to_toml
 from vodkit.track.appearance import Distinction, distinguish, seen_together
-from vodkit.train.looks import AppearanceSettings, Looks, read_looks
+from vodkit.train.appearance_data import AppearanceSettings, Looks, read_looks
 
 CHECKPOINT = "appearance.safetensors"
 Watch = Callable[[str, int, int], None]

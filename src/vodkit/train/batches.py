@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vodkit.arrays import IntArray
 from vodkit.data.feature_cache import FeatureCache, Layout, is_finished
 from vodkit.data.loader import Example, TrainingViews, batches
 from vodkit.data.sampling import chunks
 from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
 from vodkit.detect.targets import Target
-from vodkit.errors import SettingsError
+from vodkit.ground.arrays import IntArray
+from vodkit.ground.errors import SettingsError
+from vodkit.train.frozen_features import Tree, cut_points, leaves, rebuilt, record, replaying
 from vodkit.train.memory import fitting
-from vodkit.train.replay import Tree, cut_points, leaves, rebuilt, record, replaying
 
 _BATCHES_PER_CHUNK = 8  # made together: enough for neighbours to be decoded together
 

@@ -25,27 +25,35 @@ from typing import Any
 import numpy as np
 import torch
 
-from vodkit.arrays import ByteArray
 from vodkit.data.collage import Collages, CollageSettings, Cutout, Scene
 from vodkit.data.scenes import Reading, files_of, read_material
 from vodkit.detect import networks, yolox
 from vodkit.detect.base import ModelCard, Output, Preprocessing
 from vodkit.detect.checkpoint import halved, save_checkpoint
 from vodkit.detect.models import build_network, load_detector
-from vodkit.errors import InputError, SettingsError
-from vodkit.records import Detections, Frame
-from vodkit.runs import MANIFEST, SETTINGS, make_folder, sha256, stack, write_atomic, write_json
-from vodkit.settings import to_toml
+from vodkit.ground.arrays import ByteArray
+from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.records import Detections, Frame
+from vodkit.ground.runs import (
+    MANIFEST,
+    SETTINGS,
+    make_folder,
+    sha256,
+    stack,
+    write_atomic,
+    write_json,
+)
+from vodkit.ground.settings import to_toml
 from vodkit.train import resume
 from vodkit.train.ema import Ema
 from vodkit.train.freeze import FREEZES, freeze
 from vodkit.train.gradients import take_step
+from vodkit.train.head_transfer import load_backbone, settle_norms, stitch
 from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.optim import lr_factor, make_optimizer, set_rates
 from vodkit.train.resume import digest_of_start
-from vodkit.train.stitch import load_backbone, settle_norms, stitch
 from vodkit.train.teacher import Answers, distill_losses, load_teacher, network_input
-from vodkit.video.ahead import ahead
+from vodkit.video.prefetch import ahead
 
 STUDENT, LOG = "student.safetensors", "log.csv"
 _LOG_EVERY = 25

@@ -13,8 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
-from vodkit.errors import SettingsError
-from vodkit.lookup import pick
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.lookup import pick
 
 STAGES = ("stem", "stage1", "stage2", "stage3", "stage4", "neck", "head")
 # word: how many of STAGES stay as they are

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from vodkit.settings import to_toml
+from vodkit.ground.settings import to_toml
 
 
 class Meter:

@@ -22,14 +22,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from vodkit.arrays import IntArray
 from vodkit.data.sampling import repeat_factors, whole_batches
 from vodkit.detect import networks
 from vodkit.detect.base import Metric, ModelCard
 from vodkit.detect.checkpoint import card_path, halved, save_checkpoint
-from vodkit.errors import InputError, TrainingError, VideoError
-from vodkit.metrics.ap import CocoScores
-from vodkit.runs import (
+from vodkit.ground.arrays import IntArray
+from vodkit.ground.errors import InputError, TrainingError, VideoError
+from vodkit.ground.runs import (
     MANIFEST,
     REPORT,
     SETTINGS,
@@ -39,20 +38,21 @@ from vodkit.runs import (
     write_atomic,
     write_json,
 )
-from vodkit.settings import to_toml
+from vodkit.ground.settings import to_toml
+from vodkit.metrics.detection.ap import CocoScores
 from vodkit.train import freeze, resume
+from vodkit.train.batch_norms import learning_norms, measure_norms, plain_batches
 from vodkit.train.batches import Batch, Share, cached_batches, pixel_batches
 from vodkit.train.ema import Ema, fitting_decay
+from vodkit.train.frozen_features import replaying
 from vodkit.train.gradients import scaler_of, take_step
-from vodkit.train.journals import TENSORBOARD, Journal, open_journals, require_journals
-from vodkit.train.keep import Keeper
 from vodkit.train.log import Meter, as_csv, flat
+from vodkit.train.loggers import TENSORBOARD, Journal, open_journals, require_journals
 from vodkit.train.memory import is_out_of_memory
-from vodkit.train.norms import learning_norms, measure_norms, plain_batches
 from vodkit.train.optim import lr_factor, make_optimizer, set_rates
 from vodkit.train.processes import agreed, launched
 from vodkit.train.progress import Progress, watch_nothing
-from vodkit.train.replay import replaying
+from vodkit.train.rehearsal import Keeper
 from vodkit.train.settings import TrainSettings
 from vodkit.train.setup import Material, delete_features, prepare, with_features
 from vodkit.train.validate import Validated, validate

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from vodkit.detect.base import ModelCard
-from vodkit.errors import SettingsError
+from vodkit.ground.errors import SettingsError
 from vodkit.train.freeze import STAGES, parameters_by_stage
 
 OPTIMIZERS = ("adamw", "sgd")

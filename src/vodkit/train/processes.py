@@ -8,7 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from vodkit.errors import ToldElsewhereError, VodkitError
+from vodkit.ground.errors import ToldElsewhereError, VodkitError
 from vodkit.train.settings import PRECISIONS, TrainSettings
 
 Made = TypeVar("Made")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from vodkit.metrics.ap import CocoScores
+from vodkit.metrics.detection.ap import CocoScores
 from vodkit.train.freeze import StageRow
 from vodkit.train.validate import Shown
 

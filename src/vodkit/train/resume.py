@@ -18,9 +18,9 @@ from vodkit.detect.hf_cards import weights_in
 from vodkit.detect.models import find_card
 from vodkit.detect.weights import digest as digest_of_file
 from vodkit.detect.weights import read_archive
-from vodkit.errors import InputError, OutputError
-from vodkit.records import Dataset
-from vodkit.runs import MANIFEST, write_atomic
+from vodkit.ground.errors import InputError, OutputError
+from vodkit.ground.records import Dataset
+from vodkit.ground.runs import MANIFEST, write_atomic
 from vodkit.video.pictures import digest as digest_of
 
 STATE = "state.pt"

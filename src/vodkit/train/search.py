@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from vodkit.detect.models import find_card
-from vodkit.errors import InputError, SettingsError, TrainingError
 from vodkit.formats.table import read_dataset
-from vodkit.runs import make_folder, only_one
+from vodkit.ground.errors import InputError, SettingsError, TrainingError
+from vodkit.ground.runs import make_folder, only_one
 from vodkit.train.log import flat
 from vodkit.train.loop import train
 from vodkit.train.progress import Progress

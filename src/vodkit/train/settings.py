@@ -7,10 +7,10 @@ from typing import Literal
 import torch
 
 from vodkit.data.transforms import Augment
-from vodkit.errors import SettingsError
-from vodkit.lookup import pick
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.lookup import pick
 from vodkit.train.freeze import FREEZES
-from vodkit.train.journals import JOURNALS
+from vodkit.train.loggers import JOURNALS
 from vodkit.train.optim import OPTIMIZERS
 
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {

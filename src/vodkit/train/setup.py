@@ -19,15 +19,15 @@ from vodkit.detect import networks
 from vodkit.detect.base import ModelCard, Training
 from vodkit.detect.models import build_network, find_card
 from vodkit.detect.preprocess import input_px, resized_px
-from vodkit.errors import InputError, SettingsError, VideoError
 from vodkit.formats.table import read_dataset
-from vodkit.records import Dataset, LabelledVideo
-from vodkit.runs import stack
+from vodkit.ground.errors import InputError, SettingsError, VideoError
+from vodkit.ground.records import Dataset, LabelledVideo
+from vodkit.ground.runs import stack
 from vodkit.train import freeze
+from vodkit.train.batch_norms import learning_norms
 from vodkit.train.batches import CachedViews, plan_cache
 from vodkit.train.log import flat
 from vodkit.train.memory import is_out_of_memory
-from vodkit.train.norms import learning_norms
 from vodkit.train.progress import Progress
 from vodkit.train.resume import described, digest, digest_of_start, digest_of_weights, footage
 from vodkit.train.settings import TrainSettings

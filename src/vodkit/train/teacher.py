@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vodkit.arrays import ByteArray
 from vodkit.detect import networks, yolox
 from vodkit.detect.base import ModelCard
 from vodkit.detect.models import build_network
 from vodkit.detect.yolox_loss import iou_pairs
-from vodkit.errors import SettingsError
+from vodkit.ground.arrays import ByteArray
+from vodkit.ground.errors import SettingsError
 
 _OTHER_OBJECTS = 0.2  # how much a cell counts that shows a thing of none of the classes
 _BOX_WEIGHT = 0.05  # cells that count less than this teach no box

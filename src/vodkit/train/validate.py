@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from vodkit.arrays import FloatArray
 from vodkit.data.loader import FrameDataset, TrainingViews
 from vodkit.data.transforms import Picture
 from vodkit.detect import networks
@@ -19,8 +18,9 @@ from vodkit.detect.base import ModelCard
 from vodkit.detect.decode import DECODINGS, UNBATCHED
 from vodkit.detect.postprocess import finish
 from vodkit.detect.preprocess import Placement
-from vodkit.metrics.ap import CocoResult, table_average_precision
-from vodkit.records import Dataset, Detections, LabelledVideo, TrackTable
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.records import Dataset, Detections, LabelledVideo, TrackTable
+from vodkit.metrics.detection.ap import CocoResult, table_average_precision
 from vodkit.train.batches import Batch, CachedViews, from_examples, run_graph
 from vodkit.train.memory import fitting
 

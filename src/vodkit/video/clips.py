@@ -9,7 +9,7 @@ A clip of 4 frames with stride 3, from frame 5 (x taken, . passed over)::
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from vodkit.errors import InputError
+from vodkit.ground.errors import InputError
 
 
 def clip_indices(start: int, *, num_frames: int, stride: int = 1) -> list[int]:

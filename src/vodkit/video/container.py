@@ -8,8 +8,8 @@ from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, Self
 
-from vodkit.errors import InputError, VideoError
-from vodkit.records import Frame, VideoInfo
+from vodkit.ground.errors import InputError, VideoError
+from vodkit.ground.records import Frame, VideoInfo
 from vodkit.video.decoding import Decoding
 from vodkit.video.limits import LIMITS, Limits
 from vodkit.video.timeline import Timeline, rate_of, read_timeline

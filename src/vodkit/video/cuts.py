@@ -15,8 +15,8 @@ from statistics import median
 import cv2
 import numpy as np
 
-from vodkit.arrays import FloatArray, IntArray
-from vodkit.records import Frame
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.records import Frame
 
 _SMALL_PX = (64, 48)
 _GRID = 3  # parts a side

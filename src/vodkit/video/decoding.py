@@ -19,7 +19,7 @@ import av
 from av.stream import Disposition
 from av.video.frame import PictureType
 
-from vodkit.errors import VideoError, shortage_of
+from vodkit.ground.errors import VideoError, shortage_of
 from vodkit.video.limits import Limits
 from vodkit.video.rgb import RgbMaker, words
 from vodkit.video.timeline import Timeline

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from vodkit.errors import SettingsError, VideoError
+from vodkit.ground.errors import SettingsError, VideoError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,9 @@ from typing import Self
 import cv2
 import numpy as np
 
-from vodkit.errors import InputError, VideoError
-from vodkit.records import Frame, VideoInfo
-from vodkit.runs import sha256
+from vodkit.ground.errors import InputError, VideoError
+from vodkit.ground.records import Frame, VideoInfo
+from vodkit.ground.runs import sha256
 from vodkit.video.limits import LIMITS, Limits
 from vodkit.video.rgb import lacks_memory, no_memory
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self, TypeAlias
 
-from vodkit.errors import VideoError
-from vodkit.records import Frame, VideoInfo
+from vodkit.ground.errors import VideoError
+from vodkit.ground.records import Frame, VideoInfo
 from vodkit.video.container import ContainerVideo
 from vodkit.video.limits import LIMITS, Limits
 from vodkit.video.pictures import SUFFIXES, PictureVideo, pictures_in, pictures_like

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from vodkit.arrays import ByteArray
-from vodkit.errors import VideoError
+from vodkit.ground.arrays import ByteArray
+from vodkit.ground.errors import VideoError
 from vodkit.video.limits import Limits
 
 _SLANT = 0.01  # quarter turns: whole numbers in the file make no more

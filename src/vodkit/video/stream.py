@@ -22,12 +22,12 @@ from zlib import crc32
 
 import av
 
-from vodkit.errors import SettingsError, ShortageError, VideoError, noticing_shortage
-from vodkit.records import Frame, VideoInfo
-from vodkit.video.ahead import ahead
+from vodkit.ground.errors import SettingsError, ShortageError, VideoError, noticing_shortage
+from vodkit.ground.records import Frame, VideoInfo
 from vodkit.video.clock import Clock, Pace
 from vodkit.video.decoding import refuse_shortage
 from vodkit.video.limits import LIMITS, Limits
+from vodkit.video.prefetch import ahead
 from vodkit.video.rgb import RgbMaker, words
 from vodkit.video.timeline import TRUSTING
 

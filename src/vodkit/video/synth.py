@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vodkit.arrays import BoolArray, ByteArray, FloatArray
-from vodkit.errors import SettingsError
-from vodkit.records import Frame, TrackTable, VideoInfo
+from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.records import Frame, TrackTable, VideoInfo
 from vodkit.video.writer import VideoWriter
 
 CLASSES = ("disc", "square", "diamond")

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import av
 
-from vodkit.errors import VideoError
+from vodkit.ground.errors import VideoError
 from vodkit.video.limits import Limits
 
 _LOOK_AT_CLOCK = 64  # packets

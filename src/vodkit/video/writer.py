@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
-from vodkit.arrays import ByteArray
-from vodkit.errors import InputError, OutputError, ShortageError, noticing_shortage
+from vodkit.ground.arrays import ByteArray
+from vodkit.ground.errors import InputError, OutputError, ShortageError, noticing_shortage
 from vodkit.video.rgb import words
 
 # Two thirds of the time of x264's "veryfast" for a tenth more bytes at the same quality. As it is,

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from vodkit.records import LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.records import LabelledVideo, TrackTable, VideoInfo
 
 WIDTH, HEIGHT = 160, 120
 RATE = Fraction(25)

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vodkit.data.audit import Audit, AuditSettings, audit, audit_file, audit_files, sides_of
-from vodkit.data.audit_labels import LabelChecks, check_classes, check_labels
-from vodkit.data.findings import CODES, Finding, Grade
-from vodkit.data.footage import difference_hash, hamming, look
-from vodkit.data.leaks import LeakSearch, find_leaks
-from vodkit.data.mend import mend
-from vodkit.errors import SettingsError
+from vodkit.data.audit.audit import Audit, AuditSettings, audit, audit_file, audit_files, sides_of
+from vodkit.data.audit.findings import CODES, Finding, Grade
+from vodkit.data.audit.labels import LabelChecks, check_classes, check_labels
+from vodkit.data.audit.leaks import LeakSearch, find_leaks
+from vodkit.data.audit.repair import mend
+from vodkit.data.audit.video_scan import difference_hash, hamming, look
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.records import Dataset, LabelledVideo, TrackTable
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
 
 Make = Callable[..., LabelledVideo]
 

@@ -16,7 +16,9 @@ from vodkit.data.ingest import ingest, joined
 from vodkit.data.prelabel import PrelabelSettings, doubts, for_correction
 from vodkit.data.preview import found_at, labelled_pictures
 from vodkit.data.stats import measure, motion_iou
-from vodkit.errors import (
+from vodkit.formats.base import Reading
+from vodkit.formats.table import read_dataset, write_dataset
+from vodkit.ground.errors import (
     FormatError,
     InputError,
     OutputError,
@@ -24,9 +26,7 @@ from vodkit.errors import (
     SettingsError,
     VideoError,
 )
-from vodkit.formats.base import Reading
-from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.records import Dataset, Detections, LabelledVideo, Tracks, TrackTable
+from vodkit.ground.records import Dataset, Detections, LabelledVideo, Tracks, TrackTable
 
 Make = Callable[..., LabelledVideo]
 

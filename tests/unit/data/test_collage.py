@@ -8,8 +8,8 @@ import pytest
 
 from vodkit.data.collage import Collages, CollageSettings, Cutout, Scene, cut_out
 from vodkit.data.scenes import Reading, read_material
-from vodkit.errors import InputError, SettingsError
-from vodkit.records import Detections, Frame
+from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.records import Detections, Frame
 
 ALL = CollageSettings(mosaic=0.5, cutouts=1, blend=0.5, colours=1, blur=1, noise=1, jpeg=1)
 READING = Reading(every=1, most_frames=3, least_change=1.0, most_side_px=100)

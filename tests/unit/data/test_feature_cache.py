@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vodkit.data.feature_cache import FeatureCache, Layout, is_finished
-from vodkit.errors import InputError, OutputError
+from vodkit.ground.errors import InputError, OutputError
 
 LAYOUT = Layout(((4, 3, 5), (2, 2)), num_slots=6)
 

@@ -33,8 +33,8 @@ from vodkit.data.sampling import (
     whole_batches,
 )
 from vodkit.data.transforms import Augment
-from vodkit.errors import InputError
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
 SIDE, FRAMES = 32, 20
 

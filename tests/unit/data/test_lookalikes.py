@@ -10,12 +10,17 @@ import pytest
 from typer.testing import CliRunner
 
 from vodkit.cli.main import app
-from vodkit.data.audit import audit
-from vodkit.data.findings import Finding
-from vodkit.data.lookalikes import LookalikeSearch, find_edges, lookalikes, unlabelled_predictions
-from vodkit.errors import SettingsError
+from vodkit.data.audit.audit import audit
+from vodkit.data.audit.findings import Finding
+from vodkit.data.audit.missing_labels import (
+    LookalikeSearch,
+    find_edges,
+    lookalikes,
+    unlabelled_predictions,
+)
 from vodkit.formats.table import write_dataset
-from vodkit.records import Dataset, LabelledVideo, TrackTable
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
 
 Make = Callable[..., LabelledVideo]
 

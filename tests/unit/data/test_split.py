@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from vodkit.cli.data import app
 from vodkit.data.split import SplitSettings, merge, split_dataset
-from vodkit.errors import InputError, SettingsError
 from vodkit.formats.base import SPLIT_WARNING
 from vodkit.formats.table import write_dataset
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
 
 def video(name: str, num_frames: int, label: int = 0, tag: str = "") -> LabelledVideo:

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from vodkit.cli.main import app
 from vodkit.data.split import SplitSettings, merge, split_dataset
 from vodkit.formats.table import read_dataset, write_dataset
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.metrics.compare import compare, from_evaluation
 from vodkit.metrics.evaluation import evaluate
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.report.page import write_report
 from vodkit.report.sections import Subject
 

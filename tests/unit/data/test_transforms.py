@@ -18,7 +18,7 @@ from vodkit.data.transforms import (
     mosaic,
     shared_over_clip,
 )
-from vodkit.errors import InputError, SettingsError
+from vodkit.ground.errors import InputError, SettingsError
 
 WIDTH, HEIGHT = 160, 120
 CANVAS = (160, 160)

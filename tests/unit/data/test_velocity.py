@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from vodkit.data.shift import Shift, ShiftSearch
-from vodkit.data.velocity import estimate_slow, surer
-from vodkit.records import LabelledVideo, TrackTable, VideoInfo
+from vodkit.data.audit.label_shift import Shift, ShiftSearch
+from vodkit.data.audit.velocity_shift import estimate_slow, surer
+from vodkit.ground.records import LabelledVideo, TrackTable, VideoInfo
 
 FRAMES, SIDE = 150, 160
 SEARCH = ShiftSearch(most=6)

@@ -11,7 +11,7 @@ from vodkit.detect import networks
 from vodkit.detect.base import Metric, ModelCard, Output, Preprocessing, read_card, write_card
 from vodkit.detect.checkpoint import card_path, load_checkpoint, save_checkpoint
 from vodkit.detect.models import build_network
-from vodkit.errors import FormatError, SettingsError, WeightsError
+from vodkit.ground.errors import FormatError, SettingsError, WeightsError
 
 CARD = ModelCard(
     name="tiny",

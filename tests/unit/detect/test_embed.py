@@ -40,8 +40,8 @@ from vodkit.detect.models import load_detector
 from vodkit.detect.networks import build
 from vodkit.detect.preprocess import Placement
 from vodkit.detect.roi import roi_align
-from vodkit.errors import InputError, SettingsError, WeightsError
-from vodkit.records import Detections, Frame
+from vodkit.ground.errors import InputError, SettingsError, WeightsError
+from vodkit.ground.records import Detections, Frame
 from vodkit.samples.samples import CLIP_A
 from vodkit.video.reader import open_video
 

@@ -17,8 +17,8 @@ from vodkit.detect.export import (
     export_detector,
 )
 from vodkit.detect.parity import Differences, compare, compare_outputs, together
-from vodkit.errors import SettingsError
-from vodkit.records import Detections, Frame
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.records import Detections, Frame
 
 FRAME = Frame(0, 0.0, np.zeros((50, 50, 3), np.uint8))
 BOX = [5.0, 5.0, 25.0, 35.0]

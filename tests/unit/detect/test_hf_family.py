@@ -25,12 +25,12 @@ from vodkit.detect.parity import compare
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.detect.targets import Target
 from vodkit.detect.weights import weights_path
-from vodkit.errors import OutputError, SettingsError, WeightsError
-from vodkit.records import Frame
+from vodkit.ground.errors import OutputError, SettingsError, WeightsError
+from vodkit.ground.records import Frame
 from vodkit.train import freeze
 from vodkit.train.ema import Ema
+from vodkit.train.frozen_features import cut_points, leaves, rebuilt, record, replaying
 from vodkit.train.optim import make_optimizer
-from vodkit.train.replay import cut_points, leaves, rebuilt, record, replaying
 
 pytest.importorskip("transformers", reason="the extra hf is not installed")
 

@@ -19,9 +19,9 @@ from vodkit.detect.base import ModelCard, Output, Preprocessing, write_card
 from vodkit.detect.checkpoint import card_path, load_checkpoint
 from vodkit.detect.models import load_detector
 from vodkit.detect.onnx_files import external_files
-from vodkit.errors import WeightsError
-from vodkit.records import Frame
-from vodkit.runs import sha256
+from vodkit.ground.errors import WeightsError
+from vodkit.ground.records import Frame
+from vodkit.ground.runs import sha256
 
 onnx = pytest.importorskip("onnx", reason="the extra 'onnx' is not installed")
 FRAME = Frame(0, 0.0, np.zeros((8, 8, 3), np.uint8))

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.ops import batched_nms
 
-from vodkit.boxes import iou
 from vodkit.detect import decode, postprocess
 from vodkit.detect.base import ModelCard, Output, Preprocessing
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.postprocess import Candidates, finish, suppress
 from vodkit.detect.preprocess import Placement
-from vodkit.errors import WeightsError
-from vodkit.records import Frame
+from vodkit.ground.boxes import iou
+from vodkit.ground.errors import WeightsError
+from vodkit.ground.records import Frame
 
 
 def some_boxes(seed: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

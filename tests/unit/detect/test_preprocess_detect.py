@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from vodkit.detect.base import Preprocessing
 from vodkit.detect.preprocess import input_px, place, resized_px
-from vodkit.errors import SettingsError
-from vodkit.records import Frame
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.records import Frame
 
 SIZES = st.integers(8, 2000)
 

@@ -24,8 +24,8 @@ from vodkit.detect.runtimes.choice import Choice, Trial, measure, recall, rememb
 from vodkit.detect.runtimes.openvino_graph import convert, save_model
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.detect.weights import digest
-from vodkit.errors import OutputError, SettingsError, ShortageError, WeightsError
-from vodkit.jobs import JobSettings, make_detector
+from vodkit.ground.errors import OutputError, SettingsError, ShortageError, WeightsError
+from vodkit.infer.run import JobSettings, make_detector
 
 SMALL = ModelCard(
     name="small",

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from vodkit.detect.base import ModelCard, Output, Preprocessing
 from vodkit.detect.preprocess import place
 from vodkit.detect.tiles import TiledDetector, TileSettings, spans
-from vodkit.errors import InputError, SettingsError
-from vodkit.records import Detections, Frame
+from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.records import Detections, Frame
 
 NETWORK_PX = 128
 WIDTH, HEIGHT = 640, 512

@@ -17,7 +17,7 @@ from vodkit.detect.models import MODELS
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.detect.targets import Target
 from vodkit.detect.torchvision_family import BUILDERS
-from vodkit.records import Frame
+from vodkit.ground.records import Frame
 
 SMALL = [
     name for name in BUILDERS if "mobilenet" in name and name != "fasterrcnn_mobilenet_v3_large_fpn"

@@ -13,7 +13,7 @@ import torch
 
 from vodkit.detect import weights
 from vodkit.detect.base import ModelCard, Output, Preprocessing
-from vodkit.errors import WeightsError
+from vodkit.ground.errors import WeightsError
 
 CONTENT = bytes(range(256)) * 5000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

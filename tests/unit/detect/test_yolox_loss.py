@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from vodkit.detect import yolox, yolox_loss
 from vodkit.detect.targets import Target
-from vodkit.errors import InputError
+from vodkit.ground.errors import InputError
 
 SIDE = 96
 CELLS = 12 * 12 + 6 * 6 + 3 * 3

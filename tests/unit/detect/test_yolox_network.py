@@ -8,7 +8,7 @@ import torch
 
 from vodkit.detect import decode, yolox
 from vodkit.detect.weights import read_state
-from vodkit.errors import SettingsError
+from vodkit.ground.errors import SettingsError
 
 WEIGHTS = "weights/yolox_nano/yolox_nano_coco_bn_identity_statedict.pth"
 # million parameters, from the table of published models (YOLOX README)

@@ -7,9 +7,9 @@ from types import ModuleType
 
 import pytest
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import Reading, Writing
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
 PAGE = Path(__file__).parents[3] / "docs" / "add-a-format.md"
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import Reading
 from vodkit.formats.supervision_detections import (
     detections_from_supervision,
@@ -16,7 +15,8 @@ from vodkit.formats.supervision_detections import (
     tracks_from_supervision,
 )
 from vodkit.formats.table import detect_format, read_dataset, write_dataset
-from vodkit.records import Dataset, Detections, LabelledVideo, Tracks, TrackTable, VideoInfo
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import Dataset, Detections, LabelledVideo, Tracks, TrackTable, VideoInfo
 
 SIZE = Reading(size_px=(64, 48), rate=Fraction(10))
 DETRAC = """<?xml version="1.0"?>

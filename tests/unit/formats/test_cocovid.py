@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import Reading
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
 
 def small_dataset() -> Dataset:

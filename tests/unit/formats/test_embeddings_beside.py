@@ -5,11 +5,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from vodkit.errors import FormatError, OutputError
 from vodkit.formats.embeddings import EmbeddingFile, looks_beside
 from vodkit.formats.predictions import Header, PredictionWriter, read_predictions
-from vodkit.records import Detections, State, Tracks, VideoInfo
-from vodkit.runs import DETECTIONS, EMBEDDINGS, PREDICTIONS
+from vodkit.ground.errors import FormatError, OutputError
+from vodkit.ground.records import Detections, State, Tracks, VideoInfo
+from vodkit.ground.runs import DETECTIONS, EMBEDDINGS, PREDICTIONS
 
 INFO = VideoInfo(path="a.mp4", width_px=640, height_px=480, rate=Fraction(10))
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import Reading
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.records import TrackTable, VideoInfo
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import TrackTable, VideoInfo
 
 CVAT = """<?xml version="1.0" encoding="utf-8"?>
 <annotations>

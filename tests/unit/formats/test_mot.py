@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vodkit.errors import FormatError
 from vodkit.formats.base import Reading
 from vodkit.formats.mot import MOT16_CLASSES
 from vodkit.formats.table import read_dataset, write_dataset
+from vodkit.ground.errors import FormatError
 
 SEQINFO = "[Sequence]\nname=a\nimDir=img1\nframeRate=25\nseqLength=9\nimWidth=64\nimHeight=48\n"
 

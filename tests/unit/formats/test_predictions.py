@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vodkit.errors import FormatError, InputError, OutputError
 from vodkit.formats.predictions import (
     Header,
     PredictionWriter,
@@ -16,7 +15,8 @@ from vodkit.formats.predictions import (
     read_predictions,
     write_table,
 )
-from vodkit.records import Detections, Tracks, VideoInfo
+from vodkit.ground.errors import FormatError, InputError, OutputError
+from vodkit.ground.records import Detections, Tracks, VideoInfo
 
 INFO = VideoInfo(path="a.mp4", width_px=64, height_px=48, rate=Fraction(30000, 1001))
 HEADER = Header(source="a.mp4", classes=("fly", "bee"), info=INFO, detector="d", tracker="t")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from vodkit import boxes, runs
-from vodkit.errors import OutputError
+from vodkit.ground import boxes, runs
+from vodkit.ground.errors import OutputError
 
 NUMBER = st.floats(-500, 500, width=32)
 BOXES = hnp.arrays(np.float64, st.tuples(st.integers(0, 6), st.just(4)), elements=NUMBER).map(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vodkit.errors import InputError
-from vodkit.records import (
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import (
     NO_ID,
     Dataset,
     Detections,

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vodkit import settings
-from vodkit.errors import SettingsError
-from vodkit.lookup import nearest, pick
+from vodkit.ground import settings
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.lookup import nearest, pick
 
 
 @dataclass(frozen=True, kw_only=True)

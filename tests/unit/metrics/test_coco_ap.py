@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from metric_scenes import columns, no_boxes
-from vodkit.errors import InputError, SettingsError
-from vodkit.metrics.ap import average_precision
-from vodkit.metrics.coco_engine import ENGINES, RECALLS, evaluate_grid
-from vodkit.metrics.columns import BoxColumns, spread_ignore, whole_numbers
-from vodkit.metrics.match import coco_verdicts
-from vodkit.metrics.precision_recall import coco_ap, curve
+from vodkit.ground.errors import InputError, SettingsError
+from vodkit.metrics.detection.ap import average_precision
+from vodkit.metrics.detection.coco_engine import ENGINES, RECALLS, evaluate_grid
+from vodkit.metrics.detection.columns import BoxColumns, spread_ignore, whole_numbers
+from vodkit.metrics.detection.match import coco_verdicts
+from vodkit.metrics.detection.precision_recall import coco_ap, curve
 
 
 def boxes(*rows, scores=None, ignore=None, images=None, labels=None):

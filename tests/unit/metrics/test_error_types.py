@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from metric_scenes import columns, no_boxes
-from vodkit.metrics.columns import BoxColumns
-from vodkit.metrics.curves import calibration, confusion, curves
-from vodkit.metrics.errors import (
+from vodkit.metrics.detection.columns import BoxColumns
+from vodkit.metrics.detection.curves import calibration, confusion, curves
+from vodkit.metrics.detection.errors import (
     BACKGROUND,
     BOTH,
     CLASS,
@@ -17,7 +17,7 @@ from vodkit.metrics.errors import (
     find_errors,
     summarise_errors,
 )
-from vodkit.metrics.match import coco_verdicts
+from vodkit.metrics.detection.match import coco_verdicts
 
 
 def boxes(*rows, scores=None, labels=None, images=None, ignore=None):
@@ -110,8 +110,8 @@ def test_calibration_equals_hotcoco_and_the_formula():
 
 def test_confusion_by_hand():
     from metric_scenes import table, video
+    from vodkit.ground.records import Dataset
     from vodkit.metrics.clips import make_clips
-    from vodkit.records import Dataset
 
     truth = table([(0, 1, 0, 0, 10, 10, 0), (0, 2, 50, 0, 60, 10, 1), (1, 1, 0, 0, 10, 10, 0)])
     found = table([(0, 1, 0, 0, 10, 10, 1), (0, 2, 50, 0, 60, 10, 1), (1, 3, 90, 0, 99, 9, 0)])

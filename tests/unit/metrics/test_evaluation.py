@@ -9,9 +9,11 @@ import pytest
 
 from metric_scenes import RATE, perfect, scene, table, video
 from vodkit.cli.main import main
-from vodkit.errors import FormatError, InputError, SettingsError
 from vodkit.formats.predictions import MODES, Header, PredictionWriter, write_table
 from vodkit.formats.table import write_dataset
+from vodkit.ground.errors import FormatError, InputError, SettingsError
+from vodkit.ground.records import Dataset, Detections, LabelledVideo, State, Tracks, TrackTable
+from vodkit.ground.runs import MANIFEST, METRICS, write_json
 from vodkit.metrics.accumulate import MetricAccumulator
 from vodkit.metrics.bootstrap import BootstrapSettings, draw, interval, make_units
 from vodkit.metrics.clips import make_clips
@@ -20,8 +22,6 @@ from vodkit.metrics.evaluation import EvalSettings, evaluate
 from vodkit.metrics.headline import DEFINITIONS
 from vodkit.metrics.prediction_files import read_predictions
 from vodkit.metrics.validate import checked_table, find_problems, require_valid
-from vodkit.records import Dataset, Detections, LabelledVideo, State, Tracks, TrackTable
-from vodkit.runs import MANIFEST, METRICS, write_json
 
 QUICK = EvalSettings(bootstrap=BootstrapSettings(resamples=100))
 

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 
 from metric_scenes import scene, table, video
-from vodkit.errors import InputError
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import Dataset, TrackTable
 from vodkit.metrics.clips import make_clips
-from vodkit.metrics.delay import evaluate_delay, operating_points
-from vodkit.metrics.frame_accuracy import (
+from vodkit.metrics.detection.delay import evaluate_delay, operating_points
+from vodkit.metrics.detection.frame_accuracy import (
     accuracy_by_frame,
     count_frames,
     evaluate_frames,
     only_class,
 )
-from vodkit.metrics.frames import Pairs, best_choice, match_frames, most_pairs
-from vodkit.metrics.occlusion import evaluate_occlusion
-from vodkit.metrics.stability import evaluate_stability
-from vodkit.metrics.streaming import evaluate_streaming, newest_output, worker_outputs
-from vodkit.records import Dataset, TrackTable
+from vodkit.metrics.detection.frames import Pairs, best_choice, match_frames, most_pairs
+from vodkit.metrics.detection.stability import evaluate_stability
+from vodkit.metrics.detection.streaming import evaluate_streaming, newest_output, worker_outputs
+from vodkit.metrics.tracking.occlusion import evaluate_occlusion
 
 BOX = (0, 0, 10, 10)
 FAR = (500, 0, 510, 10)

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from metric_scenes import scene, table, trackeval_data, video, walk
-from vodkit.errors import InputError, SettingsError
+from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.records import Dataset, TrackTable
 from vodkit.metrics.clips import make_clips
-from vodkit.metrics.mot.clear import clear_counts, clear_scores
-from vodkit.metrics.mot.hota import hota_counts, hota_scores
-from vodkit.metrics.mot.identity import identity_counts, identity_scores
-from vodkit.metrics.mot.preprocess import BENCHMARKS, drop_ignored, mot_challenge
-from vodkit.metrics.mot.sequence import pair_up
-from vodkit.metrics.mot.summary import TrackCounts, count, evaluate_tracks, score
-from vodkit.records import Dataset, TrackTable
+from vodkit.metrics.tracking.clear import clear_counts, clear_scores
+from vodkit.metrics.tracking.hota import hota_counts, hota_scores
+from vodkit.metrics.tracking.identity import identity_counts, identity_scores
+from vodkit.metrics.tracking.preprocess import BENCHMARKS, drop_ignored, mot_challenge
+from vodkit.metrics.tracking.sequence import pair_up
+from vodkit.metrics.tracking.summary import TrackCounts, count, evaluate_tracks, score
 
 BOX = (0, 0, 10, 10)
 FAR = (500, 0, 510, 10)

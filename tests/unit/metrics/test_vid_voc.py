@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from metric_scenes import columns, no_boxes, table, video
-from vodkit.errors import SettingsError
-from vodkit.metrics.ap import average_precision
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.records import Dataset
 from vodkit.metrics.clips import make_clips
-from vodkit.metrics.columns import BoxColumns
-from vodkit.metrics.vid import (
+from vodkit.metrics.detection.ap import average_precision
+from vodkit.metrics.detection.columns import BoxColumns
+from vodkit.metrics.detection.vid import (
     VidScores,
     evaluate_vid,
     motion_iou,
@@ -18,8 +19,7 @@ from vodkit.metrics.vid import (
     vid_average_precision,
     vid_by_speed,
 )
-from vodkit.metrics.voc import voc_average_precision
-from vodkit.records import Dataset
+from vodkit.metrics.detection.voc import voc_average_precision
 
 CASES = ("random4", "protocol_split")
 FILES = {"vid-devkit": "devkit_ap50", "mega": "mega_ap50"}

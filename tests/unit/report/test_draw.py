@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vodkit.errors import InputError, SettingsError
-from vodkit.records import NO_ID, Detections, Frame, State, Tracks
+from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.records import NO_ID, Detections, Frame, State, Tracks
 from vodkit.report.contact_sheet import contact_sheet, encoded, evenly, sheet
 from vodkit.report.draw import PALETTE, DrawSettings, colour_of, draw_box, draw_found
 

@@ -6,11 +6,11 @@ from fractions import Fraction
 import numpy as np
 
 from metric_scenes import perfect, scene
+from vodkit.ground.records import TrackTable
 from vodkit.metrics.bootstrap import BootstrapSettings
 from vodkit.metrics.clips import Clip
 from vodkit.metrics.compare import compare, from_evaluation
 from vodkit.metrics.evaluation import EvalSettings, evaluate
-from vodkit.records import TrackTable
 from vodkit.report.failures import KINDS, find_failures, runs_of
 from vodkit.report.headline import headline, verdict
 from vodkit.report.sections import Table

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vodkit import bench as measuring
-from vodkit.bench import BenchSettings, run_bench
+from vodkit.benchmark import speed as measuring
+from vodkit.benchmark.speed import BenchSettings, run_bench
 from vodkit.cli.main import main
-from vodkit.errors import SettingsError
+from vodkit.ground.errors import SettingsError
 from vodkit.samples.samples import CLIP_B
 
 

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
-from vodkit import jobs, runs
-from vodkit.boxes import iou
 from vodkit.detect.base import ModelCard, Output, Preprocessing
-from vodkit.errors import InputError, OutputError, PartialError, SettingsError, VideoError
 from vodkit.formats.predictions import read_frames, read_predictions
-from vodkit.jobs import JobSettings, prepare_folder, run_source
-from vodkit.outputs import (
+from vodkit.ground import runs
+from vodkit.ground.boxes import iou
+from vodkit.ground.errors import InputError, OutputError, PartialError, SettingsError, VideoError
+from vodkit.ground.records import Detections, Frame, Tracks
+from vodkit.infer import run as jobs
+from vodkit.infer.exports import (
     confirmed_ids,
     final_frames,
     made_in,
@@ -28,8 +29,8 @@ from vodkit.outputs import (
     write_csv,
     write_mot,
 )
-from vodkit.pipeline import FlowSettings, detect_video, track_video
-from vodkit.records import Detections, Frame, Tracks
+from vodkit.infer.flow import FlowSettings, detect_video, track_video
+from vodkit.infer.run import JobSettings, prepare_folder, run_source
 from vodkit.track.table import make_tracker
 from vodkit.video.reader import open_video
 from vodkit.video.synth import Scene, SceneSettings, write_scene

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from vodkit.errors import InputError
-from vodkit.jobs import JobSettings, prepare_folder
-from vodkit.live import RollSettings, _Files
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import Dataset
+from vodkit.ground.runs import parts_in, predictions_of
+from vodkit.infer.live import RollSettings, _Files
+from vodkit.infer.run import JobSettings, prepare_folder
 from vodkit.metrics.prediction_files import read_predictions
-from vodkit.records import Dataset
-from vodkit.runs import parts_in, predictions_of
 
 NUMBERS = (9999, 10000, 2)
 

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vodkit import runs
 from vodkit.detect.base import by_batches
-from vodkit.errors import SettingsError, VideoError
 from vodkit.formats.predictions import read_header
-from vodkit.jobs import JobSettings, prepare_folder, run_source
-from vodkit.pipeline import FlowSettings, track_video
-from vodkit.records import Detections, Frame, State, Tracks
-from vodkit.sparse import Key, Line, Pace, SparseFlow, SparseSettings
+from vodkit.ground import runs
+from vodkit.ground.errors import SettingsError, VideoError
+from vodkit.ground.records import Detections, Frame, State, Tracks
+from vodkit.infer.flow import FlowSettings, track_video
+from vodkit.infer.keyframes import Key, Line, Pace, SparseFlow, SparseSettings
+from vodkit.infer.run import JobSettings, prepare_folder, run_source
 from vodkit.track.base import Tracker
 from vodkit.track.table import make_tracker
 from vodkit.video.synth import Scene, SceneSettings, write_scene

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from vodkit.records import Detections, Frame, State
+from vodkit.ground.records import Detections, Frame, State
 from vodkit.track.appearance import NUM_COLOURS, colour_embeddings
+from vodkit.track.appearance_model import ENOUGH, MOST, Evidence
 from vodkit.track.assign import Pairs
 from vodkit.track.base import arrange
-from vodkit.track.book import Book
-from vodkit.track.evidence import ENOUGH, MOST, Evidence
 from vodkit.track.kalman import Motion
 from vodkit.track.table import make_tracker
+from vodkit.track.track_table import Book
 
 RATE = 10.0
 

@@ -5,8 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from vodkit.errors import InputError, SettingsError
-from vodkit.records import Detections, Frame, LabelledVideo, State, TrackTable, VideoInfo
+from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.records import Detections, Frame, LabelledVideo, State, TrackTable, VideoInfo
 from vodkit.track.count import (
     CountSettings,
     Line,
@@ -15,7 +15,7 @@ from vodkit.track.count import (
     count_visits,
 )
 from vodkit.track.refine import RefineSettings, refine
-from vodkit.track.stitch import StitchSettings
+from vodkit.track.tracklet_linking import StitchSettings
 from vodkit.track.tune import Clip, consistency, replay, tune
 
 RATE = 10.0

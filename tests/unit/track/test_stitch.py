@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from vodkit.records import TrackTable
+from vodkit.ground.records import TrackTable
 from vodkit.track.refine import RefineSettings, refine
-from vodkit.track.stitch import StitchSettings
+from vodkit.track.tracklet_linking import StitchSettings
 
 RATE = 10.0
 ALONE = RefineSettings(stitch=StitchSettings(looks=0))

@@ -12,11 +12,10 @@ from typer.testing import CliRunner
 from vodkit.cli.count import count
 from vodkit.cli.refine import refine, tell_of_part
 from vodkit.cli.tune import tune
-from vodkit.errors import InputError, OutputError, SettingsError
 from vodkit.formats.predictions import Header, PredictionWriter, read_frames, read_predictions
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.metrics.evaluation import evaluate
-from vodkit.records import (
+from vodkit.ground.errors import InputError, OutputError, SettingsError
+from vodkit.ground.records import (
     Dataset,
     Detections,
     Frame,
@@ -26,6 +25,7 @@ from vodkit.records import (
     TrackTable,
     VideoInfo,
 )
+from vodkit.metrics.evaluation import evaluate
 from vodkit.track.tune import replay
 
 APP = typer.Typer()

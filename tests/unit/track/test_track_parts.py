@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from vodkit.errors import InputError, SettingsError
-from vodkit.records import Detections, Frame, State, Tracks
+from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.records import Detections, Frame, State, Tracks
 from vodkit.track import kalman
 from vodkit.track.appearance import colour_embeddings
 from vodkit.track.assign import (
@@ -22,7 +22,7 @@ from vodkit.track.assign import (
 from vodkit.track.base import unit_rows
 from vodkit.track.camera_motion import CameraMotion
 from vodkit.track.kalman import Motion
-from vodkit.track.life import Life, backfill
+from vodkit.track.lifecycle import Life, backfill
 from vodkit.track.occlusion import Occlusion, hiders
 from vodkit.track.table import make_tracker
 from vodkit.track.vodkit import VodkitSettings

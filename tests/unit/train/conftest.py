@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vodkit.formats.table import write_dataset
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
 SIDE = 64
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from vodkit.detect.checkpoint import load_checkpoint
-from vodkit.errors import InputError, OutputError, SettingsError
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.records import Dataset
+from vodkit.ground.errors import InputError, OutputError, SettingsError
+from vodkit.ground.records import Dataset
 from vodkit.samples.samples import LABELS
 from vodkit.train.appearance import train_appearance
-from vodkit.train.looks import AppearanceSettings, read_looks
+from vodkit.train.appearance_data import AppearanceSettings, read_looks
 
 
 @pytest.mark.parametrize(

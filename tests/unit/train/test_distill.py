@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from vodkit import settings
-from vodkit.arrays import ByteArray
 from vodkit.detect import yolox
 from vodkit.detect.base import ModelCard
 from vodkit.detect.checkpoint import load_checkpoint
 from vodkit.detect.models import find_card, load_detector
-from vodkit.errors import InputError, SettingsError, WeightsError
-from vodkit.records import Frame
+from vodkit.ground import settings
+from vodkit.ground.arrays import ByteArray
+from vodkit.ground.errors import InputError, SettingsError, WeightsError
+from vodkit.ground.records import Frame
 from vodkit.train import distill as distillation
 from vodkit.train.distill import DistillProgress, DistillSettings, distill, fresh_student
-from vodkit.train.stitch import fit_maps, load_backbone, settle_norms, stitch
+from vodkit.train.head_transfer import fit_maps, load_backbone, settle_norms, stitch
 from vodkit.train.teacher import Answers, Teacher, distill_losses, network_input
 
 CLASSES = ("person", "car")

@@ -13,9 +13,9 @@ import torch
 from test_loop import Killed, stop_after, tiny
 
 from vodkit.detect.checkpoint import load_checkpoint
-from vodkit.errors import InputError
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.records import TrackTable
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import TrackTable
 from vodkit.train import log, loop
 from vodkit.train.log import Meter
 from vodkit.train.loop import train

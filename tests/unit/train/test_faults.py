@@ -15,10 +15,11 @@ import pytest
 import torch
 
 from vodkit.detect.checkpoint import load_checkpoint
-from vodkit.errors import InputError, OutputError, SettingsError, TrainingError
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.train import norms, validate
-from vodkit.train.journals import TensorBoard
+from vodkit.ground.errors import InputError, OutputError, SettingsError, TrainingError
+from vodkit.train import batch_norms as norms
+from vodkit.train import validate
+from vodkit.train.loggers import TensorBoard
 from vodkit.train.loop import Losses, train
 from vodkit.train.memory import is_out_of_memory
 from vodkit.train.settings import TrainSettings

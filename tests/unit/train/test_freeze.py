@@ -10,11 +10,11 @@ from vodkit.detect import networks, yolox
 from vodkit.detect.base import ModelCard
 from vodkit.detect.models import MODELS, build_network
 from vodkit.detect.targets import Target
-from vodkit.errors import SettingsError
+from vodkit.ground.errors import SettingsError
 from vodkit.train import freeze
 from vodkit.train.ema import Ema
+from vodkit.train.frozen_features import cut_points, leaves, rebuilt, record, replaying
 from vodkit.train.optim import lr_factor, make_optimizer, set_rates
-from vodkit.train.replay import cut_points, leaves, rebuilt, record, replaying
 
 # One of each kind of network: what they cost is their backbone.
 KINDS = ("yolox_nano", "ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_320_fpn")

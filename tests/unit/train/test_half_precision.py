@@ -15,7 +15,7 @@ from lightning_fabric.plugins import MixedPrecision
 from torch.amp.grad_scaler import GradScaler
 
 from vodkit.detect.checkpoint import load_checkpoint
-from vodkit.errors import TrainingError
+from vodkit.ground.errors import TrainingError
 from vodkit.train import loop
 from vodkit.train.gradients import scaler_of, take_step
 from vodkit.train.loop import Losses, train

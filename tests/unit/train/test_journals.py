@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from vodkit.errors import OutputError, SettingsError
+from vodkit.ground.errors import OutputError, SettingsError
+from vodkit.ground.settings import to_toml
 from vodkit.report.training_page import TrainingPage
-from vodkit.settings import to_toml
-from vodkit.train.journals import EXPERIMENT, JOURNALS
+from vodkit.train.loggers import EXPERIMENT, JOURNALS
 from vodkit.train.loop import LOG, train
 from vodkit.train.progress import Progress
 from vodkit.train.settings import TrainSettings
@@ -72,7 +72,7 @@ def stopped_and_gone_on_with(data: Path, out: Path, name: str) -> list[dict[str,
 KILLED_AT_FIRST_STEP = """
 import os, signal, sys
 from pathlib import Path
-from vodkit import settings
+from vodkit.ground import settings
 from vodkit.train.loop import train
 from vodkit.train.settings import TrainSettings
 words = settings.load(TrainSettings, toml=Path(sys.argv[1]))

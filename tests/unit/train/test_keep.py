@@ -11,10 +11,10 @@ from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
 from vodkit.detect.checkpoint import load_checkpoint, save_checkpoint
 from vodkit.detect.models import build_network
-from vodkit.errors import SettingsError
-from vodkit.train.keep import Keeper
+from vodkit.ground.errors import SettingsError
 from vodkit.train.loop import train
 from vodkit.train.progress import Progress
+from vodkit.train.rehearsal import Keeper
 from vodkit.train.settings import TrainSettings
 
 CPU = torch.device("cpu")

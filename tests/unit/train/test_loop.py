@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from vodkit import settings as settings_file
 from vodkit.detect.checkpoint import load_checkpoint
 from vodkit.detect.models import build_network
-from vodkit.errors import InputError, OutputError, SettingsError, VideoError, VodkitError
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.records import Dataset, LabelledVideo
-from vodkit.runs import make_folder, only_one, sha256
+from vodkit.ground import settings as settings_file
+from vodkit.ground.errors import InputError, OutputError, SettingsError, VideoError, VodkitError
+from vodkit.ground.records import Dataset, LabelledVideo
+from vodkit.ground.runs import make_folder, only_one, sha256
 from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.loop import Losses, train
 from vodkit.train.progress import Progress

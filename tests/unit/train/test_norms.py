@@ -9,7 +9,7 @@ from torch import nn
 
 from vodkit.detect import networks
 from vodkit.detect.models import build_network
-from vodkit.train.norms import learning_norms, measure_norms, plain_batches
+from vodkit.train.batch_norms import learning_norms, measure_norms, plain_batches
 from vodkit.train.settings import TrainSettings
 from vodkit.train.setup import prepare
 

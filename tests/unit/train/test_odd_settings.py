@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from vodkit.detect.checkpoint import load_checkpoint
-from vodkit.errors import InputError, SettingsError, VideoError, WeightsError
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.errors import InputError, SettingsError, VideoError, WeightsError
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.train.loop import train
 from vodkit.train.progress import watch_nothing
 from vodkit.train.resume import described, footage, load_state, save_state

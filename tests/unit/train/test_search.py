@@ -11,10 +11,10 @@ import pytest
 
 from vodkit.cli.main import main
 from vodkit.detect.models import find_card
-from vodkit.errors import InputError, OutputError, SettingsError, TrainingError
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.records import Dataset
-from vodkit.runs import make_folder, only_one
+from vodkit.ground.errors import InputError, OutputError, SettingsError, TrainingError
+from vodkit.ground.records import Dataset
+from vodkit.ground.runs import make_folder, only_one
 from vodkit.train import search
 from vodkit.train.log import flat
 from vodkit.train.search import best_settings

@@ -15,8 +15,8 @@ from vodkit.detect.networks import deployed
 from vodkit.detect.preprocess import place
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.metrics.ap import table_average_precision
-from vodkit.records import TrackTable
+from vodkit.ground.records import TrackTable
+from vodkit.metrics.detection.ap import table_average_precision
 from vodkit.train.settings import TrainSettings
 from vodkit.train.setup import prepare
 from vodkit.train.validate import Validated, validate

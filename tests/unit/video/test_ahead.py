@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from vodkit.errors import InputError
-from vodkit.video.ahead import ahead, depth_here
+from vodkit.ground.errors import InputError
+from vodkit.video.prefetch import ahead, depth_here
 
 
 @pytest.mark.parametrize("depth", [0, 1, 3])

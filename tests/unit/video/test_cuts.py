@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vodkit.records import Frame
+from vodkit.ground.records import Frame
 from vodkit.video.cuts import CutDetector, _Small
 
 

@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from vodkit.errors import VideoError
-from vodkit.records import Frame
+from vodkit.ground.errors import VideoError
+from vodkit.ground.records import Frame
 from vodkit.video.reader import open_video
 
 NUM_FRAMES = 60

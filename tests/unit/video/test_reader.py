@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vodkit.errors import InputError, VideoError
+from vodkit.ground.errors import InputError, VideoError
 from vodkit.video.limits import Limits
 from vodkit.video.reader import open_video
 from vodkit.video.writer import VideoWriter

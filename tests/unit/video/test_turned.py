@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from vodkit.errors import VideoError
+from vodkit.ground.errors import VideoError
 from vodkit.video.reader import open_video
 
 ONE = 1 << 16

@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from vodkit.errors import InputError, OutputError, VideoError
-from vodkit.records import Frame
+from vodkit.ground.errors import InputError, OutputError, VideoError
+from vodkit.ground.records import Frame
 from vodkit.video.cuts import CutDetector, find_cuts
 from vodkit.video.reader import Video, open_video
 from vodkit.video.synth import Scene, SceneSettings, write_scene

@@ -9,11 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, TypeVar, runtime_checkable
 
-from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import ModelCard
 from vodkit.detect.weights import digest
-from vodkit.errors import OutputError, WeightsError
-from vodkit.runs import make_folder, stack, write_atomic
+from vodkit.ground.arrays import ByteArray, FloatArray
+from vodkit.ground.errors import OutputError, WeightsError
+from vodkit.ground.runs import make_folder, stack, write_atomic
 
 Made = TypeVar("Made")
 

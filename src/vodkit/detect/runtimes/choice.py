@@ -19,17 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from vodkit import settings
-from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import ModelCard
 from vodkit.detect.parity import TOLERANCE_PX, TOLERANCE_SCORE, compare_outputs
 from vodkit.detect.preprocess import place
 from vodkit.detect.runtimes.base import Runtime, versions
 from vodkit.detect.runtimes.table import RUNTIMES, Runnable, candidates, on_gpu
 from vodkit.detect.weights import cache_folder
-from vodkit.errors import InputError, SettingsError, ShortageError, shortage_of
-from vodkit.records import Frame
-from vodkit.runs import num_cores, write_atomic
+from vodkit.ground import settings
+from vodkit.ground.arrays import ByteArray, FloatArray
+from vodkit.ground.errors import InputError, SettingsError, ShortageError, shortage_of
+from vodkit.ground.records import Frame
+from vodkit.ground.runs import num_cores, write_atomic
 from vodkit.samples import samples
 
 AUTO = "auto"

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.runtimes.torch_module import as_arrays, even_batch
-from vodkit.errors import SettingsError
+from vodkit.ground.arrays import ByteArray, FloatArray
+from vodkit.ground.errors import SettingsError
 
 _WARM_UPS = 3  # torch's own advice: cuDNN chooses its algorithms before anything is recorded
 

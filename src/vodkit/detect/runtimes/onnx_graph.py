@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import Preprocessing
 from vodkit.detect.onnx_files import external_files
 from vodkit.detect.preprocess import traced_px
-from vodkit.errors import WeightsError, noticing_shortage
+from vodkit.ground.arrays import ByteArray, FloatArray
+from vodkit.ground.errors import WeightsError, noticing_shortage
 
 _OPSET = 17
 

@@ -18,13 +18,13 @@ from openvino.frontend import (
     OpValidationFailure,
 )
 
-from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.base import ModelCard, Preprocessing
 from vodkit.detect.onnx_files import external_files
 from vodkit.detect.preprocess import traced_px
 from vodkit.detect.runtimes.base import KeptGraphs, is_kept
-from vodkit.errors import OutputError, SettingsError, WeightsError, noticing_shortage
-from vodkit.lookup import pick
+from vodkit.ground.arrays import ByteArray, FloatArray
+from vodkit.ground.errors import OutputError, SettingsError, WeightsError, noticing_shortage
+from vodkit.ground.lookup import pick
 
 # OpenVINO's own errors have no common base but Exception.
 _FAILURES = (

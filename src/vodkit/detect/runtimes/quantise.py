@@ -13,10 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vodkit.arrays import ByteArray
 from vodkit.detect.base import Preprocessing
 from vodkit.detect.runtimes.onnx_graph import errors_of_onnxruntime, write_onnx
-from vodkit.errors import SettingsError, WeightsError
+from vodkit.ground.arrays import ByteArray
+from vodkit.ground.errors import SettingsError, WeightsError
 
 _ONNX_KINDS = ["Conv", "Gemm", "MatMul"]
 # What nncf must leave alone: the arithmetic of boxes.

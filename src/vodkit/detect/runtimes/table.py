@@ -17,7 +17,7 @@ from vodkit.detect.base import ModelCard, without_normalisation
 from vodkit.detect.decode import UNBATCHED
 from vodkit.detect.runtimes.base import KeptGraphs, Runtime, is_kept
 from vodkit.detect.weights import cache_folder, require_trust
-from vodkit.errors import SettingsError
+from vodkit.ground.errors import SettingsError
 
 if TYPE_CHECKING:
     from torch import nn

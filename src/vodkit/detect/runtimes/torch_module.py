@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vodkit.arrays import ByteArray, FloatArray
 from vodkit.detect.weights import UNREADABLE
-from vodkit.errors import InputError, SettingsError, WeightsError
+from vodkit.ground.arrays import ByteArray, FloatArray
+from vodkit.ground.errors import InputError, SettingsError, WeightsError
 
 _COMPILED_BATCH = 8  # batches are cut into 8, 4, 2, 1, so that only four shapes are compiled
 

@@ -1,0 +1,1 @@
+"""How fast a machine is, and how close an export is to its original."""

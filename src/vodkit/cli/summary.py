@@ -1,0 +1,47 @@
+"""What became of each source, for people or for machines, and what is said beside it."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vodkit.ground.errors import InputError, PartialError, VodkitError
+
+
+def say(
+    source: str,
+    folder: Path,
+    written: Sequence[Path],
+    failed: Sequence[VodkitError] = (),
+    *,
+    as_json: bool,
+) -> None:
+    """Where the results of a source are, for people or for machines."""
+    if as_json:
+        told = {"source": source, "folder": str(folder), "files": [*map(str, written)]}
+        print(json.dumps(told | ({"failed": [*map(str, failed)]} if failed else {})))
+        return
+    print(f"{source} -> {folder}")
+    for path in written:
+        print(f"  {path}")
+
+
+def aside(words: str) -> None:
+    """What is no result, on stderr."""
+    print(f"vodkit: {words}", file=sys.stderr)
+
+
+def raise_failures(of_sources: Sequence[Sequence[VodkitError]]) -> None:
+    """One failure speaks for itself; of several, each gets a line and the last line counts."""
+    failures, num_sources = [failed for failed in of_sources if failed], len(of_sources)
+    errors = [error for failed in failures for error in failed]
+    if not errors:
+        return
+    if num_sources == len(errors) == 1:
+        raise errors[0]
+    for error in errors:
+        aside(str(error))
+    count = f"{len(failures)} of {num_sources} sources"
+    if len(failures) == num_sources and not any(isinstance(e, PartialError) for e in errors):
+        raise InputError(f"{count} failed")
+    raise PartialError(f"{count} failed, or are not whole; the rest is done")

@@ -1,0 +1,1 @@
+"""Checks of labelled video: labels, videos, shifts, leaks and missing labels."""

@@ -1,0 +1,67 @@
+"""Settings of the whole process, for long work on video: programs make them, the library never."""
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vodkit.ground.errors import ToldElsewhereError, VodkitError
+
+# Of glibc's malloc.h.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_NEVER_TRIM = 2**31 - 1
+_KEEP_BELOW = 2**30  # bytes of one piece
+
+
+def settle() -> None:
+    """Make all of them. The commands do this; do it first in programs of your own."""
+    keep_freed_memory()
+    leave_cores_to_the_network()
+
+
+def leave_cores_to_the_network() -> None:
+    """Have OpenCV work in the thread that calls it.
+
+    Its own threads turn in circles after each small resize, in wait for the next one: on two cores
+    that was a third of all processor time that tracking takes beside the network, for nothing.
+    """
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def keep_freed_memory() -> bool:
+    """Have the C library keep freed memory for the next one who asks; whether it can (glibc can).
+
+    Otherwise each picture and each feature map is new memory that the system must clear first.
+    Fills the same pages again instead: on two cores an epoch took three quarters of the time, for
+    a tenth more memory, and pictures are decoded in full size as fast as into memory that is given
+    out again.
+    """
+    if not sys.platform.startswith("linux"):  # Windows cannot even be asked like this
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:  # musl
+        return False
+    return bool(mallopt(_MMAP_THRESHOLD, _KEEP_BELOW) and mallopt(_TRIM_THRESHOLD, _NEVER_TRIM))
+
+
+def is_first_here() -> bool:
+    """Whether this is the first of the processes that ``torchrun`` began on this machine, or alone.
+
+    What is wrong with a command line or with files is so for all of them: the first one says it.
+    """
+    several = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1
+    return not several or os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+@contextmanager
+def told_once() -> Iterator[None]:
+    """Within, an error is every process's of this machine: all but the first raise it as told."""
+    try:
+        yield
+    except VodkitError as error:
+        if is_first_here():
+            raise
+        raise ToldElsewhereError(error.exit_code) from error

@@ -1,0 +1,480 @@
+"""The nouns: what flows between the parts of vodkit, validated where it is born.
+
+All records are frozen; arrays inside are not to be written to. Boxes are x1, y1, x2, y2 in
+pixels of the *source* picture, upright (after rotation metadata). Frame indices are 0-based.
+Times are seconds of the container's clock, with the first shown frame where the container puts
+it. Labels are 0-based positions in a tuple of class names.
+
+Legend: N boxes in a frame, R rows in a table.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from enum import IntEnum
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from vodkit.ground.errors import InputError
+
+
+class State(IntEnum):
+    """How a box is known; every box that vodkit gives out carries one."""
+
+    OBSERVED = 0
+    """a detector (or a person) saw it in this frame"""
+    PREDICTED = 1
+    """the object is hidden or missed here; the box comes from its motion so far (causal)"""
+    FILLED = 2
+    """put in afterwards, from what was seen before and after (offline)"""
+
+
+_LAST_STATE = int(max(State))
+STATE_NAMES = tuple(state.name.lower() for state in State)
+
+
+def _require(condition: bool, record: object, message: str) -> None:
+    if not condition:
+        raise InputError(f"{type(record).__name__}: {message}")
+
+
+def _same_fields(a: object, b: object) -> bool:
+    """Field-wise equality of two records of one type, arrays compared by content."""
+    if type(a) is not type(b):
+        return False
+    for spec in fields(a):  # type: ignore[arg-type]
+        one, two = getattr(a, spec.name), getattr(b, spec.name)
+        if isinstance(one, np.ndarray) or isinstance(two, np.ndarray):
+            if one is None or two is None:
+                return False
+            equal_nan = np.issubdtype(one.dtype, np.floating)
+            if not np.array_equal(one, two, equal_nan=equal_nan):
+                return False
+        elif one != two:
+            return False
+    return True
+
+
+def _set(record: object, name: str, values: npt.ArrayLike, dtype: npt.DTypeLike) -> None:
+    """Store ``values`` as an array of ``dtype`` that nobody can write to."""
+    array = np.asarray(values, dtype=dtype).view()
+    array.setflags(write=False)
+    object.__setattr__(record, name, array)
+
+
+def first_bad_box(boxes_xyxy: FloatArray) -> str | None:
+    """A description of the first box that is not finite or inverted; None if all are right."""
+    # Counting is several times as fast as all() in the few boxes of a frame.
+    upright = np.count_nonzero(boxes_xyxy[:, 2:] >= boxes_xyxy[:, :2]) == 2 * len(boxes_xyxy)
+    if upright and np.count_nonzero(np.isfinite(boxes_xyxy)) == boxes_xyxy.size:
+        return None
+    bad = ~np.isfinite(boxes_xyxy).all(axis=1)
+    bad |= (boxes_xyxy[:, 2] < boxes_xyxy[:, 0]) | (boxes_xyxy[:, 3] < boxes_xyxy[:, 1])
+    row = int(np.flatnonzero(bad)[0])
+    seen = ", ".join(f"{value:g}" for value in boxes_xyxy[row])
+    return f"box {row} is ({seen}); allowed: finite, x1 <= x2, y1 <= y2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """What a container says of its video, before any frame is decoded."""
+
+    path: str
+    width_px: int
+    """upright, as a player shows it"""
+    height_px: int
+    rate: Fraction
+    """nominal frames per second, exact: 30000/1001, never 29.97"""
+    num_frames: int | None = None
+    """None where the container does not say (streams, some mkv)"""
+    duration_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a float rate and an empty picture."""
+        _require(isinstance(self.rate, Fraction), self, f"rate {self.rate!r} is not a Fraction")
+        _require(self.rate > 0, self, f"rate {self.rate} is not above 0")
+        size = (self.width_px, self.height_px)
+        _require(min(size) > 0, self, f"picture size {size} px is not above 0")
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a video, with its place in time."""
+
+    index: int
+    """0-based, counted over all frames of the source"""
+    time_s: float
+    image: ByteArray
+    """(H, W, 3) uint8 RGB; may be decoded smaller than the source, see ``width_px``"""
+    width_px: int = 0
+    """width of the source picture, in which boxes are given; default: the image's own"""
+    height_px: int = 0
+
+    def __post_init__(self) -> None:
+        """Check shape and type, and fill in the source size."""
+        shape, dtype = self.image.shape, self.image.dtype
+        right = len(shape) == 3 and shape[2] == 3 and dtype == np.uint8
+        _require(right, self, f"image is {shape} {dtype}; allowed: (H, W, 3) uint8")
+        _require(self.index >= 0, self, f"index {self.index} is below 0")
+        _require(bool(np.isfinite(self.time_s)), self, f"time_s is {self.time_s}")
+        object.__setattr__(self, "width_px", self.width_px or shape[1])
+        object.__setattr__(self, "height_px", self.height_px or shape[0])
+
+    @classmethod
+    def unseen(cls, index: int, time_s: float, *, width_px: int, height_px: int) -> "Frame":
+        """A frame whose pixels nobody will look at: a moment and a picture size."""
+        return cls(index, time_s, np.zeros((1, 1, 3), np.uint8), width_px, height_px)
+
+    @property
+    def has_pixels(self) -> bool:
+        """Whether there is anything to look at: not in ``unseen`` frames."""
+        return min(self.image.shape[:2]) > 1
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """Boxes found in one frame, in source pixels; empty is legal."""
+
+    boxes_xyxy: FloatArray
+    """(N, 4) float32"""
+    scores: FloatArray
+    """(N,) float32 in [0, 1]"""
+    labels: IntArray
+    """(N,) int64, 0-based positions in the detector's classes"""
+    embeddings: FloatArray | None = None
+    """(N, D) float32: what each looks like, for trackers; cosine is their measure; None: unknown"""
+
+    def __post_init__(self) -> None:
+        """Check counts, finiteness and order of corners."""
+        _set(self, "boxes_xyxy", np.asarray(self.boxes_xyxy).reshape(-1, 4), np.float32)
+        _set(self, "scores", self.scores, np.float32)
+        _set(self, "labels", self.labels, np.int64)
+        _check_detections(self, self.boxes_xyxy, self.scores, self.labels)
+        if self.embeddings is not None:
+            _set(self, "embeddings", self.embeddings, np.float32)
+            shape = self.embeddings.shape
+            right = len(shape) == 2 and shape[0] == len(self.labels)
+            _require(right, self, f"embeddings are {shape}; allowed: ({len(self.labels)}, D)")
+            finite = bool(np.isfinite(self.embeddings).all())
+            _require(finite, self, "an embedding is not finite")
+
+    def __len__(self) -> int:
+        """Number of boxes."""
+        return len(self.boxes_xyxy)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when all arrays are."""
+        return _same_fields(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getitem__(self, which: IntArray | BoolArray | slice) -> "Detections":
+        """The detections chosen by an index array, a mask or a slice."""
+        looks = None if self.embeddings is None else self.embeddings[which]
+        return Detections(self.boxes_xyxy[which], self.scores[which], self.labels[which], looks)
+
+    @classmethod
+    def empty(cls) -> "Detections":
+        """No detections."""
+        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
+
+
+def _check_detections(
+    record: object, boxes_xyxy: FloatArray, scores: FloatArray, labels: IntArray
+) -> None:
+    shapes = (boxes_xyxy.shape, scores.shape, labels.shape)
+    n = len(boxes_xyxy)
+    _require(shapes == ((n, 4), (n,), (n,)), record, f"boxes, scores, labels are {shapes}")
+    problem = first_bad_box(boxes_xyxy)
+    _require(problem is None, record, str(problem))
+    fine = (scores >= 0) & (scores <= 1)
+    if np.count_nonzero(fine) < n:
+        bad = np.flatnonzero(~fine)
+        _require(False, record, f"score {scores[bad[:1]]} of box {bad[:1]}; allowed: 0 to 1")  # noqa: FBT003
+    _require(not np.count_nonzero(labels < 0), record, "a label is below 0")
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """The tracked objects of one frame: where they are, who they are, how that is known."""
+
+    boxes_xyxy: FloatArray
+    """(N, 4) float32; the matched detection's own box where ``states`` is observed"""
+    scores: FloatArray
+    """(N,) float32; for a predicted box the last observed score, decayed"""
+    labels: IntArray
+    """(N,) int64"""
+    ids: IntArray
+    """(N,) int64, unique in the frame, from 1, per tracker instance"""
+    states: ByteArray
+    """(N,) uint8, see State"""
+    hidden_s: FloatArray | None = None
+    """(N,) float32: seconds since the object was last observed; 0 where observed"""
+    sigma_px: FloatArray | None = None
+    """(N,) float32: standard deviation of the centre, which grows while hidden"""
+    tentative: BoolArray | None = None
+    """(N,) bool: not confirmed yet, may turn out to be a false alarm"""
+    hidden_behind: IntArray | None = None
+    """(N,) int64: id of the object that stands in front of a hidden one; 0: none is known"""
+
+    def __post_init__(self) -> None:
+        """Check counts, corners, and that no id stands twice."""
+        n = len(self.ids)
+        zeros = np.zeros(n)
+        _set(self, "boxes_xyxy", np.asarray(self.boxes_xyxy).reshape(-1, 4), np.float32)
+        _set(self, "scores", self.scores, np.float32)
+        _set(self, "labels", self.labels, np.int64)
+        _set(self, "ids", self.ids, np.int64)
+        _set(self, "states", self.states, np.uint8)
+        _set(self, "hidden_s", zeros if self.hidden_s is None else self.hidden_s, np.float32)
+        _set(self, "sigma_px", zeros if self.sigma_px is None else self.sigma_px, np.float32)
+        _set(self, "tentative", zeros if self.tentative is None else self.tentative, np.bool_)
+        behind = zeros if self.hidden_behind is None else self.hidden_behind
+        _set(self, "hidden_behind", behind, np.int64)
+        _check_detections(self, self.boxes_xyxy, self.scores, self.labels)
+        for name in ("ids", "states", "hidden_s", "sigma_px", "tentative", "hidden_behind"):
+            shape = getattr(self, name).shape
+            if shape != (n,):
+                _require(False, self, f"{name} is {shape}; allowed: ({n},)")  # noqa: FBT003
+        if len(set(self.ids.tolist())) < n:  # text of arrays is slow: only where it is needed
+            _require(False, self, f"an id stands twice in {self.ids}")  # noqa: FBT003
+        if n and int(self.states.max()) > _LAST_STATE:
+            _require(False, self, f"states {self.states}; allowed: 0 to {_LAST_STATE}")  # noqa: FBT003
+
+    def __len__(self) -> int:
+        """Number of tracked objects."""
+        return len(self.ids)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when all arrays are."""
+        return _same_fields(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getitem__(self, which: IntArray | BoolArray | slice) -> "Tracks":
+        """The tracks chosen by an index array, a mask or a slice."""
+        return Tracks(*(getattr(self, spec.name)[which] for spec in fields(self)))
+
+    @classmethod
+    def empty(cls) -> "Tracks":
+        """No tracked objects."""
+        none = np.empty(0)
+        return cls(np.empty((0, 4)), none, none, none, none)
+
+
+NO_ID = -1
+"""The id of a box that belongs to no track (plain detections, crowd regions)."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrackTable:
+    """All boxes of one video, one row a box. Ground truth and predictions are the same noun.
+
+    Rows are sorted by frame, then id; rows without an id keep the order they came in.
+    """
+
+    frames: IntArray
+    """(R,) int64, 0-based frame index"""
+    times_s: FloatArray
+    """(R,) float64, the frame's container time"""
+    ids: IntArray
+    """(R,) int64; NO_ID (-1) where the box belongs to no track"""
+    boxes_xyxy: FloatArray
+    """(R, 4) float64, source pixels"""
+    labels: IntArray
+    """(R,) int64; -1 only in ignore rows: a region that is to be ignored for every class"""
+    scores: FloatArray | None = None
+    """(R,) float64 in [0, 1]; 1 for ground truth"""
+    states: ByteArray | None = None
+    """(R,) uint8, see State"""
+    visibility: FloatArray | None = None
+    """(R,) float64 in [0, 1], NaN where not known"""
+    ignore: BoolArray | None = None
+    """(R,) bool: crowd or don't-care region, neither right nor wrong to find"""
+
+    def __post_init__(self) -> None:
+        """Fill defaults, sort, and check uniqueness of (frame, id)."""
+        n = len(np.asarray(self.frames))
+        columns: dict[str, tuple[Any, type]] = {
+            "frames": (self.frames, np.int64),
+            "times_s": (self.times_s, np.float64),
+            "ids": (self.ids, np.int64),
+            "boxes_xyxy": (np.asarray(self.boxes_xyxy).reshape(-1, 4), np.float64),
+            "labels": (self.labels, np.int64),
+            "scores": (np.ones(n) if self.scores is None else self.scores, np.float64),
+            "states": (np.zeros(n) if self.states is None else self.states, np.uint8),
+            "visibility": (
+                np.full(n, np.nan) if self.visibility is None else self.visibility,
+                np.float64,
+            ),
+            "ignore": (np.zeros(n) if self.ignore is None else self.ignore, np.bool_),
+        }
+        for name, (values, _) in columns.items():
+            _require(len(values) == n, self, f"{name} has {len(values)} rows, frames has {n}")
+        order = np.lexsort((columns["ids"][0], columns["frames"][0]))
+        for name, (values, dtype) in columns.items():
+            _set(self, name, np.asarray(values)[order], dtype)
+        self._check_rows()
+
+    def _check_rows(self) -> None:
+        problem = first_bad_box(self.boxes_xyxy)
+        _require(problem is None, self, str(problem))
+        _require(len(self) == 0 or self.frames[0] >= 0, self, "a frame index is below 0")
+        _require(bool(np.isfinite(self.times_s).all()), self, "a time_s is not finite")
+        assert self.scores is not None
+        _require(bool(((self.scores >= 0) & (self.scores <= 1)).all()), self, "a score not in 0..1")
+        _require(len(self) == 0 or self.ids.min() >= NO_ID, self, "an id is below -1")
+        bad_label = (self.labels < 0) & ~(self.ignore & (self.labels == -1))
+        _require(not bad_label.any(), self, "a label is below 0")
+        same = (np.diff(self.frames) == 0) & (np.diff(self.ids) == 0) & (self.ids[1:] != NO_ID)
+        if same.any():
+            row = int(np.flatnonzero(same)[0])
+            _require(False, self, f"id {self.ids[row]} stands twice in frame {self.frames[row]}")  # noqa: FBT003
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.frames)
+
+    def __repr__(self) -> str:
+        """What is in it; the columns of an hour of video would fill a screen for every minute."""
+        if not len(self):
+            return "TrackTable(no boxes)"
+        many = {name: len(np.unique(getattr(self, name))) for name in ("frames", "labels")}
+        num_ids = len(np.unique(self.ids[self.ids != NO_ID]))
+        span = f"{many['frames']} frames of {self.frames[0]}..{self.frames[-1]}"
+        return f"TrackTable({len(self)} boxes, {span}, {num_ids} ids, {many['labels']} classes)"
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when all columns are."""
+        return _same_fields(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getitem__(self, which: IntArray | BoolArray | slice) -> "TrackTable":
+        """The rows chosen by an index array, a mask or a slice."""
+        return TrackTable(**{spec.name: getattr(self, spec.name)[which] for spec in fields(self)})
+
+    @classmethod
+    def empty(cls) -> "TrackTable":
+        """A table without rows."""
+        none = np.empty(0)
+        return cls(frames=none, times_s=none, ids=none, boxes_xyxy=np.empty((0, 4)), labels=none)
+
+    @classmethod
+    def concat(cls, tables: Sequence["TrackTable"]) -> "TrackTable":
+        """All rows of all tables (of one video)."""
+        if not tables:
+            return cls.empty()
+        names = [spec.name for spec in fields(cls)]
+        return cls(**{n: np.concatenate([getattr(t, n) for t in tables]) for n in names})
+
+    @classmethod
+    def from_frames(cls, rows: Sequence[tuple[int, float, Detections | Tracks]]) -> "TrackTable":
+        """The table of (frame index, time_s, what was found there) triples."""
+        if not rows:
+            return cls.empty()
+        found = [item for _, _, item in rows]
+        counts = [len(item) for item in found]
+        return cls(
+            frames=np.repeat([index for index, _, _ in rows], counts),
+            times_s=np.repeat([time_s for _, time_s, _ in rows], counts),
+            ids=np.concatenate(
+                [x.ids if isinstance(x, Tracks) else np.full(len(x), NO_ID) for x in found]
+            ),
+            boxes_xyxy=np.concatenate([x.boxes_xyxy for x in found]),
+            labels=np.concatenate([x.labels for x in found]),
+            scores=np.concatenate([x.scores for x in found]),
+            states=np.concatenate(
+                [x.states if isinstance(x, Tracks) else np.zeros(len(x)) for x in found]
+            ),
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LabelledVideo:
+    """A video (a file, or a folder of frame pictures) and what is known to be in it."""
+
+    source: str
+    """path of the video file, folder or image, relative to the dataset file, with ``/``"""
+    info: VideoInfo
+    tracks: TrackTable | None = None
+    """None: not labelled at all"""
+    labelled_frames: IntArray | None = None
+    """sorted frame indices that a labeller looked at; None: every frame. A frame that is not
+    in here says nothing; a frame in here without boxes says that nothing is there."""
+    split: str = ""
+    """train, val, test, or empty"""
+    frame_files: tuple[str, ...] = ()
+    """for a folder of pictures: the file name of each frame, in order"""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """what else is known: recording, site, camera, licence, ... (groups for ``data split``)"""
+
+    def __post_init__(self) -> None:
+        """Check the path, the frame range and the labelled frames."""
+        absolute = self.source.startswith("/") or ":\\" in self.source
+        _require(
+            bool(self.source) and not absolute, self, f"source {self.source!r} is not relative"
+        )
+        object.__setattr__(self, "tags", MappingProxyType(dict(self.tags)))
+        if self.labelled_frames is not None:
+            _set(self, "labelled_frames", np.unique(self.labelled_frames), np.int64)
+        last = self.info.num_frames
+        if self.tracks is not None and last is not None and len(self.tracks):
+            beyond = int(self.tracks.frames[-1])
+            _require(beyond < last, self, f"{self.source}: box in frame {beyond} of {last} frames")
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when all fields are."""
+        return _same_fields(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dataset:
+    """Labelled videos that share one list of classes.
+
+    One recording may stand in several splits, each with labelled frames of its own.
+    """
+
+    classes: tuple[str, ...]
+    videos: tuple[LabelledVideo, ...]
+
+    def __post_init__(self) -> None:
+        """Check that classes are unique, no source stands twice in a split, labels are in range."""
+        doubled = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        _require(not doubled, self, f"class names stand twice: {doubled}")
+        splits: dict[str, list[str]] = {}
+        for video in self.videos:
+            splits.setdefault(video.source, []).append(video.split)
+        twice = [
+            source
+            for source, names in splits.items()
+            if len(set(names)) < len(names) or (len(names) > 1 and "" in names)
+        ]
+        _require(not twice, self, f"videos stand twice: {twice[:3]}")
+        for video in self.videos:
+            if video.tracks is not None and len(video.tracks):
+                top = int(video.tracks.labels.max())
+                message = f"{video.source}: label {top}, but there are {len(self.classes)} classes"
+                _require(top < len(self.classes), self, message)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when all fields are."""
+        return _same_fields(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def only(self, split: str) -> "Dataset":
+        """The videos of one split; an unknown split is an error that names those there are."""
+        chosen = tuple(video for video in self.videos if video.split == split)
+        if not chosen:
+            there = sorted({video.split for video in self.videos if video.split})
+            none = "none is on a side of a split yet; 'vodkit data split' deals them out"
+            seen = f"it has: {', '.join(there)}" if there else none
+            raise InputError(f"dataset has no videos in split {split!r}; {seen}")
+        return Dataset(classes=self.classes, videos=chosen)

@@ -1,0 +1,220 @@
+"""The run folder: what a command leaves behind, under the same names every time.
+
+settings.toml      the effective settings (what ran, not what was asked for)
+manifest.json      versions, seed, sha256 of inputs and weights, licences
+predictions.jsonl  one frame a line, append-only, resumable
+detections.jsonl   the same before tracking
+tracker.npz        what the tracker knew at the end, for the next piece of the recording
+embeddings.bin     what the detections look like, if it was looked at
+refined.jsonl      the predictions once more, with the future known
+annotated.mp4      the video with the boxes drawn in
+metrics.json       every number, with its definition's name
+report.html        the page for people
+"""
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from vodkit.ground.errors import InputError, OutputError
+
+SETTINGS = "settings.toml"
+MANIFEST = "manifest.json"
+PREDICTIONS = "predictions.jsonl"
+DETECTIONS = "detections.jsonl"
+EMBEDDINGS = "embeddings.bin"
+TRACKER = "tracker.npz"
+REFINED = "refined.jsonl"
+ANNOTATED = "annotated.mp4"
+METRICS = "metrics.json"
+REPORT = "report.html"
+
+_ROOM = 4096  # bytes by which what is written last may be longer, as the words of an error
+_STACK = ("vodkit", "numpy", "scipy", "av", "torch", "torchvision", "timm", "openvino", "hotcoco")
+
+
+def make_folder(path: Path) -> Path:
+    """``path`` as an existing, writable folder; OutputError says why it cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder: {error.strerror}", path=path) from error
+    if not os.access(path, os.W_OK):
+        raise OutputError("the folder is not writable", path=path)
+    return path
+
+
+def predictions_of(path: Path) -> Path:
+    """The predictions file that ``path`` means: itself, or the one in that run folder.
+
+    Raises:
+        InputError: a folder without one, or with several, as live runs leave; they are named.
+    """
+    parts = parts_in(path) if path.is_dir() else []
+    if parts and [part.name for part in parts] != [PREDICTIONS]:
+        names = ", ".join(part.name for part in parts[:5])
+        message = f"{len(parts)} files of predictions, of a live run; give one of them"
+        raise InputError(f"{path}: has {message}: {names}{', ...' if len(parts) > 5 else ''}")
+    if not path.is_dir() or (path / PREDICTIONS).exists():
+        return path / PREDICTIONS if path.is_dir() else path
+    inside = sorted(found.parent.name for found in path.glob(f"*/{PREDICTIONS}"))
+    there = f"runs in it: {', '.join(inside[:5])}" if inside else "no run is in it either"
+    raise InputError(f"{path}: a folder without {PREDICTIONS}; {there}")
+
+
+def part_of(path: Path) -> int:
+    """Which part of a live run a file of predictions is; 0: one with all in it.
+
+    >>> part_of(Path("a/predictions-0012.jsonl")), part_of(Path("a/predictions.jsonl"))
+    (12, 0)
+    """
+    part = path.stem.removeprefix(f"{Path(PREDICTIONS).stem}-")
+    return int(part) if part.isdecimal() else 0
+
+
+def parts_in(folder: Path) -> list[Path]:
+    """The files of predictions in a run folder, first to last; a live run may have many."""
+    name = Path(PREDICTIONS)
+    parts = [path for path in folder.glob(f"{name.stem}-*{name.suffix}") if part_of(path)]
+    return sorted([*folder.glob(PREDICTIONS), *parts], key=part_of)
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write so that ``path`` holds the old content or the new, never a part (even after kill -9).
+
+    The text goes to a neighbour file, is flushed to disk, and then takes the name in one step.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
+    except BaseException:  # Ctrl-C leaves no half file, either
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """``content`` as JSON, atomically; a NaN is a bug of ours and raises ValueError."""
+    write_atomic(path, _as_json(content))
+
+
+def _as_json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def keep_room(path: Path, content: Mapping[str, Any]) -> None:
+    """Hold a part of the disk for what ``write_last`` will write there, even if it is full then.
+
+    That may be some longer than ``content``. Raises OutputError where the disk is full already.
+    """
+    room = _room_of(path)
+    missing = len(_as_json(content)) + _ROOM - (room.stat().st_size if room.exists() else 0)
+    try:
+        if missing > 0:
+            with room.open("ab") as file:
+                file.write(b" " * missing)
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
+
+
+def write_last(path: Path, content: Mapping[str, Any]) -> None:
+    """``write_json`` into the room that ``keep_room`` holds, which is none any more after it."""
+    room = _room_of(path)
+    data = _as_json(content).encode()
+    try:
+        with room.open("r+b" if room.exists() else "wb") as file:
+            file.write(data)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+        room.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
+
+
+def _room_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+def manifest_in(folder: Path) -> dict[str, Any]:
+    """What a run folder's manifest says; nothing where there is none, or a damaged one."""
+    try:
+        return dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def sha256(path: Path) -> str:
+    """The hexadecimal digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Within, no other process may work in a folder: two would write into each other's files.
+
+    The system lets go of it when a process ends, however it ends. Where it knows no such locks
+    (Windows, some network disks) nothing is held. Raises OutputError where another one is at work.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = "another process is at work here; wait for its end, or take another folder"
+            raise OutputError(message, path=folder) from error
+        except OSError:  # a disk that knows no locks
+            pass
+        yield
+    finally:
+        os.close(place)
+
+
+def num_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux only
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def stack() -> dict[str, str]:
+    """Versions of Python, the machine, and every installed library that can change a number."""
+    return dict(_stack())
+
+
+@cache  # reading them takes as long as a few frames, and they stay what they are
+def _stack() -> dict[str, str]:
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in _STACK:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

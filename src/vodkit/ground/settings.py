@@ -1,0 +1,124 @@
+"""Settings: a frozen dataclass, filled from a TOML file and from ``name=value`` words.
+
+Keys are strict: an unknown one is an error that names the nearest valid ones, so that a
+misspelt option can never silently train the wrong thing. ``to_toml`` writes the effective
+settings, and reading them back gives an equal object.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.lookup import unknown
+
+S = TypeVar("S")
+Value = Any  # what TOML holds: str, int, float, bool, list, table
+
+
+def load(cls: type[S], *, toml: Path | None = None, words: Sequence[str] = ()) -> S:
+    """``cls`` from its defaults, then the TOML file, then ``a.b=value`` words."""
+    values: dict[str, Value] = {} if toml is None else _read_toml(toml)
+    for word in words:
+        if "=" not in word:
+            there = ", ".join(_names(cls))
+            raise SettingsError(f"{word!r} is not of the form name=value; settings: {there}")
+        _put(values, word)
+    return build(cls, values)
+
+
+def build(cls: type[S], values: Mapping[str, Value], *, where: str = "") -> S:
+    """``cls`` from a nested mapping; wrong names and types raise SettingsError."""
+    types = get_type_hints(cls)
+    known = {spec.name for spec in fields(cls)}  # type: ignore[arg-type]
+    ready = {}
+    for name, value in values.items():
+        if name not in known:
+            raise unknown(name, known, f"setting {where}".strip())
+        ready[name] = _convert(types[name], value, f"{where}{name}")
+    try:
+        return cls(**ready)
+    except TypeError as error:
+        message = str(error).replace(f"{cls.__name__}.__init__() ", "")
+        raise SettingsError(f"settings {where.rstrip('.')}: {message}") from error
+
+
+def to_toml(settings: object, *, prefix: str = "") -> str:
+    """The settings as TOML text; None is left out, tables follow plain values."""
+    lines, tables = [], []
+    for spec in fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, spec.name)
+        if is_dataclass(value):
+            body = to_toml(value, prefix=f"{prefix}{spec.name}.")
+            tables.append(f"\n[{prefix}{spec.name}]\n{body}")
+        elif value is not None:
+            lines.append(f"{spec.name} = {_toml_value(value)}\n")
+    return "".join(lines + tables)
+
+
+def _read_toml(path: Path) -> dict[str, Value]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path}: cannot read the settings: {error}") from error
+
+
+def _names(cls: type, prefix: str = "") -> Iterator[str]:
+    """The names of all settings, those in tables as ``table.name``."""
+    types = get_type_hints(cls)
+    for spec in fields(cls):
+        inner = types[spec.name]
+        if is_dataclass(inner):
+            yield from _names(inner, f"{prefix}{spec.name}.")  # type: ignore[arg-type]
+        else:
+            yield f"{prefix}{spec.name}"
+
+
+def _put(values: dict[str, Value], word: str) -> None:
+    """Put one ``a.b=value`` word into the nested mapping; TOML values are read as such."""
+    name, _, text = word.partition("=")
+    *tables, last = name.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise SettingsError(f"{word!r}: {table} was given as {values!r}; it holds settings")
+    try:
+        values[last] = tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        values[last] = text
+
+
+def _convert(expected: Any, value: Value, name: str) -> Any:
+    """``value`` as the annotated type; int may stand for float, lists for tuples."""
+    if get_origin(expected) in (Union, UnionType):
+        options = [option for option in get_args(expected) if option is not NoneType]
+        if value is None:
+            return None
+        return _convert(options[0], value, name)
+    if is_dataclass(expected) and isinstance(value, Mapping):
+        return build(expected, value, where=f"{name}.")  # type: ignore[arg-type]
+    if get_origin(expected) is tuple and isinstance(value, list):
+        return tuple(_convert(get_args(expected)[0], item, name) for item in value)
+    if expected is float and type(value) is int:
+        return float(value)
+    if expected is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    allowed = get_origin(expected) or expected
+    if allowed is Any or type(value) is allowed:
+        return value
+    seen, wanted = type(value).__name__, getattr(expected, "__name__", str(expected))
+    raise SettingsError(f"setting {name} is {value!r} ({seen}); allowed: {wanted}")
+
+
+def _toml_value(value: Value) -> str:
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(_toml_value(item) for item in value)}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    return json.dumps(str(value), ensure_ascii=False)

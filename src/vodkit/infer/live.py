@@ -1,0 +1,415 @@
+"""Live sources, for days: many at once, outputs rolled over, latency known, memory flat.
+
+One loop serves all sources: each turn takes at most one frame of each that has news, gives them to
+the detector together, and lets every source's own tracker go on. So no source starves another, and
+the network works in batches. Frames are the newest there are; what was dropped is counted.
+
+A source that breaks for good ends alone; the others go on. What is on disk is always right::
+
+    predictions.jsonl             or, rolled over, predictions-0001.jsonl, -0002, ...; a run that
+                                  goes on begins a new file, for nobody saw what was in between
+    manifest.json                 versions and licences; frames, drops, latency so far
+    settings.toml                 the effective settings
+
+The header of each file says in its notes which session and part it is, and when (UTC) its first
+frame came: frames, times and ids of a session begin anew.
+"""
+
+import json
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from vodkit.detect.base import Detector
+from vodkit.detect.preprocess import resized_px
+from vodkit.formats.predictions import Header, PredictionWriter, last_complete_frame
+from vodkit.ground import runs
+from vodkit.ground.errors import OutputError, PartialError, SettingsError, VideoError
+from vodkit.ground.records import Detections, Tracks
+from vodkit.infer.exports import made_in
+from vodkit.infer.run import (
+    COMPLETE,
+    NO_TRACKER,
+    JobSettings,
+    describe,
+    refuse_other_source,
+    start_anew,
+    tracker_words,
+)
+from vodkit.track.table import make_tracker
+from vodkit.video.cuts import CutDetector
+from vodkit.video.reader import is_live
+from vodkit.video.stream import Arrived, LiveSettings, LiveVideo
+
+_SESSION = ("began", "num_frames", "live", "ended")  # of a manifest, what belongs to one session
+_RUNNING = "running or killed"
+_BROKEN = "broken off"
+_LATENCIES = 5000
+"""of the last so many frames"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollSettings:
+    """When a file of predictions is closed and the next one begun."""
+
+    roll_s: float = 0.0
+    """seconds of the source's clock in one file; 0: one file for all"""
+    keep: int = 0
+    """so many files are kept, older ones are deleted; 0: all"""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.roll_s < 0 or self.keep < 0:
+            raise SettingsError(f"roll_s is {self.roll_s}, keep is {self.keep}; allowed: 0 or more")
+        if self.keep and not self.roll_s:
+            raise SettingsError(f"keep is {self.keep} without roll_s; there is one file only")
+
+
+@dataclass(frozen=True, eq=False)
+class LiveStep:
+    """One frame of one source, done and on disk."""
+
+    source: str
+    index: int
+    time_s: float
+    found: Detections | Tracks
+    latency_s: float
+    """from decoded pixels to boxes on disk; of a playlist, from when the frame came"""
+    num_dropped: int
+    """of this source, so far"""
+
+
+def run_live(
+    sources: Sequence[str],
+    folders: Sequence[Path],
+    detector: Detector,
+    wanted: JobSettings,
+    *,
+    roll: RollSettings | None = None,
+    patience: LiveSettings | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Generator[LiveStep, None, None]:
+    """Detect (and track) in live sources until all have ended or the iteration is left.
+
+    ``resume`` goes on in folders that have earlier sessions: their files stay and count. Frames,
+    times and ids of a session begin anew. Folders must be prepared (``jobs.prepare_folder``), or
+    with ``overwrite`` looked at (``jobs.check_folder``): what is there of another run is deleted
+    when the first frame has come. A source that is absent is waited for while the others run;
+    ``tell`` hears of it at once, when it is back, and when it came to its end.
+    Raises SettingsError for what needs the future or the way back, VideoError when no source could
+    be reached, OutputError when another process works in a folder, and PartialError when the last
+    source has ended and one of them had broken off; everything until then is on disk.
+    """
+    _refuse(sources, wanted)
+    changed = threading.Condition()
+    patience = patience or LiveSettings()
+    failures: list[VideoError] = []
+    with ExitStack() as opened:
+        channels = []
+        for source, folder in zip(sources, folders, strict=True):
+            opened.enter_context(runs.only_one(folder))
+            video = LiveVideo(source, patience, changed=changed, may_be_absent=True)
+            opened.enter_context(video)
+            files = _Files(folder, roll or RollSettings(), resume=resume)
+            channels.append(_Channel(source, files, video, detector, wanted, tell=tell))
+        opened.callback(_stop, channels)
+        _wait_for_one(channels, changed, patience)
+        active = deque(channels)
+        for channel in channels:
+            opened.push(channel.leave)
+            channel.begin(overwrite=overwrite)
+        while active:
+            _wait(active, changed, patience)
+            for channel in active:
+                channel.tell_of_trouble()
+            ready = _newest(active, failures, at_most=wanted.flow.batch_size)
+            found = detector.detect([arrived.frame for _, arrived in ready]) if ready else []
+            for (channel, arrived), one in zip(ready, found, strict=True):
+                yield channel.step(arrived, one)
+    if failures:
+        told = "; ".join(str(error) for error in failures)
+        raise PartialError(f"{len(failures)} of {len(sources)} live sources broke off: {told}")
+
+
+def _refuse(sources: Sequence[str], wanted: JobSettings) -> None:
+    for source in sources:
+        if not is_live(source):
+            raise SettingsError(f"{source} is no live source; files and streams need runs apart")
+    if wanted.flow.sparse:
+        raise SettingsError("every is auto; allowed for live sources: 1 or more, as it comes")
+
+
+def _stop(channels: Sequence["_Channel"]) -> None:
+    """All readers are told to end before the first of them is waited for."""
+    for channel in channels:
+        channel.video.stop()
+
+
+def _wait_for_one(
+    channels: Sequence["_Channel"], changed: threading.Condition, patience: LiveSettings
+) -> None:
+    """Until all have been tried; VideoError where none is there."""
+    videos = [channel.video for channel in channels]
+    with changed:
+        changed.wait_for(
+            lambda: all(video.is_here or video.trouble or video.has_news for video in videos),
+            timeout=patience.open_timeout_s + patience.read_timeout_s,
+        )
+    if not any(video.is_here for video in videos):
+        raise VideoError(videos[0].trouble or "does not answer", path=channels[0].source)
+
+
+def _wait(
+    active: Sequence["_Channel"], changed: threading.Condition, patience: LiveSettings
+) -> None:
+    """Until any source has news; its reader gives up in time, so that this ends."""
+    with changed:
+        changed.wait_for(
+            lambda: any(channel.video.has_news or channel.has_trouble for channel in active),
+            timeout=patience.give_up_s + patience.open_timeout_s,
+        )
+
+
+def _newest(
+    active: deque["_Channel"], failures: list[VideoError], *, at_most: int
+) -> list[tuple["_Channel", Arrived]]:
+    """At most one frame of each source; who was served goes to the end of the queue."""
+    ready: list[tuple[_Channel, Arrived]] = []
+    for channel in list(active):
+        if len(ready) == at_most:
+            break
+        is_over = bool(channel.video.ended)  # asked first: no frame can come after it
+        try:
+            arrived = channel.video.take_now()
+        except VideoError as error:
+            active.remove(channel)
+            channel.close(f"{_BROKEN}: {error}")
+            failures.append(error)
+            continue
+        if arrived is None and is_over:
+            active.remove(channel)
+            channel.close(COMPLETE)
+        if arrived is not None:
+            active.remove(channel)
+            active.append(channel)
+            if arrived.frame.index % channel.every == 0:
+                ready.append((channel, arrived))
+    return ready
+
+
+class _Files:
+    """The files of predictions in one run folder, rolled over, and what earlier sessions left."""
+
+    def __init__(self, folder: Path, roll: RollSettings, *, resume: bool) -> None:
+        self.folder = folder
+        self.paths: deque[Path] = deque()
+        self.earlier: list[dict[str, Any]] = []
+        """what manifests said of the sessions before this one, the first one first"""
+        self._roll = roll
+        self._writer: PredictionWriter | None = None
+        self._begun_s = 0.0
+        self._number = 0
+        if resume:
+            self._take_up()
+
+    def _take_up(self) -> None:
+        """Find the files that are there; one that a kill left torn is cut to whole frames."""
+        self.paths.extend(runs.parts_in(self.folder))
+        if not self.paths:
+            return
+        self._number = max(runs.part_of(self.paths[-1]), 1)
+        last_complete_frame(self.paths[-1])
+        manifest = self.folder / runs.MANIFEST
+        if manifest.exists():
+            told = json.loads(manifest.read_text(encoding="utf-8"))
+            last = {key: told.get(key) for key in _SESSION}
+            if last["ended"] == _RUNNING:  # killed: nobody counted what came after its last file
+                last["num_frames"] = None
+            self.earlier = [*told.get("sessions", ()), last]
+
+    def file_for(self, arrived: Arrived, header: Header) -> tuple[PredictionWriter, bool]:
+        """What this frame is to be written to, and whether that was begun just now."""
+        time_s = arrived.frame.time_s
+        full = self._roll.roll_s and time_s >= self._begun_s + self._roll.roll_s
+        if self._writer is not None and not full:
+            return self._writer, False
+        self.close()
+        self._begun_s = time_s
+        self._number += 1
+        name = Path(runs.PREDICTIONS)
+        if self._roll.roll_s or self._number > 1:
+            name = Path(f"{name.stem}-{self._number:04d}{name.suffix}")
+        session = len(self.earlier) + 1
+        came = datetime.now(UTC) - timedelta(seconds=monotonic() - arrived.at_s)
+        notes = {"session": str(session), "part": str(self._number), "began": _written(came)}
+        self._writer = PredictionWriter(self.folder / name, replace(header, notes=notes))
+        self.paths.append(self.folder / name)
+        while self._roll.keep and len(self.paths) > self._roll.keep:
+            self.paths.popleft().unlink(missing_ok=True)
+        return self._writer, True
+
+    def close(self) -> None:
+        """End the file that is open; one that the disk had no room for is cut to whole frames."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        try:
+            writer.__exit__(None, None, None)
+        except OutputError:
+            last_complete_frame(writer.path)
+            raise
+
+
+class _Channel:
+    """One source: its tracker, its files, and its numbers."""
+
+    def __init__(
+        self,
+        source: str,
+        files: _Files,
+        video: LiveVideo,
+        detector: Detector,
+        wanted: JobSettings,
+        *,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._files, self._wanted, self._tell_user = files, wanted, tell
+        self.source, self.video = source, video
+        self.every = wanted.flow.every
+        tracks = wanted.tracker != NO_TRACKER
+        self._tracker = make_tracker(wanted.tracker, tracker_words(wanted)) if tracks else None
+        self._cuts = CutDetector() if tracks and wanted.flow.cuts else None
+        self._detector, self._tracker_name = detector, wanted.tracker if tracks else ""
+        self._told_of = ""
+        self._latencies: deque[float] = deque(maxlen=_LATENCIES)
+        self._num_frames = 0
+        self._manifest: dict[str, Any] = describe(source, detector, wanted)
+        if files.earlier:
+            refuse_other_source(files.folder, self._manifest)
+        self._manifest["began"] = _written(datetime.now(UTC))
+        self._is_closed = self._waits_to_overwrite = False
+        ways = detector.card.preprocessing
+        full = wanted.flow.full_size
+        video.begin(lambda i: None if full else resized_px(i.width_px, i.height_px, ways))
+
+    def begin(self, *, overwrite: bool) -> None:
+        """Say on disk that it runs; where results are to be overwritten, once a frame is there."""
+        if overwrite and made_in(self._files.folder):
+            self._waits_to_overwrite = True
+            return
+        if overwrite:
+            start_anew(self._files.folder, self._wanted)
+        self._tell_running()
+
+    @cached_property
+    def _header(self) -> Header:
+        return Header(
+            source=self.source,
+            classes=self._detector.classes,
+            info=self.video.info,
+            detector=self._detector.card.name,
+            tracker=self._tracker_name,
+        )
+
+    @property
+    def has_trouble(self) -> bool:
+        """Whether there is trouble, or an end of it, that nobody was told of."""
+        return self.video.trouble != self._told_of
+
+    def tell_of_trouble(self) -> None:
+        """Say once that no frames come and why, and once that they do again."""
+        if self.has_trouble:
+            self._told_of = self.video.trouble
+            what = f"{self._told_of}; trying again" if self._told_of else "is here"
+            self._tell_user(f"{self.source}: {what}")
+
+    def step(self, arrived: Arrived, found: Detections) -> LiveStep:
+        """Track and write one frame."""
+        frame = arrived.frame
+        outcome: Detections | Tracks = found
+        if self._tracker is not None:
+            if self._cuts is not None and self._cuts.step(frame):
+                self._tracker.notice_cut()
+            outcome = self._tracker.step(frame, found, embeddings=found.embeddings)
+        if self._waits_to_overwrite:
+            start_anew(self._files.folder, self._wanted)
+            self._waits_to_overwrite = False
+        out, is_new = self._files.file_for(arrived, self._header)
+        if is_new:
+            self._tell_running()
+        out.write(frame.index, frame.time_s, outcome)
+        latency_s = monotonic() - arrived.at_s + arrived.held_s
+        self._latencies.append(latency_s)
+        self._num_frames += 1
+        return LiveStep(
+            self.source, frame.index, frame.time_s, outcome, latency_s, self.video.num_dropped
+        )
+
+    def close(self, ended: str) -> None:
+        """End the file and say how the run ended; once."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self.video.ended:
+            self._tell_user(f"{self.source}: {self.video.ended}")
+        if self._waits_to_overwrite:
+            self._tell_user(f"{self.source}: no frame came; {self._files.folder} is as it was")
+            return
+        try:
+            self._files.close()
+        finally:
+            runs.write_last(self._files.folder / runs.MANIFEST, self._told(ended))
+
+    def leave(self, _kind: object, error: object, _trace: object) -> None:
+        """Close, as ``__exit__``; what broke the run, as a disk that is full, is told."""
+        self.close(f"{_BROKEN}: {error}" if isinstance(error, Exception) else "stopped")
+
+    def _tell_running(self) -> None:
+        """See that there is room to say how the run ended, and put the manifest on disk."""
+        told, path = self._told(_RUNNING), self._files.folder / runs.MANIFEST
+        runs.keep_room(path, told)
+        runs.write_json(path, told)
+
+    def _told(self, ended: str) -> dict[str, Any]:
+        """The manifest, with the numbers so far."""
+        seen = np.array(self._latencies)
+        latency_s = (
+            None
+            if not len(seen)
+            else {
+                "median": float(np.median(seen)),
+                "p95": float(np.quantile(seen, 0.95)),
+                "max": float(seen.max()),
+            }
+        )
+        live = {
+            "num_received": self.video.num_received,
+            "num_dropped": self.video.num_dropped,
+            "num_reconnects": self.video.num_reconnects,
+            "latency_s": latency_s,
+            "files": [path.name for path in self._files.paths],
+        }
+        numbers = {"num_frames": self._num_frames, "live": live, "ended": ended}
+        if self._files.earlier:
+            numbers["sessions"] = self._files.earlier
+        return {**self._manifest, **numbers}
+
+
+def _written(moment: datetime) -> str:
+    """UTC to the millisecond, as ISO 8601 has it.
+
+    >>> _written(datetime(2026, 1, 2, 3, 4, 5, 678000, UTC))
+    '2026-01-02T03:04:05.678+00:00'
+    """
+    return moment.isoformat(timespec="milliseconds")

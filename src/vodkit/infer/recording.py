@@ -1,0 +1,82 @@
+"""What a run has detected, on disk: not detected again when the run goes on (decision 0006)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+
+from vodkit.detect.base import Detector, in_stream
+from vodkit.formats.embeddings import EmbeddingFile
+from vodkit.formats.predictions import PredictionWriter, read_frames
+from vodkit.ground.errors import OutputError
+from vodkit.ground.records import Detections, Frame
+
+
+class Recording:
+    """The detector of a run: what is on disk already is not detected again, the rest is put there.
+
+    Frames must come in order; those recorded are the first ones.
+    """
+
+    def __init__(
+        self, raw: PredictionWriter, looks: EmbeddingFile | None, detector: Detector
+    ) -> None:
+        """``raw`` and ``looks`` are what is on disk of boxes and embeddings; they grow."""
+        self.card, self.classes = detector.card, detector.classes
+        self.runtime = getattr(detector, "runtime", "")
+        self._raw, self._looks, self._detector = raw, looks, detector
+        self._recorded = raw.last_frame
+        self._known = read_frames(raw.path) if raw.last_frame >= 0 else iter(())
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """See Detector."""
+        before = [frame for frame in frames if frame.index <= self._recorded]
+        found = [self._recall(frame) for frame in before]
+        fresh = frames[len(before) :]
+        for frame, detections in zip(
+            fresh, self._detector.detect(fresh) if fresh else [], strict=True
+        ):
+            self._put(frame, detections)
+            found.append(detections)
+        return found
+
+    def stream(
+        self, frames: Iterable[Frame | None], batch_size: int
+    ) -> Iterator[tuple[Frame, Detections]]:
+        """See StreamDetector."""
+        frames = iter(frames)
+        for frame in frames:
+            if frame is not None and frame.index > self._recorded:
+                frames = chain([frame], frames)
+                break
+            if frame is not None:
+                yield frame, self._recall(frame)
+        for fresh, detections in in_stream(self._detector, frames, batch_size):
+            self._put(fresh, detections)
+            yield fresh, detections
+
+    def _put(self, frame: Frame, detections: Detections) -> None:
+        if self._looks is not None:
+            append_looks(self._looks, detections)
+        self._raw.write(frame.index, frame.time_s, detections)
+
+    def _recall(self, frame: Frame) -> Detections:
+        known = next(self._known)
+        if frame.index != known.index:
+            seen = f"has frame {known.index} where the video has {frame.index}"
+            message = f"{seen}: lines are missing, or the video changed; --overwrite starts anew"
+            raise OutputError(message, path=self._raw.path)
+        assert isinstance(known.found, Detections)
+        rows = None if self._looks is None else self._looks.take(len(known.found))
+        return replace(known.found, embeddings=rows)
+
+    def require_all_used(self, last: Frame | None) -> None:
+        """OutputError when the video ended before the recorded frames did."""
+        if self._recorded > (-1 if last is None else last.index):
+            message = f"has frame {self._recorded} where the video ends; the video changed"
+            raise OutputError(message, path=self._raw.path)
+
+
+def append_looks(looks: EmbeddingFile, found: Detections) -> None:
+    """Put the embeddings of a frame's detections behind those that are there."""
+    assert found.embeddings is not None
+    looks.append(found.embeddings)

@@ -1,0 +1,1 @@
+"""Detection metrics: average precision, error types, frame accuracy, VID, VOC and streaming."""

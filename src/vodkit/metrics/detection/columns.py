@@ -1,0 +1,140 @@
+"""Boxes of many pictures as columns: what the detection metrics count over.
+
+A picture is a number from 0; ties of score are broken by picture, then by row, as COCO does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
+from vodkit.ground.boxes import area
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import TrackTable, first_bad_box
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BoxColumns:
+    """R boxes in numbered pictures, truth or found; validated at birth, sorted by picture."""
+
+    images: IntArray
+    """(R,) int64, 0-based number of the picture"""
+    boxes_xyxy: FloatArray
+    """(R, 4) float64, source pixels"""
+    labels: IntArray
+    """(R,) int64; -1 only in ignore rows: a region to be ignored for every class"""
+    scores: FloatArray | None = None
+    """(R,) float64; default 1"""
+    ignore: BoolArray | None = None
+    """(R,) bool: truth that is neither right nor wrong to find (a crowd in COCO's words)"""
+    areas: FloatArray | None = None
+    """(R,) float64: the size that COCO's small/medium/large go by; default width x height"""
+
+    def __post_init__(self) -> None:
+        """Fill defaults, sort by picture (stable), and refuse what engines count silently."""
+        boxes = np.asarray(self.boxes_xyxy, np.float64).reshape(-1, 4)
+        n = len(boxes)
+        columns = {
+            "images": whole_numbers(self.images, "images"),
+            "boxes_xyxy": boxes,
+            "labels": whole_numbers(self.labels, "labels"),
+            "scores": np.ones(n) if self.scores is None else np.asarray(self.scores, np.float64),
+            "ignore": np.zeros(n, bool) if self.ignore is None else np.asarray(self.ignore, bool),
+            "areas": area(boxes) if self.areas is None else np.asarray(self.areas, np.float64),
+        }
+        for name, values in columns.items():
+            if len(values) != n:
+                raise InputError(f"BoxColumns: {name} has {len(values)} rows, there are {n} boxes")
+        _check(columns)
+        order = np.argsort(columns["images"], kind="stable")
+        for name, values in columns.items():
+            ordered = values[order]
+            ordered.flags.writeable = False
+            object.__setattr__(self, name, ordered)
+
+    def __len__(self) -> int:
+        """Number of boxes."""
+        return len(self.images)
+
+    def __getitem__(self, which: IntArray | BoolArray) -> "BoxColumns":
+        """The rows chosen by a mask or an index array."""
+        return BoxColumns(**{spec.name: getattr(self, spec.name)[which] for spec in fields(self)})
+
+
+def _check(columns: dict[str, FloatArray]) -> None:
+    problem = first_bad_box(columns["boxes_xyxy"])
+    if problem is not None:
+        raise InputError(f"BoxColumns: {problem}")
+    for name in ("scores", "areas"):
+        bad = np.flatnonzero(~np.isfinite(columns[name]))
+        if len(bad):
+            seen = columns[name][bad[0]]
+            raise InputError(f"BoxColumns: {name} of box {bad[0]} is {seen}; allowed: finite")
+    images, labels = columns["images"], columns["labels"]
+    if len(images) and images.min() < 0:
+        raise InputError(f"BoxColumns: picture number {images.min()}; allowed: 0 or more")
+    wrong = (labels < 0) & ~(columns["ignore"] & (labels == -1))
+    if wrong.any():
+        raise InputError(f"BoxColumns: label {labels[wrong][0]}; allowed: 0 or more")
+
+
+def whole_numbers(values: IntArray, name: str) -> IntArray:
+    """``values`` as int64; a fraction (frame 3.9) or NaN is an error, never cut off.
+
+    >>> whole_numbers(np.array([1.0, 2.0]), "frames")
+    array([1, 2])
+    """
+    array = np.asarray(values)
+    if array.dtype.kind in "iub":
+        return array.astype(np.int64)
+    array = array.astype(np.float64)
+    bad = np.flatnonzero(~(np.isfinite(array) & (array == np.floor(array))))
+    if len(bad):
+        raise InputError(f"{name}: row {bad[0]} is {array[bad[0]]}; allowed: whole numbers")
+    return array.astype(np.int64)
+
+
+def from_tables(tables: Sequence[TrackTable], frames: Sequence[IntArray]) -> BoxColumns:
+    """The rows of several videos, pictures numbered over ``frames`` in the order given.
+
+    ``frames`` holds the evaluated frames of each video, sorted; rows elsewhere are left out.
+    """
+    starts = np.cumsum([0, *(len(one) for one in frames)])
+    picked, images = [], []
+    for table, wanted, start in zip(tables, frames, starts, strict=False):
+        place = np.searchsorted(wanted, table.frames)
+        inside = place < len(wanted)
+        inside[inside] = wanted[place[inside]] == table.frames[inside]
+        picked.append((table, inside))
+        images.append(place[inside] + start)
+    return BoxColumns(
+        images=_join(images),
+        boxes_xyxy=_join([table.boxes_xyxy[inside] for table, inside in picked], (0, 4)),
+        labels=_join([table.labels[inside] for table, inside in picked]),
+        scores=_join([np.asarray(table.scores)[inside] for table, inside in picked]),
+        ignore=_join([np.asarray(table.ignore)[inside] for table, inside in picked]),
+    )
+
+
+def _join(parts: Sequence[FloatArray], shape: tuple[int, ...] = (0,)) -> FloatArray:
+    return np.concatenate(parts) if parts else np.zeros(shape)
+
+
+def spread_ignore(truth: BoxColumns, num_classes: int) -> BoxColumns:
+    """``truth`` with each for-all-classes ignore region repeated for every class."""
+    everywhere = np.flatnonzero(truth.labels == -1)
+    if not len(everywhere):
+        return truth
+    rows = np.concatenate([np.flatnonzero(truth.labels >= 0), np.repeat(everywhere, num_classes)])
+    labels = np.concatenate(
+        [truth.labels[truth.labels >= 0], np.tile(np.arange(num_classes), len(everywhere))]
+    )
+    return BoxColumns(
+        images=truth.images[rows],
+        boxes_xyxy=truth.boxes_xyxy[rows],
+        labels=labels,
+        scores=np.asarray(truth.scores)[rows],
+        ignore=np.asarray(truth.ignore)[rows],
+        areas=np.asarray(truth.areas)[rows],
+    )
