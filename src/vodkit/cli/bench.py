@@ -1,17 +1,15 @@
 """``vodkit bench``: how fast this machine is with each model, runtime and source."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from vodkit.cli import data_options, options
+from vodkit.cli import options
+from vodkit.cli.terminal import UNDEFINED, say, say_json, say_table
 
 if TYPE_CHECKING:
     from vodkit.benchmark.speed import Bench
-
-_UNDEFINED = "\N{EN DASH}"
 
 
 def bench(
@@ -34,8 +32,7 @@ def bench(
     Example: vodkit bench plaza.mp4 --model vodkit-street
     """
     from dataclasses import asdict
-
-    from rich.console import Console
+    from functools import partial
 
     from vodkit.benchmark.speed import BenchSettings, run_bench
     from vodkit.ground import process, runs
@@ -52,11 +49,10 @@ def bench(
         turns=turns,
         **{name: value for name, value in given.items() if value},
     )
-    told = Console(stderr=True, highlight=False, soft_wrap=True)
-    result = run_bench(wanted, tell=told.print)
+    result = run_bench(wanted, tell=partial(say, error=True))
     content = {"stack": runs.stack(), **asdict(result)}
     if as_json:
-        print(json.dumps(content))
+        say_json(content)
     else:
         _show(result)
     if out is not None:
@@ -85,14 +81,14 @@ def _show(result: "Bench") -> None:
             line.runtime,
             f"{line.input_px[0]}x{line.input_px[1]}",
             *(_rate(x) for x in (line.decode, line.network, line.detect, line.track)),
-            _UNDEFINED if line.share is None else f"{line.share:.0%}",
+            UNDEFINED if line.share is None else f"{line.share:.0%}",
         ]
         for line in result.lines
     ]
-    data_options.print_table(titles, rows)
+    say_table(titles, rows)
     for words in result.left_out:
-        print(f"left out: {words}")
+        say(f"left out: {words}")
 
 
 def _rate(frames_per_s: float | None) -> str:
-    return _UNDEFINED if frames_per_s is None else f"{frames_per_s:.1f}"
+    return UNDEFINED if frames_per_s is None else f"{frames_per_s:.1f}"

@@ -1,6 +1,5 @@
 """``vodkit compare``: whether B is better than A, or they cannot be told apart."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vodkit.cli import options
+from vodkit.cli.terminal import say, say_json, say_table
 
 if TYPE_CHECKING:
     from vodkit.metrics.compare import Comparison, Difference
@@ -32,37 +32,33 @@ def compare(
 
         write_compare_page(report, runs, results)
     if as_json:
-        print(json.dumps([one.to_json() for one in results], indent=2))
+        say_json([one.to_json() for one in results], indent=2)
     else:
         _show(results)
 
 
 def _show(results: "Sequence[Comparison]") -> None:
-    """One table of all runs: each value, and below it the difference to the first."""
-    from rich.console import Console
-    from rich.table import Table
-
+    """One table of all runs: values, differences to the first with intervals, and verdicts."""
     from vodkit.metrics.headline import DEFINITIONS, shown
 
-    table = Table("metric", results[0].a, *(one.b for one in results), show_lines=True)
-    for rows in zip(*(one.differences for one in results), strict=True):
-        name = rows[0].name
-        cells = [_cell(row, one.b) for row, one in zip(rows, results, strict=True)]
-        table.add_row(DEFINITIONS[name].title, shown(name, rows[0].a), *cells)
-    console = Console()
-    console.print(table)
+    titles = ["metric", "run", "value", "difference", "interval", "verdict"]
+    rows = []
+    for same in zip(*(one.differences for one in results), strict=True):
+        name = same[0].name
+        rows.append([DEFINITIONS[name].title, results[0].a, shown(name, same[0].a), "", "", ""])
+        rows += [["", one.b, *_cells(row, one.b)] for row, one in zip(same, results, strict=True)]
+    say_table(titles, rows)
     lines = [one.verdict if len(results) == 1 else f"{one.b}: {one.verdict}" for one in results]
-    notes = dict.fromkeys(note for one in results for note in one.notes)
-    for line in (*lines, *notes):
-        console.print(line, highlight=False, soft_wrap=True)
+    say(*lines, *dict.fromkeys(note for one in results for note in one.notes))
 
 
-def _cell(row: "Difference", name: str) -> str:
+def _cells(row: "Difference", name: str) -> list[str]:
+    """Value, difference, its interval, and what that means."""
     from vodkit.metrics.headline import shown, shown_span
 
     if row.difference is None:
-        return shown(row.name, row.b)
+        return [shown(row.name, row.b), "", "", ""]
     span = shown_span(row.name, row.low, row.high, sign="+")
     verdict = ("better" if row.better == name else "worse") if row.better else "not told apart"
-    gap = shown(row.name, row.difference, sign="+") + (f" ({span})" if span else "")
-    return f"{shown(row.name, row.b)}\n{gap}" + (f"\n{verdict}" if span else "")
+    gap = shown(row.name, row.difference, sign="+")
+    return [shown(row.name, row.b), gap, span, verdict if span else ""]

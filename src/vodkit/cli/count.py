@@ -1,6 +1,5 @@
 """``vodkit count``: who crossed a line, who was in a zone and for how long."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from math import isfinite
@@ -11,6 +10,7 @@ import typer
 
 from vodkit.cli import options
 from vodkit.cli.refine import tell_of_part
+from vodkit.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from vodkit.ground.records import VideoInfo
@@ -64,12 +64,12 @@ def count(
     crossings = count_crossings(table, gates, wanted)
     visits = count_visits(table, areas, wanted)
     if as_json:
-        print(json.dumps({
+        say_json({
             "crossings": [asdict(c) | {"class": header.classes[c.label]} for c in crossings],
             "visits": [
                 asdict(v) | {"class": header.classes[v.label], "dwell_s": v.dwell_s} for v in visits
             ],
-        }))  # fmt: skip
+        })  # fmt: skip
         return
     for gate in gates:
         _tell(gate.name, [c for c in crossings if c.line == gate.name], header.classes, _ways)
@@ -82,11 +82,11 @@ def _tell(
 ) -> None:
     """What was counted in one place: of all classes, and of each that was there."""
     if len(classes) == 1:
-        print(f"{name}: {words(found)}")
+        say(f"{name}: {words(found)}")
         return
-    print(f"{name}, all classes: {words(found)}")
+    say(f"{name}, all classes: {words(found)}")
     for label in sorted({event.label for event in found}):
-        print(f"  {classes[label]}: {words([event for event in found if event.label == label])}")
+        say(f"  {classes[label]}: {words([event for event in found if event.label == label])}")
 
 
 def _ways(crossings: "list[Crossing]") -> str:

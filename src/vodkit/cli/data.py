@@ -11,8 +11,10 @@ from vodkit.cli.data_prelabel import prelabel
 from vodkit.cli.data_preview import preview
 from vodkit.cli.data_split import split
 from vodkit.cli.data_stats import stats
+from vodkit.cli.help import Command, Group
 
 app = typer.Typer(
+    cls=Group,
     help="Labelled video: bring it in, check, divide, count, show, hand on.",
     epilog="""\b
 Start with:  vodkit data import labels.xml --videos clips/ -o dataset.json
@@ -35,4 +37,4 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
 }
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name, cls=Command)(_command)

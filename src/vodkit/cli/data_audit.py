@@ -1,6 +1,5 @@
 """``vodkit data audit``: the doctor of labelled video."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vodkit.cli import data_options as options
+from vodkit.cli.terminal import say, say_json, say_next, say_table
 from vodkit.ground.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def audit(
         done = [_against(one, predictions, settings) for one in done]
     findings = [finding for one in done for finding in one.findings]
     if as_json:
-        print(json.dumps([finding.as_json() for finding in findings], ensure_ascii=False))
+        say_json([finding.as_json() for finding in findings])
     else:
         _show(done)
     if fix is not None:
@@ -56,7 +56,7 @@ def audit(
     if worst(findings) >= limit:
         raise typer.Exit(InputError.exit_code)
     if len(done) == 1 and not any(video.split for video in done[0].dataset.videos) and not as_json:
-        print(f"next: vodkit data split {fix or datasets[0]} -o split.json")
+        say_next("vodkit", "data", "split", str(fix or datasets[0]), "-o", "split.json")
 
 
 def _against(done: "Audit", predictions: list[Path], settings: "AuditSettings") -> "Audit":
@@ -74,16 +74,16 @@ def _show(done: "Sequence[Audit]") -> None:
         (finding for one in done for finding in one.findings), key=lambda one: -one.grade
     )
     if not findings:
-        print("nothing found")
+        say("nothing found")
         return
     rows = []
     for one in findings:
         where = one.video if one.frame is None else f"{one.video} frame {one.frame}"
         rows.append([one.grade.name.lower(), one.code, where, str(one.count), one.message])
         rows += [["", "", "", "", f"   {place}"] for place in one.evidence]
-    options.print_table(["grade", "what", "where", "times", "seen"], rows)
+    say_table(["grade", "what", "where", "times", "seen"], rows)
     for code in dict.fromkeys(one.code for one in findings if one.code in ADVICE):
-        print(f"{code}: {ADVICE[code]}")
+        say(f"{code}: {ADVICE[code]}")
 
 
 def _fix(done: "Sequence[Audit]", datasets: Sequence[Path], out: Path, *, as_json: bool) -> None:
@@ -100,6 +100,6 @@ def _fix(done: "Sequence[Audit]", datasets: Sequence[Path], out: Path, *, as_jso
     root = datasets[0] if datasets[0].is_dir() else datasets[0].parent
     write_dataset(moved(mended, root, out.parent), out)
     if not as_json:
-        print(f"repaired copy: {out}")
+        say(f"repaired copy: {out}")
         for note in notes or ["nothing had to be changed"]:
-            print(f"  {note}")
+            say(f"  {note}")

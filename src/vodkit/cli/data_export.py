@@ -1,11 +1,11 @@
 """``vodkit data export``: a dataset in another label format, with pictures where it needs them."""
 
-import json
 from pathlib import Path
 
 import typer
 
 from vodkit.cli import data_options as options
+from vodkit.cli.terminal import say, say_json
 
 
 def export(
@@ -36,8 +36,8 @@ def export(
         chosen, out, format, root=root, writing=writing, pictures=pictures, overwrite=overwrite
     )
     if as_json:
-        print(json.dumps({"out": str(out), "format": format, "lost": lost}))
+        say_json({"out": str(out), "format": format, "lost": lost})
         return
-    print(f"{dataset} -> {out} ({format})")
+    say(f"{dataset} -> {out} ({format})")
     for what in lost:
-        print(f"  not kept by {format}: {what}")
+        say(f"  not kept by {format}: {what}")

@@ -1,11 +1,11 @@
 """``vodkit data import``: labels of any format become one dataset file with measured times."""
 
-import json
 from pathlib import Path
 
 import typer
 
 from vodkit.cli import data_options as options
+from vodkit.cli.terminal import say, say_json, say_next
 from vodkit.ground.errors import SettingsError
 
 
@@ -48,11 +48,11 @@ def import_(
     num_boxes = sum(len(one.tracks) for one in dataset.videos if one.tracks is not None)
     if as_json:
         counts = {"videos": len(dataset.videos), "boxes": num_boxes}
-        print(json.dumps({"file": str(out), **counts, "notes": notes}))
+        say_json({"file": str(out), **counts, "notes": notes})
         return
     read = str(labels[0]) if len(labels) == 1 else f"{len(labels)} label files"
-    print(f"{read} -> {out}: videos: {len(dataset.videos)}, boxes: {num_boxes}")
-    print(f"  classes: {', '.join(dataset.classes)}")
+    say(f"{read} -> {out}: videos: {len(dataset.videos)}, boxes: {num_boxes}")
+    say(f"  classes: {', '.join(dataset.classes)}")
     for note in notes:
-        print(f"  {note}")
-    print(f"next: vodkit data audit {out}")
+        say(f"  {note}")
+    say_next("vodkit", "data", "audit", str(out))

@@ -18,8 +18,6 @@ CLASSES = typer.Option("", "--classes", help="Names, comma separated, where labe
 RATE = typer.Option("", "--rate", help="Frames/s where neither labels nor video say: 30000/1001.")
 SIZE = typer.Option("", "--size", help="Picture size where neither labels nor video say: 640x480.")
 VIDEO = typer.Option("", "--video", help="The video of these labels, where theirs is not there.")
-UNDEFINED = "\N{EN DASH}"
-"""how tables show a number that there is none of"""
 JSON = typer.Option(False, "--json", help="Print results for machines.")
 
 
@@ -62,11 +60,3 @@ def require_other(out: Path, read: Path) -> None:
     """OutputError where a command would write over the very file that it reads."""
     if out.exists() and read.exists() and out.samefile(read):
         raise OutputError("is what is read here; write to another place", path=out)
-
-
-def print_table(titles: list[str], rows: list[list[str]]) -> None:
-    """A table in columns as wide as their widest cell, the last one as wide as it wants."""
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-    for row in [titles, *rows]:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        print("  ".join(cells).rstrip())

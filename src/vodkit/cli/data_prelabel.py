@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vodkit.cli import data_options, options
+from vodkit.cli.terminal import say
 from vodkit.ground.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -102,18 +103,18 @@ def prelabel(
             known, video = _tracked(folder, names[source])
             assert video.tracks is not None
             done.append(replace(video, tracks=for_correction(second(video.tracks), wanted)))
-            print(f"{names[source]}: {_counted(done[-1])}", flush=True)
+            say(f"{names[source]}: {_counted(done[-1])}")
     if done:
         lost = export_dataset(
             Dataset(classes=known, videos=tuple(done)), out, format, root=out.parent,
             writing=Writing(tolerance_px=tolerance_px), pictures=False, overwrite=overwrite,
         )  # fmt: skip
-        print(f"labels: {out}")
+        say(f"labels: {out}")
         for what in lost:
-            print(f"  not kept by {format}: {what}")
+            say(f"  not kept by {format}: {what}")
         if needs_pictures:
-            print(f"  no pictures: for those -f cocovid, then vodkit data export -f {format}")
-        print(f"next: correct them, then vodkit data import {out} --videos FOLDER -o dataset.json")
+            say(f"  no pictures: for those -f cocovid, then vodkit data export -f {format}")
+        say(f"next: correct them, then vodkit data import {out} --videos FOLDER -o dataset.json")
     raise_failures(failures)
     shutil.rmtree(runs)
 

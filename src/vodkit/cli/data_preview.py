@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from vodkit.cli import data_options as options
+from vodkit.cli.terminal import say
 
 
 def preview(
@@ -40,7 +41,7 @@ def preview(
             continue
         path = out / f"{name}.png"
         write_png(contact_sheet(shown, labelled.classes, columns=columns), path)
-        print(path)
+        say(str(path))
     if len(failures) == len(labelled.videos) > 0:
         raise failures[0]
     if failures:

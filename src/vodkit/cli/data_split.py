@@ -1,12 +1,12 @@
 """``vodkit data split``: training, validation and test sides without leaks."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from vodkit.cli import data_options as options
+from vodkit.cli.terminal import say, say_json, say_next, say_table
 
 if TYPE_CHECKING:
     from vodkit.data.stats import DatasetStats
@@ -76,17 +76,17 @@ def _say(whole: "Dataset", sides: "dict[str, Dataset]", out: Path, *, as_json: b
     notes = _notes(measure(whole), list(numbers.values()))
     if as_json:
         told = {"file": str(out), "sides": counts, "warnings": warnings, "notes": notes}
-        print(json.dumps(told, ensure_ascii=False))
+        say_json(told)
         return
     rows = [
         [side, str(one["videos"]), str(one["frames"]), str(one["boxes"])]
         for side, one in counts.items()
     ]
-    options.print_table(["side", "videos", "frames", "boxes"], rows)
+    say_table(["side", "videos", "frames", "boxes"], rows)
     for line in [*(f"warning: {warning}" for warning in warnings), *notes, str(out)]:
-        print(line)
+        say(line)
     if "val" in sides:
-        print(f"next: vodkit train --data {out}")
+        say_next("vodkit", "train", "--data", str(out))
 
 
 def _notes(whole: "DatasetStats", sides: "list[DatasetStats]") -> list[str]:

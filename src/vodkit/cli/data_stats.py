@@ -1,12 +1,12 @@
 """``vodkit data stats``: what is in a dataset, in numbers."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
 from vodkit.cli import data_options as options
+from vodkit.cli.terminal import UNDEFINED, say, say_json, say_table
 
 
 def stats(
@@ -28,7 +28,7 @@ def stats(
         write_dataset_page(page, labels, root, title=dataset.name)
     numbers = measure(labels)
     if as_json:
-        print(json.dumps(numbers.as_json(), ensure_ascii=False))
+        say_json(numbers.as_json())
         return
     rows = [
         [
@@ -36,33 +36,29 @@ def stats(
             f"{one.num_small}/{one.num_medium}/{one.num_large}",
             f"{one.num_slow}/{one.num_medium_speed}/{one.num_fast}",
             _middle(one.size_px, "px"), _middle(one.track_s, "s"),
-            options.UNDEFINED if one.half_hidden is None else f"{one.half_hidden:.0%}",
+            UNDEFINED if one.half_hidden is None else f"{one.half_hidden:.0%}",
         ]
         for one in numbers.classes
     ]  # fmt: skip
     titles = ["class", "boxes", "tracks", "small/medium/large", "slow/medium/fast", "size", "track",
               "half hidden"]  # fmt: skip
-    options.print_table(titles, rows)
-    print()
+    say_table(titles, rows)
+    say("")
     rows = [
         [
-            one.source, one.split or options.UNDEFINED,
+            one.source, one.split or UNDEFINED,
             f"{one.width_px}x{one.height_px}", one.rate,
-            str(one.num_frames or options.UNDEFINED), str(one.num_labelled),
+            str(one.num_frames or UNDEFINED), str(one.num_labelled),
             str(one.num_empty), str(one.num_boxes), " ".join(map(str, one.density)),
         ]
         for one in numbers.videos
     ]  # fmt: skip
     titles = ["video", "split", "size", "rate", "frames", "labelled", "empty", "boxes", "over time"]
-    options.print_table(titles, rows)
+    say_table(titles, rows)
     if page is not None:
-        print(f"page: {page}")
+        say(f"page: {page}")
 
 
 def _middle(values: Sequence[float], unit: str) -> str:
     """The median with the range around it."""
-    return (
-        f"{values[2]:.1f} ({values[0]:.1f} to {values[4]:.1f}) {unit}"
-        if values
-        else options.UNDEFINED
-    )
+    return f"{values[2]:.1f} ({values[0]:.1f} to {values[4]:.1f}) {unit}" if values else UNDEFINED

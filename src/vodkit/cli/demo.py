@@ -1,13 +1,13 @@
 """``vodkit demo``: the whole life cycle on two clips that come with the package."""
 
-import json
-import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from vodkit.cli import options
+from vodkit.cli.terminal import say, say_json, say_next, say_table
 
 if TYPE_CHECKING:
     from vodkit.demo import DemoResult
@@ -32,9 +32,9 @@ def demo(
 
     process.settle()
     wanted = load(DemoSettings, words=settings)
-    result = run_demo(out, settings=wanted, tell=lambda words: print(words, file=sys.stderr))
+    result = run_demo(out, settings=wanted, tell=partial(say, error=True))
     if as_json:
-        print(json.dumps(_as_json(result)))
+        say_json(_as_json(result))
     else:
         _show(result)
 
@@ -59,16 +59,20 @@ def _show(result: "DemoResult") -> None:
     from vodkit.demo import ONE_SCENE
     from vodkit.metrics.headline import DEFINITIONS
 
-    print(f"\n{'clip B':28}{'before':>8}{'after':>8}")
-    for name, before, after in _rows(result):
-        title = "AP50 of the detector alone" if name not in DEFINITIONS else DEFINITIONS[name].title
-        cells = ["undefined" if x is None else f"{100 * x:.1f}" for x in (before, after)]
-        print(f"{title:28}{cells[0]:>8}{cells[1]:>8}")
-    print(f"\n{result.verdict}")
-    print(f"{ONE_SCENE}\n")
-    print(f"Findings of the audit (that both clips are of one scene is one): {result.num_findings}")
-    print(f"report         {result.report}")
-    print(f"video          {result.video}")
-    print(f"contact sheet  {result.sheet}")
-    print(f"detector       {result.training.checkpoint}")
-    print("\nNext: vodkit track YOUR_VIDEO --video")
+    rows = [
+        [
+            "AP50 of the detector alone" if name not in DEFINITIONS else DEFINITIONS[name].title,
+            *("undefined" if x is None else f"{100 * x:.1f}" for x in values),
+        ]
+        for name, *values in _rows(result)
+    ]
+    say("")
+    say_table(["clip B", "before", "after"], rows)
+    say("", result.verdict, ONE_SCENE, "", hang=0)
+    found = f"Findings of the audit (one is that both clips show one scene): {result.num_findings}"
+    say(found)
+    files = {"report": result.report, "video": result.video, "contact sheet": result.sheet}
+    files["detector"] = result.training.checkpoint
+    say_table(["file", "path"], [[what, str(path)] for what, path in files.items()])
+    say("")
+    say_next("vodkit", "track", "YOUR_VIDEO", "--video")

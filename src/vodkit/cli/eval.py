@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vodkit.cli import options
+from vodkit.cli.terminal import say, say_json, say_table
 
 if TYPE_CHECKING:
     from vodkit.ground.records import Dataset, TrackTable
@@ -92,7 +93,7 @@ def evaluate(
     if report:
         _write_page(folder / runs.REPORT, dataset, truth, tables, result)
     if as_json:
-        print((folder / runs.METRICS).read_text(encoding="utf-8"), end="")
+        say_json(result.to_json(), indent=2)
     else:
         _show(result, folder, report=report)
 
@@ -155,20 +156,15 @@ def _write_page(
 
 
 def _show(result: "Evaluation", folder: Path, *, report: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from vodkit.metrics.headline import DEFINITIONS, shown, shown_span
 
-    data, console = result.data, Console()
+    data = result.data
     counts = f"videos: {data.num_videos}, labelled frames: {data.num_frames}, boxes: "
-    console.print(
-        f"{counts}{data.num_truth}, tracks: {data.num_tracks}, split: {data.split or 'all'}"
-    )
-    table = Table("metric", "value", f"{result.settings.bootstrap.confidence:.0%} interval", "is")
+    say(f"{counts}{data.num_truth}, tracks: {data.num_tracks}, split: {data.split or 'all'}")
+    titles = ["metric", "value", f"{result.settings.bootstrap.confidence:.0%} interval", "is"]
+    rows = []
     for one in result.headline:
-        span = shown_span(one.name, one.low, one.high)
-        table.add_row(DEFINITIONS[one.name].title, shown(one.name, one.value), span, one.protocol)
-    console.print(table)
-    for note in (*result.notes, f"all numbers{' and the report' * report} are in {folder}"):
-        console.print(note, highlight=False, soft_wrap=True)
+        title, span = DEFINITIONS[one.name].title, shown_span(one.name, one.low, one.high)
+        rows.append([title, shown(one.name, one.value), span, one.protocol])
+    say_table(titles, rows)
+    say(*result.notes, f"all numbers{' and the report' * report} are in {folder}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vodkit.cli import options
+from vodkit.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from vodkit.detect.export import Certificate
@@ -32,7 +33,6 @@ def export(
 
     Example: vodkit export vodkit-street street.onnx --frames plaza.mp4
     """
-    import json
     from dataclasses import asdict, replace
 
     from vodkit.benchmark import certificates as certify
@@ -69,23 +69,23 @@ def export(
         tolerances=replace(INT8 if int8 else Tolerances(), **given),
     )
     if as_json:
-        print(json.dumps(asdict(certificate)))
+        say_json(asdict(certificate))
     else:
         _show(certificate, out)
 
 
 def _show(seen: "Certificate", out: Path) -> None:
-    print(f"{out}  ({seen.num_boxes} boxes in {seen.num_pictures} pictures compared)")
-    print(f"  corners off by at most {seen.max_box_difference_px:.3g} px")
-    print(f"  scores off by at most  {seen.max_score_difference:.3g}")
+    say(f"{out}  ({seen.num_boxes} boxes in {seen.num_pictures} pictures compared)")
+    say(f"  corners off by at most {seen.max_box_difference_px:.3g} px")
+    say(f"  scores off by at most  {seen.max_score_difference:.3g}")
     if len(seen.by_input) > 1:
         sizes = ", ".join(f"{size} ({one.num_boxes})" for size, one in seen.by_input.items())
-        print(f"  inputs that were compared (boxes): {sizes}")
+        say(f"  inputs that were compared (boxes): {sizes}")
     if seen.num_unpaired:
-        print(f"  boxes that only one of the two gives: {seen.num_unpaired}")
+        say(f"  boxes that only one of the two gives: {seen.num_unpaired}")
     if seen.on_data is not None:
         ap, hota = seen.on_data.ap, seen.on_data.hota
-        print(f"  AP {ap[0]:.3f} -> {ap[1]:.3f} on {seen.on_data.data}")
+        say(f"  AP {ap[0]:.3f} -> {ap[1]:.3f} on {seen.on_data.data}")
         if hota is not None:
-            print(f"  HOTA {hota[0]:.3f} -> {hota[1]:.3f}")
-    print(f"  certificate: {out}.parity.json   use it: vodkit track VIDEO --model {out}")
+            say(f"  HOTA {hota[0]:.3f} -> {hota[1]:.3f}")
+    say(f"  certificate: {out}.parity.json   use it: vodkit track VIDEO --model {out}")

@@ -7,9 +7,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from io import TextIOWrapper
 
 import typer
-from typer.core import TyperGroup
 
 from vodkit.cli.bench import bench
 from vodkit.cli.compare import compare
@@ -19,24 +19,28 @@ from vodkit.cli.demo import demo
 from vodkit.cli.detect import detect
 from vodkit.cli.eval import evaluate
 from vodkit.cli.export import export
+from vodkit.cli.help import Command, Group
 from vodkit.cli.models import models
+from vodkit.cli.own_options import Chosen, chosen, only_own
 from vodkit.cli.refine import refine
+from vodkit.cli.set_help import asks_for_settings, say_settings
+from vodkit.cli.terminal import say, say_next
 from vodkit.cli.track import track
 from vodkit.cli.train import train
 from vodkit.cli.tune import tune
+from vodkit.ground import process
 from vodkit.ground.errors import ToldElsewhereError, VodkitError, shortage_of
 from vodkit.ground.process import is_first_here
 
-_TELLING_S = 60.0  # in which another process has surely said what it has to say
-STOPPED = 130  # 128 + SIGINT, as shells say it
-_STOPPED_WORDS = "stopped; what was done is kept, --resume goes on"
+_TELLING_S = 60.0  # in which another process has surely printed what it has to
+STOPPED = 130  # 128 + SIGINT, as in shells
 EPILOG = """\b
 Start with:        vodkit demo
 Your video:        vodkit track my_video.mp4 --video
 Your own classes:  vodkit data import, audit, split; then train, track, eval"""
 
 
-class _InOrder(TyperGroup):
+class _InOrder(Group):
     """Lists commands in the order of a project's life: typer would put ``data`` at the end."""
 
     def list_commands(self, ctx: object) -> list[str]:
@@ -73,7 +77,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 app.add_typer(data, name="data")
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name, cls=Command)(_command)
 
 
 @app.callback(invoke_without_command=True)
@@ -92,22 +96,46 @@ def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     verbose = "-v" in words or "--verbose" in words
     words = [word for word in words if word not in {"-v", "--verbose"}]
+    process.let_waiting_threads_sleep()
+    _print_whatever_comes()
+    command = chosen(typer.main.get_command(app), words)
     try:
-        code = app(args=words, prog_name="vodkit", standalone_mode=False)
+        if asks_for_settings(words):
+            say_settings(command)
+            code = 0
+        else:
+            code = app(args=words, prog_name="vodkit", standalone_mode=False)
         if code == STOPPED:  # the parser has swallowed the Ctrl-C
-            _complain(_STOPPED_WORDS, STOPPED, verbose=False)
+            _stopped(command)
     except ToldElsewhereError as error:
         code = _leave_last(error.exit_code)
     except VodkitError as error:
-        code = _complain(str(error), error.exit_code, verbose=verbose)
+        code = _complain(only_own(str(error), command), error.exit_code, verbose=verbose)
     except (KeyboardInterrupt, typer.Abort):
-        code = _complain(_STOPPED_WORDS, STOPPED, verbose=False)
+        code = _stopped(command)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away, as `head` does
         code = 0
     except Exception as error:  # noqa: BLE001
         code = _unforeseen(error, verbose=verbose)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _print_whatever_comes() -> None:
+    """Names of files and classes are printed in every locale: escaped where it lacks letters."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _stopped(command: Chosen) -> int:
+    """After Ctrl-C: what to do next, where the command can resume."""
+    if "--resume" not in command.options:
+        return _complain("stopped", STOPPED, verbose=False)
+    _complain("stopped; finished work is kept", STOPPED, verbose=False)
+    given = [word for word in command.words if word not in {"--overwrite", "--resume"}]
+    say_next("vodkit", *given, "--resume", before="resume with: ", error=True)
+    return STOPPED
 
 
 def _unforeseen(error: Exception, *, verbose: bool) -> int:
@@ -128,7 +156,7 @@ def _unforeseen(error: Exception, *, verbose: bool) -> int:
 
 
 def _leave_last(code: int) -> int:
-    """Wait while another process tells: ``torchrun`` ends all others as soon as one has ended."""
+    """Wait for another process's message: ``torchrun`` ends all as soon as one has ended."""
     time.sleep(_TELLING_S)
     return code
 
@@ -136,6 +164,5 @@ def _leave_last(code: int) -> int:
 def _complain(message: str, code: int, *, verbose: bool) -> int:
     if verbose:
         traceback.print_exc()
-    line = " ".join(message.split())
-    print(f"vodkit: {line}", file=sys.stderr)
+    say(f"vodkit: {' '.join(message.split())}", error=True)
     return code

@@ -1,12 +1,11 @@
 """``vodkit refine``: a second, offline pass over predictions."""
 
-import json
-import sys
 from pathlib import Path
 
 import typer
 
 from vodkit.cli import options
+from vodkit.cli.terminal import say, say_json
 
 
 def refine(
@@ -60,9 +59,9 @@ def refine(
         "boxes_filled": int((result.states == State.FILLED).sum()),
     }
     if as_json:
-        print(json.dumps(facts))
+        say_json(facts)
     else:
-        print(f"{facts['tracks_before']} tracks became {facts['tracks_after']}; "
+        say(f"{facts['tracks_before']} tracks became {facts['tracks_after']}; "
               f"{facts['boxes_filled']} boxes filled in: {target}")  # fmt: skip
 
 
@@ -79,4 +78,4 @@ def tell_of_part(predictions: Path) -> None:
 
     ended = runs.manifest_in(predictions.parent).get("ended", "complete")
     if ended not in ("complete", "stopped"):
-        print(f"vodkit: note: {predictions} is not whole; its run is {ended}", file=sys.stderr)
+        say(f"vodkit: note: {predictions} is not whole; its run is {ended}", error=True)

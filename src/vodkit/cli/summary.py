@@ -1,11 +1,12 @@
-"""What became of each source, for people or for machines, and what is said beside it."""
+"""The result of each source, for people or for programs."""
 
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from vodkit.cli import terminal
 from vodkit.ground.errors import InputError, PartialError, VodkitError
+
+aside = terminal.aside
 
 
 def say(
@@ -19,16 +20,9 @@ def say(
     """Where the results of a source are, for people or for machines."""
     if as_json:
         told = {"source": source, "folder": str(folder), "files": [*map(str, written)]}
-        print(json.dumps(told | ({"failed": [*map(str, failed)]} if failed else {})))
+        terminal.say_json(told | ({"failed": [*map(str, failed)]} if failed else {}))
         return
-    print(f"{source} -> {folder}")
-    for path in written:
-        print(f"  {path}")
-
-
-def aside(words: str) -> None:
-    """What is no result, on stderr."""
-    print(f"vodkit: {words}", file=sys.stderr)
+    terminal.say(f"{source} -> {folder}", *(f"  {path}" for path in written))
 
 
 def raise_failures(of_sources: Sequence[Sequence[VodkitError]]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vodkit.cli import options
+from vodkit.cli.terminal import say, say_json, say_next
 
 if TYPE_CHECKING:
     from vodkit.train.loop import TrainResult
@@ -103,20 +104,21 @@ def train(
         return
     _say(result, page.write(result), warnings, as_json=as_json)
     if not as_json and any(video.split == "test" for video in labels.videos):
-        print(f"      vodkit eval {data} --model {result.checkpoint} --split test")
+        given = ["--model", str(result.checkpoint), "--split", "test"]
+        say_next("vodkit", "eval", str(data), *given)
 
 
 def _say(result: "TrainResult", page: Path, warnings: Sequence[str], *, as_json: bool) -> None:
     """How the training ended, for people or for machines."""
     if as_json:
         told = {**asdict(result), "split_warnings": warnings, "report": page}
-        print(json.dumps(told, default=str))
+        say_json(told, default=str)
         return
     for warning in warnings:
-        print(f"warning: {warning}")
+        say(f"warning: {warning}")
     if result.left_out:
-        print(f"left out, not readable: {', '.join(result.left_out)}")
+        say(f"left out, not readable: {', '.join(result.left_out)}")
     score = "" if result.ap is None else f"AP {result.ap:.3f}, AP50 {result.ap50:.3f}, "
-    print(f"{result.checkpoint}: {score}{result.epochs} epochs; took {result.seconds:.0f} s now")
-    print(f"curves and pictures: {page}")
-    print(f"next: vodkit track my_video.mp4 --model {result.checkpoint} --video")
+    say(f"{result.checkpoint}: {score}{result.epochs} epochs; took {result.seconds:.0f} s now")
+    say(f"curves and pictures: {page}")
+    say_next("vodkit", "track", "my_video.mp4", "--model", str(result.checkpoint), "--video")

@@ -3,8 +3,11 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from vodkit.cli.bars import Show, bar
+from vodkit.cli.terminal import say
 
 if TYPE_CHECKING:
     from vodkit.train.progress import Progress
@@ -27,7 +30,7 @@ def shown(*, quiet: bool) -> Iterator[Callable[["Progress"], None]]:
 
 def say_to_file(line: str) -> None:
     """At once, also where standard error is a file."""
-    print(line, file=sys.stderr, flush=True)
+    say(line, error=True)
 
 
 def whole_lines(progress: "Progress") -> list[str]:
@@ -105,27 +108,24 @@ class Lines:
 @contextmanager
 def _bars() -> Iterator[Callable[["Progress"], None]]:
     """For terminals: one bar for what is under way, below the whole lines."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bar:
-        under_way: dict[str, Any] = {}
+    with ExitStack() as bars:
+        under_way: dict[str, Show] = {}
 
         def show(progress: "Progress") -> None:
-            for line in whole_lines(progress):
-                bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            lines = whole_lines(progress)
+            if lines or progress.what not in under_way:
+                bars.close()  # lines stand above the next bar
+                under_way.clear()
+            say(*lines, error=True)
             if progress.what in {"material", "parameters", "epoch"}:
                 return
             if progress.what not in under_way:
-                for task in under_way.values():
-                    bar.remove_task(task)
-                under_way.clear()
-                under_way[progress.what] = bar.add_task(progress.what)
+                unit = "steps" if progress.what == "step" else ""
+                made = bar(progress.what, unit=unit, transient=True)
+                under_way[progress.what] = bars.enter_context(made)
             done, total = _done(progress)
             steps = progress.what == "step"
             text = f"{_losses(progress)}, lr {progress.lr:.1e}" if steps else progress.what
-            bar.update(under_way[progress.what], completed=done, total=total, description=text)
+            under_way[progress.what](done, total, text)
 
         yield show

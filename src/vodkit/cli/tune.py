@@ -1,12 +1,12 @@
 """``vodkit tune``: a tracker's settings from your own clips."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from vodkit.cli import options
+from vodkit.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from vodkit.formats.predictions import Header
@@ -51,13 +51,13 @@ def tune(
     found = run(tracker, clips, score=score, num_trials=trials, seed=seed)
     if as_json:
         facts = {"tracker": tracker, "settings": list(found.words), "score": found.score}
-        print(json.dumps({**facts, "score_of_defaults": found.before, "trials": found.num_trials}))
+        say_json({**facts, "score_of_defaults": found.before, "trials": found.num_trials})
         return
     measure = "HOTA" if labels else "forward-backward consistency"
-    print(f"{measure}: {found.before:.4f} with the defaults, {found.score:.4f} with")
-    print("  " + (" ".join(f"--set {word}" for word in found.words) or "the defaults: none better"))
+    say(f"{measure}: {found.before:.4f} with the defaults, {found.score:.4f} with")
+    say("  " + (" ".join(f"--set {word}" for word in found.words) or "the defaults: none better"))
     if found.words:
-        print(f"  {_CAUTION[labels is not None]}; try it on a clip that you know")
+        say(f"  {_CAUTION[labels is not None]}; try it on a clip that you know")
 
 
 def _each_once(given: list[Path]) -> list[Path]:

@@ -20,6 +20,21 @@ def settle() -> None:
     leave_cores_to_the_network()
 
 
+def let_waiting_threads_sleep() -> None:
+    """Have OpenMP threads sleep while they wait for work; call it before torch is imported.
+
+    By default they spin. Where another program wants the same cores, spinning threads take the
+    time that the working ones need. What the user set in the environment is kept.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # GNU OpenMP
+    os.environ.setdefault("KMP_BLOCKTIME", "0")  # Intel and LLVM OpenMP
+
+
+def use_threads(count: int) -> None:
+    """Have torch, OpenVINO and onnxruntime use ``count`` threads; call it before their import."""
+    os.environ["OMP_NUM_THREADS"] = str(count)
+
+
 def leave_cores_to_the_network() -> None:
     """Have OpenCV work in the thread that calls it.
 

@@ -75,10 +75,10 @@ def test_a_command_that_is_missing_gives_the_help_whole(
         assert error.index("  demo ") < error.index("  data ") < error.index("  models ")
 
 
-def test_a_word_that_sets_nothing_is_told_what_can_be_set(
+def test_a_word_without_a_value_lists_the_settings(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    words = ["--data", "x.json", "--out", str(tmp_path), "--set", "help"]
+    words = ["--data", "x.json", "--out", str(tmp_path), "--set", "epochs"]
     code, _, error = run(capsys, "train", *words)
     assert code == 2
     assert "settings: data, " in error
