@@ -45,6 +45,7 @@ def evaluate(
 
     Example: vodkit eval labels.json runs/plaza --split test
     """
+    from vodkit.formats.coco_results import ids_of
     from vodkit.formats.table import read_dataset
     from vodkit.ground import runs
     from vodkit.ground.errors import SettingsError
@@ -67,6 +68,7 @@ def evaluate(
         format=prediction_format,
         class_map=renamed,
         elsewhere=[video.source for video in labels.videos],
+        ids=ids_of(truth),
     )
     about = {**given.about, "truth": str(truth), "stack": json.dumps(runs.stack())}
     tables, notes, latencies = given.tables, given.notes, dict(given.latency_s)

@@ -108,8 +108,8 @@ class Format(Protocol):
 
     KEEPS: frozenset[str]
     """what comes back from a file besides boxes and classes: of ids, visibility, ignore, scores,
-    states, times, split, labelled, tags, empty (frames without boxes), video (one source for all
-    its frames)"""
+    states, times, split, labelled, tags, areas (of masks), empty (frames without boxes), video (one
+    source for all its frames)"""
     PICTURES: str | None
     """where the layout wants the picture of a frame, relative to the written path's folder, with
     ``{split} {stem} {name} {frame} {frame1}``; None where the video itself is enough"""
@@ -129,7 +129,7 @@ class Format(Protocol):
 
 ALL_KEPT = frozenset(
     {"ids", "visibility", "ignore", "scores", "states", "times", "split", "labelled", "tags"}
-    | {"empty", "video"}
+    | {"empty", "video", "areas"}
 )
 
 
@@ -160,9 +160,10 @@ class Rows:
         visibility: float = math.nan,
         ignore: bool = False,
         time_s: float | None = None,
+        area: float = math.nan,
     ) -> None:
         """Take one box, or report why it cannot be one."""
-        row = Row(frame, time_s, track_id, box_xyxy, label, score, state, visibility, ignore)
+        row = Row(frame, time_s, track_id, box_xyxy, label, score, state, visibility, ignore, area)
         problem = self._problem(row)
         if problem is not None:
             place = line() if callable(line) else line
@@ -174,8 +175,8 @@ class Rows:
 
     def _problem(self, row: "Row") -> str | None:
         if not 0 <= row.frame < (self.num_frames or LARGEST):
-            upper = "" if self.num_frames is None else f" to {self.num_frames - 1}"
-            return f"frame index {row.frame} (0-based); allowed: 0{upper}"
+            span = "0 or more" if self.num_frames is None else _span(self.num_frames, "frame")
+            return f"frame index {row.frame} (0-based); allowed: {span}"
         x1, y1, x2, y2 = row.box_xyxy
         seen = f"box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) in frame {row.frame}"
         if not all(map(math.isfinite, row.box_xyxy)):
@@ -187,8 +188,8 @@ class Rows:
         if (row.frame, row.track_id) in self._seen:
             return f"track id {row.track_id} stands twice in frame {row.frame}"
         if not (0 if not row.ignore else -1) <= row.label < self.num_classes:
-            last = self.num_classes - 1
-            return f"class {row.label} (0-based) in frame {row.frame}; allowed: 0 to {last}"
+            span = _span(self.num_classes, "class", "classes")
+            return f"class index {row.label} (0-based) in frame {row.frame}; allowed: {span}"
         return _bad_share(row)
 
     def __len__(self) -> int:
@@ -204,7 +205,7 @@ class Rows:
         """All boxes; a time that no row gave is frame index / ``rate``."""
         if not self._rows:
             return TrackTable.empty()
-        frames, times, ids, boxes, labels, scores, states, visible, ignore = zip(
+        frames, times, ids, boxes, labels, scores, states, visible, ignore, areas = zip(
             *self._rows, strict=True
         )
         return TrackTable(
@@ -222,6 +223,7 @@ class Rows:
             states=np.array(states, np.uint8),
             visibility=np.array(visible),
             ignore=np.array(ignore, np.bool_),
+            areas=np.array(areas),
         )
 
 
@@ -229,6 +231,17 @@ def split_warnings(dataset: Dataset) -> tuple[str, ...]:
     """What the split of a dataset had to warn of; every number made with it must say so."""
     tags = (video.tags.get(SPLIT_WARNING, "") for video in dataset.videos)
     return tuple(sorted({warning for warning in tags if warning}))
+
+
+def _span(count: int, one: str, many: str = "") -> str:
+    """The indices of ``count`` things.
+
+    >>> _span(3, "frame"), _span(1, "frame"), _span(0, "class", "classes")
+    ('0 to 2', 'only 0: there is 1 frame', 'none: there are 0 classes')
+    """
+    if count > 1:
+        return f"0 to {count - 1}"
+    return f"only 0: there is 1 {one}" if count else f"none: there are 0 {many or one + 's'}"
 
 
 class Row(NamedTuple):
@@ -243,6 +256,8 @@ class Row(NamedTuple):
     state: int
     visibility: float
     ignore: bool
+    area: float = math.nan
+    """of the object's mask; NaN: width x height of the box"""
 
 
 def _bad_share(row: Row) -> str | None:
@@ -253,6 +268,8 @@ def _bad_share(row: Row) -> str | None:
         return f"visibility {row.visibility:g} in frame {row.frame}; allowed: 0 to 1, or none"
     if not 0 <= row.state <= max(State):
         return f"state {row.state} in frame {row.frame}; allowed: 0 to {max(State):d}"
+    if row.area < 0 or math.isinf(row.area):
+        return f"area {row.area:g} in frame {row.frame}; allowed: 0 or more"
     if row.time_s is not None and not math.isfinite(row.time_s):
         return f"time {row.time_s} in frame {row.frame} is not finite"
     return None
@@ -264,6 +281,7 @@ def table_rows(table: TrackTable) -> Iterator[Row]:
     assert table.states is not None
     assert table.visibility is not None
     assert table.ignore is not None
+    assert table.areas is not None
     columns = (
         table.frames.tolist(),
         table.times_s.tolist(),
@@ -274,6 +292,7 @@ def table_rows(table: TrackTable) -> Iterator[Row]:
         table.states.tolist(),
         table.visibility.tolist(),
         table.ignore.tolist(),
+        table.areas.tolist(),
     )
     return map(Row._make, zip(*columns, strict=True))
 

@@ -2,7 +2,9 @@
 
 Writing puts each labelled frame down as ``<video>_<frame>.jpg`` (``data export`` makes the
 pictures). Reading takes any COCO file, with category ids of any base: the order of the ids is the
-order of the labels. ``iscrowd`` and ``ignore`` become ignore rows.
+order of the labels. Images are ordered by id, whatever their order in the file, because
+pycocotools breaks ties of score in that order. ``iscrowd`` and ``ignore`` become ignore rows;
+``area`` is kept where it is not that of the box.
 """
 
 from pathlib import Path
@@ -17,14 +19,21 @@ from vodkit.formats.base import (
     rows_by_frame,
     stems,
 )
-from vodkit.formats.cocovid import json_lines, label_of, read_box, read_categories
+from vodkit.formats.cocovid import (
+    area_of,
+    json_lines,
+    label_of,
+    read_area,
+    read_box,
+    read_categories,
+)
 from vodkit.formats.jsonfile import Node, read_json
 from vodkit.formats.pictures import still
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import Dataset
 from vodkit.ground.runs import write_atomic
 
-KEEPS = frozenset({"ignore", "scores", "empty"})
+KEEPS = frozenset({"ignore", "scores", "empty", "areas"})
 PICTURES: str | None = "{name}"
 
 
@@ -55,10 +64,21 @@ def read(path: Path, reading: Reading) -> Dataset:
         except FormatError as fault:
             reading.fault(fault)
     videos = []
-    for node, rows in found.values():
+    for _, (node, rows) in sorted(found.items()):
         source = relative_source(node.words("file_name"), path, line=node.line)
         videos.append(still(source, (node.integer("width"), node.integer("height")), rows))
     return Dataset(classes=classes, videos=tuple(videos))
+
+
+def pictures_by_id(content: Node) -> dict[int, tuple[str, int]]:
+    """Image id -> (source, frame 0), for lists of results, which know pictures by id alone."""
+    return {
+        node.integer("id"): (
+            relative_source(node.words("file_name"), content.path, line=node.line),
+            0,
+        )
+        for node in content.items("images")
+    }
 
 
 def _add(node: Node, found: dict[int, tuple[Node, Rows]], labels: dict[int, int]) -> None:
@@ -73,6 +93,7 @@ def _add(node: Node, found: dict[int, tuple[Node, Rows]], labels: dict[int, int]
         label=label_of(node, labels, ignore=ignore),
         score=node.number("score", 1.0),
         ignore=ignore,
+        area=read_area(node),
     )
 
 
@@ -93,7 +114,7 @@ def write(dataset: Dataset, path: Path, writing: Writing) -> None:
                     "image_id": number,
                     "category_id": row.label + 1,
                     "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "area": (x2 - x1) * (y2 - y1),
+                    "area": area_of(row),
                     "iscrowd": int(row.ignore),
                 }
                 if row.score != 1:

@@ -83,6 +83,17 @@ def read(path: Path, reading: Reading) -> Dataset:
     return Dataset(classes=classes, videos=tuple(_closed(videos, reading)))
 
 
+def pictures_by_id(content: Node) -> dict[int, tuple[str, int]]:
+    """Image id -> (source, frame), for lists of results, which know pictures by id alone."""
+    videos = [_OpenVideo(node, Reading(), 0) for node in content.items("videos")]
+    by_id = {video.number: video for video in videos}
+    frames: dict[int, tuple[_OpenVideo, int]] = {}
+    for node in content.items("images"):
+        _read_image(node, by_id, frames)
+    sources = {video.number: video.source() for video in videos}
+    return {number: (sources[video.number], frame) for number, (video, frame) in frames.items()}
+
+
 def _closed(videos: list["_OpenVideo"], reading: Reading) -> Iterator[LabelledVideo]:
     for video in videos:
         try:
@@ -124,6 +135,25 @@ def read_box(node: Node) -> tuple[float, float, float, float]:
     return x, y, x + width, y + height
 
 
+def read_area(node: Node) -> float:
+    """The area of an annotation's mask; NaN where none is given, or it is that of the box."""
+    if "area" not in node:
+        return math.nan
+    area = node.number("area")
+    _, _, width, height = node.numbers("bbox", 4)
+    if area == width * height:
+        return math.nan
+    if not 0 <= area < math.inf:
+        raise node.at("area").fault(f"is {area:g}; allowed: 0 or more")
+    return area
+
+
+def area_of(row: Row) -> float:
+    """What ``area`` of an annotation is to be: that of the mask, or of the box."""
+    x1, y1, x2, y2 = row.box_xyxy
+    return (x2 - x1) * (y2 - y1) if math.isnan(row.area) else row.area
+
+
 class _OpenVideo:
     """A video while its pictures and boxes come in."""
 
@@ -145,7 +175,7 @@ class _OpenVideo:
 
     def close(self) -> LabelledVideo:
         """The finished record; what the file does not say comes from the reader or the video."""
-        source = self._source()
+        source = self.source()
         info, tags = self._info(source)
         node = self.node
         written = {key: node.at("tags").words(key) for key in _keys(node, "tags")}
@@ -167,7 +197,7 @@ class _OpenVideo:
             tags={**tags, **written},
         )
 
-    def _source(self) -> str:
+    def source(self) -> str:
         """The video file, or the folder in which its pictures are."""
         own = "labelled" in self.node
         key = "name" if "name" in self.node else "file_name"
@@ -275,6 +305,7 @@ def _read_annotation(
         visibility=node.number("visibility", math.nan),
         ignore=ignore,
         time_s=node.number("time_s") if "time_s" in node else video.times.get(frame),
+        area=read_area(node),
     )
 
 
@@ -383,7 +414,7 @@ def _annotation_entry(row: Row, time_s: float | None) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "category_id": row.label + 1,
         "bbox": [x1, y1, width, height],
-        "area": width * height,
+        "area": area_of(row),
         "iscrowd": int(row.ignore),
     }
     if (x1 + width, y1 + height) != (x2, y2):

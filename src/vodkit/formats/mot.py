@@ -58,7 +58,7 @@ def sniff(path: Path) -> bool:
         numbers = [float(field) for field in first]
     except ValueError:
         return False
-    return numbers[0] >= 1 and numbers[0] == int(numbers[0])
+    return len(numbers) >= 6  # `read` names the line of a wrong number
 
 
 def read(path: Path, reading: Reading) -> Dataset:
@@ -163,17 +163,25 @@ class _Sequence:
     def _add(self, rows: Rows, line: Line) -> None:
         left, top, width, height = (line.real(column) for column in range(2, 6))
         conf = line.real(6, 1.0)
+        if not math.isfinite(conf):
+            raise line.fault(f"column 7 (confidence) is {conf}; allowed: a finite number")
+        frame = line.whole(0)
+        if frame < 1:
+            raise line.fault(f"column 1 (frame) is {frame}; allowed: 1 or more")
         number = 1 if self.world else line.whole(7, 1)
         if number == NOT_TOLD and len(self.reading.classes) == 1:
             number = 1
         visibility = math.nan if self.world else line.real(8, math.nan)
         ignore = self.tracked and conf == 0
         track_id = line.whole(1)
+        if track_id < NO_ID or (track_id == NO_ID and self.tracked and not ignore):
+            allowed = "0 or more, or -1 in every line (no tracks)"
+            raise line.fault(f"column 2 (id) is {track_id}; allowed: {allowed}")
         rows.add(
-            line.whole(0) - 1,
+            frame - 1,
             (left, top, left + width, top + height),
             line=line.number,
-            track_id=NO_ID if track_id < 0 else track_id,
+            track_id=track_id,
             label=-1 if ignore and number < 1 else number - 1,
             score=1.0 if self.tracked and (ignore or conf > 1 or conf == NOT_TOLD) else conf,
             visibility=math.nan if visibility < 0 else visibility,

@@ -112,6 +112,7 @@ def what_is_lost(dataset: Dataset, format: str) -> list[str]:  # noqa: A002
         "scores": ("scores", any((_column(table.scores) != 1).any() for table in tables)),
         "states": ("states", any(_column(table.states).any() for table in tables)),
         "container times": ("times", any(TIMES not in video.tags for video in dataset.videos)),
+        "areas of masks": ("areas", any(np.isfinite(_column(t.areas)).any() for t in tables)),
         "splits": ("split", any(video.split for video in dataset.videos)),
         "which frames were labelled": (
             "labelled",

@@ -295,6 +295,9 @@ class TrackTable:
     """(R,) float64 in [0, 1], NaN where not known"""
     ignore: BoolArray | None = None
     """(R,) bool: crowd or don't-care region, neither right nor wrong to find"""
+    areas: FloatArray | None = None
+    """(R,) float64, square pixels: area of the object's mask, which COCO's small, medium and large
+    go by; NaN where it is width x height of the box"""
 
     def __post_init__(self) -> None:
         """Fill defaults, sort, and check uniqueness of (frame, id)."""
@@ -312,6 +315,7 @@ class TrackTable:
                 np.float64,
             ),
             "ignore": (np.zeros(n) if self.ignore is None else self.ignore, np.bool_),
+            "areas": (np.full(n, np.nan) if self.areas is None else self.areas, np.float64),
         }
         for name, (values, _) in columns.items():
             _require(len(values) == n, self, f"{name} has {len(values)} rows, frames has {n}")
@@ -328,6 +332,9 @@ class TrackTable:
         assert self.scores is not None
         _require(bool(((self.scores >= 0) & (self.scores <= 1)).all()), self, "a score not in 0..1")
         _require(len(self) == 0 or self.ids.min() >= NO_ID, self, "an id is below -1")
+        assert self.areas is not None
+        bad_area = (self.areas < 0) | np.isinf(self.areas)
+        _require(not bad_area.any(), self, "an area is negative or infinite")
         bad_label = (self.labels < 0) & ~(self.ignore & (self.labels == -1))
         _require(not bad_label.any(), self, "a label is below 0")
         same = (np.diff(self.frames) == 0) & (np.diff(self.ids) == 0) & (self.ids[1:] != NO_ID)

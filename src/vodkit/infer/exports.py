@@ -103,7 +103,11 @@ def write_mot(predictions: Path, path: Path) -> None:
 
 
 def write_coco(predictions: Path, path: Path) -> None:
-    """COCO results: image_id is the frame index + 1, category_id the label + 1."""
+    """COCO results: image_id is the frame index + 1, category_id the label + 1.
+
+    ``frame_id`` and ``category_name`` say so: readers need not guess whose ids these are.
+    """
+    classes = read_header(predictions).classes
     with _whole_file(path) as file:
         separator = "[\n"
         for frame in final_frames(predictions):
@@ -111,7 +115,9 @@ def write_coco(predictions: Path, path: Path) -> None:
             for row, box in enumerate(left_top_size):
                 entry = {
                     "image_id": frame.index + 1,
+                    "frame_id": frame.index,
                     "category_id": int(frame.found.labels[row]) + 1,
+                    "category_name": classes[int(frame.found.labels[row])],
                     "bbox": [round(float(value), 2) for value in box],
                     "score": round(float(frame.found.scores[row]), 5),
                 }

@@ -400,6 +400,8 @@ def fingerprint(clips: Sequence[Clip], classes: tuple[str, ...]) -> str:
         for table in (clip.truth, clip.regions):
             for column in (table.frames, table.ids, table.labels, table.boxes_xyxy):
                 digest.update(np.ascontiguousarray(column).tobytes())
+            if np.isfinite(np.asarray(table.areas)).any():
+                digest.update(np.ascontiguousarray(table.areas).tobytes())
     return digest.hexdigest()
 
 

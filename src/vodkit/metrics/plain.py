@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-DIGITS = 9
+DIGITS = 12
 
 
 def as_json(value: Any) -> Any:

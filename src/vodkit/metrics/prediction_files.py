@@ -1,11 +1,12 @@
 """Prediction files of any tool in any of our formats, matched to the videos of a dataset.
 
-A run folder, a folder of run folders, a JSON Lines file, or anything that ``vodkit.formats``
-reads (for example a MOTChallenge text file). Which video a file is about is told by its name;
-classes are matched by name, never by number.
+A run folder, a folder of run folders, a JSON Lines file, a COCO result list, or anything that
+``vodkit.formats`` reads (for example a MOTChallenge text file). The file's name decides which video
+it belongs to; classes are matched by name. Only a COCO result list is matched by number: its image
+and category ids are those of the truth's COCO file.
 
-Of our own files, what ``vodkit track`` writes out counts: a track that was confirmed at some time
-counts from its first box on, one that never was does not.
+Of vodkit's own files, the rows count that ``vodkit track`` exports: a confirmed track counts from
+its first box, a track that was never confirmed does not count.
 """
 
 import json
@@ -15,15 +16,20 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from vodkit.formats import coco_results
 from vodkit.formats import predictions as jsonl
 from vodkit.formats.base import TIMES, Reading
+from vodkit.formats.coco_results import CocoIds, Results
 from vodkit.formats.table import read_dataset
+from vodkit.ground.arrays import IntArray
 from vodkit.ground.errors import FormatError, InputError, SettingsError
 from vodkit.ground.lookup import nearest
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.ground.runs import MANIFEST, PREDICTIONS, predictions_of
-from vodkit.metrics.validate import require_one_split
+from vodkit.metrics.validate import require_one_split, require_valid
 
+MAX_ALIKE = 3
+"""notes of one kind that are printed each"""
 _GENERIC = frozenset({"img1", "images", "frames", "gt", "det", "predictions", "data", "."})
 
 
@@ -67,47 +73,61 @@ def read_predictions(
     format: str = "auto",  # noqa: A002
     class_map: Mapping[str, str] | None = None,
     elsewhere: Sequence[str] = (),
+    ids: CocoIds | None = None,
 ) -> PredictionSet:
     """All predictions in ``paths``, matched to the videos of ``dataset``.
 
     ``class_map`` renames classes of the files to those of the dataset; boxes of classes that the
-    dataset has not are left out, with a note. ``elsewhere`` are sources that are labelled, but not
-    to be measured on (other sides of the split): what is about them is left out, too. Raises
-    FormatError for files that cannot be read, InputError where the video or no class fits,
-    SettingsError where ``class_map`` leads to no class of the dataset.
+    dataset lacks are left out, with a note. ``elsewhere`` are sources that are labelled, but not
+    to be measured on (other sides of the split): predictions for them are left out as well.
+    ``ids``: what image and category ids of COCO result lists mean (``coco_results.ids_of`` the
+    truth's file). Raises FormatError for files that cannot be read, InputError where no video or
+    class fits, SettingsError where ``class_map`` leads to no class of the dataset.
     """
     require_measurable(dataset, class_map or {})
+    which = _Which(dataset, elsewhere)
     tables: dict[str, TrackTable] = {}
     files: dict[str, str] = {}
     about: dict[str, set[str]] = {}
-    notes: list[str] = []
-    for path in paths:
-        for file in _files_in(path):
-            for part in _read(file, dataset, format):
-                other = _other_side(part, dataset, elsewhere)
-                if other:
-                    notes.append(f"{file}: is about {other}, which is on another side: left out")
-                    continue
-                video = _video_of(part, dataset)
-                if video.source in tables:
-                    both = f"{files[video.source]} and {file}"
-                    raise InputError(f"two files are about {video.source}: {both}")
-                table, dropped = _in_classes(part, dataset.classes, class_map or {})
-                tables[video.source], files[video.source] = table, str(file)
-                notes += _taken_for(part, video) + _other_video(part, video)
-                notes += dropped + _gaps(part, video) + _doubted(part)
-                for key, value in part.about.items():
-                    about.setdefault(key, set()).add(value)
+    notes = _Notes()
+    every = [
+        part
+        for path in paths
+        for file in _files_in(path)
+        for part in _read(file, which, format, ids)
+    ]
+    for part in every:
+        other = which.other_side(part)
+        if other:
+            notes.add("other side", part.file, f"is of {other}, which is on another side: left out")
+            continue
+        video = which.video_of(part)
+        if video.source in tables:
+            both = f"{files[video.source]} and {part.file}"
+            raise InputError(f"two files are for {video.source}: {both}")
+        table, dropped = _in_classes(part, dataset.classes, class_map or {})
+        tables[video.source], files[video.source] = table, str(part.file)
+        for kind, text in {
+            "only video": _taken_for(part, video),
+            "other size": _other_video(part, video),
+            "classes": dropped,
+            "gaps": _gaps(part, video),
+            "doubted": _doubted(part),
+        }.items():
+            notes.add(kind, part.file, text)
+        for key, value in part.about.items():
+            about.setdefault(key, set()).add(value)
     if not tables:
-        why = f" ({notes[0]})" if notes else ""
+        why = f" ({notes.lines()[0]})" if notes.lines() else ""
         raise InputError(f"no predictions found in {', '.join(map(str, paths))}{why}")
+    require_valid(dataset, tables, files=files)
     latency_s = {source: _latency(Path(file)) for source, file in files.items()}
     joined = {key: ", ".join(sorted(values - {""})) for key, values in about.items()}
     return PredictionSet(
         tables=tables,
         files=files,
         about=joined,
-        notes=tuple(notes),
+        notes=notes.lines(),
         latency_s={source: one for source, one in latency_s.items() if one is not None},
     )
 
@@ -143,7 +163,39 @@ def _files_in(path: Path) -> list[Path]:
     return found or texts or [path]
 
 
-def _read(file: Path, dataset: Dataset, format: str) -> list[_Part]:  # noqa: A002
+def _is_empty_text(file: Path) -> bool:
+    return file.suffix.lower() == ".txt" and file.is_file() and not file.read_bytes().strip()
+
+
+class _Notes:
+    """Notes by kind: of more than three of a kind the first and a count are kept."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.by_kind: dict[str, list[str]] = {}
+
+    def add(self, kind: str, file: Path, text: str) -> None:
+        """Keep ``text`` about ``file``; an empty text is none."""
+        if text:
+            self.by_kind.setdefault(kind, []).append(f"{file}: {text}")
+
+    def lines(self) -> tuple[str, ...]:
+        """All notes, long runs of one kind cut short."""
+        return tuple(
+            line
+            for texts in self.by_kind.values()
+            for line in (
+                texts
+                if len(texts) <= MAX_ALIKE
+                else [f"{texts[0]} (and {len(texts) - 1} more such notes)"]
+            )
+        )
+
+
+def _read(file: Path, which: "_Which", format: str, ids: CocoIds | None) -> list[_Part]:  # noqa: A002
+    dataset = which.dataset
+    if format in {"auto", "coco"} and coco_results.sniff(file):
+        return _parts_of_results(coco_results.read_results(file), which, ids)
     if format in {"auto", "predictions"} and jsonl.sniff(file):
         header, table, never = _confirmed(file)
         about = {"detector": header.detector, "tracker": header.tracker, "mode": header.mode}
@@ -157,6 +209,17 @@ def _read(file: Path, dataset: Dataset, format: str) -> list[_Part]:  # noqa: A0
             frames=looked,
             never_confirmed=never,
             info=header.info,
+        )
+        return [one]
+    if format in {"auto", "mot"} and _is_empty_text(file):
+        # A tracker that found nothing writes an empty file.
+        one = _Part(
+            file=file,
+            source=file.stem,
+            classes=(),
+            table=TrackTable.empty(),
+            about={},
+            frames=None,
         )
         return [one]
     read = read_dataset(file, format, reading=_reading(file, dataset))
@@ -216,39 +279,135 @@ def _reading(file: Path, dataset: Dataset) -> Reading:
     )
 
 
-def _video_of(part: _Part, dataset: Dataset) -> LabelledVideo:
-    """The video that a file is about: the same source, else the same name."""
-    for video in dataset.videos:
-        if video.source == part.source:
-            return video
-    wanted = _names(part.source) | _names(part.file.as_posix())
-    fitting = [video for video in dataset.videos if _names(video.source) & wanted]
-    exact = [v for v in fitting if _names(v.source) & _names(part.source)]
-    fitting = exact or fitting
-    if len(fitting) == 1:
-        return fitting[0]
-    if len(dataset.videos) == 1:
-        return dataset.videos[0]
-    there = [video.source for video in dataset.videos]
-    if fitting:
-        which = " or ".join(video.source for video in fitting[:3])
-        raise InputError(f"{part.file}: is about {part.source!r}, which could be {which}")
-    hint = " or ".join(nearest(part.source, there) or sorted(there)[:3])
-    message = f"is about {part.source!r}, which is not in the truth; it has {hint}"
-    raise InputError(f"{part.file}: {message}")
+def _parts_of_results(results: Results, which: "_Which", ids: CocoIds | None) -> list[_Part]:
+    """A COCO result list as the predictions of each picture, or of the frames of one video."""
+    if results.frames is not None:
+        return [_one_video(results, which.dataset, results.frames, results.names)]
+    if ids is None or results.path.with_name(PREDICTIONS).exists():
+        beside = results.path.with_name(PREDICTIONS)
+        own = jsonl.read_header(beside).classes if beside.exists() else which.dataset.classes
+        names = dict(enumerate(own, 1)) | dict(results.names)
+        return [_one_video(results, which.dataset, results.images - 1, names)]
+    known = which.known_sources()
+    where: dict[str, list[int]] = {source: [] for source, _ in ids.pictures.values()}
+    frames = np.zeros(len(results.images), np.int64)
+    for row, image in enumerate(results.images.tolist()):
+        if image not in ids.pictures:
+            span = f"{min(ids.pictures)} to {max(ids.pictures)}" if ids.pictures else "none"
+            message = f"[{row}].image_id: {image} is not in {ids.path}; it has ids {span}"
+            raise InputError(f"{results.path}: {message}")
+        source, frames[row] = ids.pictures[image]
+        where[source].append(row)
+    return [
+        _results_part(results, source, np.array(rows, np.int64), frames, ids.categories)
+        for source, rows in where.items()
+        if source in known
+    ]
 
 
-def _other_side(part: _Part, dataset: Dataset, elsewhere: Sequence[str]) -> str:
-    """The source on another side that a file is about; empty where it is about none.
+def _one_video(
+    results: Results, dataset: Dataset, frames: IntArray, names: Mapping[int, str]
+) -> _Part:
+    """A list whose frames are those of one video: named by a file beside it, or by its folder."""
+    beside = results.path.with_name(PREDICTIONS)
+    source = results.path.parent.name or results.path.stem
+    if jsonl.sniff(beside):
+        source = jsonl.read_header(beside).source
+    first = int(frames.min(initial=0))
+    if first < 0:
+        message = f"image_id {first + 1} in a list whose ids are frame + 1; allowed: 1 or more"
+        raise InputError(f"{results.path}: {message}")
+    every = np.arange(len(frames))
+    source = dataset.videos[0].source if len(dataset.videos) == 1 else source
+    return _results_part(results, source, every, frames, names)
 
-    Its own name decides, not that of a folder, which videos of both sides may lie in.
-    """
-    here = {video.source for video in dataset.videos}
-    name = _own_name(part.source)
-    if part.source in here or name in {_own_name(source) for source in here}:
-        return ""
-    fitting = [source for source in elsewhere if name and _own_name(source) == name]
-    return fitting[0] if fitting else ""
+
+def _results_part(
+    results: Results, source: str, rows: IntArray, frames: IntArray, names: Mapping[int, str]
+) -> _Part:
+    """The rows of one video; categories without a name are named by their number."""
+    numbers, labels = np.unique(results.categories[rows], return_inverse=True)
+    known = [number for number in names if number not in numbers]
+    classes = [names.get(number, f"category {number}") for number in (*numbers.tolist(), *known)]
+    try:
+        table = TrackTable(
+            frames=frames[rows],
+            times_s=frames[rows].astype(np.float64),
+            ids=results.ids[rows],
+            boxes_xyxy=results.boxes_xyxy[rows],
+            labels=labels,
+            scores=results.scores[rows],
+        )
+    except InputError as error:
+        raise InputError(f"{results.path}: {source}: {error}") from error
+    return _Part(
+        file=results.path,
+        source=source,
+        classes=tuple(classes),
+        table=table,
+        about={},
+        frames=None,
+    )
+
+
+class _Which:
+    """Which video of the truth a file belongs to, by name."""
+
+    def __init__(self, dataset: Dataset, elsewhere: Sequence[str]) -> None:
+        """Index the sources of ``dataset``, and those on other sides of the split."""
+        self.dataset = dataset
+        self.by_source = {video.source: video for video in dataset.videos}
+        self.by_name: dict[str, list[LabelledVideo]] = {}
+        for video in dataset.videos:
+            for name in _names(video.source):
+                self.by_name.setdefault(name, []).append(video)
+        self.own_names = {_own_name(source) for source in self.by_source}
+        self.elsewhere: dict[str, str] = {}
+        for source in elsewhere:
+            self.elsewhere.setdefault(_own_name(source), source)
+        self.all_sources = {*elsewhere, *self.by_source}
+
+    def known_sources(self) -> set[str]:
+        """Sources of the videos to measure and of those on other sides."""
+        return self.all_sources
+
+    def video_of(self, part: _Part) -> LabelledVideo:
+        """The video with the same source, else with the same name; InputError where unclear."""
+        if part.source in self.by_source:
+            return self.by_source[part.source]
+        exact = self._named(_names(part.source))
+        fitting = exact or self._named(_names(part.file.as_posix()))
+        if len(fitting) == 1:
+            return fitting[0]
+        if len(self.dataset.videos) == 1:
+            return self.dataset.videos[0]
+        if fitting:
+            which = " or ".join(video.source for video in fitting[:3])
+            message = f"is of {part.source!r}, which fits {which}"
+            raise InputError(f"{part.file}: {message}; name it as the truth does")
+        there = list(self.by_source)
+        hint = " or ".join(nearest(part.source, there) or sorted(there)[:3])
+        message = f"is of {part.source!r}, which is not in the truth; it has {hint}"
+        raise InputError(f"{part.file}: {message}")
+
+    def _named(self, wanted: set[str]) -> list[LabelledVideo]:
+        """The videos that share most names with ``wanted``: a folder's name alone decides last."""
+        shared: dict[str, int] = {}
+        for name in wanted:
+            for video in self.by_name.get(name, []):
+                shared[video.source] = shared.get(video.source, 0) + 1
+        most = max(shared.values(), default=0)
+        return [self.by_source[source] for source, count in shared.items() if count == most]
+
+    def other_side(self, part: _Part) -> str:
+        """The source on another side that a file is of; empty where it is of none.
+
+        Its own name decides, not that of a folder, which may hold videos of both sides.
+        """
+        name = _own_name(part.source)
+        if part.source in self.by_source or name in self.own_names:
+            return ""
+        return self.elsewhere.get(name, "") if name else ""
 
 
 def _own_name(source: str) -> str:
@@ -257,18 +416,18 @@ def _own_name(source: str) -> str:
     return next((stem for stem in reversed(stems) if stem.lower() not in _GENERIC), "")
 
 
-def _taken_for(part: _Part, video: LabelledVideo) -> list[str]:
-    """A warning where nothing but the lack of other videos says what a file is about."""
+def _taken_for(part: _Part, video: LabelledVideo) -> str:
+    """A warning where a file was matched only because the truth has a single video."""
     wanted = _names(part.source) | _names(part.file.as_posix())
     if part.source == video.source or wanted & _names(video.source):
-        return []
-    return [f"{part.file}: is about {part.source!r}; taken for {video.source!r}, the only video"]
+        return ""
+    return f"is of {part.source!r}; taken for {video.source!r}, the only video"
 
 
-def _other_video(part: _Part, video: LabelledVideo) -> list[str]:
-    """A warning where what was looked at cannot be what was labelled: a copy, scaled or cut."""
+def _other_video(part: _Part, video: LabelledVideo) -> str:
+    """A warning where the video processed cannot be the one labelled: a copy, scaled or cut."""
     if part.info is None:
-        return []
+        return ""
     seen, labelled = part.info, video.info
     differ = []
     if (seen.width_px, seen.height_px) != (labelled.width_px, labelled.height_px):
@@ -276,17 +435,17 @@ def _other_video(part: _Part, video: LabelledVideo) -> list[str]:
     if TIMES not in video.tags and seen.rate != labelled.rate:
         differ.append("{0.rate} frames/s")
     if not differ:
-        return []
-    told = ", ".join(differ)
-    there = f"is of a video with {told.format(seen)}, the labels are for {told.format(labelled)}"
-    return [f"{part.file}: {there}: boxes or frames may not be the same"]
+        return ""
+    form = ", ".join(differ)
+    there = f"is of a video with {form.format(seen)}, the labels are for {form.format(labelled)}"
+    return f"{there}: boxes or frames may not match"
 
 
-def _doubted(part: _Part) -> list[str]:
-    """What was left out because a tracker never believed in it."""
+def _doubted(part: _Part) -> str:
+    """What was left out because its track was never confirmed."""
     if not part.never_confirmed:
-        return []
-    return [f"{part.file}: {part.never_confirmed} boxes of tracks never confirmed are left out"]
+        return ""
+    return f"{part.never_confirmed} boxes of tracks never confirmed are left out"
 
 
 def _names(source: str) -> set[str]:
@@ -298,10 +457,10 @@ def _names(source: str) -> set[str]:
 
 def _in_classes(
     part: _Part, classes: tuple[str, ...], class_map: Mapping[str, str]
-) -> tuple[TrackTable, list[str]]:
-    """The table with labels of the dataset; boxes of classes that it has not are left out."""
+) -> tuple[TrackTable, str]:
+    """The table with labels of the dataset; boxes of classes that it lacks are left out."""
     names = [class_map.get(name, name) for name in part.classes]
-    if not set(names) & set(classes):
+    if part.classes and not set(names) & set(classes):
         message = f"classes {', '.join(part.classes[:5])} are none of {', '.join(classes[:5])}"
         hint = f"--class-map {part.classes[0]}={classes[0]}" if part.classes and classes else ""
         raise InputError(f"{part.file}: {message}; rename them with {hint}")
@@ -311,21 +470,20 @@ def _in_classes(
     table = replace(part.table[known], labels=labels[known])
     others = sorted({names[k] for k in np.unique(part.table.labels[~known])})
     if not others:
-        return table, []
-    left_out = f"{int((~known).sum())} boxes of classes that the truth has not"
-    return table, [f"{part.file}: {left_out} are left out: {', '.join(others[:5])}"]
+        return table, ""
+    left_out = f"{int((~known).sum())} boxes of classes that the truth lacks"
+    return table, f"{left_out} are left out: {', '.join(others[:5])}"
 
 
-def _gaps(part: _Part, video: LabelledVideo) -> list[str]:
-    """A warning where labelled frames were not looked at: they count as nothing found."""
+def _gaps(part: _Part, video: LabelledVideo) -> str:
+    """A warning where labelled frames were not processed: they count as nothing found."""
     if part.frames is None:
-        return []
+        return ""
     if video.labelled_frames is not None:
         labelled = set(video.labelled_frames.tolist())
     else:
         labelled = set(range(video.info.num_frames or 0))
     unseen = len(labelled - part.frames)
     if not unseen:
-        return []
-    message = f"{unseen} of {len(labelled)} labelled frames have no line: counted as nothing found"
-    return [f"{part.file}: {message}"]
+        return ""
+    return f"{unseen} of {len(labelled)} labelled frames have no line: counted as nothing found"

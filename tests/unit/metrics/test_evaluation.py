@@ -330,7 +330,7 @@ def test_files_are_matched_by_name_and_classes_by_name(files):
     given = read_predictions(paths, dataset)
     assert set(given.tables) == set(predictions)
     assert given.tables["v1.mp4"].ids.tolist() == (predictions["v1.mp4"].ids + 1).tolist()
-    with pytest.raises(InputError, match="two files are about"):
+    with pytest.raises(InputError, match="two files are for"):
         read_predictions([paths[0], paths[0]], dataset)
     (folder / "other.txt").write_text(paths[0].read_text())
     with pytest.raises(InputError, match="not in the truth; it has"):
@@ -349,7 +349,7 @@ def test_predictions_of_another_side_are_left_out_and_said_so(files):
     every = [folder / "v0.txt", folder / "v1.txt"]
     given = read_predictions(every, side, elsewhere=["clips/v0.mp4", "clips/v1.mp4"])
     assert set(given.tables) == {"v0.mp4"}
-    assert "is about clips/v1.mp4, which is on another side: left out" in given.notes[0]
+    assert "is of clips/v1.mp4, which is on another side: left out" in given.notes[0]
     with pytest.raises(InputError, match=r"no predictions found .*on another side"):
         read_predictions(every[1:], side, elsewhere=["v0.mp4", "v1.mp4"])
 
@@ -384,7 +384,7 @@ def test_our_own_prediction_files_and_other_classes(files):
     given = read_predictions([folder / "run"], dataset)
     assert given.about == {"detector": "", "tracker": "t", "mode": "online"}
     assert (given.tables["v0.mp4"].labels == 0).all()
-    assert any("classes that the truth has not are left out: dog" in n for n in given.notes)
+    assert any("classes that the truth lacks are left out: dog" in n for n in given.notes)
     renamed = read_predictions([folder / "run"], dataset, class_map={"dog": "class0"})
     assert len(renamed.tables["v0.mp4"]) == len(found)
     strange = Dataset(classes=("cat",), videos=(video("v0.mp4", TrackTable.empty()),))

@@ -11,6 +11,7 @@ from vodkit.ground.records import Dataset
 from vodkit.metrics.clips import make_clips
 from vodkit.metrics.detection.ap import average_precision
 from vodkit.metrics.detection.columns import BoxColumns
+from vodkit.metrics.detection.precision_recall import curve, eleven_point_ap
 from vodkit.metrics.detection.vid import (
     VidScores,
     evaluate_vid,
@@ -227,3 +228,11 @@ def test_protocols_agree_where_they_must():
             truth, truth, classes=("class0", "class1", "class2"), protocol=protocol
         )
         assert scores.ap50 == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("tenths", range(1, 11))
+def test_a_recall_on_a_point_of_the_eleven_counts(tenths):
+    """30 of 50 found is recall 0.6, and reaches the point 0.6, however floats round."""
+    num_right = 5 * tenths
+    recall, precision = curve(np.ones(num_right), np.zeros(num_right), 50)
+    assert eleven_point_ap(recall, precision) == pytest.approx((tenths + 1) / 11)

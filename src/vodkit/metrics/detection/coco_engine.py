@@ -14,10 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from vodkit.ground.arrays import FloatArray
-from vodkit.ground.boxes import to_xywh
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.lookup import pick
-from vodkit.metrics.detection.columns import BoxColumns, spread_ignore
+from vodkit.metrics.detection.columns import BoxColumns, exact_xywh, spread_ignore
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -123,13 +122,18 @@ def _hotcoco_pair(
         categories,
         truth.images + 1,
         truth.labels + 1,
-        to_xywh(truth.boxes_xyxy),
+        exact_xywh(truth.boxes_xyxy),
         ids=np.arange(1, len(truth) + 1),
         area=truth.areas,
         iscrowd=np.asarray(truth.ignore).astype(np.int64),
     )
     rows = np.column_stack(
-        [found.images + 1.0, to_xywh(found.boxes_xyxy), np.asarray(found.scores), found.labels + 1]
+        [
+            found.images + 1.0,
+            exact_xywh(found.boxes_xyxy),
+            np.asarray(found.scores),
+            found.labels + 1,
+        ]
     )
     return there, there.loadRes(rows)
 
@@ -156,7 +160,7 @@ def _annotations(columns: BoxColumns) -> list[dict[str, Any]]:
     rows = zip(
         columns.images.tolist(),
         columns.labels.tolist(),
-        to_xywh(columns.boxes_xyxy).tolist(),
+        exact_xywh(columns.boxes_xyxy).tolist(),
         np.asarray(columns.areas).tolist(),
         np.asarray(columns.ignore).tolist(),
         np.asarray(columns.scores).tolist(),

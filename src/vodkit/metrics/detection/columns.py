@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
-from vodkit.ground.boxes import area
+from vodkit.ground.boxes import to_xywh
 from vodkit.ground.errors import InputError
 from vodkit.ground.records import TrackTable, first_bad_box
 
@@ -35,13 +35,16 @@ class BoxColumns:
         """Fill defaults, sort by picture (stable), and refuse what engines count silently."""
         boxes = np.asarray(self.boxes_xyxy, np.float64).reshape(-1, 4)
         n = len(boxes)
+        problem = first_bad_box(boxes)
+        if problem is not None:
+            raise InputError(f"BoxColumns: {problem}")
         columns = {
             "images": whole_numbers(self.images, "images"),
             "boxes_xyxy": boxes,
             "labels": whole_numbers(self.labels, "labels"),
             "scores": np.ones(n) if self.scores is None else np.asarray(self.scores, np.float64),
             "ignore": np.zeros(n, bool) if self.ignore is None else np.asarray(self.ignore, bool),
-            "areas": area(boxes) if self.areas is None else np.asarray(self.areas, np.float64),
+            "areas": _areas(self.areas, boxes),
         }
         for name, values in columns.items():
             if len(values) != n:
@@ -62,10 +65,34 @@ class BoxColumns:
         return BoxColumns(**{spec.name: getattr(self, spec.name)[which] for spec in fields(self)})
 
 
+def _areas(given: FloatArray | None, boxes_xyxy: FloatArray) -> FloatArray:
+    """The areas given, and width x height where none is (NaN)."""
+    sizes = exact_xywh(boxes_xyxy)[:, 2:].prod(axis=1)
+    if given is None:
+        return sizes
+    areas = np.asarray(given, np.float64)
+    return areas if areas.shape != sizes.shape else np.where(np.isnan(areas), sizes, areas)
+
+
+def exact_xywh(boxes_xyxy: FloatArray) -> FloatArray:
+    """Left, top, width, height (R, 4), widths as the file had them before x + width was rounded.
+
+    10.1 + 20 - 10.1 is 20.000000000000004 in floating point: that moves an IoU or an area off a
+    threshold on which it lies. A width within rounding error of 9 decimals is taken for them.
+
+    >>> exact_xywh(np.array([[10.1, 0.0, 10.1 + 20, 3.0]])).tolist()
+    [[10.1, 0.0, 20.0, 3.0]]
+    """
+    boxes = to_xywh(np.asarray(boxes_xyxy, np.float64).reshape(-1, 4))
+    short = np.round(boxes[:, 2:], 9)
+    close = np.abs(short - boxes[:, 2:]) <= 2 * np.spacing(np.abs(boxes_xyxy)).reshape(
+        -1, 2, 2
+    ).max(axis=1)
+    boxes[:, 2:] = np.where(close, short, boxes[:, 2:])
+    return boxes
+
+
 def _check(columns: dict[str, FloatArray]) -> None:
-    problem = first_bad_box(columns["boxes_xyxy"])
-    if problem is not None:
-        raise InputError(f"BoxColumns: {problem}")
     for name in ("scores", "areas"):
         bad = np.flatnonzero(~np.isfinite(columns[name]))
         if len(bad):
@@ -114,6 +141,7 @@ def from_tables(tables: Sequence[TrackTable], frames: Sequence[IntArray]) -> Box
         labels=_join([table.labels[inside] for table, inside in picked]),
         scores=_join([np.asarray(table.scores)[inside] for table, inside in picked]),
         ignore=_join([np.asarray(table.ignore)[inside] for table, inside in picked]),
+        areas=_join([np.asarray(table.areas)[inside] for table, inside in picked]),
     )
 
 

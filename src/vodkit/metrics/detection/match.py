@@ -9,7 +9,7 @@ import numpy as np
 
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.metrics.detection.coco_engine import IOU_THRESHOLDS
-from vodkit.metrics.detection.columns import BoxColumns, spread_ignore
+from vodkit.metrics.detection.columns import BoxColumns, exact_xywh, spread_ignore
 
 UNMATCHED = -1
 MAX_FOUND = 100
@@ -214,7 +214,7 @@ def _first(wanted: BoolArray, starts: IntArray) -> IntArray:
 
 def _coco_iou(found: FloatArray, truth: FloatArray, crowd: BoolArray) -> FloatArray:
     """IoU (P,) as COCO's C code computes it from x, y, w, h; for a crowd the covered share."""
-    found_size, truth_size = found[:, 2:] - found[:, :2], truth[:, 2:] - truth[:, :2]
+    found_size, truth_size = exact_xywh(found)[:, 2:], exact_xywh(truth)[:, 2:]
     low = np.maximum(found[:, :2], truth[:, :2])
     high = np.minimum(found[:, :2] + found_size, truth[:, :2] + truth_size)
     shared = np.clip(high - low, 0, None).prod(axis=1)

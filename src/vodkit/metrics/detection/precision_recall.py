@@ -29,9 +29,13 @@ def area_ap(recall: FloatArray, precision: FloatArray) -> float:
 
 
 def eleven_point_ap(recall: FloatArray, precision: FloatArray) -> float:
-    """Mean of the largest precision at recall >= 0, 0.1, ..., 1 (VOC 2007)."""
+    """Mean of the largest precision at recall >= 0, 0.1, ..., 1 (VOC 2007).
+
+    The recalls are k / 10, correctly rounded: ``linspace`` has 0.6000000000000001, which 30 of 50
+    would miss.
+    """
     best = np.append(envelope(precision), 0.0)
-    places = np.searchsorted(recall, np.linspace(0, 1, 11), side="left")
+    places = np.searchsorted(recall, np.arange(11) / 10, side="left")
     return float(best[places].mean())
 
 

@@ -1,7 +1,7 @@
 """All tracking metrics of many videos and classes, with both ways of averaging over classes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 import numpy as np
@@ -94,16 +94,23 @@ def combine(counted: Mapping[str, Sequence[TrackCounts]], classes: tuple[str, ..
         for k, name in enumerate(classes)
     }
     return TrackResult(
-        overall=score(_total([one for counts in counted.values() for one in counts])),
+        overall=score(_total([_of_video(counts) for counts in counted.values()])),
         class_averaged=_class_average(list(per_class.values())),
         per_class=per_class,
-        per_video={name: score(_total(counts)) for name, counts in counted.items()},
+        per_video={name: score(_of_video(counts)) for name, counts in counted.items()},
     )
 
 
 def evaluate_tracks(clips: Sequence[Clip], classes: tuple[str, ...]) -> TrackResult:
     """HOTA, CLEAR and IDF1 of all videos; predictions must carry ids."""
     return combine({clip.name: count_clip(clip, len(classes)) for clip in clips}, classes)
+
+
+def _of_video(counts: Sequence[TrackCounts]) -> TrackCounts:
+    """The counts of all classes in one video, whose frames count once, not once a class."""
+    total = _total(counts)
+    num_frames = max((one.clear.num_frames for one in counts), default=0)
+    return replace(total, clear=replace(total.clear, num_frames=num_frames))
 
 
 def _total(counts: Sequence[TrackCounts]) -> TrackCounts:
