@@ -49,7 +49,7 @@ def interpolate(key_frames: IntArray, key_boxes_xyxy: FloatArray, frames: IntArr
     >>> interpolate(np.array([0, 2]), np.array([[0.0, 0, 1, 1], [2, 0, 3, 1]]), np.array([1]))
     array([[1., 0., 2., 1.]])
     """
-    columns = [np.interp(frames, key_frames, key_boxes_xyxy[:, side]) for side in range(4)]
+    columns = [np.interp(frames, key_frames, column) for column in key_boxes_xyxy.T]
     return np.stack(columns, axis=1)
 
 

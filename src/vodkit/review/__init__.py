@@ -1,0 +1,1 @@
+"""Label, correct and learn in the browser: ``vodkit review`` (see ``docs/review.md``)."""

@@ -1,0 +1,429 @@
+"""The labels under review: parts that actions change, each change reversible.
+
+A document is a mapping of *parts*: one for every track, one for the accepted frames of every video,
+one for the classes. ``changes`` computes what an action does, as new values of the parts it
+touches (None: removed), and never alters the document. Undo puts the former values back, so it is
+the exact inverse of every action by construction.
+
+Actions, as JSON objects with ``do``:
+
+==========  =============================================================================
+draw        video, track (a new id), label, frame, box
+bend        video, track, frame, box: a key; the curve around it follows, except in accepted
+            frames; if the frame itself is accepted, it stays so and those that follow do not
+unkey       video, track, frame: remove the key
+span        video, track, first, last, kind: hidden, outside or visible
+split       video, track, frame, new: frames from ``frame`` on become track ``new``
+join        video, track, other: one track; ``other`` is removed
+swap        video, track, other, frame: exchange what follows from ``frame`` on
+delete      video, tracks: remove them
+classify    video, tracks, label
+accept      video, first, last, accepted: frames whose labels are right (or not yet)
+add_class   name
+put         video, tracks: {id: track}: of a model or a label file; in frames that are not
+            accepted they replace all tracks that no person changed
+==========  =============================================================================
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.errors import InputError
+from vodkit.ground.lookup import pick
+from vodkit.review.curve import (
+    REACH_S,
+    Track,
+    box_of,
+    evaluate,
+    frame_of,
+    from_json,
+    glued,
+    piece,
+    span_of,
+    with_key,
+    with_span,
+)
+
+Part: TypeAlias = tuple[Any, ...]
+"""("track", video, id), ("accepted", video) or ("classes",)"""
+Action: TypeAlias = Mapping[str, Any]
+Ranges: TypeAlias = tuple[tuple[int, int], ...]
+"""sorted, separate (first, last) frame ranges, inclusive"""
+Value: TypeAlias = Track | Ranges | tuple[str, ...]
+Changes: TypeAlias = dict[Part, Any]
+
+CLASSES: Part = ("classes",)
+LONGEST_NAME = 100
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What the curves of one video need to know about it."""
+
+    times_s: FloatArray
+    """(T,) time of every frame"""
+    reach_s: float = REACH_S
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames."""
+        return len(self.times_s)
+
+
+@dataclass(frozen=True)
+class Document:
+    """All labels at one moment."""
+
+    parts: Mapping[Part, Any]
+    timings: tuple[Timing, ...]
+    """one a video"""
+
+    @classmethod
+    def new(cls, classes: tuple[str, ...], timings: tuple[Timing, ...]) -> "Document":
+        """Nothing is labelled yet."""
+        return cls({CLASSES: classes}, timings)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; a track's label is a position in them."""
+        return tuple(self.parts[CLASSES])
+
+    def tracks(self, video: int) -> dict[int, Track]:
+        """Tracks of a video by id."""
+        return {
+            part[2]: value
+            for part, value in self.parts.items()
+            if part[0] == "track" and part[1] == video
+        }
+
+    def accepted(self, video: int) -> Ranges:
+        """Frames that a person accepted."""
+        return tuple(self.parts.get(("accepted", video), ()))
+
+    def with_changes(self, changed: Changes) -> "Document":
+        """The document after ``changed``."""
+        parts = {**self.parts, **changed}
+        for part, value in changed.items():
+            if value is None:
+                del parts[part]
+        return replace(self, parts=parts)
+
+
+def changes(document: Document, action: Action) -> Changes:
+    """What ``action`` does to ``document``: new values of the parts that it touches.
+
+    Raises:
+        InputError: the action or one of its values is not allowed; the message states which.
+    """
+    name = action.get("do")
+    if not isinstance(name, str):
+        raise InputError(f"action {name!r}; allowed: {', '.join(ACTIONS)}")
+    changed = pick(ACTIONS, name, "action")(_Asked(document, action))
+    if name == "put":
+        return changed
+    return {
+        part: replace(value, touched=True) if isinstance(value, Track) else value
+        for part, value in changed.items()
+    }
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """An action's values, each checked when it is read."""
+
+    document: Document
+    action: Action
+
+    @property
+    def video(self) -> int:
+        value, count = self.action.get("video"), len(self.document.timings)
+        if type(value) is not int or not 0 <= value < count:
+            raise InputError(f"video {value!r}; allowed: 0 to {count - 1}")
+        return value
+
+    @property
+    def timing(self) -> Timing:
+        return self.document.timings[self.video]
+
+    def frame(self, name: str = "frame") -> int:
+        return frame_of(self.action.get(name), self.timing.num_frames)
+
+    @property
+    def label(self) -> int:
+        value, count = self.action.get("label"), len(self.document.classes)
+        if type(value) is not int or not 0 <= value < count:
+            raise InputError(f"label {value!r}; allowed: 0 to {count - 1}")
+        return value
+
+    def part(self, name: str = "track") -> Part:
+        value = self.action.get(name)
+        part = ("track", self.video, value)
+        if type(value) is not int or part not in self.document.parts:
+            raise InputError(f"video {self.video} has no track {value!r}")
+        return part
+
+    def track(self, name: str = "track") -> Track:
+        found: Track = self.document.parts[self.part(name)]
+        return found
+
+    def new(self, name: str) -> Part:
+        value = self.action.get(name)
+        if type(value) is not int or not 0 < value < 2**53:
+            raise InputError(f"track id {value!r}; allowed: an integer above 0")
+        part = ("track", self.video, value)
+        if part in self.document.parts:
+            raise InputError(f"video {self.video} already has a track {value}")
+        return part
+
+    def several(self) -> list[Part]:
+        values = self.action.get("tracks")
+        if not isinstance(values, list) or not values:
+            raise InputError(f"tracks {values!r}; allowed: a list of track ids")
+        return [replace(self, action={**self.action, "track": one}).part() for one in values]
+
+    def piece(self, track: Track, first: int, last: int) -> Track | None:
+        return piece(track, first, last, self.timing.times_s, reach_s=self.timing.reach_s)
+
+
+def _draw(asked: _Asked) -> Changes:
+    key = (asked.frame(), box_of(asked.action.get("box")))
+    return {asked.new("track"): Track(asked.label, keys=(key,))}
+
+
+def _bend(asked: _Asked) -> Changes:
+    frame, box = asked.frame(), box_of(asked.action.get("box"))
+    accepted, track = asked.document.accepted(asked.video), asked.track()
+    if not accepted:
+        return {asked.part(): with_key(track, frame, box)}
+    changed = with_key(_guarded(asked, track, frame), frame, box)
+    return {asked.part(): changed, **_no_longer_accepted(asked, track, changed, frame)}
+
+
+def _guarded(asked: _Asked, track: Track, frame: int) -> Track:
+    """The track with keys that keep a new one at ``frame`` from moving boxes in accepted frames."""
+    every = np.arange(asked.timing.num_frames)
+    shown = evaluate(track, every, asked.timing.times_s, reach_s=asked.timing.reach_s)
+    safe = np.zeros(len(every), np.bool_)
+    for first, last in asked.document.accepted(asked.video):
+        if not first <= frame <= last:
+            safe[first : last + 1] = True
+    held = shown.frames[safe[shown.frames]]
+    guards = [*held[held < frame][-1:].tolist(), *held[held > frame][:1].tolist()]
+    whole = asked.piece(track, 0, asked.timing.num_frames) if guards else None
+    if whole is None:
+        return track
+    # What is shown becomes the base, so that the guards are keys without any effect of their own.
+    at = np.searchsorted(shown.frames, guards)
+    boxes = [tuple(shown.boxes_xyxy[row].tolist()) for row in at]
+    return replace(whole, keys=tuple(sorted({**dict(zip(guards, boxes, strict=True)),
+                                             **dict(whole.keys)}.items())))  # fmt: skip
+
+
+def _no_longer_accepted(asked: _Asked, old: Track, new: Track, frame: int) -> Changes:
+    """Accepted frames around ``frame`` in which the track's box has changed unseen."""
+    before = asked.document.accepted(asked.video)
+    around = [span for span in before if span[0] <= frame <= span[1]]
+    if not around:
+        return {}
+    ranges, frames = before, np.arange(around[0][0], around[0][1] + 1)
+    timing = asked.timing
+    old_shown, new_shown = (
+        evaluate(track, frames, timing.times_s, reach_s=timing.reach_s) for track in (old, new)
+    )
+    _, ours, theirs = np.intersect1d(old_shown.frames, new_shown.frames, return_indices=True)
+    moved = np.abs(old_shown.boxes_xyxy[ours] - new_shown.boxes_xyxy[theirs]).max(axis=1) > 1e-6
+    differs = np.setxor1d(old_shown.frames, new_shown.frames)
+    for one in {*old_shown.frames[ours][moved].tolist(), *differs.tolist()} - {frame}:
+        ranges = with_range(ranges, one, one, inside=False)
+    return {("accepted", asked.video): ranges} if ranges != before else {}
+
+
+def _unkey(asked: _Asked) -> Changes:
+    track, frame = asked.track(), asked.frame()
+    keys = tuple(key for key in track.keys if key[0] != frame)
+    if len(keys) == len(track.keys):
+        raise InputError(f"track {asked.action.get('track')} has no key in frame {frame}")
+    if not keys and not len(track.base):
+        raise InputError("the only key of a track cannot be removed; delete the track")
+    return {asked.part(): replace(track, keys=keys)}
+
+
+def _span(asked: _Asked) -> Changes:
+    track, kind = asked.track(), asked.action.get("kind")
+    first, last = asked.frame("first"), asked.frame("last")
+    if kind == "visible":
+        span_of(first, last, "hidden", asked.timing.num_frames)
+        return {asked.part(): with_span(track, first, last, "visible")}
+    chosen = span_of(first, last, kind, asked.timing.num_frames)
+    if chosen.kind == "outside":
+        # To the end of the video: a key that is drawn later extends the track up to it.
+        first = 0 if first <= track.extent[0] else first
+        last = asked.timing.num_frames - 1 if last >= track.extent[1] else last
+    changed = with_span(track, first, last, chosen.kind)
+    if asked.piece(changed, *changed.extent) is None:
+        raise InputError("nothing of the track would be left; delete it")
+    return {asked.part(): changed}
+
+
+def _split(asked: _Asked) -> Changes:
+    track, frame = asked.track(), asked.frame()
+    before, after = (
+        asked.piece(track, 0, frame - 1),
+        asked.piece(track, frame, asked.timing.num_frames),
+    )
+    if before is None or after is None:
+        raise InputError(f"the track has no box on one side of frame {frame}")
+    return {asked.part(): before, asked.new("new"): after}
+
+
+def _two(asked: _Asked) -> tuple[Track, Track]:
+    if asked.part() == asked.part("other"):
+        raise InputError(f"track {asked.action.get('track')} and itself; allowed: two tracks")
+    return asked.track(), asked.track("other")
+
+
+def _join(asked: _Asked) -> Changes:
+    one, other = _two(asked)
+    times_s, end = asked.timing.times_s, asked.timing.num_frames
+    earlier, later = sorted([one, other], key=lambda track: track.extent)
+    head = asked.piece(earlier, 0, end)
+    assert head is not None
+    tail = asked.piece(later, head.extent[1] + 1, end)
+    whole = head if tail is None else glued(head, tail, times_s)
+    return {asked.part(): replace(whole, label=one.label), asked.part("other"): None}
+
+
+def _swap(asked: _Asked) -> Changes:
+    tracks, frame, end = _two(asked), asked.frame(), asked.timing.num_frames
+    heads = [asked.piece(track, 0, frame - 1) for track in tracks]
+    tails = [asked.piece(track, frame, end) for track in tracks]
+    if not any(tails):
+        raise InputError(f"neither track has a box from frame {frame} on")
+    changed: Changes = {}
+    for name, head, tail, own in zip(("track", "other"), heads, tails[::-1], tracks, strict=True):
+        both = [part for part in (head, tail) if part is not None]
+        if len(both) == 2:
+            both = [glued(both[0], both[1], asked.timing.times_s)]
+        changed[asked.part(name)] = replace(both[0], label=own.label) if both else None
+    return changed
+
+
+def _delete(asked: _Asked) -> Changes:
+    return dict.fromkeys(asked.several())
+
+
+def _classify(asked: _Asked) -> Changes:
+    parts = asked.several()
+    return {part: replace(asked.document.parts[part], label=asked.label) for part in parts}
+
+
+def _accept(asked: _Asked) -> Changes:
+    span = span_of(asked.frame("first"), asked.frame("last"), "hidden", asked.timing.num_frames)
+    accepted = asked.action.get("accepted", True)
+    if type(accepted) is not bool:
+        raise InputError(f"accepted {accepted!r}; allowed: true, false")
+    before = asked.document.accepted(asked.video)
+    ranges = with_range(before, span.first, span.last, inside=accepted)
+    return {("accepted", asked.video): ranges}
+
+
+def with_range(ranges: Ranges, first: int, last: int, *, inside: bool) -> Ranges:
+    """Ranges with frames ``first`` to ``last`` added or removed.
+
+    >>> with_range(((0, 4), (8, 9)), 5, 7, inside=True)
+    ((0, 9),)
+    >>> with_range(((0, 9),), 3, 5, inside=False)
+    ((0, 2), (6, 9))
+    """
+    out: list[tuple[int, int]] = []
+    for begin, end in ranges:
+        out += [part for part in ((begin, min(end, first - 1)), (max(begin, last + 1), end))
+                if part[0] <= part[1]]  # fmt: skip
+    merged: list[tuple[int, int]] = []
+    for begin, end in sorted([*out, *([(first, last)] if inside else [])]):
+        if merged and merged[-1][1] + 1 >= begin:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((begin, end))
+    return tuple(merged)
+
+
+def _add_class(asked: _Asked) -> Changes:
+    name, known = asked.action.get("name"), asked.document.classes
+    if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME:
+        raise InputError(f"class name {name!r:.120}; allowed: 1 to {LONGEST_NAME} characters")
+    if name.strip() in known:
+        raise InputError(f"class {name.strip()!r} exists already")
+    return {CLASSES: (*known, name.strip())}
+
+
+def _put(asked: _Asked) -> Changes:
+    given = asked.action.get("tracks")
+    if not isinstance(given, dict):
+        raise InputError("tracks: allowed: an object of tracks by id")
+    pieces = {part: list(kept) for part, kept in _cleared(asked)}
+    for number, value in given.items():
+        if not number.isdecimal() or not isinstance(value, dict):
+            raise InputError(f"track {number!r}; allowed: an integer above 0, and an object")
+        track = from_json(value, asked.timing.num_frames)
+        if not 0 <= track.label < len(asked.document.classes):
+            raise InputError(f"track {number}: label {track.label} has no class")
+        part = ("track", asked.video, int(number))
+        if part in asked.document.parts and part not in pieces:
+            raise InputError(f"video {asked.video}: a person changed track {number}")
+        free = (asked.piece(track, *span) for span in _free(asked))
+        pieces.setdefault(part, []).extend(one for one in free if one is not None)
+    return {
+        part: _chained(found, asked.timing.times_s)
+        for part, found in pieces.items()
+        if found or part in asked.document.parts
+    }
+
+
+def _chained(pieces: list[Track], times_s: FloatArray) -> Track | None:
+    """Pieces of one track as a track, which has no box between them; None without pieces."""
+    if not pieces:
+        return None
+    whole, *others = sorted(pieces, key=lambda track: track.extent)
+    for part in others:
+        gap = (whole.extent[1] + 1, part.extent[0] - 1)
+        whole = glued(whole, part, times_s)
+        whole = with_span(whole, *gap, "outside") if gap[0] <= gap[1] else whole
+    return whole
+
+
+def _cleared(asked: _Asked) -> Iterator[tuple[Part, list[Track]]]:
+    """Tracks that no person changed, reduced to the accepted frames."""
+    for number, track in asked.document.tracks(asked.video).items():
+        if not track.touched:
+            kept = (asked.piece(track, *span) for span in asked.document.accepted(asked.video))
+            yield ("track", asked.video, number), [one for one in kept if one is not None]
+
+
+def _free(asked: _Asked) -> Ranges:
+    """The frames that are not accepted."""
+    whole: Ranges = ((0, asked.timing.num_frames - 1),)
+    for begin, end in asked.document.accepted(asked.video):
+        whole = with_range(whole, begin, end, inside=False)
+    return whole
+
+
+ACTIONS: dict[str, Callable[[_Asked], Changes]] = {
+    "draw": _draw,
+    "bend": _bend,
+    "unkey": _unkey,
+    "span": _span,
+    "split": _split,
+    "join": _join,
+    "swap": _swap,
+    "delete": _delete,
+    "classify": _classify,
+    "accept": _accept,
+    "add_class": _add_class,
+    "put": _put,
+}
+"""what each action does"""
