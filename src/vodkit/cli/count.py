@@ -96,9 +96,13 @@ def _ways(crossings: "list[Crossing]") -> str:
 
 def _stays(visits: "list[Visit]") -> str:
     objects = len({visit.track_id for visit in visits})
-    mean_s = sum(visit.dwell_s for visit in visits) / max(len(visits), 1)
-    long = f", {mean_s:.1f} s each on average" if visits else ""
-    return f"{objects} objects, {len(visits)} visits{long}"
+    known = [visit.dwell_s for visit in visits if visit.dwell_s is not None]
+    words = [f"{objects} objects", f"{len(visits)} visits"]
+    if known:
+        words.append(f"{sum(known) / len(known):.1f} s each on average")
+    if len(known) < len(visits):
+        words.append(f"{len(visits) - len(known)} of unknown length (seen once)")
+    return ", ".join(words)
 
 
 def _read(option: str, texts: list[str], info: "VideoInfo") -> dict[str, list[tuple[float, float]]]:

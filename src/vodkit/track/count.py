@@ -1,7 +1,11 @@
-"""Counting with tracks: who crossed a line, who was in a zone and for how long.
+"""Counting with tracks: crossings of lines, visits to zones and how long they lasted.
 
-Made to be right where boxes tremble, vanish and change their ids: a line is crossed only when the
-object was clearly on one side and later clearly on the other; a visit ends only after a while.
+Boxes jitter, vanish and change their ids, so there is hysteresis in distance and in time. Each
+track is cut into *spells*: runs of sightings on one side of a line (at least ``margin`` away from
+it), or inside or outside a zone. A spell between two others that may have lasted ``settle_s`` at
+most is jitter and is joined with its neighbours. How long a spell may have lasted runs from the
+last sighting before it to the first one after it, so a single sighting in video of one frame a
+second is a spell, and in video of 25 frames a second it is not.
 """
 
 from collections.abc import Sequence
@@ -10,20 +14,22 @@ from itertools import pairwise
 
 import numpy as np
 
-from vodkit.ground.arrays import BoolArray, FloatArray
+from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import NO_ID, TrackTable
 
 ANCHORS = {"bottom": (0.5, 1.0), "centre": (0.5, 0.5), "top": (0.5, 0.0)}
 """the point of a box that counts, in shares of its width and height"""
+_ROUNDING_S = 1e-6
+"""two times that are closer differ by rounding only"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
     """A line from ``start_px`` to ``end_px``.
 
-    An object goes *in* when it crosses from left to right, as seen by somebody who walks from
-    start to end in the picture.
+    An object goes *in* when it crosses to the right-hand side of the direction from start to end,
+    as seen in the picture.
     """
 
     name: str
@@ -51,14 +57,15 @@ class Zone:
 
 @dataclass(frozen=True, kw_only=True)
 class CountSettings:
-    """What counts, and how sure one has to be."""
+    """What counts as a crossing or a visit."""
 
     anchor: str = "bottom"
     """point of the box: bottom, centre or top"""
     margin: float = 0.1
     """an object is on a side of a line only this far from it, in sizes sqrt(w * h)"""
     settle_s: float = 0.3
-    """a visit to a zone lasts this long at least, and survives being outside for as long"""
+    """being on the other side of a line, or in or out of a zone, for this long or less is jitter;
+    seconds"""
 
     def __post_init__(self) -> None:
         """Check the name and ranges."""
@@ -71,13 +78,13 @@ class CountSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Crossing:
-    """One object went over one line, once."""
+    """One object crossed one line, once."""
 
     line: str
     track_id: int
     label: int
     time_s: float
-    """when it was first clearly on the other side"""
+    """the first sighting clearly on the other side"""
     inwards: bool
 
 
@@ -89,23 +96,31 @@ class Visit:
     track_id: int
     label: int
     enter_s: float
+    """the first sighting inside"""
     leave_s: float
+    """the last sighting inside"""
+    num_seen: int = 2
+    """sightings inside"""
+    longest_s: float | None = None
+    """from the last sighting outside before to the first one after; None: the track begins or ends
+    inside"""
 
     @property
-    def dwell_s(self) -> float:
-        """How long it stayed."""
-        return self.leave_s - self.enter_s
+    def dwell_s(self) -> float | None:
+        """Seconds from the first sighting inside to the last; None, not known, for only one."""
+        return self.leave_s - self.enter_s if self.num_seen > 1 else None
 
 
 def count_crossings(
     table: TrackTable, lines: Sequence[Line], settings: CountSettings | None = None
 ) -> list[Crossing]:
-    """All crossings, by time. An object that goes to and fro is counted each time."""
+    """All crossings, by time. An object that goes back and forth is counted each time."""
     s = settings or CountSettings()
     found = []
     for times, points, size, track_id, label in _ways(table, s.anchor):
         for line in lines:
-            for time_s, inwards in _crossings(times, points, size * s.margin, line):
+            away = size * s.margin
+            for time_s, inwards in _crossings(times, points, away, line, settle_s=s.settle_s):
                 found.append(
                     Crossing(
                         line=line.name,
@@ -119,63 +134,118 @@ def count_crossings(
 
 
 def _crossings(
-    times: FloatArray, points: FloatArray, margin: FloatArray, line: Line
+    times: FloatArray,
+    points: FloatArray,
+    margin: FloatArray,
+    line: Line,
+    *,
+    settle_s: float,
 ) -> list[tuple[float, bool]]:
     start, end = np.array(line.start_px), np.array(line.end_px)
     along = end - start
     length = float(np.hypot(*along))
-    # y grows downwards, so the right-hand side of somebody walking along has a positive distance
+    # y grows downwards, so the right-hand side of the direction has a positive distance
     side_px = (along[0] * (points[:, 1] - start[1]) - along[1] * (points[:, 0] - start[0])) / length
     sure = np.flatnonzero(np.abs(side_px) > margin)
     found = []
-    for a, b in pairwise(sure.tolist()):
-        if side_px[a] * side_px[b] < 0:
-            share = side_px[a] / (side_px[a] - side_px[b])
-            where = points[a] + share * (points[b] - points[a])
-            if 0 <= (where - start) @ along <= length**2:
-                found.append((float(times[b]), bool(side_px[b] > 0)))
+    spells = _spells(times[sure], side_px[sure] > 0, settle_s)
+    for one, other in pairwise(spells):
+        if one.inside == other.inside:
+            continue
+        a, b = sure[one.last], sure[other.first]
+        share = side_px[a] / (side_px[a] - side_px[b])
+        where = points[a] + share * (points[b] - points[a])
+        if 0 <= (where - start) @ along <= length**2:
+            found.append((float(times[b]), other.inside))
     return found
+
+
+@dataclass
+class _Spell:
+    """A run of sightings that are all inside, or all outside (of a side, of a zone)."""
+
+    first: int
+    """place of its first sighting"""
+    last: int
+    inside: bool
+    num: int
+    """sightings, without jitter that was joined in"""
+
+
+def _spells(times: FloatArray, within: BoolArray, settle_s: float) -> list[_Spell]:
+    """The spells of one track, jitter between two spells joined with them, shortest first."""
+    cuts = np.flatnonzero(np.diff(within)) + 1
+    parts: list[IntArray] = np.split(np.arange(len(times)), cuts) if len(times) else []
+    spells = [
+        _Spell(first=int(p[0]), last=int(p[-1]), inside=bool(within[p[0]]), num=len(p))
+        for p in parts
+    ]
+    while len(spells) > 2:
+        may_last = [
+            times[after.first] - times[before.last]
+            for before, after in zip(spells[:-2], spells[2:], strict=True)
+        ]
+        k = int(np.argmin(may_last))
+        if may_last[k] > settle_s + _ROUNDING_S:
+            break
+        before, after = spells[k], spells[k + 2]
+        joined = _Spell(before.first, after.last, before.inside, before.num + after.num)
+        spells[k : k + 3] = [joined]
+    return spells
+
+
+def frame_interval_s(table: TrackTable) -> float:
+    """The usual time between two frames with boxes; infinite where there is only one.
+
+    >>> frame_interval_s(TrackTable.empty())
+    inf
+    """
+    steps = np.diff(np.unique(table.times_s))
+    return float(np.median(steps)) if len(steps) else float("inf")
 
 
 def count_visits(
     table: TrackTable, zones: Sequence[Zone], settings: CountSettings | None = None
 ) -> list[Visit]:
-    """All visits to zones, by the time of entering; the dwell time is in each."""
+    """All visits to zones, by the time of entering, each with its dwell time."""
     s = settings or CountSettings()
     found = []
+    step_s = frame_interval_s(table)
     for times, points, _, track_id, label in _ways(table, s.anchor):
         for zone in zones:
             within = inside(points, np.array(zone.corners_px))
-            for enter_s, leave_s in _stays(times, within, s.settle_s):
+            for spell, longest_s in _stays(times, within, settle_s=s.settle_s, step_s=step_s):
                 found.append(
                     Visit(
                         zone=zone.name,
                         track_id=track_id,
                         label=label,
-                        enter_s=enter_s,
-                        leave_s=leave_s,
+                        enter_s=float(times[spell.first]),
+                        leave_s=float(times[spell.last]),
+                        num_seen=spell.num,
+                        longest_s=longest_s,
                     )
                 )
     return sorted(found, key=lambda visit: (visit.enter_s, visit.track_id))
 
 
-def _stays(times: FloatArray, within: BoolArray, settle_s: float) -> list[tuple[float, float]]:
-    """Times of entering and leaving; being outside for ``settle_s`` or less does not count."""
-    stays: list[tuple[float, float]] = []
-    for time_s in times[within].tolist():
-        if stays and not _left(times, within, stays[-1][1], time_s, settle_s):
-            stays[-1] = (stays[-1][0], time_s)
-        else:
-            stays.append((time_s, time_s))
-    return [stay for stay in stays if stay[1] - stay[0] >= settle_s]
+def _stays(
+    times: FloatArray, within: BoolArray, *, settle_s: float, step_s: float
+) -> list[tuple[_Spell, float | None]]:
+    """The spells inside that may have lasted longer than ``settle_s``, and how long at most.
 
-
-def _left(
-    times: FloatArray, within: BoolArray, last_s: float, time_s: float, settle_s: float
-) -> bool:
-    """Whether the object was seen outside between, and long enough for it to have left."""
-    seen_outside = ~within & (times > last_s) & (times < time_s)
-    return bool(seen_outside.any()) and time_s - last_s > settle_s
+    A spell at the begin or end of a track is taken to reach one frame beyond it.
+    """
+    stays: list[tuple[_Spell, float | None]] = []
+    for spell in _spells(times, within, settle_s):
+        if not spell.inside:
+            continue
+        whole = spell.first > 0 and spell.last < len(times) - 1
+        begin = times[spell.first - 1] if spell.first > 0 else times[spell.first] - step_s
+        end = times[spell.last + 1] if spell.last < len(times) - 1 else times[spell.last] + step_s
+        if end - begin > settle_s + _ROUNDING_S:
+            stays.append((spell, float(end - begin) if whole else None))
+    return stays
 
 
 def inside(points: FloatArray, corners: FloatArray) -> BoolArray:

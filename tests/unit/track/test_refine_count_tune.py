@@ -1,5 +1,6 @@
 """The offline pass, counting and tuning."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -138,6 +139,37 @@ def test_counts_survive_an_id_change_on_the_line_once_refined():
     table = table_of(walk(1, 0, 24) + walk(7, 27, 50))
     assert count_crossings(table, [DOOR]) == []
     assert len(count_crossings(refine(table), [DOOR])) == 1
+
+
+def test_a_short_excursion_over_the_line_is_no_crossing_and_a_long_one_is_two():
+    """Hysteresis in time: 0.2 s on the other side is jitter, 0.8 s is there and back."""
+    for num, crossings in ((2, 0), (8, 2)):
+        x = np.full(60, 200.0)
+        x[30 : 30 + num] = 400
+        table = table_of([(f, 1, x[f], 200) for f in range(60)])
+        assert len(count_crossings(table, [DOOR])) == crossings
+    assert len(count_crossings(table, [DOOR], CountSettings(settle_s=2))) == 0
+
+
+def at_one_frame_a_second(xs):
+    """The table of an object at these x, one frame a second."""
+    table = table_of([(f, 1, x, 200) for f, x in enumerate(xs)])
+    return replace(table, times_s=table.frames.astype(float))
+
+
+def test_one_sighting_a_second_counts_there_and_back():
+    found = count_crossings(at_one_frame_a_second([200, 200, 400, 200]), [DOOR])
+    assert [c.inwards for c in found] == [False, True]
+
+
+def test_an_object_seen_once_in_a_zone_is_a_visit_of_unknown_length():
+    zone = Zone(name="shop", corners_px=((200, 100), (400, 100), (400, 300), (200, 300)))
+    (visit,) = count_visits(at_one_frame_a_second([100, 300, 500, 600]), [zone])
+    assert (visit.dwell_s, visit.num_seen, visit.longest_s) == (None, 1, 2.0)
+    (alone,) = count_visits(at_one_frame_a_second([300]), [zone])
+    assert (alone.dwell_s, alone.longest_s) == (None, None)
+    quick = table_of([(f, 1, 300 if f == 5 else 100, 200) for f in range(10)])
+    assert count_visits(quick, [zone], CountSettings(settle_s=0.5)) == []
 
 
 def test_passing_beside_the_end_of_a_line_is_not_crossing():
