@@ -1,0 +1,1 @@
+"""Temporal detection: what the frames before and after say about this one."""
