@@ -32,7 +32,8 @@ ZERO = {
     "false_alarm_ap_loss", "miss_ap_loss", "expected_error", "largest_error", "pt_ratio",
     "ml_ratio", "fp_per_frame", "fn", "fp", "idsw", "pt", "ml", "idfn", "idfp", "stability",
     "fragment_error", "centre_error", "scale_ratio_error", "average_delay", "by_beta",
-    "seconds_at_min_score", "never_found", "num_id_switches",
+    "seconds_at_min_score", "never_found", "num_id_switches", "flicker",
+    "false_alarms_per_min",
 }  # fmt: skip
 # sizes of the data, settings, and shares that depend on the data alone: not below 0
 FREE = {
@@ -41,13 +42,22 @@ FREE = {
     "mean_score", "num_frames", "num_found", "num_tracks", "tp", "mt", "frag", "iou_sum", "idtp",
     "ass_sum", "ass_recall_sum", "ass_precision_sum", "part", "whole", "track_id", "first_frame",
     "last_frame", "hidden_s", "num_boxes", "num_boxes_right", "num_without_output", "num_in_time",
-    "mean_staleness_frames", "latency_s",
+    "mean_staleness_frames", "latency_s", "num_enclosed", "lag_s",
 }  # fmt: skip
 # below 0 where more is made up than found
 SIGNED = {"moda", "mota", "smota", "motal", "seconds_at_min_score"}
 # the made-up scene has none of these, or they are no worse in it
 UNMOVED = {"ap_large", "ar_large", "duplicate", "ml", "ml_ratio", "never_found", "ap_loss"}
-PARTS = ("detection", "frames", "tracking", "stability", "delay", "occlusion", "per_video")
+PARTS = (
+    "detection",
+    "frames",
+    "tracking",
+    "stability",
+    "flicker",
+    "delay",
+    "occlusion",
+    "per_video",
+)
 NO_INTERVALS = EvalSettings(bootstrap=BootstrapSettings(resamples=0))
 
 

@@ -31,6 +31,7 @@ from vodkit.metrics.detection.curves import (
 )
 from vodkit.metrics.detection.delay import DelayResult, evaluate_delay
 from vodkit.metrics.detection.errors import ErrorResult, find_errors, summarise_errors
+from vodkit.metrics.detection.flicker import FlickerScores, evaluate_flicker
 from vodkit.metrics.detection.frame_accuracy import FrameResult, evaluate_frames
 from vodkit.metrics.detection.frames import FrameMatches, match_frames
 from vodkit.metrics.detection.match import coco_verdicts
@@ -145,6 +146,7 @@ class Evaluation:
     tracking: TrackResult | None
     """None where truth or predictions carry no ids"""
     stability: StabilityScores
+    flicker: FlickerScores
     delay: DelayResult
     occlusion: OcclusionResult
     per_video: Mapping[str, VideoScores]
@@ -209,6 +211,7 @@ def evaluate(
         frames=frames,
         tracking=tracking,
         stability=stability,
+        flicker=evaluate_flicker(matched, clips, len(classes)),
         delay=evaluate_delay(clips, len(classes), min_score=settings.min_score),
         occlusion=occlusion,
         per_video=_per_video(clips, classes, frames, tracking, settings.engine),

@@ -5,7 +5,16 @@ from typing import Any
 
 from vodkit.report.sections import UNDEFINED, Subject, Table
 
-PARTS = ("detection", "frames", "tracking", "stability", "delay", "occlusion", "streaming")
+PARTS = (
+    "detection",
+    "frames",
+    "tracking",
+    "stability",
+    "flicker",
+    "delay",
+    "occlusion",
+    "streaming",
+)
 """keys of ``metrics.json`` that hold results; the others say what was evaluated"""
 
 ELSEWHERE = frozenset({"per_video", "per_class", "per_class_area", "per_class_11_point", "spells"})

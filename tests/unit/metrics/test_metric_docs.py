@@ -29,7 +29,15 @@ def test_every_key_of_the_json_is_documented():
             assert {f"detection.{name}" for name in value} <= named
         else:
             assert key in named
-        if key in {"data", "settings", "per_video", "replicates", "occlusion", "stability"}:
+        if key in {
+            "data",
+            "settings",
+            "per_video",
+            "replicates",
+            "occlusion",
+            "stability",
+            "flicker",
+        }:
             inner = next(iter(value.values())) if key == "per_video" else value
             assert set(inner) <= named, key
 

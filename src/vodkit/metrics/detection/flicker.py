@@ -1,7 +1,7 @@
 """What single frames cannot show of a detector: flicker, false alarms a minute, lag.
 
-``flicker``: of the (object, frame) pairs of the truth where the object was found shortly before
-and shortly after, within ``NEAR_S`` seconds, the share in which it is missed.
+``flicker``: of the (object, frame) pairs of the truth where the object was found before and after,
+at most ``GAP_S`` seconds apart, the share in which it is missed.
 
 ``false_alarms_per_min``: wrong detections a minute of evaluated video at the score threshold where
 a recall is first reached; matched as Pascal VOC does, classes pooled.
@@ -27,8 +27,9 @@ from vodkit.metrics.detection.match import UNMATCHED
 from vodkit.metrics.detection.voc import voc_verdicts
 from vodkit.metrics.ratio import ratio
 
-NEAR_S = 0.25
-"""seconds before and after a missed frame within which the object must have been found"""
+GAP_S = 0.5
+"""seconds between the frames around a missed one in which the object was found; what is missed for
+longer is lost, and does not flicker"""
 RECALLS = (0.5, 0.8, 0.9)
 
 
@@ -37,7 +38,7 @@ class FlickerCounts(Counts):
     """What adds up over videos."""
 
     num_enclosed: int = 0
-    """(object, frame) pairs with the object found shortly before and after"""
+    """(object, frame) pairs with the object found before and after"""
     num_missed: int = 0
     """those of them in which it is missed"""
     along_sum: float = 0.0
@@ -80,16 +81,15 @@ def flicker_counts(matches: FrameMatches) -> FlickerCounts:
 
 
 def _enclosed(times_s: FloatArray, hit: BoolArray) -> BoolArray:
-    """(N,) of a track's frames: found in an earlier and a later one, both near in time."""
+    """(N,) of a track's frames: found in an earlier and a later one, near to each other."""
     places = np.arange(len(times_s))
     before = np.maximum.accumulate(np.where(hit, places, -1))
     before = np.concatenate([[-1], before[:-1]])
     after = np.minimum.accumulate(np.where(hit, places, len(hit))[::-1])[::-1]
     after = np.concatenate([after[1:], [len(hit)]])
     known = (before >= 0) & (after < len(hit))
-    since = times_s - times_s[np.maximum(before, 0)]
-    until = times_s[np.minimum(after, len(hit) - 1)] - times_s
-    return known & (since <= NEAR_S + 1e-6) & (until <= NEAR_S + 1e-6)
+    apart_s = times_s[np.minimum(after, len(hit) - 1)] - times_s[np.maximum(before, 0)]
+    return known & (apart_s <= GAP_S + 1e-6)
 
 
 def _along(
@@ -102,7 +102,7 @@ def _along(
     span_s = times_s[2:] - times_s[:-2]
     velocity = (centres[2:] - centres[:-2]) / np.maximum(span_s, 1e-9)[:, None]
     middle = partners[1:-1]
-    use = (middle != UNMATCHED) & (span_s > 0) & (span_s <= 4 * NEAR_S)
+    use = (middle != UNMATCHED) & (span_s > 0) & (span_s <= 2 * GAP_S)
     error = to_cxcywh(found.boxes_xyxy[middle[use]])[:, :2] - centres[1:-1][use]
     velocity = velocity[use]
     return float((error * velocity).sum()), float((velocity**2).sum())
