@@ -41,17 +41,17 @@ QUICK = LiveSettings(
 )
 
 
-def transport_stream(numbers: range) -> bytes:
+def transport_stream(numbers: range, *, width: int = 64) -> bytes:
     """H.264 in MPEG-TS, 25 pictures a second, every one another grey."""
     file = io.BytesIO()
     with av.open(file, "w", format="mpegts") as out:
         stream = out.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, 48, "yuv420p"
         stream.options = {"g": "10", "bf": "0", "preset": "ultrafast"}
         for i in numbers:
-            picture = np.full((48, 64, 3), 20 + 2 * i, np.uint8)
+            picture = np.full((48, width, 3), 20 + 2 * i, np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = i, Fraction(1, 25)
+            frame.pts, frame.time_base = i - numbers[0] if width != 64 else i, Fraction(1, 25)
             out.mux(stream.encode(frame))
         out.mux(stream.encode())
     return file.getvalue()
@@ -429,6 +429,23 @@ def test_pieces_around_a_new_connection_are_given_once_and_all(
             assert video.ended == "the playlist ended"
         server.shutdown()
     assert levels == pytest.approx([20 + 2 * i for i in range(100)], abs=4)
+
+
+@pytest.mark.parametrize("on_air", ["http"], indirect=True)
+def test_a_stream_that_changes_its_clock_and_size_keeps_one_of_each(on_air) -> None:
+    """As a camera that is set to another mode while it sends; what changed is stated."""
+    media = MEDIA + transport_stream(range(NUM_FRAMES, NUM_FRAMES + 20), width=128)
+    _, url = on_air([media])
+    with open_video(url, live=replace(QUICK, max_waiting=1000)) as video:
+        frames = [f for f, _ in zip(video.frames(), range(NUM_FRAMES + 15), strict=False)]
+        notes = video.notes
+    assert {(f.width_px, f.height_px, f.image.shape) for f in frames} == {(64, 48, (48, 64, 3))}
+    assert np.allclose(np.diff([frame.time_s for frame in frames]), 0.04, atol=1e-3)
+    first = f"(the first is frame {NUM_FRAMES})"
+    assert notes == (
+        f"the clock restarts at frame {NUM_FRAMES}; continued",
+        f"pictures of 128x48 px {first} are scaled to 64x48, as the first picture is",
+    )
 
 
 def test_patience_is_checked() -> None:

@@ -39,7 +39,7 @@ from vodkit.infer.recording import Recording
 from vodkit.track.appearance import colour_embeddings
 from vodkit.track.base import Tracker
 from vodkit.track.table import has_setting, make_tracker
-from vodkit.video.pictures import digest
+from vodkit.video.fingerprint import digest
 from vodkit.video.reader import Video, open_video
 
 NO_TRACKER = "none"

@@ -21,7 +21,7 @@ from vodkit.detect.weights import read_archive
 from vodkit.ground.errors import InputError, OutputError
 from vodkit.ground.records import Dataset
 from vodkit.ground.runs import MANIFEST, write_atomic
-from vodkit.video.pictures import digest as digest_of
+from vodkit.video.fingerprint import digest as digest_of
 
 STATE = "state.pt"
 

@@ -1,19 +1,24 @@
-"""The clocks of live sources: times that go on over what breaks them, and each frame's turn."""
+"""The clocks of live sources: times continued over restarts, and each frame's turn."""
 
 import time
 
-_BACK_S = 1.0  # a clock that goes back by less will soon be where it was
+from vodkit.video.restarts import BACK_S, LEAP_S
+
+_SILENCE_S = 1.0  # without a frame for longer, the time that passed counts in a restart
 _LATE_S = 0.5  # what comes later than this begins anew; less is caught up with
 _LEAP_S = 1.0  # nobody waits for longer: pieces of a playlist that went by are no silence
 
 
 class Clock:
-    """The stream's clock, continued over reconnections by the time that really passed."""
+    """The stream's clock, continued over restarts and reconnections."""
 
     def __init__(self) -> None:
-        """Nothing was seen yet."""
+        """Start before the first frame."""
         self.last_s: float | None = None
+        self.num_restarts = 0
+        """how often the clock of a connection went back or leapt ahead"""
         self._offset_s = 0.0
+        self._step_s = 0.0
         self._jump = True
         self._seen_at = time.monotonic()
 
@@ -22,11 +27,19 @@ class Clock:
         self._jump = True
 
     def time_s(self, pts_s: float | None) -> float:
-        """Seconds since the first connection's zero; never goes backwards."""
+        """Seconds since the first connection's zero; always after the last one.
+
+        After a reconnection the time that passed is added. Where the clock of a connection goes
+        back, or leaps ahead of the time that passed, the frame follows the last one as usual.
+        """
         now = time.monotonic()
         passed_s = now - self._seen_at
-        if pts_s is not None and pts_s + self._offset_s < (self.last_s or 0) - _BACK_S:
-            self._jump = True  # a film that begins again, a camera that set its clock
+        if pts_s is not None and self.last_s is not None and not self._jump:
+            ahead_s = pts_s + self._offset_s - self.last_s
+            if ahead_s < -BACK_S or ahead_s > passed_s + LEAP_S:
+                self.num_restarts += 1
+                step_s = passed_s if passed_s > _SILENCE_S or not self._step_s else self._step_s
+                self._offset_s = self.last_s + step_s - pts_s
         if self._jump and pts_s is not None:  # the first frames of a connection may have no time
             self._jump = False
             if self.last_s is not None:
@@ -35,6 +48,8 @@ class Clock:
         time_s = guess_s if pts_s is None else pts_s + self._offset_s
         if self.last_s is not None and time_s <= self.last_s:
             time_s = self.last_s + max(passed_s, 1e-3)  # the stream's clock stood still
+        elif self.last_s is not None and pts_s is not None:
+            self._step_s = time_s - self.last_s
         self.last_s, self._seen_at = time_s, now
         return time_s
 

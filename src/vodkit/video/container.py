@@ -11,9 +11,11 @@ from typing import Any, Self
 from vodkit.ground.errors import InputError, VideoError
 from vodkit.ground.records import Frame, VideoInfo
 from vodkit.video.decoding import Decoding
-from vodkit.video.limits import LIMITS, Limits
+from vodkit.video.limits import LIMITS, Limits, size_note
 from vodkit.video.timeline import Timeline, rate_of, read_timeline
+from vodkit.video.unfinished import next_recording
 
+_UNREAD = "another recording begins at byte {} of the file, and is not read; split the file there"
 _SMALL_PX = 1280 * 720  # pictures up to here are decoded fast enough by one thread
 
 
@@ -46,6 +48,8 @@ class ContainerVideo:
         self._seekable: Decoding | None = None
         self.num_lost = 0
         """frames of the last pass that could not be decoded (lenient reading)"""
+        self._unread: int | None = None
+        self._resized: dict[tuple[int, int], int] = {}  # other sizes, and where they first came
         self.info = self._read_info()
 
     def frames(
@@ -111,6 +115,16 @@ class ContainerVideo:
             found[index] = self._access(index, size_px)
         return [found[index] for index in indices]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was changed of the file's times and sizes, one sentence each; see ``Video``."""
+        resized = (
+            size_note(size_px, self._stored_px, f"frame {index}")
+            for size_px, index in self._resized.items()
+        )
+        unread = () if self._unread is None else (_UNREAD.format(self._unread),)
+        return (*self._timeline.notes, *resized, *unread)
+
     @cached_property
     def times_s(self) -> tuple[float, ...]:
         """When each frame is shown, in seconds of the container's clock."""
@@ -156,7 +170,7 @@ class ContainerVideo:
             if stream.codec_context is None:  # no decoder knows this codec: PyAV gives no size
                 raise VideoError("its codec is not known", path=self._name)
             self._time_base = Fraction(stream.time_base)
-            size = (stream.width, stream.height)
+            size = self._stored_px = (stream.width, stream.height)
             self._limits.check_size(size, path=self._name)
             decoding.timeline = timeline = self._timeline
             first = next((raw for raw in decoding.pictures() if raw is not None), None)
@@ -168,6 +182,9 @@ class ContainerVideo:
             except ValueError as error:
                 raise VideoError(str(error), path=self._name) from error
             rate = rate_of(stream, timeline)
+            container = decoding.container.format.name
+            if timeline.end_byte and isinstance(source := self._opener(), str):
+                self._unread = next_recording(source, container, timeline.end_byte)
         return VideoInfo(
             path=self._name,
             width_px=size[turns % 2],
@@ -181,8 +198,13 @@ class ContainerVideo:
         self, index: int, raw: Any, decoding: Decoding, size_px: tuple[int, int] | None
     ) -> Frame:
         width_px, height_px = self.info.width_px, self.info.height_px
+        if (raw.width, raw.height) != self._stored_px:
+            self._note_size(index, (raw.width, raw.height))
         image = decoding.rgb(raw, size_px or (width_px, height_px), partial(decoding.time_s, raw))
         return Frame(index, self.times_s[index], image, width_px, height_px)
+
+    def _note_size(self, index: int, size_px: tuple[int, int]) -> None:
+        self._resized[size_px] = min(self._resized.get(size_px, index), index)
 
     def _unseen(self, index: int) -> Frame:
         width_px, height_px = self.info.width_px, self.info.height_px
@@ -208,6 +230,8 @@ class ContainerVideo:
             message = f"the file is cut off: {there + missing} frames declared, {there} there"
             raise VideoError(message, path=self._name, time_s=self.times_s[-1])
         self.num_lost += missing
+        if self._unread is not None and self._strict:
+            raise VideoError(_UNREAD.format(self._unread), path=self._name, time_s=self.times_s[-1])
 
     def _access(self, index: int, size_px: tuple[int, int] | None) -> Frame:
         """One frame, going on in the open file where that is nearer than a keyframe."""

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from itertools import chain, dropwhile
+from itertools import chain, dropwhile, islice
 from typing import Any, NamedTuple
 
 import av
@@ -22,7 +22,8 @@ from av.video.frame import PictureType
 from vodkit.ground.errors import VideoError, shortage_of
 from vodkit.video.limits import Limits
 from vodkit.video.rgb import RgbMaker, words
-from vodkit.video.timeline import Timeline
+from vodkit.video.timeline import THEORA, Timeline, is_header
+from vodkit.video.unfinished import why_unfinished
 
 _RUN = 300  # frames that are decoded rather than skipped by a seek, when no keyframe is between
 _BUILT = {PictureType.P, PictureType.B}
@@ -71,10 +72,13 @@ class Decoding:
         self.go_to(0)
 
     def _reopen(self) -> None:
+        source = None
         try:
-            self.container: Any = open_container(self._opener(), self.rgb.limits)
+            source = self._opener()
+            self.container: Any = open_container(source, self.rgb.limits)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise VideoError(f"cannot be opened: {words(error)}", path=self.name) from error
+            why = why_unfinished(source) or words(error)
+            raise VideoError(f"cannot be opened: {why}", path=self.name) from error
         if self.container.format.name == "hls" and self.container.duration is None:
             self.container.close()
             message = "is a playlist without an end (#EXT-X-ENDLIST): more is still to come"
@@ -88,7 +92,8 @@ class Decoding:
         self.stream: Any = best
         if self.stream.codec_context is not None:
             self.stream.thread_type = "AUTO"
-            self.stream.codec_context.thread_count = 1 if self._one_thread else 0
+            one_thread = self._one_thread or self._is_chained_theora()
+            self.stream.codec_context.thread_count = 1 if one_thread else 0
             # The decoder itself refuses to grow beyond this, before it takes the memory.
             self.stream.codec_context.options = {"max_pixels": str(self.rgb.limits.max_pixels)}
 
@@ -97,8 +102,16 @@ class Decoding:
         self.coming.close()
         self.container.close()
 
+    def _is_chained_theora(self) -> bool:
+        """Its decoder takes in new headers in one thread only."""
+        numbered = self.timeline is not None and bool(self.timeline.frame_of)
+        return numbered and self.stream.codec_context.name == THEORA
+
     def time_s(self, raw: Any) -> float | None:
         """The container's time of a decoded picture."""
+        if self.timeline is not None and self.timeline.frame_of:
+            index = self._index(raw)
+            return None if index < 0 else float(self.timeline.pts[index] * self.stream.time_base)
         return None if raw.pts is None else float(raw.pts * self.stream.time_base)
 
     def go_to(self, index: int) -> None:
@@ -158,11 +171,14 @@ class Decoding:
             entry = self._enter(number, index) if keys[number] else None
             if entry is not None:
                 return entry
+        self._rewind()
+        is_at_key = bool(keys) and self.timeline.place_of[keys[0]] == 0
+        return _Entry(0, keys[0] if is_at_key else 0, self.pictures())
+
+    def _rewind(self) -> None:
         if self._has_begun:
             self.container.close()
             self._reopen()
-        is_at_key = bool(keys) and self.timeline.place_of[keys[0]] == 0
-        return _Entry(0, keys[0] if is_at_key else 0, self.pictures())
 
     def _entry_behind(self, damage: int) -> _Entry | None:
         """Where to go on behind a damaged frame, whose place in the file is given.
@@ -216,8 +232,13 @@ class Decoding:
 
         Containers look for a time among presentation or among decoding times. A keyframe's
         presentation time is tried first (by decoding times it may lead to the next keyframe), then
-        its decoding time (by presentation times it leads to the one before).
+        its decoding time (by presentation times it leads to the one before). Where the clock
+        restarts, packets are counted from the begin of the file instead.
         """
+        if self.timeline is not None and self.timeline.frame_of:
+            self._rewind()
+            self._has_begun = True
+            return self._decoded(islice(self._packets(), dts, None))
         self._has_begun = True
         for place in dict.fromkeys((pts, dts)):
             try:
@@ -247,8 +268,13 @@ class Decoding:
 
         None stands for that where the file ends in an error.
         """
+        frames = iter(() if self.timeline is None else self.timeline.frame_of)
         try:
-            yield from self.container.demux(self.stream)
+            for packet in self.container.demux(self.stream):
+                if packet.size and (index := next(frames, None)) is not None:
+                    yield _as_frame(packet, index)
+                else:
+                    yield packet
         except av.FFmpegError as error:
             self.complaint = words(error)
             yield None
@@ -262,7 +288,7 @@ class Decoding:
             except av.FFmpegError as error:
                 refuse_shortage(error, self.stream.codec_context)
                 self.complaint = words(error)
-                pictures = [None]
+                pictures = [] if packet is not None and is_header(packet, self.stream) else [None]
             yield from pictures
 
     def _index(self, raw: Any) -> int:
@@ -341,6 +367,17 @@ def _is_before(packet: Any, pts: int) -> bool:
     if packet is None or not packet.size:
         return False
     return not packet.is_keyframe or packet.pts is None or packet.pts < pts
+
+
+def _as_frame(packet: Any, index: int) -> Any:
+    """The packet with its frame's index for a time; -1: it belongs to none."""
+    if index >= 0 and packet.is_discard:  # its decoder would drop the picture
+        shown = av.Packet(packet.size)  # FFmpeg's memory: its threads free it without Python's lock
+        shown.update(bytes(packet))
+        shown.stream, shown.time_base = packet.stream, packet.time_base
+        shown.is_keyframe, packet = packet.is_keyframe, shown
+    packet.pts = index if index >= 0 else None
+    return packet
 
 
 def refuse_shortage(error: av.FFmpegError, decoder: Any) -> None:

@@ -45,4 +45,15 @@ class Limits:
             raise VideoError(message, path=path, time_s=time_s)
 
 
+def size_note(size_px: tuple[int, int], first_px: tuple[int, int], place: str) -> str:
+    """The note on pictures of another size (width, height) than the first one's.
+
+    >>> size_note((384, 288), (768, 576), "frame 7")
+    'pictures of 384x288 px (the first is frame 7) are scaled to 768x576, as the first picture is'
+    """
+    seen, wanted = (f"{width}x{height}" for width, height in (size_px, first_px))
+    first = f"(the first is {place})"
+    return f"pictures of {seen} px {first} are scaled to {wanted}, as the first picture is"
+
+
 LIMITS = Limits()

@@ -1,15 +1,19 @@
-"""A folder or glob of pictures as a video: frame i is the i-th name in natural order."""
+"""A folder or glob of pictures as a video: frame i is the i-th name in natural order.
 
+All frames have the size of the first picture, and one scale of brightness. Whatever that changes
+is in ``notes``.
+"""
+
+import configparser
 import glob
-import hashlib
 import io
 import math
 import re
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,13 +21,17 @@ from typing import Self
 import cv2
 import numpy as np
 
+from vodkit.formats.base import rate_from
 from vodkit.ground.errors import InputError, VideoError
 from vodkit.ground.records import Frame, VideoInfo
-from vodkit.ground.runs import sha256
-from vodkit.video.limits import LIMITS, Limits
+from vodkit.video.limits import LIMITS, Limits, size_note
 from vodkit.video.rgb import lacks_memory, no_memory
 
 _HEADER = 1 << 18  # bytes that are looked at for a picture's size: JPEG may have much before it
+_ASSUMED = Fraction(25)  # pictures a second, where nothing says how many
+_SAMPLED = 8  # pictures of 16 bits that are read for the highest value, before the first frame
+_MOST_NAMED = 3
+_LAST_8 = 255
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
 
@@ -50,38 +58,6 @@ def pictures_like(pattern: Path) -> list[Path]:
     return sorted(found, key=lambda path: natural_key(str(path)))
 
 
-def digest(source: Path) -> str | None:
-    """Of a file its content's sha256, of a folder or pattern that of its pictures, names and all.
-
-    None where there is neither. A file that stays as it is, is read once. To read 364 pictures of
-    BCCD for it takes 0.02 s, to decode them 0.7 s.
-    """
-    try:
-        return _digest(source)
-    except OSError as error:
-        message = f"cannot be read: {error.strerror}"
-        raise VideoError(message, path=error.filename or source) from error
-
-
-def _digest(source: Path) -> str | None:
-    if source.is_file():
-        return _content(source)
-    pictures = pictures_in(source) if source.is_dir() else pictures_like(source)
-    listing = "\n".join(f"{one.name} {_content(one)}" for one in pictures)
-    known = source.is_dir() or pictures
-    return hashlib.sha256(listing.encode()).hexdigest() if known else None
-
-
-def _content(file: Path) -> str:
-    about = file.stat()
-    return _sha256(file, about.st_size, about.st_mtime_ns)
-
-
-@lru_cache(maxsize=1024)
-def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
-    return sha256(path)
-
-
 def first_other(folder: Path, names: Sequence[str]) -> str | None:
     """What is wrong where the first pictures of a folder are not these; None if they are.
 
@@ -96,8 +72,27 @@ def first_other(folder: Path, names: Sequence[str]) -> str | None:
     return None
 
 
+def rate_beside(folder: Path) -> Fraction | None:
+    """Pictures a second by the ``seqinfo.ini`` in a folder or its parent (MOTChallenge), or None.
+
+    Raises:
+        VideoError: its frameRate is not a rate.
+    """
+    for path in (folder / "seqinfo.ini", folder.absolute().parent / "seqinfo.ini"):
+        if not path.is_file():
+            continue
+        told = configparser.ConfigParser(interpolation=None)
+        try:
+            told.read_string(path.read_text(encoding="utf-8-sig"))
+            text = told.get("Sequence", "frameRate", fallback=None)
+            return None if text is None else rate_from(text)
+        except (OSError, ValueError, configparser.Error) as error:
+            raise VideoError(f"no rate can be read: {error}", path=path) from error
+    return None
+
+
 class PictureVideo:
-    """Pictures as frames. They have no clock: ``rate`` says how many make a second."""
+    """Pictures as frames. They have no clock: the rate says how many make a second."""
 
     is_live = False
 
@@ -106,11 +101,14 @@ class PictureVideo:
         paths: Sequence[Path],
         name: str,
         *,
-        rate: Fraction,
+        rate: Fraction | None,
         strict: bool,
         limits: Limits = LIMITS,
     ) -> None:
-        """``paths`` in the order of the frames; the first must be readable, for its size."""
+        """``paths`` in the order of the frames; the first must be readable, for its size.
+
+        ``rate`` None: that of ``seqinfo.ini``, else 25 a second, with a note.
+        """
         if not paths:
             allowed = ", ".join(sorted(SUFFIXES))
             hint = "videos are given one by one, as folder/*.mp4 in a shell"
@@ -119,7 +117,13 @@ class PictureVideo:
         self._strict = strict
         self._limits = limits
         self.num_lost = 0
-        height_px, width_px = _read(self._paths[0], limits).shape[:2]
+        self._lost: list[str] = []
+        self._assumed = rate is None and (rate := rate_beside(self._paths[0].parent)) is None
+        rate = rate or _ASSUMED
+        first = self._first_readable()
+        height_px, width_px = first.shape[:2]
+        self._bits = self._bits_of_all(first)
+        self._resized: dict[tuple[int, int], Path] = {}  # other sizes, and the first picture of it
         self.info = VideoInfo(
             path=name,
             width_px=width_px,
@@ -128,6 +132,45 @@ class PictureVideo:
             num_frames=len(paths),
             duration_s=float(len(paths) / rate),
         )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed and changed so far, one sentence each; see ``Video``."""
+        notes = []
+        if self._assumed and len(self._paths) > 1:
+            notes.append(f"no rate is known for these pictures: {_ASSUMED} a second assumed")
+        first_px = (self.info.width_px, self.info.height_px)
+        notes += [size_note(size, first_px, path.name) for size, path in self._resized.items()]
+        if self._bits is not None and self._bits < 16:
+            notes.append(f"16-bit pictures hold {self._bits}-bit values; scaled by those")
+        if self._lost:
+            named, more = ", ".join(self._lost[:_MOST_NAMED]), len(self._lost) - _MOST_NAMED
+            notes.append(f"skipped {named}{f' and {more} more' * (more > 0)}: cannot be decoded")
+        return tuple(notes)
+
+    def _first_readable(self) -> np.ndarray:
+        """The first picture; in lenient reading the first that can be decoded."""
+        failure: VideoError | None = None
+        for path in self._paths:
+            try:
+                return _read(path, self._limits)
+            except VideoError as error:
+                if self._strict:
+                    raise
+                failure = failure or error
+        assert failure is not None
+        raise failure
+
+    def _bits_of_all(self, first: np.ndarray) -> int | None:
+        """How many bits the values of 16-bit pictures have; None for pictures of 8 bits."""
+        if first.dtype != np.uint16:
+            return None
+        bits = _bits_of(first)
+        step = max(len(self._paths) // _SAMPLED, 1)
+        for path in {*self._paths[::step], self._paths[-1]}:
+            with suppress(VideoError):
+                bits = max(bits, _bits_of(_read(path, self._limits)))
+        return bits
 
     @property
     def times_s(self) -> tuple[float, ...]:
@@ -158,6 +201,8 @@ class PictureVideo:
                 if self._strict:
                     raise
                 self.num_lost += 1
+                if (name := self._paths[index].name) not in self._lost:
+                    self._lost.append(name)
                 continue
             yield frame
 
@@ -166,12 +211,26 @@ class PictureVideo:
         if not 0 <= index < len(self._paths):
             message = f"asked for frame {index}; allowed: 0 to {len(self._paths) - 1}"
             raise VideoError(message, path=self.info.path)
-        image = _read(self._paths[index], self._limits)
-        height_px, width_px = image.shape[:2]
-        if size_px is not None and size_px != (width_px, height_px):
-            image = cv2.resize(image, size_px, interpolation=cv2.INTER_AREA)
-        time_s = float(index / self.info.rate)
-        return Frame(index, time_s, np.asarray(image, np.uint8), width_px, height_px)
+        path = self._paths[index]
+        image = _read(path, self._limits)
+        if image.dtype == np.uint16:
+            image = self._of_8_bits(image, path)
+        first_px = (self.info.width_px, self.info.height_px)
+        if (seen_px := (image.shape[1], image.shape[0])) != first_px:
+            self._resized.setdefault(seen_px, path)
+        if (wanted_px := size_px or first_px) != seen_px:
+            image = cv2.resize(image, wanted_px, interpolation=cv2.INTER_AREA)
+        return Frame(index, float(index / self.info.rate), np.asarray(image, np.uint8), *first_px)
+
+    def _of_8_bits(self, image: np.ndarray, path: Path) -> np.ndarray:
+        """A 16-bit picture in 8 bits; VideoError where it holds more bits than the others."""
+        bits = _bits_of(image) if self._bits is None else self._bits
+        highest = 2**bits - 1
+        if (seen := int(image.max())) > highest:
+            message = f"holds values up to {seen}, the pictures before it {bits}-bit values"
+            allowed = "allowed: one scale for all; convert them to 8 bits, or give them one by one"
+            raise VideoError(f"{message}; {allowed}", path=path)
+        return cv2.convertScaleAbs(image, alpha=255 / highest)
 
     def frame_at_time(self, time_s: float, *, size_px: tuple[int, int] | None = None) -> Frame:
         """The frame that is shown at ``time_s``."""
@@ -201,7 +260,7 @@ class PictureVideo:
 
 
 def _read(path: Path, limits: Limits) -> np.ndarray:
-    """(H, W, 3) RGB; grey, alpha and 16-bit pictures are converted, EXIF rotation is applied."""
+    """(H, W, 3) RGB, uint8 or uint16; grey and alpha are converted, EXIF rotation is applied."""
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
@@ -216,9 +275,13 @@ def _read(path: Path, limits: Limits) -> np.ndarray:
         allowed = "one a file: a stack or an animation needs a folder of pictures, or a video"
         raise VideoError(f"holds several pictures; allowed: {allowed}", path=path)
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+        how = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+        image = cv2.imdecode(data, how) if len(data) else None
         if image is None:
-            raise VideoError("is no picture that can be decoded", path=path)
+            raise VideoError("is no picture that can be decoded; is it cut off?", path=path)
+        if image.dtype not in (np.uint8, np.uint16):
+            message = f"holds {image.dtype} values; allowed: integers of 8 or 16 bits"
+            raise VideoError(message, path=path)
         limits.check_size((image.shape[1], image.shape[0]), path=path)
         return np.ascontiguousarray(image[:, :, ::-1])
     except (cv2.error, MemoryError) as error:
@@ -226,6 +289,25 @@ def _read(path: Path, limits: Limits) -> np.ndarray:
             raise no_memory(path, declared_px) from error
         # A header that asks for more pixels than OpenCV allows, or than there is memory.
         raise VideoError(f"cannot be decoded: {getattr(error, 'err', error)}", path=path) from error
+
+
+def _bits_of(picture: np.ndarray) -> int:
+    """How many bits a picture's values have: 8, 10, 12, 14 or 16.
+
+    Values of fewer bits lie at the lower end of 16 (as cameras write them), or were made to fill
+    all 16: shifted up, or 8 bits repeated.
+
+    >>> [_bits_of(np.array([[0, value]], np.uint16)) for value in (200, 1021, 4097, 65535)]
+    [8, 10, 14, 16]
+    >>> [_bits_of(np.array([[0, value]], np.uint16)) for value in (20 * 257, 100 << 6)]
+    [16, 16]
+    """
+    if picture.dtype != np.uint16:
+        return 8
+    highest = int(picture.max())
+    if highest > _LAST_8 and not ((picture % (_LAST_8 + 2)).any() and (picture & 15).any()):
+        return 16
+    return next(bits for bits in (8, 10, 12, 14, 16) if highest < 2**bits)
 
 
 def declared_size(header: bytes) -> tuple[int, int] | None:

@@ -44,6 +44,11 @@ class Video(Protocol):
     is_live: bool
     """frames come when they come, and waiting makes them old"""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was changed of the source's times, sizes or values so far, one sentence each."""
+        ...
+
     def frames(
         self,
         *,
@@ -95,7 +100,7 @@ def open_video(
     source: Source,
     *,
     strict: bool = True,
-    picture_rate: Fraction = Fraction(25),
+    picture_rate: Fraction | None = None,
     live: LiveSettings | None = None,
     limits: Limits = LIMITS,
     one_thread: bool = False,
@@ -106,7 +111,8 @@ def open_video(
         source: see the table above.
         strict: a frame that cannot be decoded raises VideoError (after everything before it was
             given out); False leaves it out and counts it in ``num_lost``.
-        picture_rate: frames a second of pictures, which have no clock of their own.
+        picture_rate: frames a second of pictures, which have no clock of their own. None: that
+            of a ``seqinfo.ini`` beside them, else 25, which ``notes`` then report.
         live: patience with a camera or stream.
         limits: sizes and times above which a source is refused.
         one_thread: decode a file in one thread, which costs the least processor time, for whoever
@@ -147,7 +153,9 @@ def _scheme(source: str) -> str:
     return source.partition("://")[0].lower() if "://" in source else ""
 
 
-def _open_pictures(path: Path, *, strict: bool, picture_rate: Fraction, limits: Limits) -> Video:
+def _open_pictures(
+    path: Path, *, strict: bool, picture_rate: Fraction | None, limits: Limits
+) -> Video:
     if path.is_dir():
         return PictureVideo(
             pictures_in(path), str(path), rate=picture_rate, strict=strict, limits=limits

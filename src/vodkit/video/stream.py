@@ -26,7 +26,7 @@ from vodkit.ground.errors import SettingsError, ShortageError, VideoError, notic
 from vodkit.ground.records import Frame, VideoInfo
 from vodkit.video.clock import Clock, Pace
 from vodkit.video.decoding import refuse_shortage
-from vodkit.video.limits import LIMITS, Limits
+from vodkit.video.limits import LIMITS, Limits, size_note
 from vodkit.video.prefetch import ahead
 from vodkit.video.rgb import RgbMaker, words
 from vodkit.video.timeline import TRUSTING
@@ -35,6 +35,7 @@ _PIECES_S = 30.0  # a playlist gives pieces of some seconds at once; silence bet
 _NO_MORE = "no more frames came"  # FFmpeg's end of file, which a broken line gives, too
 _AHEAD = 512  # packets of a playlist that may wait for their turn; some seconds
 _REMEMBERED = 10_000  # pictures of a playlist, which may come again with the next connection
+_MOST_NOTES = 100
 _PARTING_S = 1.0  # the reading thread may take so long to end; FFmpeg cannot be called off
 _END_S = 1.0  # a stream that is so near the end that it declared has come to it
 _CAMERAS = {"Linux": "v4l2", "Darwin": "avfoundation", "Windows": "dshow"}
@@ -118,6 +119,10 @@ class LiveVideo:
         """whether it was connected to, now or ever"""
         self.ended = ""
         """that it came to the end that it said it has; empty: it did not"""
+        self.notes: tuple[str, ...] = ()
+        """what was changed of the stream's times and sizes so far, one sentence each"""
+        self._size_px: tuple[int, int] | None = None  # of the first frame, and of the last one
+        self._other_px: tuple[int, int] | None = None
         self._length_s: float | None = None
         self._given: dict[int | None, int] = {}
         """of a playlist, the times of pictures that came, and sums of what was sent of each"""
@@ -260,17 +265,34 @@ class LiveVideo:
                 if self._stopped:
                     return
                 pts_s = None if raw.pts is None else float(raw.pts * stream.time_base)
+                num_restarts = clock.num_restarts
                 time_s = clock.time_s(pts_s)
-                image = to_rgb(raw, size_px, partial(float, time_s))
-                sides_px = (raw.width, raw.height)
-                _, turns = to_rgb.turned(raw)
-                width_px, height_px = sides_px[turns % 2], sides_px[1 - turns % 2]
+                if clock.num_restarts > num_restarts:
+                    self._note(f"the clock restarts at frame {self.num_received}; continued")
+                width_px, height_px = self._size_of(raw, to_rgb)
+                image = to_rgb(raw, size_px or (width_px, height_px), partial(float, time_s))
                 if pace is not None:
                     self._pause(pace.wait_s(time_s))
                 now_s = time.monotonic()
                 frame = Frame(self.num_received, time_s, image, width_px, height_px)
                 yield Arrived(frame, now_s, 0.0 if pace is None else now_s - came_s)
                 self.num_received += 1
+
+    def _size_of(self, raw: Any, to_rgb: RgbMaker) -> tuple[int, int]:
+        """Width and height that all frames have: those of the first one."""
+        sides_px = (raw.width, raw.height)
+        _, turns = to_rgb.turned(raw)
+        seen_px = (sides_px[turns % 2], sides_px[1 - turns % 2])
+        self._size_px = self._size_px or seen_px
+        if seen_px not in (self._size_px, self._other_px):
+            self._note(size_note(seen_px, self._size_px, f"frame {self.num_received}"))
+        self._other_px = seen_px
+        return self._size_px
+
+    def _note(self, note: str) -> None:
+        """Keep a note; of very many only the first."""
+        if len(self.notes) < _MOST_NOTES:
+            self.notes = (*self.notes, note)
 
     def _pictures(self, stream: Any, num_ahead: int) -> Generator[tuple[Any, float]]:
         """Decoded pictures, of packets that are fetched ahead of their turn; when these came."""

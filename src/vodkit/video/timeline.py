@@ -10,15 +10,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from itertools import accumulate, chain, groupby, islice
+from itertools import accumulate, chain, islice
 from statistics import median
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any
 
 import av
 
 from vodkit.ground.errors import VideoError
 from vodkit.video.limits import Limits
+from vodkit.video.restarts import Packet, Ticks, continued, spread
 
 _LOOK_AT_CLOCK = 64  # packets
 _LOOK_AT_FIELDS = 16  # packets
@@ -36,10 +37,9 @@ _PARSED = {"mpegts", "h264"}
 TRUSTING = "mpeg4"
 # These may begin anywhere, and FFmpeg finds out itself which packets are keyframes.
 _CUT = {"mpegts", "mpeg", "m4v"}
+THEORA = "theora"
 
-Ticks: TypeAlias = int | Fraction
-_Packet: TypeAlias = tuple[int | None, int | None, bool]
-"""presentation time, decoding time, whether it is a keyframe"""
+_RESTARTS_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,13 @@ class Timeline:
     """frames that the container's header declares beyond the end of the file (cut off)"""
     place_of: tuple[int, ...] = ()
     """of each frame, how many lie before it in the file; none where that is not reliable"""
+    frame_of: tuple[int, ...] = ()
+    """of each packet of the file, its frame (-1: none); only where the clock restarts, so that a
+    time alone does not identify a frame. ``keyframes`` are (frame, packet) then"""
+    end_byte: int = 0
+    """where the packet of the last frame ends in the file; 0: not known"""
+    restarts: tuple[int, ...] = ()
+    """the frames at which the clock restarts"""
 
     @cached_property
     def in_file(self) -> Sequence[int]:
@@ -78,13 +85,23 @@ class Timeline:
 
     @cached_property
     def index_of(self) -> Mapping[Ticks, int]:
-        """From a presentation time to the index of its frame."""
-        return {pts: index for index, pts in enumerate(self.pts)}
+        """From a packet's presentation time (or frame, see ``frame_of``) to the frame's index."""
+        keys = range(len(self.pts)) if self.frame_of else self.pts
+        return {key: index for index, key in enumerate(keys)}
 
     @cached_property
     def key_frames(self) -> Sequence[int]:
         """The indices of the keyframes."""
         return [self.index_of[pts] for pts, _ in self.keyframes]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was changed of the container's times, one sentence each."""
+        if not self.restarts:
+            return ()
+        named, more = self.restarts[:_RESTARTS_NAMED], len(self.restarts) - _RESTARTS_NAMED
+        frames = ("frame " if len(self.restarts) == 1 else "frames ") + ", ".join(map(str, named))
+        return (f"the clock restarts at {frames}{f' and {more} more' * (more > 0)}; continued",)
 
 
 def read_timeline(container: Any, stream: Any, name: str, limits: Limits) -> Timeline:
@@ -92,11 +109,15 @@ def read_timeline(container: Any, stream: Any, name: str, limits: Limits) -> Tim
 
     VideoError for a file that does not end within the limits.
     """
-    packets: list[_Packet] = []
+    packets: list[Packet] = []
+    is_fragmented = _is_fragmented(stream)
+    has_overlaps = False
+    owners: list[int] = []  # of each packet of the file, its place in ``packets``; -1: none
     num_hidden = 0  # by an edit list: decoded for the sake of later frames, never shown
     frame_ticks = _frame_ticks(stream)
     first_field: Any = None
     last_ticks = 0
+    end_byte = 0
     ends_at = monotonic() + limits.open_s
     # A file that was cut off may end in an error: what was read so far is what there is.
     with suppress(av.FFmpegError):
@@ -105,15 +126,23 @@ def read_timeline(container: Any, stream: Any, name: str, limits: Limits) -> Tim
         if frame_ticks and not _gives_fields(head, stream, frame_ticks):
             frame_ticks = None
         for packet in chain(head, coming):
-            if packet.is_discard:
+            if is_header(packet, stream):
+                owners.append(-1)
+                continue
+            is_hidden = packet.is_discard and not is_fragmented
+            has_overlaps |= packet.is_discard and is_fragmented
+            if is_hidden:
                 num_hidden += 1
             elif first_field is not None and _completes(first_field, packet, frame_ticks):
                 last_ticks += packet.duration
                 first_field = None
             elif packet.size > 0:
-                packets.append((packet.pts, packet.dts, packet.is_keyframe))
                 last_ticks = packet.duration or 0
+                end_byte = (packet.pos or 0) + packet.size
+                packets.append(Packet(packet.pts, packet.dts, packet.is_keyframe, last_ticks))
                 first_field = packet if _is_field(packet, frame_ticks) else None
+            if packet.size:
+                owners.append(-1 if is_hidden else len(packets) - 1)
             if len(packets) > limits.max_frames:
                 raise VideoError(f"has more than {limits.max_frames} frames", path=name)
             if len(packets) % _LOOK_AT_CLOCK == 0 and monotonic() > ends_at:
@@ -121,20 +150,41 @@ def read_timeline(container: Any, stream: Any, name: str, limits: Limits) -> Tim
                 raise VideoError(f"{message}; is it endless?", path=name)
     if not packets:
         return Timeline((), (), reliable=True)
-    timeline = _timeline(packets, stream)
+    timeline = _restarted(packets, owners, stream)
+    if timeline is None or not (timeline.restarts or has_overlaps):
+        timeline = _timeline(packets, stream)
     end = timeline.pts[-1] + (last_ticks or 1 / (_declared_rate(stream) * stream.time_base))
     return replace(
         timeline,
         end=end,
         is_headless=_is_headless(packets, stream),
         num_missing=_num_missing(stream, timeline, num_hidden),
+        end_byte=end_byte,
     )
 
 
-def _is_headless(packets: Sequence[_Packet], stream: Any) -> bool:
+def _is_fragmented(stream: Any) -> bool:
+    """Whether FFmpeg hides packets of mp4 fragments that begin before the last one ended.
+
+    Others are hidden by an edit list, whose packets the header counts.
+    """
+    return stream.container.format.name.startswith("mov") and not stream.frames
+
+
+def is_header(packet: Any, stream: Any) -> bool:
+    """Whether a packet repeats the stream's headers, as those of chained Ogg files do."""
+    if stream.container.format.name != "ogg" or not stream.codec_context or not packet.size:
+        return False
+    codec, content = stream.codec_context.name, bytes(packet)
+    if codec == THEORA:
+        return bool(content[0] & 0x80)
+    return bool(codec == "vp8") and content.startswith(b"OVP80")
+
+
+def _is_headless(packets: Sequence[Packet], stream: Any) -> bool:
     if stream.codec_context is None or stream.codec_context.name != TRUSTING:
         return False
-    keys = [is_key for _, _, is_key in packets]
+    keys = [packet.is_key for packet in packets]
     return stream.container.format.name in _CUT and any(keys) and not keys[0]
 
 
@@ -226,10 +276,33 @@ def _num_missing(stream: Any, timeline: Timeline, num_hidden: int) -> int:
     return missing if last_s - first_s + 2 / stream.average_rate < declared_s else 0
 
 
-def _timeline(packets: Sequence[_Packet], stream: Any) -> Timeline:
+def _restarted(packets: Sequence[Packet], owners: Sequence[int], stream: Any) -> Timeline | None:
+    """The timeline of a file whose clock may restart; None where times are missing."""
     container = stream.container.format.name
-    known = [pts for pts, _, _ in packets if pts is not None]
-    places = [dts for _, dts, _ in packets if dts is not None]
+    if container in _ONE_TIME or any(packet.pts is None for packet in packets):
+        return None
+    found = continued(packets, Fraction(stream.time_base), container)
+    frame_at = [0] * len(packets)
+    for index, place in enumerate(found.place_of):
+        frame_at[place] = index
+    first_of = {place: ordinal for ordinal, place in reversed(list(enumerate(owners)))}
+    keys = sorted(
+        (frame_at[place], first_of[place]) for place, packet in enumerate(packets) if packet.is_key
+    )
+    return Timeline(
+        found.pts,
+        tuple(keys),
+        reliable=True,
+        place_of=found.place_of,
+        frame_of=tuple(-1 if place < 0 else frame_at[place] for place in owners),
+        restarts=found.restarts,
+    )
+
+
+def _timeline(packets: Sequence[Packet], stream: Any) -> Timeline:
+    container = stream.container.format.name
+    known = [packet.pts for packet in packets if packet.pts is not None]
+    places = [packet.dts for packet in packets if packet.dts is not None]
     in_order = known == sorted(known)
     is_one_time = container in _ONE_TIME and stream.codec_context.has_b_frames and in_order
     if is_one_time or (container == "avi" and not in_order):
@@ -239,26 +312,13 @@ def _timeline(packets: Sequence[_Packet], stream: Any) -> Timeline:
         if len(set(known)) == len(known):
             keys = sorted(
                 (pts, pts if dts is None else min(pts, dts))
-                for pts, dts, is_key in packets
+                for pts, dts, is_key, _ in packets
                 if is_key and pts is not None and container not in _GUESSED
             )
             place_of = tuple(sorted(range(len(known)), key=known.__getitem__))
             return Timeline(tuple(sorted(known)), tuple(keys), reliable=True, place_of=place_of)
         if container not in _GUESSED:
-            return Timeline(_apart(sorted(known)), (), reliable=False)
+            return Timeline(tuple(spread(sorted(known))), (), reliable=False)
     step = 1 / (_declared_rate(stream) * stream.time_base)
     start = 0 if container == "avi" else min(known, default=0)
     return Timeline(tuple(start + i * step for i in range(len(packets))), (), reliable=False)
-
-
-def _apart(ticks: Sequence[int]) -> tuple[Ticks, ...]:
-    """Sorted times, those within one tick spread over it, for they are rounded.
-
-    >>> _apart([3, 4, 4, 6])
-    (3, 4, Fraction(9, 2), 6)
-    """
-    apart: list[Ticks] = []
-    for tick, alike in groupby(ticks):
-        count = len(list(alike))
-        apart += [tick, *(tick + Fraction(i, count) for i in range(1, count))]
-    return tuple(apart)

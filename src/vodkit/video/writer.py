@@ -109,6 +109,7 @@ class VideoWriter:
         self._audio_from = None if audio_from is None else audio_from.absolute()
         self._last_tick = -1
         self._start_s: float | None = None
+        self._last_s: float | None = None
         self.num_lost_sound = 0
         """pieces of sound that could not be decoded; known when the file is closed"""
         self.resampled: str | None = None
@@ -141,17 +142,21 @@ class VideoWriter:
 
     @noticing_shortage()
     def write(self, image: ByteArray, time_s: float) -> None:
-        """Add one picture, (H, W, 3) uint8 RGB; times must increase. The first becomes time 0."""
+        """Add one picture, (H, W, 3) uint8 RGB; times must increase. The first becomes time 0.
+
+        Pictures less than a tick of the file's clock (1/90000 s) apart are written a tick apart.
+        """
         height_px, width_px = image.shape[:2]
         if (width_px, height_px) != self._size:
             seen = f"picture is {width_px}x{height_px}"
             allowed = f"allowed: {self._size[0]}x{self._size[1]}"
             raise InputError(f"{self.path}: {seen}; {allowed}")
+        if self._last_s is not None and time_s <= self._last_s:
+            raise InputError(f"{self.path}: picture at {time_s:.6f} s is not after the one before")
         if self._start_s is None:
             self._start_s = time_s
-        tick = round((time_s - self._start_s) * _TICKS)
-        if tick <= self._last_tick:
-            raise InputError(f"{self.path}: picture at {time_s:.6f} s is not after the one before")
+        self._last_s = time_s
+        tick = max(round((time_s - self._start_s) * _TICKS), self._last_tick + 1)
         if tick - self._last_tick > _MOST_TICKS:
             waited_s = (tick - self._last_tick) / _TICKS
             seen = f"picture at {time_s:.1f} s, {waited_s:.0f} s after the last"

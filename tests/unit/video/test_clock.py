@@ -1,6 +1,7 @@
 """The clock of a live source: the stream's own, continued over what breaks it."""
 
 import numpy as np
+import pytest
 
 from vodkit.video.clock import Clock, Pace
 
@@ -28,7 +29,24 @@ def test_a_clock_that_is_set_back_goes_on_with_its_own_steps() -> None:
     times = [clock.time_s(begin + i / 25) for begin in (14.0, 2.0, 2.0) for i in range(100)]
     steps = np.diff(times)
     assert (steps > 0).all()
-    assert np.allclose(np.delete(steps, [99, 199]), 1 / 25)
+    assert np.allclose(steps, 1 / 25)
+    assert clock.num_restarts == 2
+
+
+@pytest.mark.parametrize("begin_s", [-4.0, 1.0, 3.84, 20.0, 95443.0])
+def test_a_clock_that_restarts_within_a_connection_continues(begin_s: float) -> None:
+    """It goes back, by two frames even, or leaps ahead of the time that passed."""
+    clock = Clock()
+    times = [clock.time_s(begin + i / 25) for begin in (0.0, begin_s) for i in range(100)]
+    assert np.allclose(np.diff(times), 1 / 25)
+    assert clock.num_restarts == 1
+
+
+def test_a_clock_that_lacks_a_few_seconds_keeps_them() -> None:
+    clock = Clock()
+    times = [clock.time_s(begin + i / 25) for begin in (0.0, 9.0) for i in range(100)]
+    assert times[100] - times[99] == pytest.approx(9 - 99 / 25)
+    assert clock.num_restarts == 0
 
 
 def test_frames_that_come_at_once_wait_for_their_turns_but_not_for_what_went_by() -> None:

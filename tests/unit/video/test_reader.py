@@ -325,3 +325,79 @@ def test_a_truncated_file_gives_what_is_there_then_an_error_with_the_time(
         readable = [frame.index for frame in video.frames()]
     assert 10 < len(readable) < 60
     assert readable == list(range(len(readable)))
+
+
+@pytest.mark.parametrize(("bits", "suffix"), [(10, "png"), (12, "tif"), (14, "pgm"), (16, "png")])
+def test_pictures_of_a_few_bits_in_16_are_scaled_by_what_they_hold(
+    tmp_path: Path, bits: int, suffix: str
+) -> None:
+    """All by one scale, of the brightest: a dark picture stays dark."""
+    ramp = np.linspace(0, 2**bits - 1, 8 * 32).reshape(8, 32)
+    for index, share in enumerate((0.3, 1.0, 0.1)):
+        cv2.imwrite(str(tmp_path / f"{index}.{suffix}"), (ramp * share).astype(np.uint16))
+    with open_video(tmp_path, picture_rate=Fraction(10)) as video:
+        brightest = [int(frame.image.max()) for frame in video.frames()]
+        notes = video.notes
+    assert brightest == pytest.approx([0.3 * 255, 255, 0.1 * 255], abs=1)
+    stated = (f"16-bit pictures hold {bits}-bit values; scaled by those",)
+    assert notes == (() if bits == 16 else stated)
+
+
+def test_a_later_picture_of_more_bits_is_refused_by_name(tmp_path: Path) -> None:
+    for index in range(40):
+        bright = 4001 if index == 21 else 1001
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((6, 8), bright, np.uint16))
+    with open_video(tmp_path) as video, pytest.raises(VideoError, match=r"21\.png: .*4001.*10-bit"):
+        list(video.frames())
+
+
+def test_pictures_of_other_sizes_are_scaled_to_the_first(tmp_path: Path) -> None:
+    for index, (width, height) in enumerate([(64, 48), (32, 24), (64, 48), (30, 40)]):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((height, width, 3), 50, np.uint8))
+    with open_video(tmp_path, picture_rate=Fraction(10)) as video:
+        seen = {(f.width_px, f.height_px, f.image.shape) for f in video.frames()}
+        assert [frame.image.shape for frame in video.frames(size_px=(16, 12))] == [(12, 16, 3)] * 4
+        notes = video.notes
+    assert seen == {(64, 48, (48, 64, 3))}
+    assert notes == (
+        "pictures of 32x24 px (the first is 1.png) are scaled to 64x48, as the first picture is",
+        "pictures of 30x40 px (the first is 3.png) are scaled to 64x48, as the first picture is",
+    )
+
+
+@pytest.mark.parametrize("place", ["", "img1"])
+def test_the_rate_of_pictures_is_that_of_seqinfo(tmp_path: Path, place: str) -> None:
+    (tmp_path / place).mkdir(exist_ok=True)
+    for index in range(3):
+        cv2.imwrite(str(tmp_path / place / f"{index}.png"), np.zeros((6, 8), np.uint8))
+    with open_video(tmp_path / place) as video:
+        assert video.info.rate == 25
+        assert video.notes == ("no rate is known for these pictures: 25 a second assumed",)
+    (tmp_path / "seqinfo.ini").write_text("[Sequence]\nname=a\nframeRate=30000/1001\n")
+    with open_video(tmp_path / place) as video:
+        assert video.info.rate == Fraction(30000, 1001)
+        assert video.notes == ()
+    with open_video(tmp_path / place, picture_rate=Fraction(7)) as video:
+        assert video.info.rate == 7
+    (tmp_path / "seqinfo.ini").write_text("[Sequence]\nframeRate=often\n")
+    with pytest.raises(VideoError, match=r"seqinfo\.ini: no rate can be read"):
+        open_video(tmp_path / place)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "webp"])
+@pytest.mark.parametrize("damaged", [0, 2])
+def test_a_picture_that_is_cut_off_is_skipped_named_and_counted(
+    tmp_path: Path, suffix: str, damaged: int
+) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
+    for index in range(4):
+        cv2.imwrite(str(tmp_path / f"{index}.{suffix}"), image)
+    path = tmp_path / f"{damaged}.{suffix}"
+    path.write_bytes(path.read_bytes()[:-40])
+    with open_video(tmp_path, strict=False) as video:
+        indices = [frame.index for frame in video.frames()]
+        assert video.num_lost == 1
+        assert f"skipped {path.name}: cannot be decoded" in video.notes
+    assert indices == [index for index in range(4) if index != damaged]
+    with pytest.raises(VideoError, match=rf"{path.name}: is no picture.*cut off"):
+        list(open_video(tmp_path).frames())
