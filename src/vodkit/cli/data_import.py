@@ -20,6 +20,9 @@ def import_(
     classes: str = options.CLASSES,
     rate: str = options.RATE,
     size: str = options.SIZE,
+    frames: Path = typer.Option(
+        None, "--frames", help="frames.csv of `data sample`: labels go back to the videos."
+    ),
     as_json: bool = options.JSON,
 ) -> None:
     """Bring labels of any format and their videos into one dataset. The file is CocoVID JSON.
@@ -29,6 +32,7 @@ def import_(
     Example: vodkit data import labels.xml --videos clips/ -o dataset.json
     """
     from vodkit.data.ingest import ingest, joined
+    from vodkit.data.sampled_frames import onto_videos
     from vodkit.formats.table import write_dataset
     from vodkit.ground.runs import make_folder
 
@@ -43,6 +47,8 @@ def import_(
         for place in labels
     ]
     dataset = joined([one.dataset for one in done])
+    if frames is not None:
+        dataset = onto_videos(dataset, frames, relative_to=out.parent)
     write_dataset(dataset, out)
     notes = [note for one in done for note in one.notes]
     num_boxes = sum(len(one.tracks) for one in dataset.videos if one.tracks is not None)

@@ -26,7 +26,15 @@ def split(
     seed: int = typer.Option(0, "--seed", help="Decides between equally good splits."),
     folds: int = typer.Option(1, "--folds", help="k of k-fold."),
     fold: int = typer.Option(0, "--fold", help="Which fold validates, from 0."),
-    guard_s: float = typer.Option(2.0, "--guard-s", help="Unused gap inside one recording."),
+    guard_s: float = typer.Option(
+        2.0, "--guard-s", help="Unused gap between sides of one recording; at most a tenth of it."
+    ),
+    least_frames: int = typer.Option(
+        30, "--least-frames", help="Labelled frames each side must have, or a tenth of all."
+    ),
+    least_boxes: int = typer.Option(
+        30, "--least-boxes", help="Boxes each side must have, or a tenth of all."
+    ),
     as_json: bool = options.JSON,
 ) -> None:
     """Divide by video, scene or group, never by frame. Alike in classes, sizes and lengths.
@@ -42,7 +50,8 @@ def split(
 
     wanted = SplitSettings(
         train=train, val=val, test=test, by=by, pattern=pattern, tag=tag, seed=seed,
-        folds=folds, fold=fold, guard_s=guard_s,
+        folds=folds, fold=fold, guard_s=guard_s, least_frames=least_frames,
+        least_boxes=least_boxes,
     )  # fmt: skip
     options.require_other(out, dataset)
     whole, root = options.load(dataset)

@@ -23,6 +23,7 @@ from vodkit.ground.records import Dataset, LabelledVideo
 SIDES = ("train", "val", "test")
 SMALL_PX, LARGE_PX = 32, 96
 """COCO's borders of small and large boxes, square root of the area"""
+_TENTH = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,11 @@ class SplitSettings:
     fold: int = 0
     """which fold, from 0"""
     guard_s: float = 2.0
-    """gap left unused between two sides of one recording"""
+    """gap left unused between two sides of one recording; at most a tenth of the recording"""
+    least_frames: int = 30
+    """labelled frames that each side must have, or a tenth of all, whichever is less"""
+    least_boxes: int = 30
+    """boxes that each side must have, or a tenth of all, whichever is less"""
 
     def __post_init__(self) -> None:
         """Check that the options fit each other."""
@@ -64,6 +69,9 @@ class SplitSettings:
         told = [side for side in SIDES if getattr(self, side) != getattr(SplitSettings, side)]
         if self.folds > 1 and told:
             raise SettingsError(f"folds={self.folds} with {told[0]}; allowed: one, folds are equal")
+        for name in ("least_frames", "least_boxes"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 or more")
         if not 0 <= self.guard_s < np.inf:
             raise SettingsError(f"guard_s is {self.guard_s}; allowed: 0 or more, finite")
         try:
@@ -109,16 +117,43 @@ def split_dataset(
         units, warning = _stretches(dataset, units[0], settings)
     sides = _deal(units, settings)
     cut_up = settings.by == "scene" or bool(warning)
+    guard_s = settings.guard_s if cut_up else 0.0
     made = {
-        side: _side(dataset, side, chosen, guard_s=settings.guard_s if cut_up else 0.0)
+        side: _side(dataset, side, chosen, guard_s=guard_s)
         for side, chosen in sides.items()
         if chosen
     }
-    for side, data in made.items():
-        if cut_up and not any(labelled_frames(video) for video in data.videos):
-            gap = f"gaps of {settings.guard_s:g} s leave no labelled frame for {side!r}"
-            raise InputError(f"{gap}; give more video, or a shorter guard_s")
+    _require_enough(dataset, made, settings, cut_up=cut_up)
     return {side: _tagged(data, warning) for side, data in made.items()}
+
+
+def _require_enough(
+    dataset: Dataset, sides: Mapping[str, Dataset], settings: SplitSettings, *, cut_up: bool
+) -> None:
+    """InputError where a side is too small for its numbers to mean anything."""
+    all_frames, all_boxes = _size(dataset)
+    least = (
+        min(settings.least_frames, all_frames // _TENTH),
+        min(settings.least_boxes, all_boxes // _TENTH),
+    )
+    # A dataset may be all empty frames; a side must not be.
+    least = max(least[0], min(1, all_frames)), least[1]
+    for side, data in sides.items():
+        frames, boxes = _size(data)
+        if frames >= least[0] and boxes >= least[1]:
+            continue
+        seen = f"side {side!r} would have {frames} labelled frames with {boxes} boxes"
+        wanted = f"wanted: at least {least[0]} and {least[1]}"
+        gap = f", a shorter guard_s ({settings.guard_s:g} s)" if cut_up else ""
+        larger = "fewer folds" if settings.folds > 1 else f"a larger share for {side}"
+        change = f"{larger}{gap}, more labelled video, or lower least_frames and least_boxes"
+        raise InputError(f"{seen} ({wanted}); change: {change}")
+
+
+def _size(dataset: Dataset) -> tuple[int, int]:
+    """Labelled frames, and boxes, of all videos."""
+    frames = sum(len(labelled_frames(video)) for video in dataset.videos)
+    return frames, sum(len(video.tracks or ()) for video in dataset.videos)
 
 
 def _require_whole(dataset: Dataset) -> None:
@@ -255,11 +290,17 @@ def _stretches(dataset: Dataset, unit: Unit, settings: SplitSettings) -> tuple[l
     for start, end in pairwise(edges):
         part = ((position, start, end),)
         units.append(Unit(f"{unit.key}#{start}", part, _weights(dataset, part)))
+    guard_s = _guard_s(dataset.videos[position], settings.guard_s)
     warning = (
         f"one recording only ({unit.key}): its sides are stretches of the same video, "
-        f"{settings.guard_s:g} s apart; numbers are too good"
+        f"{guard_s:g} s apart; numbers are too good"
     )
     return units, warning
+
+
+def _guard_s(video: LabelledVideo, guard_s: float) -> float:
+    """The gap between two sides of a recording: of a short one at most a tenth."""
+    return min(guard_s, round(_num_frames(video) / float(video.info.rate) / _TENTH, 3))
 
 
 def _side(dataset: Dataset, side: str, units: Sequence[Unit], *, guard_s: float) -> Dataset:
@@ -285,7 +326,7 @@ def _restricted(
     """
     if stretches == [(0, -1)]:
         return video
-    guard = int(np.ceil(guard_s / 2 * float(video.info.rate)))
+    guard = int(np.ceil(_guard_s(video, guard_s) / 2 * float(video.info.rate)))
     frames = np.array(labelled_frames(video), np.int64)
     starts = {start for start, _ in stretches}
     ends = {end for _, end in stretches}

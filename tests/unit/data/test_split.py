@@ -55,7 +55,9 @@ def test_no_video_is_on_two_sides_and_none_is_lost(
     lengths: list[int], seed: int, test: float
 ) -> None:
     whole = data(*(video(f"{n}.mp4", length, n % 2) for n, length in enumerate(lengths)))
-    wanted = SplitSettings(train=0.7, val=0.3 - test, test=test, seed=seed)
+    wanted = SplitSettings(
+        train=0.7, val=0.3 - test, test=test, seed=seed, least_frames=0, least_boxes=0
+    )
     sides = split_dataset(whole, wanted)
     sources = [one.source for side in sides.values() for one in side.videos]
     assert sorted(sources) == sorted(one.source for one in whole.videos)
@@ -152,8 +154,28 @@ def test_too_little_video_is_said() -> None:
         )
     with pytest.raises(InputError, match="no tag 'site'"):
         split_dataset(data(replace(video("a.mp4", 9))), SplitSettings(by="tag", tag="site"))
-    with pytest.raises(InputError, match="gaps of 9 s leave no labelled frame for 'val'"):
-        split_dataset(data(video("a.mp4", 500)), SplitSettings(guard_s=9.0))
+    with pytest.raises(InputError, match=r"'val' would have 15 labelled frames with 15 boxes .*30"):
+        split_dataset(data(video("a.mp4", 500), video("b.mp4", 15)), SplitSettings())
+
+
+def test_every_side_has_frames_and_boxes_or_the_error_says_what_to_change() -> None:
+    """Of 300 frames a side needs 30; 29 of them are too few, and lower limits allow it."""
+    whole = data(video("a.mp4", 271), video("b.mp4", 29))
+    with pytest.raises(InputError, match=r"'val' .* change: a larger share for val.*least_frames"):
+        split_dataset(whole, SplitSettings())
+    sides = split_dataset(whole, SplitSettings(least_frames=20, least_boxes=20))
+    assert len(sides["val"].videos[0].tracks or ()) == 29
+    empty = replace(video("b.mp4", 100), tracks=TrackTable.empty())
+    with pytest.raises(InputError, match="100 labelled frames with 0 boxes"):
+        split_dataset(data(video("a.mp4", 300), empty), SplitSettings())
+
+
+def test_the_gap_of_a_short_recording_is_at_most_a_tenth_of_it() -> None:
+    """Of 4 s, 2 s between the sides would leave little: 0.4 s are left out."""
+    sides = split_dataset(data(video("a.mp4", 100)), SplitSettings())
+    frames = [side.videos[0].labelled_frames for side in sides.values()]
+    assert sum(len(one) for one in frames if one is not None) == 90
+    assert "0.4 s apart" in sides["val"].videos[0].tags[SPLIT_WARNING]
 
 
 def test_training_gets_what_the_others_leave() -> None:
