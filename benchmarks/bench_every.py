@@ -20,16 +20,18 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from vodkit.data.ingest import ingest
-from vodkit.detect.base import ModelCard, by_batches
-from vodkit.detect.preprocess import resized_px
+from vodkit.detect.base import Detector, ModelCard, by_batches
 from vodkit.formats.base import Reading
 from vodkit.formats.predictions import read_frames
 from vodkit.ground import process
 from vodkit.ground.records import Dataset, Detections, Frame, State, TrackTable
 from vodkit.ground.runs import DETECTIONS, MANIFEST, stack
-from vodkit.infer.flow import FlowSettings
+from vodkit.infer.flow import make_detector
+from vodkit.infer.folder import RunFolder
+from vodkit.infer.follow import Follower
 from vodkit.infer.keyframes import Pace, SparseFlow, SparseSettings
-from vodkit.infer.run import JobSettings, make_detector, prepare_folder, run_source
+from vodkit.infer.run import run_source
+from vodkit.infer.settings import InferSettings
 from vodkit.metrics.bootstrap import BootstrapSettings
 from vodkit.metrics.evaluation import EvalSettings, evaluate
 from vodkit.metrics.prediction_files import read_predictions
@@ -39,10 +41,7 @@ from vodkit.track.appearance import colour_embeddings
 from vodkit.track.table import make_tracker
 from vodkit.video.reader import open_video
 
-FLOWS = {
-    "every frame": FlowSettings(full_size=False),
-    "every auto": FlowSettings(full_size=False, sparse=True),
-}
+EVERY: dict[str, int | str] = {"every frame": 1, "every auto": "auto"}
 
 
 def labels(video: Path, truth: Path) -> Dataset:
@@ -58,7 +57,7 @@ def scores(folder: Path, dataset: Dataset) -> dict[str, float]:
     return {one.name: round(one.value, 4) for one in found.headline if one.name in wanted}
 
 
-class Replay:
+class Replay(Detector):
     """The boxes of a run, again: trembling, in all frames or key frames, with colours or not."""
 
     def __init__(self, run: Path, video: Path, card: ModelCard, dataset: Dataset) -> None:
@@ -66,7 +65,7 @@ class Replay:
         self._truth, info = dataset.videos[0].tracks, dataset.videos[0].info
         self._frames: list[Frame] = []
         self._known: list[Detections] = []
-        size_px = resized_px(info.width_px, info.height_px, card.preprocessing)
+        size_px = card.preprocessing.resized_px(info.width_px, info.height_px)
         with open_video(video) as opened:
             pairs = zip(opened.frames(size_px=size_px), read_frames(run / DETECTIONS), strict=True)
             for frame, one in pairs:
@@ -111,8 +110,9 @@ class Replay:
                 pace.is_key(frame.index, frame.time_s)
                 yield frame
 
-        flow = SparseFlow(asked(), tracker, pace, settings, cuts=False)
-        return flow.run(partial(by_batches, self, batch_size=8))
+        flow = SparseFlow(asked(), Follower(tracker, cuts=False), pace, settings)
+        for frame, _, tracks in flow.run(partial(by_batches, self, batch_size=8)):
+            yield frame, tracks
 
 
 def trembling(boxes_xyxy: np.ndarray, rng: np.random.Generator, *, share: float) -> np.ndarray:
@@ -138,16 +138,16 @@ def main() -> None:
     words = parser.parse_args()
     process.settle()  # for both, as the command does
     dataset = labels(words.video, words.truth)
-    wanted = JobSettings(model=words.model)
+    wanted = InferSettings(model=words.model)
     detector = make_detector(wanted)
-    seconds: dict[str, list[float]] = {name: [] for name in FLOWS}
+    seconds: dict[str, list[float]] = {name: [] for name in EVERY}
     found: dict[str, dict[str, object]] = {}
     for number in range(words.rounds):
-        for name, flow in FLOWS.items():
+        for name, every in EVERY.items():
             with TemporaryDirectory() as folder:
                 run = Path(folder) / words.video.stem
-                asked = replace(wanted, flow=flow)
-                prepare_folder(run, asked)
+                asked = replace(wanted, every=every)
+                RunFolder(run).prepare(asked)
                 begin = time.perf_counter()
                 for _ in run_source(str(words.video), run, detector, asked):
                     pass
@@ -155,7 +155,7 @@ def main() -> None:
                 if number == 0:
                     told = json.loads((run / MANIFEST).read_text(encoding="utf-8"))
                     found[name] = {**scores(run, dataset), "sparse": told.get("sparse")}
-                    if not flow.sparse:
+                    if not asked.is_sparse:
                         replay = Replay(run, words.video, detector.card, dataset)
     ratios = [every / auto for every, auto in zip(*seconds.values(), strict=True)]
     line = {
@@ -166,9 +166,12 @@ def main() -> None:
         "scores": found,
         "hota_trembling": {
             f"{name}, {'colours' if colours else 'no looks'}": spread(
-                [replay.hota(i, sparse=flow.sparse, colours=colours) for i in range(words.seeds)]
+                [
+                    replay.hota(i, sparse=every == "auto", colours=colours)
+                    for i in range(words.seeds)
+                ]
             )
-            for name, flow in FLOWS.items()
+            for name, every in EVERY.items()
             for colours in (True, False)
         },
     }

@@ -33,12 +33,12 @@ import cv2
 import numpy as np
 
 from vodkit.detect.models import listed, load_detector
-from vodkit.detect.preprocess import resized_px
 from vodkit.ground import process, runs
 from vodkit.ground.records import Detections, Frame
 from vodkit.ground.runs import stack
-from vodkit.infer.flow import FlowSettings
-from vodkit.infer.run import JobSettings, prepare_folder, run_source
+from vodkit.infer.folder import RunFolder
+from vodkit.infer.run import run_source
+from vodkit.infer.settings import InferSettings
 from vodkit.report.annotate import write_video
 from vodkit.video.reader import open_video
 
@@ -76,10 +76,10 @@ class Contest:
         )
         self.video, self.model, self.folder = video, model, folder
         weights = "random" if self.random else "default"
-        self.detector = load_detector(model, weights=weights, score_threshold=0.05)
+        self.detector = load_detector(model, weights=weights)
         with open_video(video) as opened:
             info = opened.info
-            size = resized_px(info.width_px, info.height_px, self.detector.card.preprocessing)
+            size = self.detector.decode_px(info.width_px, info.height_px)
             self.num_frames = info.num_frames or 0
             self.frames = list(islice(opened.frames(size_px=size), 16 * BATCH))
         self.alone = self.detector.network_alone(self.frames)
@@ -96,10 +96,9 @@ class Contest:
 
     def track(self, ahead: int | None = None) -> int:
         """All of it, into a run folder."""
-        flow = FlowSettings(full_size=False, batch_size=BATCH, ahead=ahead)
-        wanted = JobSettings(model=self.model, flow=flow)
+        wanted = InferSettings(model=self.model, batch_size=BATCH, ahead=ahead)
         folder = self.folder / "run"
-        prepare_folder(folder, wanted, overwrite=True)
+        RunFolder(folder).prepare(wanted, overwrite=True)
         return sum(1 for _ in run_source(str(self.video), folder, self.detector, wanted))
 
     def serial(self) -> int:
@@ -198,7 +197,7 @@ def measure(video: Path, model: str, words: argparse.Namespace, folder: Path) ->
     }
     return {
         "model": model,
-        "runtime": contest.detector.runtime,
+        "runtime": str(contest.detector.runs_on),
         "random_weights": contest.random,
         "frames": contest.num_frames,
         "frames_per_s": {

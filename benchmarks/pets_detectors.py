@@ -105,7 +105,7 @@ def main() -> None:
         found += detector.detect(frames[start : start + options.batch])
     took = (time.perf_counter() - started) / len(frames)
     numbers = average_precision(truth, found, detector.classes.index("person"))
-    line = {"model": options.model, "runtime": detector.runtime, **numbers}
+    line = {"model": options.model, "runtime": str(detector.runs_on), **numbers}
     line |= {"frames": len(frames), "ms_per_frame": round(took * 1e3, 2), "versions": stack()}
     print(json.dumps(line))
 

@@ -18,7 +18,6 @@ import numpy as np
 
 from bench_every import labels, trembling
 from vodkit.detect.models import find_card
-from vodkit.detect.preprocess import resized_px
 from vodkit.formats.table import read_dataset
 from vodkit.ground.records import Detections, Frame, State, TrackTable
 from vodkit.metrics.tracking.hota import hota_counts, hota_scores
@@ -47,7 +46,7 @@ def videos(shared: Path) -> Iterator[tuple[Path, TrackTable]]:
 def frames_of(path: Path, most: int) -> list[Frame]:
     wanted = find_card("vodkit-street")[0].preprocessing
     with open_video(path) as opened:
-        size = resized_px(opened.info.width_px, opened.info.height_px, wanted)
+        size = wanted.resized_px(opened.info.width_px, opened.info.height_px)
         return list(islice(opened.frames(size_px=size), most))
 
 

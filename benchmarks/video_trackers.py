@@ -21,8 +21,8 @@ import numpy as np
 from vodkit.data.ingest import ingest
 from vodkit.formats.base import Reading
 from vodkit.ground.records import Dataset, Detections, Frame, State, TrackTable
-from vodkit.infer.flow import detect_video
-from vodkit.infer.run import JobSettings, make_detector
+from vodkit.infer.flow import detect_video, make_detector
+from vodkit.infer.settings import InferSettings
 from vodkit.metrics.bootstrap import BootstrapSettings
 from vodkit.metrics.evaluation import EvalSettings, evaluate
 from vodkit.track.lifecycle import backfill
@@ -72,10 +72,11 @@ def main() -> None:
     given = parser.parse_args()
     told = Reading(source=str(given.video), classes=tuple(given.classes.split(",")))
     dataset = ingest(given.truth, reading=told).dataset
-    wanted = JobSettings(model=given.model, appearance=given.appearance or None)
+    wanted = InferSettings(model=given.model, appearance=given.appearance, size="full")
     detector = make_detector(wanted)
     kept = [detector.classes.index(name) for name in told.classes]
-    looked = [(frame, only(found, kept)) for frame, found in detect_video(given.video, detector)]
+    found_in = detect_video(given.video, detector, settings=wanted)
+    looked = [(frame, only(found, kept)) for frame, found in found_in]
     ours = [[name] for name in TRACKERS if name != "roboflow"] + [["vodkit", "colours=false"]]
     for name, *words in ours + PEERS:
         tracker = make_tracker(name, words)

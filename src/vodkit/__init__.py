@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from vodkit.ground.records import VideoInfo as VideoInfo
     from vodkit.infer.flow import detect_video as detect_video
     from vodkit.infer.flow import track_video as track_video
+    from vodkit.infer.folder import open_run as open_run
+    from vodkit.infer.settings import InferSettings as InferSettings
     from vodkit.metrics.evaluation import evaluate as evaluate
     from vodkit.track.table import make_tracker as make_tracker
     from vodkit.video.reader import open_video as open_video
@@ -44,6 +46,8 @@ _HOMES = {
     "evaluate": "vodkit.metrics.evaluation",
     "detect_video": "vodkit.infer.flow",
     "track_video": "vodkit.infer.flow",
+    "open_run": "vodkit.infer.folder",
+    "InferSettings": "vodkit.infer.settings",
     "Dataset": "vodkit.ground.records",
     "Detections": "vodkit.ground.records",
     "Frame": "vodkit.ground.records",

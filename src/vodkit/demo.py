@@ -11,14 +11,14 @@ from pathlib import Path
 
 from vodkit.data.audit.audit import AuditSettings, audit_file
 from vodkit.data.audit.findings import Grade, in_a_line
-from vodkit.detect.models import load_detector
-from vodkit.formats.predictions import read_header
+from vodkit.formats.predictions import final_frames, open_predictions
 from vodkit.formats.table import read_dataset
 from vodkit.ground import runs
 from vodkit.ground.records import Dataset
-from vodkit.infer.exports import final_frames
-from vodkit.infer.flow import FlowSettings
-from vodkit.infer.run import JobSettings, prepare_folder, run_source
+from vodkit.infer.flow import make_detector
+from vodkit.infer.folder import RunFolder
+from vodkit.infer.run import run_source
+from vodkit.infer.settings import InferSettings
 from vodkit.metrics.compare import compare, from_evaluation
 from vodkit.metrics.evaluation import Evaluation, evaluate
 from vodkit.metrics.prediction_files import read_predictions
@@ -134,10 +134,9 @@ def _audit() -> tuple[int, str]:
 
 
 def _track(model: str, folder: Path) -> None:
-    wanted = JobSettings(model=model, flow=FlowSettings(full_size=False))
-    prepare_folder(folder, wanted, overwrite=True)
-    detector = load_detector(model, score_threshold=wanted.score_threshold)
-    for _step in run_source(str(samples.CLIP_B), folder, detector, wanted):
+    wanted = InferSettings(model=model)
+    RunFolder(folder).prepare(wanted, overwrite=True)
+    for _step in run_source(str(samples.CLIP_B), folder, make_detector(wanted), wanted):
         pass
     write_video(samples.CLIP_B, folder / runs.PREDICTIONS, folder / "annotated.mp4")
 
@@ -193,9 +192,11 @@ def _raw_ap50(dataset: Dataset, folder: Path) -> float | None:
 
 
 def _sheet(predictions: Path, path: Path, num_shown: int) -> None:
-    classes = read_header(predictions).classes
-    with open_video(samples.CLIP_B) as video:
+    with (
+        open_predictions(predictions) as (header, frames),
+        open_video(samples.CLIP_B) as video,
+    ):
         wanted = set(evenly(video.info.num_frames or 1, num_shown))
-        pairs = frames_with(video.frames(), final_frames(predictions))
+        pairs = frames_with(video.frames(), final_frames(frames))
         shown = [pair for pair in pairs if pair[0].index in wanted]
-    write_png(contact_sheet(shown, classes), path)
+    write_png(contact_sheet(shown, header.classes), path)

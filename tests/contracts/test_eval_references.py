@@ -18,7 +18,7 @@ from vodkit.formats.predictions import Header, PredictionWriter
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground.errors import FormatError, InputError
 from vodkit.ground.records import Dataset, Detections
-from vodkit.infer.exports import write_coco
+from vodkit.infer.exports import export
 
 CATEGORIES = [{"id": 7, "name": "dog"}, {"id": 1, "name": "cat"}, {"id": 9, "name": "bird"}]
 STATS = (
@@ -286,7 +286,7 @@ def test_a_list_of_one_video_finds_it_among_several(tmp_path):
     run = tmp_path / "runs" / "b" / "predictions.jsonl"
     with PredictionWriter(run, header) as out:
         out.write(3, 0.12, Detections(boxes, np.ones(1), np.array([1])))
-    write_coco(run, run.with_name("predictions.coco.json"))
+    export(run, {"coco": run.with_name("predictions.coco.json")})
     (run.parent.parent / "b2").mkdir()
     elsewhere = run.parent.parent / "b2" / "b.json"
     for path in (run.with_name("predictions.coco.json"), elsewhere):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vodkit.ground import runs
-from vodkit.infer.run import is_complete
+from vodkit.infer.folder import RunFolder
 from vodkit.samples.samples import CLIP_B
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -64,7 +64,7 @@ def test_killed_runs_end_with_the_same_bytes(tmp_path: Path) -> None:
     subprocess.run(command(tmp_path / "killed", "--resume"), check=True, capture_output=True)
     for name in (runs.DETECTIONS, runs.PREDICTIONS):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
-    assert is_complete(killed)
+    assert RunFolder(killed).is_complete()
 
 
 def test_ctrl_c_is_one_line_and_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
@@ -97,4 +97,4 @@ def test_a_full_disk_is_one_line_and_exit_2(tmp_path: Path) -> None:
     assert "cannot write" in done.stderr
     (folder,) = (tmp_path / "out").iterdir()
     subprocess.run(command(tmp_path / "out", "--resume"), check=True, capture_output=True)
-    assert is_complete(folder)
+    assert RunFolder(folder).is_complete()

@@ -24,8 +24,10 @@ import pytest
 from vodkit.formats.predictions import read_frames, read_header
 from vodkit.ground.errors import PartialError, SettingsError, VideoError
 from vodkit.ground.records import Tracks
-from vodkit.infer.live import RollSettings, run_live
-from vodkit.infer.run import JobSettings, check_folder, make_detector, prepare_folder
+from vodkit.infer.flow import make_detector
+from vodkit.infer.folder import RunFolder
+from vodkit.infer.live import run_live
+from vodkit.infer.settings import InferSettings, RollSettings
 from vodkit.samples.samples import CLIP_B
 from vodkit.video.stream import LiveSettings
 
@@ -100,23 +102,23 @@ def on_air(media: bytes) -> Iterator[Callable[[], tuple[ThreadingHTTPServer, str
         server.server_close()
 
 
-def prepared(out: Path, count: int, wanted: JobSettings) -> list[Path]:
+def prepared(out: Path, count: int, wanted: InferSettings) -> list[Path]:
     folders = [out / f"cam{i}" for i in range(count)]
     for folder in folders:
-        prepare_folder(folder, wanted)
+        RunFolder(folder).prepare(wanted)
     return folders
 
 
 @pytest.mark.parametrize("roll_s", [0.0, 2.0])
 def test_a_run_goes_on_in_new_files_after_a_kill(on_air, tmp_path: Path, roll_s: float) -> None:
-    wanted = JobSettings(device="cpu", tracker="none")
+    wanted = InferSettings(device="cpu", tracker="none")
     detector = make_detector(wanted)
     folder = prepared(tmp_path, 1, wanted)[0]
     roll = RollSettings(roll_s=roll_s)
     counts, start = [], datetime.now(UTC)
     for session in range(2):
         _, url = on_air()
-        prepare_folder(folder, wanted, resume=True)
+        RunFolder(folder).prepare(wanted, resume=True)
         steps = run_live(
             [url], [folder], detector, wanted, roll=roll, patience=PATIENT, resume=True
         )
@@ -141,11 +143,11 @@ def test_a_run_goes_on_in_new_files_after_a_kill(on_air, tmp_path: Path, roll_s:
     assert began == sorted(began)
     assert began[-1] < datetime.now(UTC)
     with pytest.raises(SettingsError, match="has"):
-        prepare_folder(folder, JobSettings(device="cpu", tracker="sort"), resume=True)
+        RunFolder(folder).prepare(InferSettings(device="cpu", tracker="sort"), resume=True)
 
 
 def test_two_cameras_are_tracked_at_once_and_files_roll_over(on_air, tmp_path: Path) -> None:
-    wanted = JobSettings(device="cpu")
+    wanted = InferSettings(device="cpu")
     cameras = [on_air(), on_air()]
     folders = prepared(tmp_path, 2, wanted)
     detector = make_detector(wanted)
@@ -196,7 +198,7 @@ def test_two_cameras_are_tracked_at_once_and_files_roll_over(on_air, tmp_path: P
 def test_old_files_are_let_go_and_one_broken_camera_does_not_stop_the_others(
     on_air, tmp_path: Path
 ) -> None:
-    wanted = JobSettings(device="cpu", tracker="none")
+    wanted = InferSettings(device="cpu", tracker="none")
     (first, url), (second, other) = on_air(), on_air()
     folders = prepared(tmp_path, 3, wanted)
     nobody = "http://127.0.0.1:9/live"
@@ -224,7 +226,7 @@ def test_old_files_are_let_go_and_one_broken_camera_does_not_stop_the_others(
     assert seen[other] >= NUM_FRAMES - 5
     for folder in (folders[0], folders[2]):
         assert len(list(folder.glob("predictions-*.jsonl"))) == 2
-        assert "broken off" in json.loads((folder / "manifest.json").read_text())["ended"]
+        assert json.loads((folder / "manifest.json").read_text())["ended"] == "broken"
 
 
 def test_an_absent_camera_is_told_of_and_waited_for_while_the_others_run(
@@ -234,7 +236,7 @@ def test_an_absent_camera_is_told_of_and_waited_for_while_the_others_run(
         port = free.getsockname()[1]
     _, url = on_air()
     absent = f"http://127.0.0.1:{port}/cam2"
-    wanted = JobSettings(device="cpu", tracker="none")
+    wanted = InferSettings(device="cpu", tracker="none")
     told: list[str] = []
     steps = run_live(
         [absent, url],
@@ -261,7 +263,7 @@ def test_an_absent_camera_is_told_of_and_waited_for_while_the_others_run(
 
 def test_overwriting_waits_for_the_first_frame_of_each_source(on_air, tmp_path: Path) -> None:
     """The older recording was deleted, and then the camera was not there."""
-    wanted = JobSettings(device="cpu", tracker="none")
+    wanted = InferSettings(device="cpu", tracker="none")
     detector = make_detector(wanted)
     nobody = "http://127.0.0.1:9/live"
     folders = prepared(tmp_path, 2, wanted)
@@ -272,7 +274,7 @@ def test_overwriting_waits_for_the_first_frame_of_each_source(on_air, tmp_path: 
     for sources in ([nobody, nobody], [on_air()[1], nobody]):
         assert all(path.read_text() == '{"source": "old"}' for path in old)
         for folder in folders:
-            check_folder(folder, wanted, overwrite=True)
+            RunFolder(folder).check(wanted, overwrite=True)
         steps = run_live(
             sources, folders, detector, wanted, patience=PATIENT, overwrite=True, tell=told.append
         )
@@ -333,7 +335,7 @@ def test_a_killed_command_leaves_whole_files_goes_on_and_is_ended_cleanly_by_sig
 
 
 def test_what_needs_the_way_back_is_refused(tmp_path: Path) -> None:
-    wanted = JobSettings(device="cpu")
+    wanted = InferSettings(device="cpu")
     detector = make_detector(wanted)
     with pytest.raises(SettingsError, match="is no live source"):
         next(run_live([str(CLIP_B)], [tmp_path], detector, wanted))
@@ -350,13 +352,15 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from vodkit.ground.errors import OutputError
-from vodkit.infer.run import JobSettings, make_detector, prepare_folder
+from vodkit.infer.flow import make_detector
+from vodkit.infer.folder import RunFolder
 from vodkit.infer.live import run_live
+from vodkit.infer.settings import InferSettings
 from vodkit.video.stream import LiveSettings
 
 url, folder = sys.argv[1], Path(sys.argv[2])
-wanted = JobSettings(device="cpu", tracker="none")
-prepare_folder(folder, wanted)
+wanted = InferSettings(device="cpu", tracker="none")
+RunFolder(folder).prepare(wanted)
 none_dropped = LiveSettings(max_waiting=1000, give_up_s=1)
 steps = run_live([url], [folder], make_detector(wanted), wanted, patience=none_dropped)
 try:
@@ -382,5 +386,5 @@ def test_the_manifest_of_a_run_that_filled_the_disk_says_so(on_air, tmp_path: Pa
     told = json.loads(manifest)
     assert (int(count), is_whole) == (int(num_lines), "True")
     assert told["num_frames"] == int(count)
-    assert told["ended"].startswith("broken off: ")
-    assert "No space left" in told["ended"]
+    assert told["ended"] == "broken"
+    assert "No space left" in told["reason"]

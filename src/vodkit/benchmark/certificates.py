@@ -10,8 +10,9 @@ from vodkit.formats.table import read_dataset
 from vodkit.ground.errors import InputError
 from vodkit.ground.records import Dataset, Frame
 from vodkit.ground.runs import DETECTIONS, PREDICTIONS
-from vodkit.infer.flow import FlowSettings
-from vodkit.infer.run import JobSettings, prepare_folder, run_source
+from vodkit.infer.folder import RunFolder
+from vodkit.infer.run import run_source
+from vodkit.infer.settings import InferSettings
 from vodkit.metrics.bootstrap import BootstrapSettings
 from vodkit.metrics.evaluation import EvalSettings, Evaluation, evaluate
 from vodkit.metrics.prediction_files import read_predictions
@@ -75,11 +76,11 @@ def _measured(
     detector: Detector, dataset: Dataset, root: Path, tracker: str
 ) -> tuple[Evaluation, Evaluation]:
     """The evaluations of raw detections and of tracks, as the commands would give them."""
-    wanted = JobSettings(tracker=tracker, flow=FlowSettings(full_size=False))
+    wanted = InferSettings(tracker=tracker)
     with tempfile.TemporaryDirectory() as name:
         folders = [Path(name) / str(place) for place, _ in enumerate(dataset.videos)]
         for video, folder in zip(dataset.videos, folders, strict=True):
-            prepare_folder(folder, wanted)
+            RunFolder(folder).prepare(wanted)
             for _ in run_source(str(root / video.source), folder, detector, wanted):
                 pass
         found = [

@@ -25,14 +25,14 @@ from tempfile import TemporaryDirectory
 from vodkit.detect.base import in_stream
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.models import find_card, listed, load_detector
-from vodkit.detect.preprocess import resized_px
 from vodkit.detect.runtimes.choice import AUTO
 from vodkit.detect.runtimes.table import RUNTIMES
 from vodkit.ground.errors import InputError, PartialError, SettingsError
 from vodkit.ground.lookup import pick
 from vodkit.ground.records import Frame
-from vodkit.infer.flow import FlowSettings
-from vodkit.infer.run import JobSettings, check_sources, prepare_folder, run_source
+from vodkit.infer.folder import RunFolder
+from vodkit.infer.run import check_sources, run_source
+from vodkit.infer.settings import InferSettings
 from vodkit.samples.samples import CLIP_B
 from vodkit.track.table import make_tracker
 from vodkit.video.reader import open_video
@@ -52,8 +52,8 @@ class BenchSettings:
     """those that are not installed are left out"""
     tracker: str = "vodkit"
     """of the whole pipeline"""
-    batch_size: int = 8
-    """frames given to the network at once"""
+    batch_size: int = 0
+    """frames given to the network at once; 0: what each detector prefers"""
     seconds: float = 2.0
     """for each speed of each detector, in each of the turns"""
     turns: int = 3
@@ -61,9 +61,9 @@ class BenchSettings:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name in ("batch_size", "turns"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
+        for name, least in (("batch_size", 0), ("turns", 1)):
+            if getattr(self, name) < least:
+                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: {least} or more")
         if not 0 < self.seconds <= 600:
             raise SettingsError(f"seconds is {self.seconds}; allowed: above 0, up to 600")
 
@@ -153,7 +153,6 @@ def _entries(settings: BenchSettings, left_out: list[str], failed: list[str]) ->
                     name,
                     runtime=runtime,
                     weights="random" if random else "default",
-                    score_threshold=JobSettings().score_threshold,
                 )
             except SettingsError as error:
                 left_out.append(f"{name}, {runtime}: {error}")
@@ -167,7 +166,7 @@ def _of_source(
     source: str, entries: Sequence[_Entry], settings: BenchSettings, tell: Callable[[str], None]
 ) -> list[Speeds]:
     """The lines of one source."""
-    frames = [_first(source, entry.detector, settings.batch_size) for entry in entries]
+    frames = [_first(source, entry.detector, _batch(entry, settings)) for entry in entries]
     for entry, some in zip(entries, frames, strict=True):
         entry.detector.network_alone(some)()  # what is compiled at first is no part of a speed
     turns: list[list[dict[str, float | None]]] = [[] for _ in entries]
@@ -184,7 +183,7 @@ def _speeds(source: str, entry: _Entry, turns: Sequence[dict[str, float | None]]
     return Speeds(
         source=source,
         model=entry.model,
-        runtime=entry.detector.runtime,
+        runtime=str(entry.detector.runs_on),
         input_px=(wanted.width_px, wanted.height_px),
         random_weights=entry.random,
         **{name: _median([turn[name] for turn in turns]) for name in turns[0]},
@@ -209,7 +208,7 @@ def _measure(
     source: str, entry: _Entry, frames: Sequence[Frame], settings: BenchSettings
 ) -> dict[str, float | None]:
     """All speeds, once: the network on about as many pictures as were tracked just before."""
-    detector, batch = entry.detector, settings.batch_size
+    detector, batch = entry.detector, _batch(entry, settings)
     decode, _ = _speed(lambda: _decoding(source, detector), settings.seconds, at_once=1)
     track, count = _speed(
         lambda: _tracking(source, entry, settings), settings.seconds, at_once=batch
@@ -225,22 +224,23 @@ def _measure(
     }  # fmt: skip
 
 
+def _batch(entry: _Entry, settings: BenchSettings) -> int:
+    return settings.batch_size or entry.detector.batch_size
+
+
 def _decoding(source: str, detector: GraphDetector) -> Generator[Frame]:
     with open_video(source) as video:
         info = video.info
-        size_px = resized_px(info.width_px, info.height_px, detector.card.preprocessing)
-        yield from video.frames(size_px=size_px)
+        yield from video.frames(size_px=detector.decode_px(info.width_px, info.height_px))
 
 
 def _tracking(source: str, entry: _Entry, settings: BenchSettings) -> Generator[object]:
-    wanted = JobSettings(
-        model=entry.model,
-        tracker=settings.tracker,
-        flow=FlowSettings(batch_size=settings.batch_size, full_size=False),
+    wanted = InferSettings(
+        model=entry.model, tracker=settings.tracker, batch_size=settings.batch_size
     )
     with TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        prepare_folder(run, wanted)
+        RunFolder(run).prepare(wanted)
         yield from run_source(source, run, entry.detector, wanted)
 
 

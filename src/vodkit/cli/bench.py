@@ -7,6 +7,7 @@ import typer
 
 from vodkit.cli import options
 from vodkit.cli.terminal import UNDEFINED, say, say_json, say_table
+from vodkit.infer.settings import InferSettings
 
 if TYPE_CHECKING:
     from vodkit.benchmark.speed import Bench
@@ -20,8 +21,8 @@ def bench(
     runtimes: list[str] = typer.Option(
         [], "--runtime", help="Repeatable; default: all that are installed."
     ),
-    tracker: str = typer.Option("vodkit", "--tracker", "-t", help="Name of a tracker."),
-    batch_size: int = options.BATCH,
+    tracker: str = options.option_of(InferSettings, "tracker"),
+    batch_size: int = options.option_of(InferSettings, "batch_size"),
     seconds: float = typer.Option(2.0, "--seconds", help="For each speed, in each turn."),
     turns: int = typer.Option(3, "--turns", help="Measure everything so often; medians count."),
     out: Path = typer.Option(None, "--out", "-o", help="Also write the result as JSON here."),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from vodkit.cli import options
-from vodkit.cli.refine import tell_of_part
+from vodkit.cli.refine import note_incomplete
 from vodkit.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ def count(
         [], "--set", help="A setting, e.g. anchor=centre; 'help' lists all."
     ),
     online: bool = typer.Option(False, "--online", help="Count the tracks as they are."),
+    include_predicted: bool = typer.Option(
+        False, "--include-predicted", help="With --online: count boxes of hidden objects, too."
+    ),
     as_json: bool = options.JSON,
 ) -> None:
     """Count crossings of lines and visits to zones. Ids are stitched first unless --online.
@@ -36,11 +39,10 @@ def count(
     Example: vodkit count runs/plaza --line door=100,400,300,400 --zone shop=0,0,200,0,200,300
     """
     from vodkit.formats.embeddings import looks_beside
-    from vodkit.formats.predictions import read_frames, read_header
+    from vodkit.formats.predictions import read_predictions
     from vodkit.ground import runs
     from vodkit.ground.errors import InputError, SettingsError
     from vodkit.ground.settings import load
-    from vodkit.infer.exports import final_tracks
     from vodkit.track.count import CountSettings, Zone, count_crossings, count_visits
     from vodkit.track.refine import refine
 
@@ -48,7 +50,8 @@ def count(
         raise SettingsError("nothing to count: give --line or --zone")
     wanted = load(CountSettings, words=settings)
     path = runs.predictions_of(predictions)
-    header = read_header(path)
+    given = read_predictions(path, include_predicted=include_predicted)
+    header, table = given.header, given.table
     if not header.tracker and header.detector:
         raise InputError(f"{path}: detections without tracks; run `vodkit track` first")
     gates = [_line(name, points) for name, points in _read("line", lines, header.info).items()]
@@ -56,11 +59,9 @@ def count(
         Zone(name=name, corners_px=tuple(points))
         for name, points in _read("zone", zones, header.info).items()
     ]
-    tell_of_part(path)
-    table = final_tracks(path)
+    note_incomplete(path)
     if not online and header.mode != "refined":
-        clock = {frame.index: frame.time_s for frame in read_frames(path)}
-        table = refine(table, looks=looks_beside(path, table), clock=clock)
+        table = refine(table, looks=looks_beside(path, table), clock=given.clock)
     crossings = count_crossings(table, gates, wanted)
     visits = count_visits(table, areas, wanted)
     if as_json:

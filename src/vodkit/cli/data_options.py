@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from vodkit.cli.options import names_of
 from vodkit.ground.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
@@ -32,18 +33,6 @@ def reading(*, classes: str = "", rate: str = "", size: str = "", video: str = "
         raise SettingsError(f"--rate {rate!r} --size {size!r}: {error}") from error
     told_size = (width, height) if size else None
     return Reading(classes=names_of(classes), rate=told_rate, size_px=told_size, source=video)
-
-
-def names_of(classes: str) -> tuple[str, ...]:
-    """The names of ``--classes``; an empty one is refused: those behind it would move up.
-
-    >>> names_of("car, bus"), names_of("")
-    (('car', 'bus'), ())
-    """
-    names = tuple(name.strip() for name in classes.split(",")) if classes else ()
-    if not all(names):
-        raise SettingsError(f"--classes {classes!r}: name {names.index('') + 1} is empty")
-    return names
 
 
 def load(path: Path, format: str = "auto") -> "tuple[Dataset, Path]":  # noqa: A002

@@ -15,28 +15,24 @@ import typer
 from vodkit.cli import data_options, options
 from vodkit.cli.terminal import say
 from vodkit.ground.errors import InputError, OutputError
+from vodkit.infer.settings import InferSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vodkit.ground.records import LabelledVideo, TrackTable
+    from vodkit.infer.folder import RunFolder
 
 
+@options.with_settings(without=("tracker_settings", "after"))
 def prelabel(
     videos: list[Path] = typer.Argument(..., help="Raw video files."),
+    *,
     out: Path = data_options.OUT,
     format: str = typer.Option(  # noqa: A002
         "cvat", "--format", "-f", help="cvat, label_studio, ...; cocovid to train on."
     ),
-    model: str = options.MODEL,
-    classes: str = typer.Option("", "--classes", help="Keep only these, as car,bus."),
-    tiles: str = options.TILES,
-    tracker: str = typer.Option("vodkit", "--tracker", "-t", help="Name of a tracker."),
-    score_threshold: float = options.SCORE,
-    every: int = options.EVERY,
-    batch_size: int = options.BATCH,
-    runtime: str = options.RUNTIME,
-    device: str = options.DEVICE,
+    job: InferSettings,
     tolerance_px: float = typer.Option(1.0, "--tolerance-px", help="Error of key frames."),
     shortest: int = typer.Option(3, "--shortest", help="Leave out tracks of fewer boxes."),
     refined: bool = typer.Option(
@@ -55,8 +51,8 @@ def prelabel(
 
     Example: vodkit data prelabel clips/a.mp4 -f cvat -o labels/
     """
-    from vodkit.cli.progress import run_each
-    from vodkit.cli.summary import raise_failures
+    from vodkit.cli.run import run_batch
+    from vodkit.cli.summary import aside, raise_failures, say_runtime
     from vodkit.data.export import export_dataset
     from vodkit.data.prelabel import PrelabelSettings, for_correction
     from vodkit.formats.base import Writing
@@ -64,12 +60,11 @@ def prelabel(
     from vodkit.ground import process
     from vodkit.ground.lookup import pick
     from vodkit.ground.records import Dataset
-    from vodkit.infer.flow import FlowSettings
-    from vodkit.infer.run import JobSettings
+    from vodkit.infer.batch import Batch
     from vodkit.track.table import make_tracker
 
     process.settle()
-    make_tracker(tracker)  # there must be one: what has no track is no label
+    make_tracker(job.tracker)  # there must be one: what has no track is no label
     needs_pictures = pick(FORMATS, format, "label format").PICTURES is not None
     # The native file is read with its videos beside it; labelling tools know them by name.
     names = {
@@ -79,31 +74,18 @@ def prelabel(
     _require_new(videos, names, out, overwrite=overwrite)
     wanted = PrelabelSettings(shortest=shortest, unsure=unsure)
     second = _second_pass(refine_set, refined=refined)
-    job = JobSettings(
-        model=model,
-        tracker=tracker,
-        score_threshold=score_threshold,
-        runtime=runtime,
-        device=device,
-        tiles=tiles,
-        flow=FlowSettings(every=every, batch_size=batch_size, full_size=bool(tiles)),
-    )
     runs = out.absolute().with_name(f".runs-{out.absolute().name}")
+    overwrite_runs = overwrite and not resume
+    batch = Batch([*names], job, out=runs, resume=resume, overwrite=overwrite_runs, notify=aside)
+    say_runtime(batch.detector, job)
     done, failures = [], []
-    for source, folder, written, failed in run_each(
-        [*names],
-        job,
-        out=runs,
-        classes=data_options.names_of(classes) or None,
-        resume=resume,
-        overwrite=overwrite and not resume,
-    ):
-        failures.append(failed)
-        if written:
-            known, video = _tracked(folder, names[source])
+    for one in run_batch(batch):
+        failures.append(one.errors)
+        if one.files:
+            known, video = _tracked(one.folder, names[one.source])
             assert video.tracks is not None
             done.append(replace(video, tracks=for_correction(second(video.tracks), wanted)))
-            say(f"{names[source]}: {_counted(done[-1])}")
+            say(f"{names[one.source]}: {_counted(done[-1])}")
     if done:
         lost = export_dataset(
             Dataset(classes=known, videos=tuple(done)), out, format, root=out.parent,
@@ -154,19 +136,17 @@ def _second_pass(words: list[str], *, refined: bool) -> "Callable[[TrackTable], 
     return lambda table: refine(table, wanted)
 
 
-def _tracked(folder: Path, name: str) -> "tuple[tuple[str, ...], LabelledVideo]":
+def _tracked(folder: "RunFolder", name: str) -> "tuple[tuple[str, ...], LabelledVideo]":
     """Classes, and a video under this name with all tracks of its run, first boxes included."""
     import numpy as np
 
-    from vodkit.formats.predictions import predicted_frames, read_predictions
     from vodkit.ground.records import LabelledVideo
-    from vodkit.ground.runs import PREDICTIONS
 
-    header, table = read_predictions(folder / PREDICTIONS)
-    frames = np.array(predicted_frames(folder / PREDICTIONS), np.int64)
-    info = replace(header.info, path=name)
-    video = LabelledVideo(source=name, info=info, tracks=table, labelled_frames=frames)
-    return header.classes, video
+    found = folder.predictions
+    frames = np.array([*found.clock], np.int64)
+    info = replace(found.header.info, path=name)
+    video = LabelledVideo(source=name, info=info, tracks=found.table, labelled_frames=frames)
+    return found.header.classes, video
 
 
 def _counted(video: "LabelledVideo") -> str:

@@ -1,29 +1,25 @@
 """``vodkit detect``: videos in, boxes out, without identities."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from vodkit.cli import options
-from vodkit.cli.track import track
+from vodkit.infer.settings import NO_TRACKER, InferSettings, RollSettings
 
 
+@options.with_settings(
+    without=("tracker", "tracker_settings", "after", "cuts"), every="Detect in every n-th frame."
+)
 def detect(
     sources: list[str] = options.SOURCES,
-    model: str = options.MODEL,
+    *,
+    wanted: InferSettings,
     out: Path = options.OUT,
-    score_threshold: float = options.SCORE,
-    every: int = options.EVERY,
-    batch_size: int = options.BATCH,
-    runtime: str = options.RUNTIME,
-    device: str = options.DEVICE,
-    tiles: str = options.TILES,
-    appearance: str = options.APPEARANCE,
     video: bool = options.VIDEO,
     csv: bool = options.CSV,
     mot: bool = options.MOT,
     coco: bool = options.COCO,
-    roll_s: float = options.ROLL_S,
-    keep: int = options.KEEP,
-    lenient: bool = options.LENIENT,
+    roll: RollSettings,
     resume: bool = options.RESUME,
     overwrite: bool = options.OVERWRITE,
     as_json: bool = options.JSON,
@@ -32,28 +28,15 @@ def detect(
 
     Example: vodkit detect plaza.mp4 --csv
     """
-    track(
+    from vodkit.cli.run import run_sources
+
+    chosen = {"csv": csv, "mot": mot, "coco": coco, "video": video}
+    run_sources(
         sources,
-        model=model,
-        tracker="none",
-        tracker_set=[],
+        replace(wanted, tracker=NO_TRACKER),
+        roll,
         out=out,
-        score_threshold=score_threshold,
-        every=str(every),
-        batch_size=batch_size,
-        runtime=runtime,
-        device=device,
-        tiles=tiles,
-        appearance=appearance,
-        video=video,
-        csv=csv,
-        mot=mot,
-        coco=coco,
-        roll_s=roll_s,
-        keep=keep,
-        after=None,
-        segments=False,
-        lenient=lenient,
+        exports=[name for name, on in chosen.items() if on],
         resume=resume,
         overwrite=overwrite,
         as_json=as_json,

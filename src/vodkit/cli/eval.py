@@ -11,10 +11,10 @@ import typer
 
 from vodkit.cli import options
 from vodkit.cli.terminal import say, say_json, say_table
+from vodkit.infer.settings import InferSettings
 
 if TYPE_CHECKING:
     from vodkit.ground.records import Dataset, TrackTable
-    from vodkit.infer.run import JobSettings
     from vodkit.metrics.evaluation import Evaluation
 
 
@@ -26,7 +26,7 @@ def evaluate(
     prediction_format: str = typer.Option("auto", "--prediction-format"),
     class_map: list[str] = typer.Option([], "--class-map", help="theirs=ours (repeatable)."),
     model: str = typer.Option("", "--model", "-m", help="Run this model first (instead of files)."),
-    tracker: str = typer.Option("vodkit", "--tracker", "-t", help="With --model; or none."),
+    tracker: str = options.option_of(InferSettings, "tracker"),
     latency_s: float = typer.Option(
         None, "--latency-s", help="Seconds a frame takes, for streaming AP; --model measures it."
     ),
@@ -101,32 +101,27 @@ def evaluate(
 
 
 def _run_model(dataset: "Dataset", truth: Path, folder: Path, *, model: str, tracker: str) -> Path:
-    from vodkit.cli.progress import run_all
-    from vodkit.ground import process, runs
-    from vodkit.infer.run import JobSettings, folder_names, holds_other_runs
+    from vodkit.benchmark.latency import note_latency
+    from vodkit.cli.run import run_batch
+    from vodkit.cli.summary import aside, raise_failures, say, say_runtime
+    from vodkit.ground import process
+    from vodkit.infer.batch import Batch, holds_other_runs
 
     process.settle()
     root = truth if truth.is_dir() else truth.parent
     sources = [str(root / video.source) for video in dataset.videos if video.tracks is not None]
-    wanted, place = JobSettings(model=model, tracker=tracker), folder / "predictions"
+    wanted, place = InferSettings(model=model, tracker=tracker), folder / "predictions"
     again = holds_other_runs(place, sources, wanted)  # as after the model was trained once more
     with redirect_stdout(sys.stderr):
-        run_all(sources, wanted, out=place, outputs=[], resume=not again, overwrite=again)
-    for source, name in zip(sources, folder_names(sources), strict=True):
-        _note_latency(place / name / runs.MANIFEST, source, wanted)
+        batch = Batch(sources, wanted, out=place, resume=not again, overwrite=again, notify=aside)
+        say_runtime(batch.detector, wanted)
+        outcomes = list(run_batch(batch))
+        for one in outcomes:
+            say(one.source, one.folder.path, one.files, one.errors, as_json=False)
+    raise_failures([one.errors for one in outcomes])
+    for one in outcomes:
+        note_latency(one.source, one.folder, batch.detector, wanted)
     return place
-
-
-def _note_latency(manifest: Path, source: str, wanted: "JobSettings") -> None:
-    """Into the manifest: the time from a decoded frame to its boxes, one frame at a time."""
-    from vodkit.benchmark.latency import measure_latency
-    from vodkit.ground import runs
-    from vodkit.infer.run import make_detector
-
-    told = json.loads(manifest.read_text(encoding="utf-8"))
-    if "latency_s" not in told:
-        seconds = measure_latency(source, make_detector(wanted), wanted)
-        runs.write_json(manifest, {**told, "latency_s": seconds})
 
 
 def _audit(labels: "Dataset", truth: Path) -> tuple[str, tuple[str, ...]]:

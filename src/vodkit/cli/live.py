@@ -7,46 +7,47 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from vodkit.cli.progress import tell_runtime
-from vodkit.cli.summary import aside, say
+from vodkit.cli.summary import aside, say, say_runtime
 from vodkit.ground.errors import SettingsError
 
 if TYPE_CHECKING:
-    from vodkit.infer.live import LiveStep, RollSettings
-    from vodkit.infer.run import JobSettings
+    from vodkit.infer.live import LiveStep
+    from vodkit.infer.settings import InferSettings, RollSettings
 
 
 def run_live_sources(
     sources: list[str],
-    wanted: "JobSettings",
+    wanted: "InferSettings",
     *,
     out: Path,
     roll: "RollSettings",
-    outputs: Sequence[str],
+    exports: Sequence[str],
+    include_predicted: bool,
     refused: Sequence[str],
     resume: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """All sources at once, each into its own run folder, until they end or somebody stops them."""
-    from vodkit.infer.live import run_live
-    from vodkit.infer.run import check_folder, folder_names, make_detector, prepare_folder
+    """All sources at once, each into its own run folder, until they end or the user stops them."""
+    from vodkit.infer.flow import make_detector
+    from vodkit.infer.folder import RunFolder, folder_names
+    from vodkit.infer.live import export_parts, run_live
 
     if refused:
-        raise SettingsError(f"{', '.join(refused)}: there is no way back in a live source")
+        raise SettingsError(f"{', '.join(refused)}: not available for live sources")
     if resume and overwrite:
-        raise SettingsError("--resume goes on, --overwrite starts anew; give one of the two")
-    folders = [out / name for name in folder_names(sources)]
+        raise SettingsError("--resume continues, --overwrite starts anew; give one of the two")
+    folders = [RunFolder(out / name) for name in folder_names(sources)]
     for folder in folders:
-        check_folder(folder, wanted, resume=resume, overwrite=overwrite)
+        folder.check(wanted, resume=resume, overwrite=overwrite)
     detector = make_detector(wanted)
     if not overwrite:  # which waits for the first frame
         for folder in folders:
-            prepare_folder(folder, wanted, resume=resume)
+            folder.prepare(wanted, resume=resume)
     if not as_json:
-        tell_runtime(detector, wanted)
+        say_runtime(detector, wanted)
     steps = run_live(
-        sources, folders, detector, wanted,
+        sources, [folder.path for folder in folders], detector, wanted,
         roll=roll, resume=resume, overwrite=overwrite, tell=aside,
     )  # fmt: skip
     came: set[str] = set()
@@ -56,8 +57,10 @@ def run_live_sources(
     finally:
         steps.close()
         for source, folder in zip(sources, folders, strict=True):
-            is_old = overwrite and source not in came
-            say(source, folder, [] if is_old else _written(folder, outputs), as_json=as_json)
+            written: Sequence[Path] = []
+            if not overwrite or source in came:
+                written = export_parts(folder, exports, include_predicted=include_predicted)
+            say(source, folder.path, written, as_json=as_json)
 
 
 @contextmanager
@@ -93,20 +96,3 @@ def _show(steps: Iterable["LiveStep"], came: set[str]) -> None:
                 tasks[step.source] = lines.add_task(step.source, total=None, told="")
             told = f"{1000 * step.latency_s:.0f} ms behind, {step.num_dropped} dropped"
             lines.update(tasks[step.source], advance=1, told=told)
-
-
-def _written(folder: Path, outputs: Sequence[str]) -> list[Path]:
-    """The files of predictions, and other forms made of each."""
-    from vodkit.ground.runs import parts_in
-    from vodkit.infer.exports import OUTPUTS
-
-    written: list[Path] = []
-    for predictions in parts_in(folder):
-        written.append(predictions)
-        part = predictions.stem.removeprefix("predictions")
-        for name in outputs:
-            file_name, write = OUTPUTS[name]
-            path = folder / f"{Path(file_name).stem}{part}{Path(file_name).suffix}"
-            write(predictions, path)
-            written.append(path)
-    return written

@@ -1,65 +1,126 @@
-"""Options that several commands share, so that they are the same words everywhere."""
+"""Options that several commands share. Those of settings are made from the fields of the records.
 
+``with_settings`` gives a command the options of its parameters that are records of settings::
+
+    @with_settings()
+    def track(sources: list[str] = SOURCES, *, wanted: InferSettings, out: Path = OUT) -> None: ...
+
+has ``--model``, ``--tracker``, ... and is called with an ``InferSettings``.
+"""
+
+import inspect
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import Field, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Union, get_origin, get_type_hints
 
 import typer
 
 from vodkit.ground.errors import SettingsError
+from vodkit.ground.settings import allowed
+
+Command = Callable[..., None]
 
 SOURCES = typer.Argument(
     ...,
     help="Video files, folders of images, 'glob*.jpg', camera numbers, rtsp:// or http:// URLs.",
 )
-MODEL = typer.Option(
-    "vodkit-street", "--model", "-m", help="A name (see `vodkit models`) or a path of weights."
-)
 OUT = typer.Option(Path("runs"), "--out", "-o", help="Folder; each source gets its own in it.")
-SCORE = typer.Option(0.05, "--score-threshold", help="Detections below are not kept.")
-EVERY = typer.Option(1, "--every", help="Look at every n-th frame.")
-PACE = typer.Option(
-    "1",
-    "--every",
-    help="Look at every n-th frame; auto: at key frames chosen by motion, and fill between.",
-)
-BATCH = typer.Option(8, "--batch-size", help="Frames given to the detector at once.")
-RUNTIME = typer.Option(
-    "auto",
-    "--runtime",
-    help="auto (the fastest that says the same), openvino, onnx, torch, compile, cuda, cuda-amp,"
-    " openvino-bf16.",
-)
-DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:1, ...")
-APPEARANCE = typer.Option(
-    "",
-    "--appearance",
-    help="Looks, kept beside the boxes: colour, roi, a trained head, or an OSNet file.",
-)
 VIDEO = typer.Option(False, "--video", help="Also write annotated.mp4.")
 CSV = typer.Option(False, "--csv", help="Also write predictions.csv.")
 MOT = typer.Option(False, "--mot", help="Also write MOTChallenge lines.")
 COCO = typer.Option(False, "--coco", help="Also write COCO results.")
-TILES = typer.Option("", "--tiles", help="For small objects: auto, or columns x rows as 3x2.")
-ROLL_S = typer.Option(
-    0.0, "--roll-s", help="Live sources: a new file of predictions every so many seconds."
-)
-KEEP = typer.Option(0, "--keep", help="With --roll-s: keep the last so many; 0: all.")
-LENIENT = typer.Option(False, "--lenient", help="Go on after frames that cannot be decoded.")
-AFTER = typer.Option(
-    None, "--after", help="Run folder of the file before this one: its tracks go on."
+PREDICTED = typer.Option(
+    False, "--include-predicted", help="Export boxes of hidden objects, too (csv, mot, coco)."
 )
 SEGMENTS = typer.Option(
-    False, "--segments", help="The sources are one recording, in this order: ids go on."
+    False, "--segments", help="The sources are one recording, in this order: ids continue."
 )
-RESUME = typer.Option(False, "--resume", help="Go on with a run that was stopped.")
-OVERWRITE = typer.Option(False, "--overwrite", help="Throw away an earlier run's results.")
+RESUME = typer.Option(False, "--resume", help="Continue a run that was stopped.")
+OVERWRITE = typer.Option(False, "--overwrite", help="Discard the results of an earlier run.")
 JSON = typer.Option(False, "--json", help="Print results for machines.")
 
 
-def pace(every: str) -> dict[str, Any]:
-    """The word after ``--every`` as settings of the flow."""
-    if every == "auto":
-        return {"sparse": True}
-    if not every.isdecimal():
-        raise SettingsError(f"--every is {every!r}; allowed: auto, or a whole number from 1")
-    return {"every": int(every)}
+def with_settings(*, without: Sequence[str] = (), **helps: str) -> Callable[[Command], Command]:
+    """Options for every field of the parameters that are records of settings.
+
+    Args:
+        without: fields that this command has no option for; they keep their defaults.
+        **helps: other help texts, by field.
+    """
+
+    def decorate(command: Command) -> Command:
+        hints = get_type_hints(command)
+        own = inspect.signature(command).parameters
+        records = {name: hints[name] for name in own if is_dataclass(hints[name])}
+        shown = {name: [*_shown(kind, without)] for name, kind in records.items()}
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            for name, kind in records.items():
+                values = {spec.name: _value(given.pop(spec.name), spec) for spec in shown[name]}
+                given[name] = kind(**values)
+            command(**given)
+
+        parameters: list[inspect.Parameter] = []
+        for name, parameter in own.items():
+            if name in records:
+                types = get_type_hints(records[name])
+                parameters += [_parameter(one, types[one.name], helps) for one in shown[name]]
+            else:
+                parameters.append(
+                    parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])
+                )
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        return run
+
+    return decorate
+
+
+def option_of(record: type, name: str) -> Any:
+    """The option of one field of settings, for a command that takes few of them."""
+    (spec,) = (spec for spec in fields(record) if spec.name == name)
+    return _parameter(spec, get_type_hints(record)[name], {}).default
+
+
+def _shown(kind: Any, without: Sequence[str]) -> Iterator[Field[Any]]:
+    yield from (f for f in fields(kind) if f.name not in without and not f.metadata["hidden"])
+
+
+def _parameter(spec: Field[Any], kind: Any, helps: Mapping[str, str]) -> inspect.Parameter:
+    """A field of settings as a parameter that typer makes an option of."""
+    word, bounds = spec.name.replace("_", "-"), spec.metadata["bounds"]
+    usual = f"--{word}/--no-{word}" if spec.default is True else f"--{word}"
+    text = helps.get(spec.name, spec.metadata["help"])
+    if bounds and spec.name not in helps:
+        text = f"{text.rstrip('.')} ({allowed(bounds)})."
+    default: Any = spec.default
+    if spec.metadata["commas"] or get_origin(kind) in (Union, types.UnionType):
+        kind, default = str, ",".join(default) if isinstance(default, tuple) else str(default)
+    elif get_origin(kind) is tuple:
+        kind, default = list[str], list(default)
+    option = typer.Option(default, *(spec.metadata["flags"] or (usual,)), help=text)
+    return inspect.Parameter(
+        spec.name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind
+    )
+
+
+def _value(given: Any, spec: Field[Any]) -> Any:
+    if spec.metadata["commas"]:
+        return names_of(given)
+    return tuple(given) if isinstance(given, list) else given
+
+
+def names_of(classes: str) -> tuple[str, ...]:
+    """The names of ``--classes``; an empty one is refused: those after it would move up.
+
+    >>> names_of("car, bus"), names_of("")
+    (('car', 'bus'), ())
+    """
+    names = tuple(name.strip() for name in classes.split(",")) if classes else ()
+    if not all(names):
+        raise SettingsError(f"--classes {classes!r}: name {names.index('') + 1} is empty")
+    return names

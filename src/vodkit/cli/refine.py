@@ -25,28 +25,28 @@ def refine(
     import numpy as np
 
     from vodkit.formats.embeddings import looks_beside
-    from vodkit.formats.predictions import read_frames, read_header, sniff, write_table
+    from vodkit.formats.predictions import read_header, read_predictions, sniff, write_table
     from vodkit.ground import runs
     from vodkit.ground.errors import InputError, OutputError
     from vodkit.ground.records import State
     from vodkit.ground.settings import load, to_toml
-    from vodkit.infer.exports import final_tracks
     from vodkit.track.refine import RefineSettings
     from vodkit.track.refine import refine as run
 
     path = runs.predictions_of(predictions)
     wanted = load(RefineSettings, words=settings)
-    header = read_header(path)
+    given = read_predictions(path)
+    header, table, clock = given.header, given.table, given.clock
     if not header.tracker:
         raise InputError(f"{path}: detections without tracks; run `vodkit track` first")
     target = out or path.with_name(_name(path.stem))
     if target.resolve() == path.resolve():
         raise InputError(f"{target}: refined tracks and those they come from may not be one file")
     if target.exists() and not (sniff(target) and read_header(target).mode == "refined"):
-        raise OutputError("is there and no refined tracks; give another --out", path=target)
-    tell_of_part(path)
-    table = final_tracks(path)
-    clock = {frame.index: frame.time_s for frame in read_frames(path)}
+        raise OutputError(
+            "exists and is not a refined-tracks file; give another --out", path=target
+        )
+    note_incomplete(path)
     result = run(table, wanted, looks=looks_beside(path, table), clock=clock)
     notes = {**header.notes, "refine": to_toml(wanted)}
     changed = replace(header, mode="refined", notes=notes)
@@ -72,10 +72,15 @@ def _name(stem: str) -> str:
     return f"{stem}-refined.jsonl"
 
 
-def tell_of_part(predictions: Path) -> None:
-    """Say so where a predictions file is of a part of its video: numbers of it are, too."""
-    from vodkit.ground import runs
+def note_incomplete(predictions: Path) -> None:
+    """Print a note where a predictions file is of a part of its video: numbers of it are, too."""
+    from vodkit.ground.errors import FormatError
+    from vodkit.infer.manifest import Ended, read_manifest
 
-    ended = runs.manifest_in(predictions.parent).get("ended", "complete")
-    if ended not in ("complete", "stopped"):
-        say(f"vodkit: note: {predictions} is not whole; its run is {ended}", error=True)
+    try:
+        manifest = read_manifest(predictions.parent)
+    except FormatError:
+        return  # of another command
+    if manifest is not None and manifest.ended not in (Ended.COMPLETE, Ended.STOPPED):
+        ended = ": ".join(filter(None, (str(manifest.ended), manifest.reason)))
+        say(f"vodkit: note: {predictions} is incomplete; its run is {ended}", error=True)

@@ -2,9 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vodkit.cli import terminal
 from vodkit.ground.errors import InputError, PartialError, VodkitError
+
+if TYPE_CHECKING:
+    from vodkit.detect.base import Detector
+    from vodkit.infer.settings import InferSettings
 
 aside = terminal.aside
 
@@ -23,6 +28,13 @@ def say(
         terminal.say_json(told | ({"failed": [*map(str, failed)]} if failed else {}))
         return
     terminal.say(f"{source} -> {folder}", *(f"  {path}" for path in written))
+
+
+def say_runtime(detector: "Detector", wanted: "InferSettings") -> None:
+    """The runtime that ``auto`` means here, and why."""
+    if wanted.runtime == "auto":
+        begun = f"runtime: {detector.runs_on} (as the run began)"
+        terminal.say(begun if detector.choice is None else detector.choice.line())
 
 
 def raise_failures(of_sources: Sequence[Sequence[VodkitError]]) -> None:

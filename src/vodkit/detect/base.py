@@ -5,12 +5,14 @@ fields. Nothing here imports torch, so listing models is instant.
 """
 
 import json
+from abc import abstractmethod
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
+from vodkit.detect.defaults import BATCH_SIZE
 from vodkit.ground import settings
 from vodkit.ground.errors import FormatError, SettingsError, WeightsError
 from vodkit.ground.records import Detections, Frame
@@ -20,40 +22,115 @@ RESIZES = ("letterbox", "stretch", "fit")
 CHANNELS = ("rgb", "bgr")
 LAYOUTS = ("nchw", "nhwc")
 DTYPES = ("float32", "uint8")
+BUSY = 0.75
+"""running processes a core, above which times measured here are those of other work"""
+
+
+class RunsOn(NamedTuple):
+    """What runs a network, and where."""
+
+    runtime: str
+    """a name in ``RUNTIMES``; python: a detector that is not a network of ours"""
+    device: str
+    """cpu, cuda:0, ..."""
+
+    def __str__(self) -> str:
+        """As reports have it.
+
+        >>> str(RunsOn("openvino", "cpu"))
+        'openvino on cpu'
+        """
+        return f"{self.runtime} on {self.device}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What one runtime did when it was tried."""
+
+    runtime: str
+    one_ms: float = 0.0
+    """a picture alone, the best of some"""
+    batch_ms: float = 0.0
+    """a picture of a batch of four"""
+    max_box_px: float = 0.0
+    """difference to the reference"""
+    max_score: float = 0.0
+    refused: str = ""
+    """why it was not to be chosen; empty: it was"""
+    is_short: bool = False
+    """whether the machine lacked threads or memory for it, which it may have another time"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which runtime ``auto`` means here, and how that was found out."""
+
+    runtime: str
+    """a name in RUNTIMES"""
+    trials: tuple[Trial, ...] = ()
+    """empty: there was nothing to choose between, or nothing was measured"""
+    why: str = ""
+    """where there are no trials"""
+    load: float = 0.0
+    """running processes for each core when it was measured"""
+
+    @property
+    def on_busy_machine(self) -> bool:
+        """Whether other work may have decided."""
+        return self.load > BUSY
+
+    def line(self) -> str:
+        """One line for people.
+
+        >>> Choice(runtime="torch", why="on a GPU").line()
+        'runtime: torch (on a GPU)'
+        """
+        told = "; ".join(
+            f"{trial.runtime} {trial.refused}"
+            if trial.refused
+            else f"{trial.runtime} {trial.one_ms:.1f} ms, {trial.batch_ms:.1f} in a batch"
+            for trial in self.trials
+        )
+        busy = ", while the machine was busy" if self.on_busy_machine else ""
+        return f"runtime: {self.runtime} ({f'measured here{busy}: {told}' if told else self.why})"
 
 
 class Detector(Protocol):
-    """Finds objects in frames; frames of one call are independent of each other."""
+    """Finds objects in frames; frames of one call are independent of each other.
 
-    @property
-    def card(self) -> "ModelCard":
-        """Where the weights come from and what may be expected of them."""
-        ...
+    A detector that inherits from this class only has to give ``card``, ``classes`` and ``detect``.
+    """
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the labels that ``detect`` gives, by position."""
-        ...
+    card: "ModelCard"
+    """where the weights come from and what may be expected of them"""
+    classes: tuple[str, ...]
+    """names of the labels that ``detect`` gives, by position"""
+    runs_on: RunsOn = RunsOn("python", "cpu")
+    """what runs the network"""
+    choice: Choice | None = None
+    """how the runtime was chosen; None: it was named"""
+    batch_size: int = BATCH_SIZE
+    """frames it prefers to be given at once"""
 
+    def decode_px(self, width_px: int, height_px: int) -> tuple[int, int] | None:
+        """Width and height that frames of this size are best decoded to; None: their own."""
+        return self.card.preprocessing.resized_px(width_px, height_px)
+
+    @abstractmethod
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """One Detections a frame, in SOURCE pixels, best score first; empty is legal."""
         ...
-
-
-@runtime_checkable
-class StreamDetector(Protocol):
-    """A detector that looks at the next frames while somebody uses what it found."""
 
     def stream(
         self, frames: Iterable[Frame | None], batch_size: int
     ) -> Iterator[tuple[Frame, Detections]]:
         """Each frame, in order, with what ``detect`` finds in it; some frames are taken ahead.
 
-        ``batch_size``: frames to look at together, where that is how it works. None among the
+        ``batch_size``: frames to detect in together, where that is how it works. None among the
         frames: the next one depends on what is found in those before, so at least one of these is
         given out first.
         """
-        ...
+        yield from by_batches(self, frames, batch_size)
 
 
 def in_stream(
@@ -61,12 +138,12 @@ def in_stream(
 ) -> Generator[tuple[Frame, Detections]]:
     """Each frame with what is in it: without a break where the detector can, or by batches.
 
-    With ``batch_size`` 1 no frame waits for another one. For None see ``StreamDetector.stream``.
+    With ``batch_size`` 1 no frame waits for another one. For None see ``Detector.stream``.
     """
-    if batch_size > 1 and isinstance(detector, StreamDetector):
+    if batch_size > 1:
         yield from detector.stream(frames, batch_size)
-        return
-    yield from by_batches(detector, frames, batch_size)
+    else:
+        yield from by_batches(detector, frames, 1)
 
 
 def by_batches(
@@ -124,6 +201,23 @@ class Preprocessing:
         lengths = (len(self.fill), len(self.mean), len(self.std))
         if lengths != (3, 3, 3) or 0 in self.std:
             raise SettingsError("preprocessing.fill, mean, std need three numbers each, std not 0")
+
+    def resized_px(self, width_px: int, height_px: int) -> tuple[int, int]:
+        """Width and height of a picture of this size in the network's input, without filling.
+
+        A reader that decodes to this size saves the resizing.
+
+        >>> Preprocessing(width_px=416, height_px=416).resized_px(768, 576)
+        (416, 312)
+        """
+        if self.resize == "stretch":
+            return self.width_px, self.height_px
+        if self.resize == "letterbox":
+            ratio = min(self.width_px / width_px, self.height_px / height_px)
+        else:
+            short, long = sorted((width_px, height_px))
+            ratio = min(self.height_px / short, self.width_px / long)
+        return max(int(width_px * ratio + 1e-6), 1), max(int(height_px * ratio + 1e-6), 1)
 
     @property
     def any_size(self) -> bool:

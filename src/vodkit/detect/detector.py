@@ -8,20 +8,19 @@ from itertools import cycle, groupby, islice
 
 import numpy as np
 
-from vodkit.detect.base import ModelCard, by_batches
+from vodkit.detect.base import Choice, Detector, ModelCard, by_batches
 from vodkit.detect.decode import DECODINGS
 from vodkit.detect.embed import Pooled
 from vodkit.detect.postprocess import Candidates, finish
 from vodkit.detect.preprocess import Placement, place
 from vodkit.detect.runtimes.base import Runtime, StreamRuntime
-from vodkit.detect.runtimes.choice import Choice
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.errors import SettingsError, WeightsError
 from vodkit.ground.lookup import pick, unknown
 from vodkit.ground.records import Detections, Frame
 
 
-class GraphDetector:
+class GraphDetector(Detector):
     """A network in a runtime, from frames to Detections in source pixels."""
 
     def __init__(
@@ -46,10 +45,8 @@ class GraphDetector:
             raise SettingsError(f"max_detections is {max_detections}; allowed: above 0, or none")
         self.card = card
         self.classes = _known(card, classes)
-        self.runtime = runtime.name
+        self.runs_on = runtime.runs_on
         self.choice = choice
-        self.num_cut_frames = 0
-        """frames so far with more boxes than ``max_detections``, of which the best were kept"""
         self._pooled = pooled
         self._runtime = runtime
         self._decode = pick(DECODINGS, card.output.decoding, "output.decoding")
@@ -72,7 +69,7 @@ class GraphDetector:
     def stream(
         self, frames: Iterable[Frame | None], batch_size: int
     ) -> Iterator[tuple[Frame, Detections]]:
-        """See StreamDetector."""
+        """See Detector."""
         if not isinstance(self._runtime, StreamRuntime):
             yield from by_batches(self, frames, batch_size)
             return
@@ -121,8 +118,7 @@ class GraphDetector:
             max_detections=None if most is None else most + 1,
         )
         if most is not None and len(found) > most:
-            self.num_cut_frames += 1
-            found = found[:most]
+            found = replace(found[:most], truncated=True)
         if self._pooled is None:
             return found
         # Of graphs that take one picture at a time, maps still have the batch axis.

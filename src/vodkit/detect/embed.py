@@ -173,17 +173,22 @@ class Crops:
         return unit(found)
 
 
-class WithLooks:
+class WithLooks(Detector):
     """A detector whose detections carry embeddings that are made from the frame's pixels."""
 
     def __init__(self, detector: Detector, look: Callable[[Frame, Detections], FloatArray]) -> None:
         """``look`` gives an embedding (D,) for each detection."""
         self.card = detector.card
         self.classes = detector.classes
-        self.runtime = getattr(detector, "runtime", "")
-        self.choice = getattr(detector, "choice", None)
+        self.runs_on, self.choice = detector.runs_on, detector.choice
+        self.batch_size = detector.batch_size
         self._detector = detector
         self._look = look
+
+    def decode_px(self, width_px: int, height_px: int) -> tuple[int, int] | None:
+        """See Detector: crops are cut from full-size pictures, colours taken from small ones."""
+        crops = isinstance(self._look, Crops)
+        return None if crops else self._detector.decode_px(width_px, height_px)
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """See Detector."""
@@ -193,7 +198,7 @@ class WithLooks:
     def stream(
         self, frames: Iterable[Frame | None], batch_size: int
     ) -> Iterator[tuple[Frame, Detections]]:
-        """See StreamDetector."""
+        """See Detector."""
         for frame, found in in_stream(self._detector, frames, batch_size):
             yield frame, self._looked(frame, found)
 

@@ -14,6 +14,7 @@ from vodkit.detect.base import (
     Preprocessing,
     read_card,
 )
+from vodkit.detect.defaults import MAX_DETECTIONS, SCORE_THRESHOLD
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.embed import Pooled, load_pooled
 from vodkit.detect.runtimes.choice import AUTO, choose
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 WEIGHT_SUFFIXES = (".pth", ".pt")
 CHECKPOINT_SUFFIX = ".safetensors"
-DEFAULT_SCORE = 0.1  # trackers make use of uncertain boxes
-DEFAULT_MOST = 300
 
 _YOLOX = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0"
 _TORCHVISION = "https://download.pytorch.org/models"
@@ -362,11 +361,11 @@ def load_detector(
     name_or_path: str | Path,
     *,
     runtime: str = "auto",
-    score_threshold: float = DEFAULT_SCORE,
+    score_threshold: float = SCORE_THRESHOLD,
     device: str = "auto",
     classes: Sequence[str] | None = None,
     weights: str | Path = "default",
-    max_detections: int | None = DEFAULT_MOST,
+    max_detections: int | None = MAX_DETECTIONS,
     appearance: str | Path = "",
 ) -> GraphDetector:
     """A detector, ready to run.
@@ -375,12 +374,13 @@ def load_detector(
         name_or_path: a name in MODELS, a checkpoint (``.safetensors``), a published weight file
             (``.pth``), or a graph (``.onnx``, ``.xml``, ``.pb``, ``.pt2``) with its card beside.
         runtime: a name in RUNTIMES, or ``auto``: what was fastest here when it was first asked
-            (``detector.choice`` says what and why).
-        score_threshold: boxes below are not given.
+            (``detector.choice`` reports what and why).
+        score_threshold: detections below are not kept.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
         classes: keep only these, numbered in this order.
         weights: ``default``, ``random`` (to measure speed), or a weight file.
-        max_detections: keep so many of a frame, the best; None keeps all.
+        max_detections: keep so many of a frame, the best; a frame with more is marked
+            (``Detections.truncated``). None keeps all.
         appearance: ``roi``, or a head for this detector (``vodkit train --appearance``): detections
             then carry embeddings made from the network's own feature maps.
 

@@ -33,24 +33,6 @@ class Placement:
         return np.clip(boxes_xyxy * scale, 0, limit)
 
 
-def resized_px(width_px: int, height_px: int, wanted: Preprocessing) -> tuple[int, int]:
-    """Width and height that a picture of this size has in the network's input, without filling.
-
-    A reader that decodes to this size saves the resizing.
-
-    >>> resized_px(768, 576, Preprocessing(width_px=416, height_px=416))
-    (416, 312)
-    """
-    if wanted.resize == "stretch":
-        return wanted.width_px, wanted.height_px
-    if wanted.resize == "letterbox":
-        ratio = min(wanted.width_px / width_px, wanted.height_px / height_px)
-    else:
-        short, long = sorted((width_px, height_px))
-        ratio = min(wanted.height_px / short, wanted.width_px / long)
-    return max(int(width_px * ratio + 1e-6), 1), max(int(height_px * ratio + 1e-6), 1)
-
-
 def input_px(width_px: int, height_px: int, wanted: Preprocessing) -> tuple[int, int]:
     """Width and height of the network's input for a picture of this size, filling included.
 
@@ -59,7 +41,7 @@ def input_px(width_px: int, height_px: int, wanted: Preprocessing) -> tuple[int,
     """
     if not wanted.any_size:
         return wanted.width_px, wanted.height_px
-    width, height = resized_px(width_px, height_px, wanted)
+    width, height = wanted.resized_px(width_px, height_px)
     return -(-width // _FIT_MULTIPLE) * _FIT_MULTIPLE, -(-height // _FIT_MULTIPLE) * _FIT_MULTIPLE
 
 
@@ -82,7 +64,7 @@ def place(
     needs any more: it is drawn over, which saves filling it.
     """
     height, width = frame.image.shape[:2]
-    new_width, new_height = resized_px(frame.width_px, frame.height_px, wanted)
+    new_width, new_height = wanted.resized_px(frame.width_px, frame.height_px)
     full_width, full_height = input_px(frame.width_px, frame.height_px, wanted)
     placement = Placement(
         frame.width_px, frame.height_px, frame.width_px / new_width, frame.height_px / new_height

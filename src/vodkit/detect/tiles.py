@@ -5,14 +5,14 @@ of about the network's size are looked at one by one (slicing aided inference, A
 what a border cuts is put together again, so that an object on a seam gives exactly one box.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
 from vodkit.detect.base import Detector
+from vodkit.detect.defaults import check_grid
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.boxes import area, covered, iou
 from vodkit.ground.errors import InputError, SettingsError
@@ -39,25 +39,26 @@ class TileSettings:
 
     def __post_init__(self) -> None:
         """Check the form of the grid and the ranges."""
-        if self.grid != "auto" and not re.fullmatch(r"[1-9]\d?x[1-9]\d?", self.grid):
-            raise SettingsError(f"tiles is {self.grid!r}; allowed: auto, or columns x rows as 3x2")
+        check_grid(self.grid)
         if not 0 <= self.overlap < 1:
             raise SettingsError(f"overlap is {self.overlap}; allowed: from 0, below 1")
         if not 0 < self.covered <= 1:
             raise SettingsError(f"covered is {self.covered}; allowed: above 0, up to 1")
 
 
-class TiledDetector:
+class TiledDetector(Detector):
     """A detector that looks at tiles; frames must come in full size."""
 
     def __init__(self, detector: Detector, settings: TileSettings | None = None) -> None:
         """``detector`` finds what is in each tile."""
         self.card = detector.card
         self.classes = detector.classes
-        self.runtime = getattr(detector, "runtime", "")
-        self.choice = getattr(detector, "choice", None)
+        self.runs_on, self.choice = detector.runs_on, detector.choice
         self._detector = detector
         self._settings = settings or TileSettings()
+
+    def decode_px(self, width_px: int, height_px: int) -> None:
+        """See Detector: tiles are cut from full-size pictures."""
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """See Detector."""
@@ -75,7 +76,8 @@ class TiledDetector:
             for x1, y1, x2, y2 in boxes.tolist()
         ]
         found = self._detector.detect(views)
-        return merged(found, boxes, (width, height), covered_share=self._settings.covered)
+        whole = merged(found, boxes, (width, height), covered_share=self._settings.covered)
+        return replace(whole, truncated=any(one.truncated for one in found))
 
     def _tiles(self, width: int, height: int) -> IntArray:
         """Corners (T, 4) of all views, the whole picture last."""

@@ -14,72 +14,52 @@ one that was never stopped. A killed writer leaves at most one torn last line.
 """
 
 import json
-import math
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from io import BufferedRandom, BufferedWriter
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import BufferedRandom, BufferedReader, BufferedWriter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-from vodkit.formats.base import Reading, Writing, close_written, labelled_frames, rate_from
-from vodkit.formats.jsonfile import Node
-from vodkit.ground.arrays import FloatArray
-from vodkit.ground.errors import FormatError, InputError, OutputError, SettingsError
+from vodkit.formats.base import Reading, Writing, close_written, labelled_frames
+from vodkit.formats.prediction_lines import (
+    MODES,
+    VERSION,
+    Header,
+    PredictedFrame,
+    frame_entry,
+    header_entry,
+    line_of,
+    node_of,
+    parse_frame,
+    parse_header,
+)
+from vodkit.ground.errors import FormatError, InputError, OutputError
 from vodkit.ground.records import (
     NO_ID,
-    STATE_NAMES,
     Dataset,
     Detections,
     LabelledVideo,
     State,
     Tracks,
     TrackTable,
-    VideoInfo,
 )
 from vodkit.ground.runs import write_atomic
 
-VERSION = 1
-MODES = {
-    "online": "from the past only",
-    "near-online": "frames between are filled when the next key frames are known",
-    "refined": "with the future known",
-}
-"""what tracks know of the frames after them, least first"""
+__all__ = [
+    "KEEPS", "MODES", "PICTURES", "VERSION", "FinalRows", "Header", "PredictedFrame",
+    "PredictionWriter", "Predictions", "counted", "final_frames", "last_complete_frame",
+    "open_predictions", "read", "read_frames", "read_header", "read_predictions", "sniff", "write",
+    "write_table",
+]  # fmt: skip
 
-
-@dataclass(frozen=True, kw_only=True)
-class Header:
-    """The first line: whose predictions these are."""
-
-    source: str
-    """the video, as the user named it"""
-    classes: tuple[str, ...]
-    info: VideoInfo
-    detector: str = ""
-    tracker: str = ""
-    """empty: detections only"""
-    mode: str = "online"
-    """what was known of the frames after each, see ``MODES``"""
-    notes: Mapping[str, str] = field(default_factory=dict)
-    """anything else worth keeping: settings, sha256 of the weights, ..."""
-
-    def __post_init__(self) -> None:
-        """Check ``mode``."""
-        if self.mode not in MODES:
-            raise SettingsError(f"mode is {self.mode!r}; allowed: {', '.join(MODES)}")
-
-
-@dataclass(frozen=True, eq=False)
-class PredictedFrame:
-    """One line: what was found in one frame."""
-
-    index: int
-    time_s: float
-    found: Detections | Tracks
+_HOLD_S, _HOLD_FRAMES = 30.0, 30
+"""an undecided track that is absent for both is never confirmed"""
 
 
 class PredictionWriter:
@@ -103,7 +83,7 @@ class PredictionWriter:
         if going_on:
             _check_same(read_header(path), header, path)
         if not going_on:  # the file appears with its header: whoever finds it can read it
-            _begin(path, _line_of(header_entry(header)))
+            _begin(path, line_of(header_entry(header)))
         self._file = _open(path)
 
     def write(self, index: int, time_s: float, found: Detections | Tracks) -> None:
@@ -116,7 +96,7 @@ class PredictionWriter:
 
     def _put(self, entry: Mapping[str, Any]) -> None:
         try:
-            self._file.write(_line_of(entry))
+            self._file.write(line_of(entry))
             self._file.flush()
         except OSError as error:
             raise OutputError(f"cannot write: {error.strerror}", path=self.path) from error
@@ -134,13 +114,6 @@ class PredictionWriter:
         """Close the file; what was written stays, error or not."""
         del error, trace
         close_written(self._file, self.path, failed=kind is not None)
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def _line_of(entry: Mapping[str, Any]) -> bytes:
-    return _ENCODER.encode(entry).encode() + b"\n"
 
 
 def _begin(path: Path, header: bytes) -> None:
@@ -165,80 +138,6 @@ def _check_same(there: Header, wanted: Header, path: Path) -> None:
         if old != new:
             message = f"is of another run: {name} is {old!r} there and {new!r} now; remove it"
             raise OutputError(message, path=path)
-
-
-def header_entry(header: Header) -> dict[str, Any]:
-    """The header as JSON."""
-    info = header.info
-    return {
-        "vodkit": "predictions",
-        "version": VERSION,
-        "source": header.source,
-        "classes": list(header.classes),
-        "detector": header.detector,
-        "tracker": header.tracker,
-        "mode": header.mode,
-        "video": {
-            "path": info.path,
-            "width_px": info.width_px,
-            "height_px": info.height_px,
-            "rate": str(info.rate),
-            "num_frames": info.num_frames,
-            "duration_s": info.duration_s,
-        },
-        "notes": dict(header.notes),
-    }
-
-
-def frame_entry(
-    index: int, time_s: float, found: Detections | Tracks, classes: tuple[str, ...]
-) -> dict[str, Any]:
-    """One frame as JSON."""
-    boxes = [_short(box) for box in found.boxes_xyxy]
-    labels = found.labels.tolist()
-    entries: list[dict[str, Any]] = [
-        {"box": box, "label": label, "class": _name(label, classes), "score": score}
-        for box, label, score in zip(boxes, labels, _short(found.scores), strict=True)
-    ]
-    entry: dict[str, Any] = {"frame": int(index), "time_s": float(time_s)}
-    if isinstance(found, Detections):
-        return {**entry, "detections": entries}
-    return {**entry, "tracks": _with_identity(entries, found)}
-
-
-def _name(label: int, classes: tuple[str, ...]) -> str:
-    return classes[label] if label < len(classes) else str(label)
-
-
-def _with_identity(entries: list[dict[str, Any]], found: Tracks) -> list[dict[str, Any]]:
-    assert found.hidden_s is not None
-    assert found.sigma_px is not None
-    assert found.tentative is not None
-    assert found.hidden_behind is not None
-    tracks = []
-    behind = found.hidden_behind.tolist()
-    ids, states = found.ids.tolist(), found.states.tolist()
-    hidden, sigma = _short(found.hidden_s), _short(found.sigma_px)
-    for row, entry in enumerate(entries):
-        track = {"id": ids[row], **entry, "state": STATE_NAMES[states[row]]}
-        track["hidden_s"] = hidden[row]
-        if sigma[row]:
-            track["sigma_px"] = sigma[row]
-        if behind[row]:
-            track["hidden_behind"] = behind[row]
-        if found.tentative[row]:
-            track["tentative"] = True
-        tracks.append(track)
-    return tracks
-
-
-def _short(values: FloatArray) -> list[float]:
-    """float32 numbers as the shortest decimals that give them back.
-
-    >>> _short(np.array([0.9, 12.0], np.float32))
-    [0.9, 12.0]
-    """
-    return [float(str(value)) for value in np.asarray(values, np.float32)]
 
 
 def last_complete_frame(path: Path) -> int | None:
@@ -287,65 +186,30 @@ def _last_line(file: BufferedRandom) -> tuple[bytes, int]:
     return content, 0
 
 
-def read_header(path: Path) -> Header:
-    """The header of a predictions file."""
+@contextmanager
+def open_predictions(path: Path) -> Iterator[tuple[Header, Iterator[PredictedFrame]]]:
+    """The header and the frames of a predictions file: one open, one pass, flat memory.
+
+    Raises:
+        FormatError: not a predictions file, or a line that is no frame.
+    """
     try:
-        with path.open("rb") as file:
-            line = file.readline()
+        file = path.open("rb")
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
-    return _header(_node(line, 1, path))
+    with file:
+        header = parse_header(node_of(file.readline(), 1, path))
+        yield header, _parsed(file, path, len(header.classes))
 
 
-def _header(node: Node) -> Header:
-    if node.value.get("vodkit") != "predictions":
-        raise node.fault('not a predictions file: the first line has no "vodkit": "predictions"')
-    if node.integer("version") > VERSION:
-        raise node.fault(f"version {node.integer('version')}; this vodkit knows {VERSION}")
-    video = node.at("video")
-    try:
-        info = VideoInfo(
-            path=video.words("path"),
-            width_px=video.integer("width_px"),
-            height_px=video.integer("height_px"),
-            rate=rate_from(video.words("rate")),
-            num_frames=video.integer("num_frames") if "num_frames" in video else None,
-            duration_s=video.number("duration_s") if "duration_s" in video else None,
-        )
-        return Header(
-            source=node.words("source"),
-            classes=tuple(node.words_in("classes")),
-            info=info,
-            detector=node.words("detector", ""),
-            tracker=node.words("tracker", ""),
-            mode=node.words("mode", "online"),
-            notes=dict(node.value.get("notes") or {}),
-        )
-    except FormatError:
-        raise
-    except (InputError, ValueError, TypeError) as error:
-        raise node.fault(f"not a header: {error}") from error
-
-
-def _node(line: bytes, number: int, path: Path) -> Node:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        torn = "" if line.endswith(b"\n") else "; the end is missing, --resume of its run goes on"
-        raise FormatError(f"not JSON: {error}{torn}", path=path, line=number) from error
-    if not isinstance(value, dict):
-        raise FormatError("not a JSON object", path=path, line=number)
-    return Node(value, path, "", known_line=number)
-
-
-def read_frames(path: Path) -> Iterator[PredictedFrame]:
-    """The frames of a predictions file, one at a time, for files of any length."""
-    classes = read_header(path).classes
+def _parsed(file: BufferedReader, path: Path, num_classes: int) -> Iterator[PredictedFrame]:
     last = -1
-    for number, line in _lines(path):
-        node = _node(line, number, path)
+    for number, line in enumerate(file, 2):  # as editors number them
+        if not line.strip():
+            continue
+        node = node_of(line, number, path)
         try:
-            frame = _frame(node, len(classes))
+            frame = parse_frame(node, num_classes)
         except FormatError:
             raise
         except (InputError, ValueError, OverflowError, TypeError, KeyError) as error:
@@ -356,68 +220,129 @@ def read_frames(path: Path) -> Iterator[PredictedFrame]:
         yield frame
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Lines after the header, numbered as editors do."""
-    with path.open("rb") as file:
-        next(file)
-        for number, line in enumerate(file, 2):
-            if line.strip():
-                yield number, line
+def read_header(path: Path) -> Header:
+    """The header of a predictions file."""
+    with open_predictions(path) as (header, _):
+        return header
 
 
-def _frame(node: Node, num_classes: int) -> PredictedFrame:
-    index, time_s = node.integer("frame"), node.number("time_s")
-    if index < 0 or not math.isfinite(time_s):
-        raise node.fault(f"frame {index} at {time_s} s")
-    entries = node.value.get("tracks", node.value.get("detections"))
-    if not isinstance(entries, list):
-        raise node.fault('has neither "tracks" nor "detections"')
-    boxes = np.array([entry["box"] for entry in entries] or np.empty((0, 4)), np.float32)
-    if boxes.shape != (len(entries), 4):
-        raise node.fault(f"boxes are {boxes.shape}; allowed: 4 numbers each")
-    scores = np.array([entry["score"] for entry in entries], np.float32)
-    labels = np.array([entry["label"] for entry in entries], np.int64)
-    if len(labels) and labels.max() >= num_classes:
-        raise node.fault(f"label {labels.max()}; there are {num_classes} classes")
-    if "tracks" not in node.value:
-        return PredictedFrame(index, time_s, Detections(boxes, scores, labels))
-    tracks = Tracks(
-        boxes_xyxy=boxes,
-        scores=scores,
-        labels=labels,
-        ids=np.array([entry["id"] for entry in entries], np.int64),
-        states=np.array([_state(entry, node) for entry in entries], np.uint8),
-        hidden_s=np.array([entry.get("hidden_s", 0) for entry in entries], np.float32),
-        sigma_px=np.array([entry.get("sigma_px", 0) for entry in entries], np.float32),
-        tentative=np.array([entry.get("tentative", False) for entry in entries], np.bool_),
-        hidden_behind=np.array([entry.get("hidden_behind", 0) for entry in entries], np.int64),
+def read_frames(path: Path) -> Iterator[PredictedFrame]:
+    """All frames of a predictions file as they were written, tentative tracks included."""
+    with open_predictions(path) as (_, frames):
+        yield from frames
+
+
+def final_frames(frames: Iterable[PredictedFrame]) -> Iterator[PredictedFrame]:
+    """The frames with their final rows: the one rule for exports, scores, counts and reports.
+
+    Rows of a track that is confirmed at some time are kept from its first one on; rows of a track
+    that never is are left out and counted (``num_unconfirmed``). A frame waits until its tentative
+    tracks are decided, so memory is flat.
+
+    Raises:
+        InputError: a track is confirmed long after it was last seen (30 s and 30 frames).
+    """
+    rows = FinalRows()
+    for frame in frames:
+        yield from rows.add(frame)
+    yield from rows.end()
+
+
+class FinalRows:
+    """``final_frames`` for frames that come one by one."""
+
+    def __init__(self) -> None:
+        """Begin a video."""
+        self._waiting: deque[PredictedFrame] = deque()
+        self._confirmed: set[int] = set()
+        self._expired: set[int] = set()
+        self._seen: dict[int, tuple[int, float]] = {}  # undecided tracks: when last
+        self._number = -1
+
+    def add(self, frame: PredictedFrame) -> Iterator[PredictedFrame]:
+        """Take the next frame; the frames that are decided by it."""
+        self._number += 1
+        if isinstance(frame.found, Tracks):
+            tentative = np.asarray(frame.found.tentative)
+            self._confirmed.update(frame.found.ids[~tentative].tolist())
+            if self._expired and (late := self._expired & self._confirmed):
+                when = f"{frame.time_s:.3f} s, more than {_HOLD_S:g} s after it was last seen"
+                raise InputError(f"track {min(late)} is confirmed at {when}")
+            for track in frame.found.ids[tentative].tolist():
+                self._seen[track] = (self._number, frame.time_s)
+        self._waiting.append(frame)
+        while self._waiting and self._is_decided(self._waiting[0], frame.time_s):
+            yield _settled(self._waiting.popleft(), self._confirmed)
+        if not self._waiting:
+            self._seen.clear()
+
+    def end(self) -> Iterator[PredictedFrame]:
+        """The frames that wait: no more come."""
+        while self._waiting:
+            yield _settled(self._waiting.popleft(), self._confirmed)
+
+    def _is_decided(self, frame: PredictedFrame, now_s: float) -> bool:
+        for track in _tentative(frame) - self._confirmed:
+            number, seen_s = self._seen[track]
+            if self._number - number <= _HOLD_FRAMES or now_s - seen_s <= _HOLD_S:
+                return False
+            self._expired.add(track)
+        return True
+
+
+def _tentative(frame: PredictedFrame) -> set[int]:
+    found = frame.found
+    return set(found.ids[found.tentative].tolist()) if isinstance(found, Tracks) else set()
+
+
+def _settled(frame: PredictedFrame, confirmed: set[int]) -> PredictedFrame:
+    found = frame.found
+    if not isinstance(found, Tracks) or not np.any(found.tentative):
+        return frame
+    kept = found[np.array([one in confirmed for one in found.ids.tolist()], bool)]
+    kept = replace(kept, tentative=np.zeros(len(kept), bool))
+    return replace(frame, found=kept, num_unconfirmed=len(found) - len(kept))
+
+
+def counted(frame: PredictedFrame) -> PredictedFrame:
+    """A final frame with the rows that are counted and exported by default.
+
+    These are what was observed, and what was filled with the future known. A predicted row says
+    where a hidden object probably is: it stays in ``predictions.jsonl`` and in the video.
+    """
+    if not isinstance(frame.found, Tracks):
+        return frame
+    return replace(frame, found=frame.found[frame.found.states != State.PREDICTED])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Predictions:
+    """A predictions file with its final rows."""
+
+    header: Header
+    table: TrackTable
+    clock: Mapping[int, float]
+    """time (s) of every frame that was processed, whether something was found or not"""
+    num_unconfirmed: int
+    """rows left out, since their track was never confirmed"""
+
+
+def read_predictions(path: Path, *, include_predicted: bool = True) -> Predictions:
+    """The final rows of a predictions file as one table; one open, one parse.
+
+    Args:
+        path: a file of predictions or detections.
+        include_predicted: keep boxes of hidden objects; False: see ``counted``.
+    """
+    with open_predictions(path) as (header, frames):
+        final = list(final_frames(frames))
+    rows = [frame if include_predicted else counted(frame) for frame in final]
+    return Predictions(
+        header=header,
+        table=TrackTable.from_frames([(one.index, one.time_s, one.found) for one in rows]),
+        clock={one.index: one.time_s for one in final},
+        num_unconfirmed=sum(one.num_unconfirmed for one in final),
     )
-    return PredictedFrame(index, time_s, tracks)
-
-
-def _state(entry: dict[str, Any], node: Node) -> int:
-    name = entry.get("state", State.OBSERVED.name.lower())
-    if name not in STATE_NAMES:
-        raise node.fault(f"state {name!r}; allowed: {', '.join(STATE_NAMES)}")
-    return STATE_NAMES.index(name)
-
-
-def read_predictions(path: Path, *, include_tentative: bool = True) -> tuple[Header, TrackTable]:
-    """Header and all boxes of a predictions file; without tentative tracks where told so."""
-    header = read_header(path)
-    rows = []
-    for frame in read_frames(path):
-        found = frame.found
-        if isinstance(found, Tracks) and not include_tentative:
-            assert found.tentative is not None
-            found = found[~found.tentative]
-        rows.append((frame.index, frame.time_s, found))
-    return header, TrackTable.from_frames(rows)
-
-
-def predicted_frames(path: Path) -> list[int]:
-    """The frames that were looked at, found something or not."""
-    return [json.loads(line)["frame"] for _, line in _lines(path)]
 
 
 KEEPS = frozenset({"ids", "scores", "states", "times", "video", "labelled", "empty"})
@@ -437,15 +362,15 @@ def sniff(path: Path) -> bool:
 
 def read(path: Path, reading: Reading) -> Dataset:
     """Predictions as a dataset of one video, for correction by hand in a labelling tool."""
-    header, table = read_predictions(path)
-    source = reading.source or Path(header.source.replace("\\", "/")).name
+    given = read_predictions(path)
+    source = reading.source or Path(given.header.source.replace("\\", "/")).name
     video = LabelledVideo(
         source=source,
-        info=header.info,
-        tracks=table,
-        labelled_frames=np.array([frame.index for frame in read_frames(path)], np.int64),
+        info=given.header.info,
+        tracks=given.table,
+        labelled_frames=np.array([*given.clock], np.int64),
     )
-    return Dataset(classes=header.classes, videos=(video,))
+    return Dataset(classes=given.header.classes, videos=(video,))
 
 
 def write(dataset: Dataset, path: Path, writing: Writing) -> None:

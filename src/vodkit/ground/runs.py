@@ -34,6 +34,12 @@ EMBEDDINGS = "embeddings.bin"
 TRACKER = "tracker.npz"
 REFINED = "refined.jsonl"
 ANNOTATED = "annotated.mp4"
+EXPORTS = {
+    "csv": "predictions.csv",
+    "mot": "predictions.mot.txt",
+    "coco": "predictions.coco.json",
+    "video": ANNOTATED,
+}
 METRICS = "metrics.json"
 REPORT = "report.html"
 

@@ -6,9 +6,10 @@ settings, and reading them back gives an equal object.
 """
 
 import json
+import operator
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -17,7 +18,84 @@ from vodkit.ground.errors import SettingsError
 from vodkit.ground.lookup import unknown
 
 S = TypeVar("S")
+_LONG = 90
 Value = Any  # what TOML holds: str, int, float, bool, list, table
+
+
+def setting(
+    default: Any,
+    help: str,  # noqa: A002
+    *,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    below: float | None = None,
+    choices: Sequence[str] = (),
+    flags: Sequence[str] = (),
+    commas: bool = False,
+    hidden: bool = False,
+) -> Any:
+    """A dataclass field that is the one source of a setting: default, help, range, CLI option.
+
+    Args:
+        default: the value where none is given.
+        help: a noun phrase or an imperative for ``--help`` and tables of settings.
+        low: least value, included; ``above``: excluded.
+        above: the value must be larger than this.
+        high: largest value, included; ``below``: excluded.
+        below: the value must be smaller than this.
+        choices: allowed words, if only these are.
+        flags: words of the command line, if not ``--name-of-the-field``.
+        commas: the words of a tuple are given as one, with commas; else one by one.
+        hidden: not an option of the command line.
+    """
+    bounds = {"low": low, "above": above, "high": high, "below": below}
+    known = {name: bound for name, bound in bounds.items() if bound is not None}
+    more = {"choices": tuple(choices), "flags": tuple(flags), "commas": commas, "hidden": hidden}
+    return field(default=default, metadata={"help": help, "bounds": known, **more})
+
+
+def check_ranges(settings: object) -> None:
+    """SettingsError for the first value outside of the range or choices that its field states."""
+    for spec in fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, spec.name)
+        bounds, choices = spec.metadata.get("bounds", {}), spec.metadata.get("choices", ())
+        if isinstance(value, int | float) and not all(
+            _WITHIN[name](value, bound) for name, bound in bounds.items()
+        ):
+            raise SettingsError(f"{spec.name} is {value}; allowed: {allowed(bounds)}")
+        if choices and value not in choices:
+            raise SettingsError(f"{spec.name} is {value!r}; allowed: {', '.join(choices)}")
+
+
+_WITHIN: dict[str, Callable[[float, float], bool]] = {
+    "low": operator.ge,
+    "above": operator.gt,
+    "high": operator.le,
+    "below": operator.lt,
+}
+
+
+def allowed(bounds: Mapping[str, float]) -> str:
+    """A range in words.
+
+    >>> allowed({"low": 1}), allowed({"low": 0, "below": 1}), allowed({"above": 0})
+    ('1 or more', '0 or more, below 1', 'above 0')
+    """
+    words = {"low": "{} or more", "above": "above {}", "high": "up to {}", "below": "below {}"}
+    return ", ".join(words[name].format(bound) for name, bound in bounds.items())
+
+
+def words_of(settings: object, *, prefix: str = "") -> tuple[str, ...]:
+    """All settings as ``a.b=value`` words, which ``load`` reads back to an equal object."""
+    words: list[str] = []
+    for spec in fields(settings):  # type: ignore[arg-type]
+        value, name = getattr(settings, spec.name), f"{prefix}{spec.name}"
+        if is_dataclass(value):
+            words += words_of(value, prefix=f"{name}.")
+        elif value is not None:
+            words.append(f"{name}={_toml_value(value)}")
+    return tuple(words)
 
 
 def load(cls: type[S], *, toml: Path | None = None, words: Sequence[str] = ()) -> S:
@@ -98,7 +176,8 @@ def _convert(expected: Any, value: Value, name: str) -> Any:
         options = [option for option in get_args(expected) if option is not NoneType]
         if value is None:
             return None
-        return _convert(options[0], value, name)
+        fitting = [option for option in options if type(value) is (get_origin(option) or option)]
+        return _convert((fitting or options)[0], value, name)
     if is_dataclass(expected) and isinstance(value, Mapping):
         return build(expected, value, where=f"{name}.")  # type: ignore[arg-type]
     if get_origin(expected) is tuple and isinstance(value, list):
@@ -116,7 +195,9 @@ def _convert(expected: Any, value: Value, name: str) -> Any:
 
 def _toml_value(value: Value) -> str:
     if isinstance(value, tuple | list):
-        return f"[{', '.join(_toml_value(item) for item in value)}]"
+        items = [_toml_value(item) for item in value]
+        line = f"[{', '.join(items)}]"
+        return line if len(line) < _LONG else "[\n" + "".join(f"  {one},\n" for one in items) + "]"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):

@@ -1,68 +1,51 @@
-"""Other forms of a run's predictions, made from ``predictions.jsonl`` frame by frame.
+"""Other forms of a run's predictions: sinks of one pass over ``predictions.jsonl``.
 
-The JSON Lines file is the one truth of a run; these are written from it afterwards, so a run
-that was killed and went on gives the same files, and memory does not depend on the length.
+The JSON Lines file is the one truth of a run. Exports are written from it afterwards, so a run that
+was killed and resumed gives the same files, and memory does not depend on the length. However many
+forms are wanted, the predictions are parsed once and the video is decoded at most once.
 
-First detections are not lost: a track is tentative until it is confirmed, and once it is, its
-tentative boxes are given out with the rest. Tracks that never were confirmed are left out.
+Which rows are final, and which count, is the rule of ``formats.predictions``.
 """
 
 import csv
 import io
 import json
 import os
-import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
-
-from vodkit.formats.predictions import Header, PredictedFrame, read_frames, read_header
-from vodkit.ground import boxes, runs
-from vodkit.ground.errors import OutputError
-from vodkit.ground.records import NO_ID, STATE_NAMES, Detections, Tracks, TrackTable
+from vodkit.formats.predictions import (
+    Header,
+    PredictedFrame,
+    counted,
+    final_frames,
+    open_predictions,
+)
+from vodkit.ground import boxes
+from vodkit.ground.errors import OutputError, PartialError, SettingsError, VodkitError
+from vodkit.ground.records import NO_ID, STATE_NAMES, Detections, Tracks
 
 CSV_COLUMNS = (
     "frame", "time_s", "id", "class", "score", "x1", "y1", "x2", "y2", "state", "hidden_s",
     "hidden_behind",
 )  # fmt: skip
 
-
-def confirmed_ids(predictions: Path) -> set[int]:
-    """The ids of all tracks that were confirmed at some time."""
-    ids: set[int] = set()
-    for frame in read_frames(predictions):
-        if isinstance(frame.found, Tracks):
-            assert frame.found.tentative is not None
-            ids.update(frame.found.ids[~frame.found.tentative].tolist())
-    return ids
+Sink = Generator[None, PredictedFrame | None, None]
+"""takes one final frame after the other by ``send``; None ends and names the file"""
+Film = Callable[[Path, Header, Iterator[PredictedFrame]], Sequence[str]]
+"""draws final frames, which it asks for itself, into a copy of the video; notes on it"""
 
 
-def final_frames(predictions: Path) -> Iterator[PredictedFrame]:
-    """The frames of a run with the boxes that count: without tracks that were never confirmed."""
-    ids = np.array(sorted(confirmed_ids(predictions)), np.int64)
-    for frame in read_frames(predictions):
-        found = frame.found
-        if isinstance(found, Tracks):
-            found = found[np.isin(found.ids, ids)]
-        yield PredictedFrame(frame.index, frame.time_s, found)
-
-
-def final_tracks(predictions: Path) -> TrackTable:
-    """The boxes of ``final_frames``: of tracks that were confirmed, from their first one on."""
-    return TrackTable.from_frames([(f.index, f.time_s, f.found) for f in final_frames(predictions)])
-
-
-def write_csv(predictions: Path, path: Path) -> None:
+def csv_sink(path: Path, header: Header) -> Sink:
     """One line a box, with a header line; ids are empty for plain detections."""
-    header = read_header(predictions)
     with _whole_file(path) as file:
         out = csv.writer(file, lineterminator="\n")
         out.writerow(CSV_COLUMNS)
-        for frame in final_frames(predictions):
+        while (frame := (yield)) is not None:
             out.writerows(_csv_rows(frame, header))
 
 
@@ -87,37 +70,35 @@ def _identity(found: Detections | Tracks) -> tuple[list[int], list[int], list[fl
     return [NO_ID] * count, [0] * count, [0.0] * count, [0] * count
 
 
-def write_mot(predictions: Path, path: Path) -> None:
+def mot_sink(path: Path, header: Header) -> Sink:
     """MOTChallenge lines: frame (from 1), id, left, top, width, height, score, class, visibility.
 
     The class is from 1, the visibility -1 (not known), as the challenge's result files have it.
     """
+    del header
     with _whole_file(path) as file:
-        for frame in final_frames(predictions):
+        while (frame := (yield)) is not None:
             ids, *_ = _identity(frame.found)
-            left_top_size = boxes.to_xywh(frame.found.boxes_xyxy)
-            for row, box in enumerate(left_top_size):
+            for row, box in enumerate(boxes.to_xywh(frame.found.boxes_xyxy)):
                 numbers = ",".join(f"{value:.2f}" for value in box)
                 score, label = frame.found.scores[row], frame.found.labels[row] + 1
                 file.write(f"{frame.index + 1},{ids[row]},{numbers},{score:.4f},{label},-1\n")
 
 
-def write_coco(predictions: Path, path: Path) -> None:
+def coco_sink(path: Path, header: Header) -> Sink:
     """COCO results: image_id is the frame index + 1, category_id the label + 1.
 
     ``frame_id`` and ``category_name`` say so: readers need not guess whose ids these are.
     """
-    classes = read_header(predictions).classes
     with _whole_file(path) as file:
         separator = "[\n"
-        for frame in final_frames(predictions):
-            left_top_size = boxes.to_xywh(frame.found.boxes_xyxy)
-            for row, box in enumerate(left_top_size):
+        while (frame := (yield)) is not None:
+            for row, box in enumerate(boxes.to_xywh(frame.found.boxes_xyxy)):
                 entry = {
                     "image_id": frame.index + 1,
                     "frame_id": frame.index,
                     "category_id": int(frame.found.labels[row]) + 1,
-                    "category_name": classes[int(frame.found.labels[row])],
+                    "category_name": header.classes[int(frame.found.labels[row])],
                     "bbox": [round(float(value), 2) for value in box],
                     "score": round(float(frame.found.scores[row]), 5),
                 }
@@ -128,44 +109,105 @@ def write_coco(predictions: Path, path: Path) -> None:
         file.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
-# name of the option: (file name in the run folder, writer)
-OUTPUTS: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
-    "csv": ("predictions.csv", write_csv),
-    "mot": ("predictions.mot.txt", write_mot),
-    "coco": ("predictions.coco.json", write_coco),
+SINKS: dict[str, Callable[[Path, Header], Sink]] = {
+    "csv": csv_sink,
+    "mot": mot_sink,
+    "coco": coco_sink,
 }
+"""by the name of the option; file names are in ``ground.runs.EXPORTS``"""
 
 
-def made_in(folder: Path) -> list[Path]:
-    """What runs, and commands that look at them, left in a run folder: settings apart.
+def export(
+    predictions: Path,
+    files: Mapping[str, Path],
+    *,
+    film: Film | None = None,
+    include_predicted: bool = False,
+) -> tuple[list[Path], list[VodkitError], list[str]]:
+    """Write other forms of a predictions file in one pass.
 
-    Also numbered parts of live runs, and what a kill left half written. The manifest is the last:
-    while there is one, it is known of which video the rest is.
+    Args:
+        predictions: the file to read.
+        files: what to write, by name (``SINKS``, or ``video``), and where.
+        film: what writes ``video`` (``report.annotate.film``).
+        include_predicted: also write boxes of hidden objects; the video has them always.
+
+    Returns:
+        The files that were written, the errors of those that were not (or not wholly), and notes.
+        One that fails stops no other.
+
+    Raises:
+        FormatError: the predictions cannot be read.
     """
-    names = [runs.PREDICTIONS, runs.DETECTIONS, runs.EMBEDDINGS, runs.TRACKER, runs.REFINED]
-    names += [runs.ANNOTATED, runs.METRICS, runs.REPORT, *(name for name, _ in OUTPUTS.values())]
-    found = []
-    for name in map(Path, [*names, runs.MANIFEST]):
-        numbered = rf"{re.escape(name.stem)}(-\d{{4,}})?{re.escape(name.suffix)}"
-        form = re.compile(rf"{numbered}|\.{numbered}\.(part|\w{{8}})")
-        found += [path for path in folder.iterdir() if form.fullmatch(path.name) and path.is_file()]
-    return found
+    if "video" in files and film is None:
+        raise SettingsError("video is not available here; allowed: csv, mot, coco")
+    notes: list[str] = []
+    with open_predictions(predictions) as (header, frames):
+        sinks = _Sinks(files, header, include_predicted=include_predicted)
+        with closing(sinks.passing(final_frames(frames))) as final:
+            if film is not None and "video" in files:
+                with sinks.noting("video"):
+                    notes += film(files["video"], header, final)
+            deque(final, maxlen=0)
+    if sinks.failure is not None:
+        raise sinks.failure
+    errors = sinks.errors
+    written = [
+        path for name, path in files.items() if isinstance(errors.get(name), PartialError | None)
+    ]
+    return written, [errors[name] for name in files if name in errors], notes
 
 
-def discard(folder: Path, *, but: Sequence[str] = ()) -> None:
-    """Delete all that ``made_in`` finds in a folder, ``but`` these."""
-    for path in made_in(folder):
-        if path.name in but:
-            continue
+class _Sinks:
+    """All sinks of one pass; one that fails gets no more, and leaves no file."""
+
+    def __init__(
+        self, files: Mapping[str, Path], header: Header, *, include_predicted: bool
+    ) -> None:
+        self.errors: dict[str, VodkitError] = {}
+        self.failure: VodkitError | None = None
+        """why the predictions could not be read to their end"""
+        self._open: dict[str, Sink] = {}
+        self._include_predicted = include_predicted
+        for name, path in files.items():
+            if name != "video":
+                self._open[name] = SINKS[name](path, header)
+                self._send(name, None)
+
+    def passing(self, frames: Iterator[PredictedFrame]) -> Generator[PredictedFrame]:
+        """The frames, each after every sink has written it."""
         try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot be deleted: {error.strerror}", path=path) from error
+            for frame in frames:
+                for name in [*self._open]:
+                    self._send(name, frame if self._include_predicted else counted(frame))
+                yield frame
+            for name in [*self._open]:
+                self._send(name, None)
+        except VodkitError as error:
+            self.failure = error
+            raise
+        finally:
+            for sink in self._open.values():
+                sink.close()
+
+    def _send(self, name: str, frame: PredictedFrame | None) -> None:
+        with self.noting(name), suppress(StopIteration):
+            self._open[name].send(frame)
+            return
+        del self._open[name]
+
+    @contextmanager
+    def noting(self, name: str) -> Iterator[None]:
+        """Within, an error is noted; it stops nothing else."""
+        try:
+            yield
+        except VodkitError as error:
+            self.errors[name] = error
 
 
 @contextmanager
 def _whole_file(path: Path) -> Iterator[TextIO]:
-    """A text file that takes its name only when it is whole."""
+    """A text file that takes its name only when it is complete."""
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:

@@ -1,8 +1,8 @@
-"""Frames in, boxes out, ids on: the one generator that every command runs.
+"""Frames in, detections and tracks out: the one generator that every command runs.
 
-The loop is here and nowhere else. Whoever wants to write, draw or count iterates over it::
+::
 
-    for frame, detections, tracks in track_video("plaza.mp4", detector, tracker):
+    for frame, detections, tracks in track_video("plaza.mp4"):
         ...
 
 Everything streams: a few batches of frames are in memory at a time, so peak memory does not depend
@@ -12,103 +12,167 @@ for bit.
 """
 
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from functools import partial
+from pathlib import Path
 
-from vodkit.detect.base import Detector, in_stream
-from vodkit.detect.preprocess import resized_px
+from vodkit.detect.base import Detector, RunsOn, in_stream
+from vodkit.detect.embed import WithLooks, is_pooled, load_crops
+from vodkit.detect.models import load_detector
+from vodkit.detect.tiles import TiledDetector, TileSettings
 from vodkit.ground.errors import SettingsError, VideoError
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.ground.runs import num_cores
-from vodkit.infer.keyframes import Pace, SparseFlow, SparseSettings
+from vodkit.infer.follow import Followed, Follower, make_follower
+from vodkit.infer.keyframes import Pace, SparseFlow, SparseReport, SparseSettings
+from vodkit.infer.settings import COLOUR, FULL, InferSettings
+from vodkit.track.appearance import colour_embeddings
 from vodkit.track.base import Tracker
-from vodkit.video.cuts import CutDetector
 from vodkit.video.prefetch import ahead, depth_here
 from vodkit.video.reader import Source, Video, open_video
 
 _FEW_CORES = 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class FlowSettings:
-    """How frames flow from a video to the detector and the tracker."""
+def make_detector(settings: InferSettings, *, runs_on: RunsOn | None = None) -> Detector:
+    """The detector that the settings ask for: in tiles or not, with embeddings or not.
 
-    every: int = 1
-    """detect and track in every n-th frame; times and indices stay those of the video"""
-    sparse: bool = False
-    """detect in key frames only, chosen by how things move, and fill the frames between"""
-    batch_size: int = 8
-    """frames given to the detector at once"""
-    strict: bool = True
-    """a frame that cannot be decoded ends the flow with VideoError; False: go on, and count"""
-    full_size: bool = True
-    """False: decode straight to the size the detector wants; boxes stay in source pixels"""
-    cuts: bool = True
-    """look for shot changes and tell the tracker, so that no track lives across one"""
-    ahead: int | None = None
-    """frames decoded, and frames detected, before they are asked for; 0: one after the other;
-    by default 8, but 0 on a single core, or where a network keeps both of two cores busy"""
+    Args:
+        settings: model, thresholds, runtime, tiles, appearance, ...
+        runs_on: what a run that is resumed had chosen, so that the rest cannot differ by rounding;
+            default: what ``settings`` say.
 
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        for name in ("every", "batch_size"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
-        if self.ahead is not None and self.ahead < 0:
-            raise SettingsError(f"ahead is {self.ahead}; allowed: 0 or more")
-        if self.sparse and self.every > 1:
-            raise SettingsError(f"sparse looks at every frame, every is {self.every}; allowed: 1")
+    Raises:
+        WeightsError: missing, corrupt, or not fitting weights.
+        SettingsError: an unknown name, or options that exclude each other.
+    """
+    looks = settings.appearance
+    pooled = bool(looks) and looks != COLOUR and is_pooled(looks)
+    if pooled and settings.tiles:
+        allowed = f"{COLOUR}, or a network for crops"
+        raise SettingsError(f"tiles with appearance {looks}: views differ; allowed: {allowed}")
+    detector: Detector = load_detector(
+        settings.model,
+        runtime=settings.runtime if runs_on is None else runs_on.runtime,
+        score_threshold=settings.score_threshold,
+        max_detections=settings.max_detections,
+        device=settings.device if runs_on is None else runs_on.device,
+        classes=settings.classes or None,
+        appearance=looks if pooled else "",
+    )
+    if settings.tiles:
+        detector = TiledDetector(detector, TileSettings(grid=settings.tiles))
+    if looks == COLOUR:
+        return WithLooks(detector, colour_embeddings)
+    if looks and not pooled:
+        crops = load_crops(Path(looks), runtime=settings.runtime, device=settings.device)
+        return WithLooks(detector, crops)
+    return detector
 
 
 def detect_video(
-    source: Source, detector: Detector, *, flow: FlowSettings | None = None
+    source: Source, detector: Detector | None = None, *, settings: InferSettings | None = None
 ) -> Iterator[tuple[Frame, Detections]]:
-    """Every frame of ``source`` with what ``detector`` finds in it.
+    """Detect objects in every frame of a video.
 
-    A video that breaks off raises VideoError (path, time) after everything that could be decoded
-    was given out.
+    Args:
+        source: a file, a folder of pictures, a camera number, a URL.
+        detector: what detects; default: the one that ``settings`` ask for.
+        settings: the same, with the same defaults, as of the command line. Pictures are decoded to
+            the detector's size: ``InferSettings(size="full")`` for frames to draw on.
+
+    Yields:
+        Each frame with its detections, whose boxes are in pixels of the source.
+
+    Raises:
+        VideoError: the video breaks off (path, time), after every frame before that.
     """
-    flow = flow or FlowSettings()
-    with open_video(source, strict=flow.strict, one_thread=decodes_alone(detector, flow)) as video:
-        yield from look(video, detector, flow)
+    settings = settings or InferSettings()
+    detector = detector or make_detector(settings)
+    follower = Follower(cuts=settings.cuts)
+    for frame, detections, _ in _follow_source(source, detector, follower, settings):
+        yield frame, detections
 
 
 def track_video(
-    source: Source, detector: Detector, tracker: Tracker, *, flow: FlowSettings | None = None
+    source: Source,
+    detector: Detector | None = None,
+    tracker: Tracker | None = None,
+    *,
+    settings: InferSettings | None = None,
 ) -> Iterator[tuple[Frame, Detections, Tracks]]:
-    """Every frame of ``source``, what ``detector`` finds in it, and who that is.
+    """Detect and track objects in every frame of a video.
 
-    ``tracker`` must be new: one instance is one video. Errors are those of ``detect_video``.
+    Args:
+        source: a file, a folder of pictures, a camera number, a URL.
+        detector: what detects; default: the one that ``settings`` ask for.
+        tracker: a new one, for this video alone; default: the one that ``settings`` ask for.
+        settings: see ``detect_video``.
+
+    Yields:
+        Each frame with its detections and tracks, whose boxes are in pixels of the source.
+
+    Raises:
+        VideoError: the video breaks off (path, time), after every frame before that.
+        SettingsError: ``settings.tracker`` is none, and no tracker is given.
     """
-    flow = flow or FlowSettings()
-    if not flow.sparse:
-        yield from follow(detect_video(source, detector, flow=flow), tracker, cuts=flow.cuts)
-        return
-    found: dict[int, Detections] = {}
-
-    def find(frames: Iterator[Frame | None]) -> Generator[tuple[Frame, Detections]]:
-        for frame, detections in in_stream(detector, frames, flow.batch_size):
-            found[frame.index] = detections
-            yield frame, detections
-
-    with open_video(source, strict=flow.strict) as video:
-        for frame, tracks in sparse_flow(video, detector, tracker, flow).run(find):
-            yield frame, found.pop(frame.index, Detections.empty()), tracks
+    settings = settings or InferSettings()
+    detector = detector or make_detector(settings)
+    if tracker is None and not settings.tracks:
+        raise SettingsError("tracker is none; allowed: a tracker, or detect_video")
+    follower = make_follower(settings) if tracker is None else Follower(tracker, cuts=settings.cuts)
+    for frame, detections, tracks in _follow_source(source, detector, follower, settings):
+        assert tracks is not None
+        yield frame, detections, tracks
 
 
-def look(
-    video: Video, detector: Detector, flow: FlowSettings
+def _follow_source(
+    source: Source, detector: Detector, follower: Follower, settings: InferSettings
+) -> Iterator[Followed]:
+    with (
+        open_source(source, detector, settings) as video,
+        closing(follow_video(video, detector, follower, settings)) as steps,
+    ):
+        yield from steps
+
+
+def open_source(source: Source, detector: Detector, settings: InferSettings) -> Video:
+    """The video, decoding in one thread where a network keeps the few cores busy by itself.
+
+    Where few frames are detected, cores are free.
+    """
+    alone = fills_the_cores(detector) and not settings.is_sparse
+    return open_video(source, strict=not settings.lenient, one_thread=alone)
+
+
+def follow_video(
+    video: Video, detector: Detector, follower: Follower, settings: InferSettings
+) -> Generator[Followed, None, SparseReport | None]:
+    """The frames of an open video with detections and tracks; the report of key frames, if any.
+
+    Frames of a live source are detected one by one as they come: none waits for a batch.
+    """
+    if not settings.is_sparse:
+        with closing(_detected(video, detector, settings)) as found:
+            yield from follower.steps(found)
+        return None
+    sparse = sparse_flow(video, detector, follower, settings)
+    batch = settings.batch_size or detector.batch_size
+    yield from sparse.run(partial(in_stream, detector, batch_size=batch))
+    return sparse.report
+
+
+def _detected(
+    video: Video, detector: Detector, settings: InferSettings
 ) -> Generator[tuple[Frame, Detections]]:
-    """The frames of an open video, with what is in them.
-
-    Frames of a live source are looked at one by one as they come: none waits for a batch.
-    """
-    frames = frames_for(video, detector, flow)
+    frames = video.frames(every=settings.stride, size_px=size_px(video, detector, settings))
     if video.is_live:
-        return detect_frames(frames, detector, 1)
-    depth = flow.ahead
+        return _until_broken(frames, detector, 1)
+    depth = settings.ahead
     if depth is None:
         depth = 0 if fills_the_cores(detector) else depth_here()
-    return ahead(detect_frames(ahead(frames, depth), detector, flow.batch_size), depth)
+    batch = settings.batch_size or detector.batch_size
+    return ahead(_until_broken(ahead(frames, depth), detector, batch), depth)
 
 
 def fills_the_cores(detector: Detector) -> bool:
@@ -117,68 +181,42 @@ def fills_the_cores(detector: Detector) -> bool:
     Then decoding in several threads, or ahead of it, only takes turns with it, which costs: up to a
     third of the speed in torch, whose threads wait for each other.
     """
-    return num_cores() <= _FEW_CORES and str(getattr(detector, "runtime", "")).endswith("cpu")
-
-
-def decodes_alone(detector: Detector, flow: FlowSettings) -> bool:
-    """Whether to decode in one thread; where few frames are looked at, cores are free."""
-    return fills_the_cores(detector) and not flow.sparse
-
-
-def frames_for(video: Video, detector: Detector, flow: FlowSettings) -> Iterator[Frame]:
-    """The frames of an open video, decoded to the detector's size unless pixels are wanted."""
-    return video.frames(every=flow.every, size_px=_size_px(video, detector, flow))
+    return num_cores() <= _FEW_CORES and detector.runs_on.device == "cpu"
 
 
 def sparse_flow(
-    video: Video, detector: Detector, tracker: Tracker, flow: FlowSettings
+    video: Video, detector: Detector, follower: Follower, settings: InferSettings
 ) -> SparseFlow:
-    """The frames of an open video, of which only key frames will be looked at."""
-    settings = SparseSettings()
-    pace = Pace(settings, num_frames=video.info.num_frames)
+    """The frames of an open video, of which key frames only will be detected."""
+    chosen = SparseSettings()
+    pace = Pace(chosen, num_frames=video.info.num_frames)
+    shown = size_px(video, detector, settings)
 
     def wanted(index: int, time_s: float) -> bool:
-        return pace.is_key(index, time_s) or flow.full_size
+        return pace.is_key(index, time_s) or shown is None
 
-    frames = video.frames(size_px=_size_px(video, detector, flow), wanted=wanted)
-    return SparseFlow(frames, tracker, pace, settings, cuts=flow.cuts)
+    return SparseFlow(video.frames(size_px=shown, wanted=wanted), follower, pace, chosen)
 
 
-def _size_px(video: Video, detector: Detector, flow: FlowSettings) -> tuple[int, int] | None:
-    """What to decode to: None (as it is) where somebody wants the pixels."""
-    if flow.full_size:
+def size_px(video: Video, detector: Detector, settings: InferSettings) -> tuple[int, int] | None:
+    """Width and height to decode to; None: full size."""
+    if settings.size == FULL:
         return None
-    wanted = detector.card.preprocessing
-    return resized_px(video.info.width_px, video.info.height_px, wanted)
+    return detector.decode_px(video.info.width_px, video.info.height_px)
 
 
-def detect_frames(
+def _until_broken(
     frames: Iterable[Frame], detector: Detector, batch_size: int
 ) -> Generator[tuple[Frame, Detections]]:
-    """Frames through the detector, several at a time.
-
-    If the frames break off with VideoError, those before are still detected and given out before
-    the error goes on: nothing that was decoded is lost.
-    """
+    """Frames through the detector; VideoError comes after the detections of all frames before."""
     broken: list[VideoError] = []
-    yield from in_stream(detector, _until_broken(frames, broken), batch_size)
+
+    def whole() -> Iterator[Frame]:
+        try:
+            yield from frames
+        except VideoError as error:
+            broken.append(error)
+
+    yield from in_stream(detector, whole(), batch_size)
     if broken:
         raise broken[0]
-
-
-def _until_broken(frames: Iterable[Frame], broken: list[VideoError]) -> Iterator[Frame]:
-    try:
-        yield from frames
-    except VideoError as error:
-        broken.append(error)
-
-
-def follow(
-    found: Iterable[tuple[Frame, Detections]], tracker: Tracker, *, cuts: bool
-) -> Iterator[tuple[Frame, Detections, Tracks]]:
-    """Detections of consecutive frames through the tracker; shot changes are told to it."""
-    cut_detector = CutDetector() if cuts else None
-    for frame, detections in found:
-        if cut_detector is not None and cut_detector.step(frame):
-            tracker.notice_cut()
-        yield frame, detections, tracker.step(frame, detections, embeddings=detections.embeddings)

@@ -23,8 +23,7 @@ from vodkit.ground.arrays import FloatArray
 from vodkit.ground.boxes import iou, iou_pairs
 from vodkit.ground.errors import SettingsError, VideoError
 from vodkit.ground.records import Detections, Frame, State, Tracks
-from vodkit.track.base import Tracker
-from vodkit.video.cuts import CutDetector
+from vodkit.infer.follow import Followed, Follower
 
 Find = Callable[[Iterator[Frame | None]], Generator[tuple[Frame, Detections]]]
 """gives each frame with what is in it, as ``in_stream`` of a detector does"""
@@ -186,20 +185,18 @@ class SparseFlow:
     def __init__(
         self,
         frames: Iterator[Frame],
-        tracker: Tracker,
+        follower: Follower,
         pace: Pace,
         settings: SparseSettings,
-        *,
-        cuts: bool = True,
     ) -> None:
-        """``tracker`` must be new; ``pace`` is asked about each of ``frames`` before it comes."""
+        """``follower`` must be new; ``pace`` is asked about each of ``frames`` before it comes."""
         self._frames = frames
-        self._tracker = tracker
+        self._follower = follower
         self._pace = pace
         self._lag = settings.lag
-        self._cuts = CutDetector() if cuts else None
+        self._found: dict[int, Detections] = {}
         self._waiting: deque[Frame] = deque()
-        self._num_begun = self._num_frames = self._num_keys = self._num_cuts = 0
+        self._num_begun = self._num_frames = self._num_keys = 0
         self._broken: VideoError | None = None
         self._agreement_sum = 0.0
         self._num_agreed = 0
@@ -214,7 +211,7 @@ class SparseFlow:
             iou_at_twice_the_gap=self._agreement_sum / self._num_agreed if known else None,
         )
 
-    def run(self, find: Find) -> Generator[tuple[Frame, Tracks]]:
+    def run(self, find: Find) -> Generator[Followed]:
         """Frames in order with their tracks; ``find`` detects in the key frames.
 
         A frame comes out when the two key frames after it are known; if the frames break off with
@@ -223,13 +220,13 @@ class SparseFlow:
         keys: list[Key] = []
         with closing(find(self._key_frames())) as found:
             for frame, detections in found:
-                keys.append(self._looked_at(frame, detections))
+                keys.append(self._stepped(frame, detections))
+                self._pace.learn(frame.time_s, keys[-1].tracks)
+                self._num_keys += 1
                 yield from self._known(keys)
         if self._waiting and self._waiting[-1].index > keys[-1].frame.index:
             # The video ended before another key frame came: its last frame is foretold.
-            last = self._waiting[-1]
-            foretold = self._tracker.step(last, Detections.empty())
-            keys.append(Key(last, foretold, self._num_cuts))
+            keys.append(self._stepped(self._waiting[-1], Detections.empty()))
             yield from self._known(keys)
         if keys:
             yield from self._filled(keys[0], keys[-1])
@@ -249,17 +246,13 @@ class SparseFlow:
         except VideoError as error:
             self._broken = error
 
-    def _looked_at(self, frame: Frame, found: Detections) -> Key:
-        """Who is in a key frame."""
-        if self._cuts is not None and self._cuts.step(frame):
-            self._num_cuts += 1
-            self._tracker.notice_cut()
-        tracks = self._tracker.step(frame, found, embeddings=found.embeddings)
-        self._pace.learn(frame.time_s, tracks)
-        self._num_keys += 1
-        return Key(frame, tracks, self._num_cuts)
+    def _stepped(self, frame: Frame, found: Detections) -> Key:
+        """The tracks of a key frame."""
+        _, self._found[frame.index], tracks = self._follower.step(frame, found)
+        assert tracks is not None
+        return Key(frame, tracks, self._follower.num_cuts)
 
-    def _known(self, keys: list[Key]) -> Iterator[tuple[Frame, Tracks]]:
+    def _known(self, keys: list[Key]) -> Iterator[Followed]:
         """With a third of ``keys``: the frames up to the second, and then the first one goes."""
         if len(keys) < 3:
             return
@@ -273,15 +266,16 @@ class SparseFlow:
         yield from self._filled(a, keys[1])
         del keys[0]
 
-    def _filled(self, a: Key, b: Key) -> Iterator[tuple[Frame, Tracks]]:
+    def _filled(self, a: Key, b: Key) -> Iterator[Followed]:
         """The waiting frames up to ``b``, of which none is before ``a``."""
         known = {key.frame.index: key.tracks for key in (a, b)}
         line = Line(a, b)
         while self._waiting and self._waiting[0].index <= b.frame.index:
             frame = self._waiting.popleft()
             self._num_frames += 1
-            looked_at = known.get(frame.index)
-            yield frame, line.at(frame.time_s) if looked_at is None else looked_at
+            detections = self._found.pop(frame.index, Detections.empty())
+            tracks = known.get(frame.index)
+            yield Followed(frame, detections, line.at(frame.time_s) if tracks is None else tracks)
 
 
 def mended(tracks: Tracks, line: Tracks) -> Tracks:

@@ -15,10 +15,9 @@ The header of each file says in its notes which session and part it is, and when
 frame came: frames, times and ids of a session begin anew.
 """
 
-import json
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -30,48 +29,21 @@ from typing import Any
 import numpy as np
 
 from vodkit.detect.base import Detector
-from vodkit.detect.preprocess import resized_px
 from vodkit.formats.predictions import Header, PredictionWriter, last_complete_frame
 from vodkit.ground import runs
 from vodkit.ground.errors import OutputError, PartialError, SettingsError, VideoError
 from vodkit.ground.records import Detections, Tracks
-from vodkit.infer.exports import made_in
-from vodkit.infer.run import (
-    COMPLETE,
-    NO_TRACKER,
-    JobSettings,
-    describe,
-    refuse_other_source,
-    start_anew,
-    tracker_words,
-)
-from vodkit.track.table import make_tracker
-from vodkit.video.cuts import CutDetector
+from vodkit.infer.exports import export
+from vodkit.infer.folder import RunFolder
+from vodkit.infer.follow import make_follower
+from vodkit.infer.manifest import Ended, Manifest, describe
+from vodkit.infer.settings import FULL, InferSettings, RollSettings
 from vodkit.video.reader import is_live
 from vodkit.video.stream import Arrived, LiveSettings, LiveVideo
 
-_SESSION = ("began", "num_frames", "live", "ended")  # of a manifest, what belongs to one session
-_RUNNING = "running or killed"
-_BROKEN = "broken off"
+_SESSION = ("began", "num_frames", "live", "ended", "reason")  # what belongs to one session
 _LATENCIES = 5000
 """of the last so many frames"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RollSettings:
-    """When a file of predictions is closed and the next one begun."""
-
-    roll_s: float = 0.0
-    """seconds of the source's clock in one file; 0: one file for all"""
-    keep: int = 0
-    """so many files are kept, older ones are deleted; 0: all"""
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        if self.roll_s < 0 or self.keep < 0:
-            raise SettingsError(f"roll_s is {self.roll_s}, keep is {self.keep}; allowed: 0 or more")
-        if self.keep and not self.roll_s:
-            raise SettingsError(f"keep is {self.keep} without roll_s; there is one file only")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +64,7 @@ def run_live(
     sources: Sequence[str],
     folders: Sequence[Path],
     detector: Detector,
-    wanted: JobSettings,
+    wanted: InferSettings,
     *,
     roll: RollSettings | None = None,
     patience: LiveSettings | None = None,
@@ -103,10 +75,10 @@ def run_live(
     """Detect (and track) in live sources until all have ended or the iteration is left.
 
     ``resume`` goes on in folders that have earlier sessions: their files stay and count. Frames,
-    times and ids of a session begin anew. Folders must be prepared (``jobs.prepare_folder``), or
-    with ``overwrite`` looked at (``jobs.check_folder``): what is there of another run is deleted
-    when the first frame has come. A source that is absent is waited for while the others run;
-    ``tell`` hears of it at once, when it is back, and when it came to its end.
+    times and ids of a session begin anew. Folders must be prepared (``RunFolder.prepare``), or with
+    ``overwrite`` checked (``RunFolder.check``): what is there of another run is deleted when the
+    first frame has come. A source that is absent is waited for while the others run; ``tell`` is
+    called at once, when it is back, and when it came to its end.
     Raises SettingsError for what needs the future or the way back, VideoError when no source could
     be reached, OutputError when another process works in a folder, and PartialError when the last
     source has ended and one of them had broken off; everything until then is on disk.
@@ -118,10 +90,10 @@ def run_live(
     with ExitStack() as opened:
         channels = []
         for source, folder in zip(sources, folders, strict=True):
-            opened.enter_context(runs.only_one(folder))
+            opened.enter_context(RunFolder(folder).claim())
             video = LiveVideo(source, patience, changed=changed, may_be_absent=True)
             opened.enter_context(video)
-            files = _Files(folder, roll or RollSettings(), resume=resume)
+            files = _Files(RunFolder(folder), roll or RollSettings(), resume=resume)
             channels.append(_Channel(source, files, video, detector, wanted, tell=tell))
         opened.callback(_stop, channels)
         _wait_for_one(channels, changed, patience)
@@ -133,7 +105,7 @@ def run_live(
             _wait(active, changed, patience)
             for channel in active:
                 channel.tell_of_trouble()
-            ready = _newest(active, failures, at_most=wanted.flow.batch_size)
+            ready = _newest(active, failures, at_most=wanted.batch_size or detector.batch_size)
             found = detector.detect([arrived.frame for _, arrived in ready]) if ready else []
             for (channel, arrived), one in zip(ready, found, strict=True):
                 yield channel.step(arrived, one)
@@ -142,11 +114,11 @@ def run_live(
         raise PartialError(f"{len(failures)} of {len(sources)} live sources broke off: {told}")
 
 
-def _refuse(sources: Sequence[str], wanted: JobSettings) -> None:
+def _refuse(sources: Sequence[str], wanted: InferSettings) -> None:
     for source in sources:
         if not is_live(source):
             raise SettingsError(f"{source} is no live source; files and streams need runs apart")
-    if wanted.flow.sparse:
+    if wanted.is_sparse:
         raise SettingsError("every is auto; allowed for live sources: 1 or more, as it comes")
 
 
@@ -194,12 +166,12 @@ def _newest(
             arrived = channel.video.take_now()
         except VideoError as error:
             active.remove(channel)
-            channel.close(f"{_BROKEN}: {error}")
+            channel.close(Ended.BROKEN, str(error))
             failures.append(error)
             continue
         if arrived is None and is_over:
             active.remove(channel)
-            channel.close(COMPLETE)
+            channel.close(Ended.COMPLETE)
         if arrived is not None:
             active.remove(channel)
             active.append(channel)
@@ -211,10 +183,10 @@ def _newest(
 class _Files:
     """The files of predictions in one run folder, rolled over, and what earlier sessions left."""
 
-    def __init__(self, folder: Path, roll: RollSettings, *, resume: bool) -> None:
+    def __init__(self, folder: RunFolder, roll: RollSettings, *, resume: bool) -> None:
         self.folder = folder
         self.paths: deque[Path] = deque()
-        self.earlier: list[dict[str, Any]] = []
+        self.earlier: list[Mapping[str, Any]] = []
         """what manifests said of the sessions before this one, the first one first"""
         self._roll = roll
         self._writer: PredictionWriter | None = None
@@ -225,18 +197,17 @@ class _Files:
 
     def _take_up(self) -> None:
         """Find the files that are there; one that a kill left torn is cut to whole frames."""
-        self.paths.extend(runs.parts_in(self.folder))
+        self.paths.extend(runs.parts_in(self.folder.path))
         if not self.paths:
             return
         self._number = max(runs.part_of(self.paths[-1]), 1)
         last_complete_frame(self.paths[-1])
-        manifest = self.folder / runs.MANIFEST
-        if manifest.exists():
-            told = json.loads(manifest.read_text(encoding="utf-8"))
-            last = {key: told.get(key) for key in _SESSION}
-            if last["ended"] == _RUNNING:  # killed: nobody counted what came after its last file
+        manifest = self.folder.manifest()
+        if manifest is not None:
+            last = {key: getattr(manifest, key) for key in _SESSION}
+            if manifest.ended == Ended.RUNNING:  # killed: what came after its last file is unknown
                 last["num_frames"] = None
-            self.earlier = [*told.get("sessions", ()), last]
+            self.earlier = [*manifest.sessions, last]
 
     def file_for(self, arrived: Arrived, header: Header) -> tuple[PredictionWriter, bool]:
         """What this frame is to be written to, and whether that was begun just now."""
@@ -247,14 +218,14 @@ class _Files:
         self.close()
         self._begun_s = time_s
         self._number += 1
-        name = Path(runs.PREDICTIONS)
+        path = self.folder / runs.PREDICTIONS
         if self._roll.roll_s or self._number > 1:
-            name = Path(f"{name.stem}-{self._number:04d}{name.suffix}")
+            path = path.with_stem(f"{path.stem}-{self._number:04d}")
         session = len(self.earlier) + 1
         came = datetime.now(UTC) - timedelta(seconds=monotonic() - arrived.at_s)
         notes = {"session": str(session), "part": str(self._number), "began": _written(came)}
-        self._writer = PredictionWriter(self.folder / name, replace(header, notes=notes))
-        self.paths.append(self.folder / name)
+        self._writer = PredictionWriter(path, replace(header, notes=notes))
+        self.paths.append(path)
         while self._roll.keep and len(self.paths) > self._roll.keep:
             self.paths.popleft().unlink(missing_ok=True)
         return self._writer, True
@@ -280,36 +251,32 @@ class _Channel:
         files: _Files,
         video: LiveVideo,
         detector: Detector,
-        wanted: JobSettings,
+        wanted: InferSettings,
         *,
         tell: Callable[[str], None],
     ) -> None:
         self._files, self._wanted, self._tell_user = files, wanted, tell
         self.source, self.video = source, video
-        self.every = wanted.flow.every
-        tracks = wanted.tracker != NO_TRACKER
-        self._tracker = make_tracker(wanted.tracker, tracker_words(wanted)) if tracks else None
-        self._cuts = CutDetector() if tracks and wanted.flow.cuts else None
-        self._detector, self._tracker_name = detector, wanted.tracker if tracks else ""
+        self.every = wanted.stride
+        self._follower = make_follower(wanted)
+        self._detector, self._tracker_name = detector, wanted.tracker if wanted.tracks else ""
         self._told_of = ""
         self._latencies: deque[float] = deque(maxlen=_LATENCIES)
         self._num_frames = 0
-        self._manifest: dict[str, Any] = describe(source, detector, wanted)
+        manifest = describe(source, detector, wanted)
         if files.earlier:
-            refuse_other_source(files.folder, self._manifest)
-        self._manifest["began"] = _written(datetime.now(UTC))
+            files.folder.refuse_other_run(manifest)
+        self._manifest = replace(manifest, began=_written(datetime.now(UTC)))
         self._is_closed = self._waits_to_overwrite = False
-        ways = detector.card.preprocessing
-        full = wanted.flow.full_size
-        video.begin(lambda i: None if full else resized_px(i.width_px, i.height_px, ways))
+        full = wanted.size == FULL
+        video.begin(lambda i: None if full else detector.decode_px(i.width_px, i.height_px))
 
     def begin(self, *, overwrite: bool) -> None:
         """Say on disk that it runs; where results are to be overwritten, once a frame is there."""
-        if overwrite and made_in(self._files.folder):
+        if overwrite and self._files.folder.made():
             self._waits_to_overwrite = True
             return
-        if overwrite:
-            start_anew(self._files.folder, self._wanted)
+        self._files.folder.write_settings(self._wanted, self._detector)
         self._tell_running()
 
     @cached_property
@@ -337,13 +304,10 @@ class _Channel:
     def step(self, arrived: Arrived, found: Detections) -> LiveStep:
         """Track and write one frame."""
         frame = arrived.frame
-        outcome: Detections | Tracks = found
-        if self._tracker is not None:
-            if self._cuts is not None and self._cuts.step(frame):
-                self._tracker.notice_cut()
-            outcome = self._tracker.step(frame, found, embeddings=found.embeddings)
+        outcome = self._follower.step(frame, found).found
         if self._waits_to_overwrite:
-            start_anew(self._files.folder, self._wanted)
+            self._files.folder.discard()
+            self._files.folder.write_settings(self._wanted, self._detector)
             self._waits_to_overwrite = False
         out, is_new = self._files.file_for(arrived, self._header)
         if is_new:
@@ -356,7 +320,7 @@ class _Channel:
             self.source, frame.index, frame.time_s, outcome, latency_s, self.video.num_dropped
         )
 
-    def close(self, ended: str) -> None:
+    def close(self, ended: Ended, reason: str = "") -> None:
         """End the file and say how the run ended; once."""
         if self._is_closed:
             return
@@ -364,24 +328,28 @@ class _Channel:
         if self.video.ended:
             self._tell_user(f"{self.source}: {self.video.ended}")
         if self._waits_to_overwrite:
-            self._tell_user(f"{self.source}: no frame came; {self._files.folder} is as it was")
+            self._tell_user(f"{self.source}: no frame came; {self._files.folder.path} is as it was")
             return
         try:
             self._files.close()
         finally:
-            runs.write_last(self._files.folder / runs.MANIFEST, self._told(ended))
+            told = self._told(ended, reason).to_json()
+            runs.write_last(self._files.folder / runs.MANIFEST, told)
 
     def leave(self, _kind: object, error: object, _trace: object) -> None:
         """Close, as ``__exit__``; what broke the run, as a disk that is full, is told."""
-        self.close(f"{_BROKEN}: {error}" if isinstance(error, Exception) else "stopped")
+        if isinstance(error, Exception):
+            self.close(Ended.BROKEN, str(error))
+        else:
+            self.close(Ended.STOPPED)
 
     def _tell_running(self) -> None:
         """See that there is room to say how the run ended, and put the manifest on disk."""
-        told, path = self._told(_RUNNING), self._files.folder / runs.MANIFEST
+        told, path = self._told().to_json(), self._files.folder / runs.MANIFEST
         runs.keep_room(path, told)
         runs.write_json(path, told)
 
-    def _told(self, ended: str) -> dict[str, Any]:
+    def _told(self, ended: Ended = Ended.RUNNING, reason: str = "") -> Manifest:
         """The manifest, with the numbers so far."""
         seen = np.array(self._latencies)
         latency_s = (
@@ -400,10 +368,30 @@ class _Channel:
             "latency_s": latency_s,
             "files": [path.name for path in self._files.paths],
         }
-        numbers = {"num_frames": self._num_frames, "live": live, "ended": ended}
-        if self._files.earlier:
-            numbers["sessions"] = self._files.earlier
-        return {**self._manifest, **numbers}
+        return replace(
+            self._manifest,
+            num_frames=self._num_frames,
+            live=live,
+            sessions=self._files.earlier,
+            ended=ended,
+            reason=reason,
+        )
+
+
+def export_parts(
+    folder: RunFolder, names: Sequence[str], *, include_predicted: bool = False
+) -> list[Path]:
+    """The files of predictions of a live run, and other forms (csv, mot, coco) made of each."""
+    written: list[Path] = []
+    for predictions in runs.parts_in(folder.path):
+        part = predictions.stem.removeprefix(Path(runs.PREDICTIONS).stem)
+        files = {name: Path(runs.EXPORTS[name]) for name in names}
+        paths = {n: folder / f"{file.stem}{part}{file.suffix}" for n, file in files.items()}
+        made, errors, _ = export(predictions, paths, include_predicted=include_predicted)
+        if errors:
+            raise errors[0]
+        written += [predictions, *made]
+    return written
 
 
 def _written(moment: datetime) -> str:

@@ -11,7 +11,7 @@ from vodkit.ground.errors import OutputError
 from vodkit.ground.records import Detections, Frame
 
 
-class Recording:
+class Recording(Detector):
     """The detector of a run: what is on disk already is not detected again, the rest is put there.
 
     Frames must come in order; those recorded are the first ones.
@@ -22,10 +22,14 @@ class Recording:
     ) -> None:
         """``raw`` and ``looks`` are what is on disk of boxes and embeddings; they grow."""
         self.card, self.classes = detector.card, detector.classes
-        self.runtime = getattr(detector, "runtime", "")
+        self.runs_on, self.batch_size = detector.runs_on, detector.batch_size
         self._raw, self._looks, self._detector = raw, looks, detector
         self._recorded = raw.last_frame
         self._known = read_frames(raw.path) if raw.last_frame >= 0 else iter(())
+
+    def decode_px(self, width_px: int, height_px: int) -> tuple[int, int] | None:
+        """See Detector."""
+        return self._detector.decode_px(width_px, height_px)
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """See Detector."""
@@ -42,7 +46,7 @@ class Recording:
     def stream(
         self, frames: Iterable[Frame | None], batch_size: int
     ) -> Iterator[tuple[Frame, Detections]]:
-        """See StreamDetector."""
+        """See Detector."""
         frames = iter(frames)
         for frame in frames:
             if frame is not None and frame.index > self._recorded:

@@ -196,18 +196,18 @@ def _read(file: Path, which: "_Which", format: str, ids: CocoIds | None) -> list
     dataset = which.dataset
     if format in {"auto", "coco"} and coco_results.sniff(file):
         return _parts_of_results(coco_results.read_results(file), which, ids)
-    if format in {"auto", "predictions"} and jsonl.sniff(file):
-        header, table, never = _confirmed(file)
+    if format in {"auto", "predictions"} and file.suffix.lower() == ".jsonl":
+        given = jsonl.read_predictions(file)
+        header = given.header
         about = {"detector": header.detector, "tracker": header.tracker, "mode": header.mode}
-        looked = frozenset(jsonl.predicted_frames(file))
         one = _Part(
             file=file,
             source=header.source,
             classes=header.classes,
-            table=table,
+            table=given.table,
             about=about,
-            frames=looked,
-            never_confirmed=never,
+            frames=frozenset(given.clock),
+            never_confirmed=given.num_unconfirmed,
             info=header.info,
         )
         return [one]
@@ -235,16 +235,6 @@ def _read(file: Path, which: "_Which", format: str, ids: CocoIds | None) -> list
         for video in read.videos
         if video.tracks is not None
     ]
-
-
-def _confirmed(file: Path) -> tuple[jsonl.Header, TrackTable, int]:
-    """Header, the boxes that count, and how many do not (their track was never confirmed)."""
-    header, every = jsonl.read_predictions(file)
-    if not header.tracker:
-        return header, every, 0
-    _, sure = jsonl.read_predictions(file, include_tentative=False)
-    counts = np.isin(every.ids, np.unique(sure.ids))
-    return header, every[counts], int((~counts).sum())
 
 
 def _latency(file: Path) -> float | None:

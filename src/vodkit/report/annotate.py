@@ -4,10 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from vodkit.formats.predictions import PredictedFrame, read_header
+from vodkit.formats.predictions import (
+    Header,
+    PredictedFrame,
+    final_frames,
+    open_predictions,
+)
 from vodkit.ground.errors import PartialError
 from vodkit.ground.records import Detections, Frame, Tracks
-from vodkit.infer.exports import final_frames
 from vodkit.report.draw import DEFAULTS, DrawSettings, draw_onto
 from vodkit.video.prefetch import ahead, depth_here
 from vodkit.video.reader import open_video
@@ -17,13 +21,38 @@ from vodkit.video.writer import VideoWriter
 def write_video(
     source: str | Path, predictions: Path, path: Path, *, settings: DrawSettings = DEFAULTS
 ) -> list[str]:
-    """Draw the boxes of a predictions file into its video, write that to ``path``; what to know.
+    """Draw the final rows of a predictions file into its video.
 
-    Tracks that were never confirmed are left out; frames without a line stay as they are. Raises
-    VideoError where the source cannot be decoded, OutputError where the file cannot be written,
-    and PartialError where some sound could not be decoded (the file is there, silent in places).
+    Args:
+        source: the video that the predictions are of.
+        predictions: a predictions file.
+        path: the mp4 to write.
+        settings: how boxes are drawn.
+
+    Returns:
+        Notes on what was written.
+
+    Raises:
+        VideoError: the source cannot be decoded.
+        OutputError: the file cannot be written.
+        PartialError: some sound could not be decoded (the file exists, silent in places).
     """
-    classes = read_header(predictions).classes
+    with open_predictions(predictions) as (header, frames):
+        return film(path, header, final_frames(frames), source=source, settings=settings)
+
+
+def film(
+    path: Path,
+    header: Header,
+    final: Iterator[PredictedFrame],
+    *,
+    source: str | Path,
+    settings: DrawSettings = DEFAULTS,
+) -> list[str]:
+    """Draw final frames into a copy of ``source``; frames without a line stay as they are.
+
+    See ``write_video``.
+    """
     with open_video(source, strict=False) as video:
         sound = Path(source) if Path(source).is_file() else None
         info = video.info
@@ -34,9 +63,9 @@ def write_video(
             rate=info.rate,
             audio_from=sound,
         ) as out:
-            pairs = frames_with(video.frames(), final_frames(predictions))
-            # Drawn in the thread that decodes: encoding goes on meanwhile.
-            with closing(ahead(_drawn(pairs, classes, settings), depth_here())) as drawn:
+            pairs = frames_with(video.frames(), final)
+            # Drawn in the thread that decodes, while the other one encodes.
+            with closing(ahead(_drawn(pairs, header.classes, settings), depth_here())) as drawn:
                 for frame in drawn:
                     out.write(frame.image, frame.time_s)
     if out.num_lost_sound:

@@ -8,12 +8,14 @@ A track is AWAY when it has left the picture, or when a new shot began: it comes
 something looks like it, and only if ``away_s`` lets it; else it is forgotten.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
 
+from vodkit.formats.predictions import PredictedFrame, final_frames
 from vodkit.ground.arrays import BoolArray, FloatArray
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import Detections, Frame, State, Tracks
@@ -163,44 +165,20 @@ def _coasting(book: Book, life: Life, seen: BoolArray, shown: BoolArray | None) 
 
 
 def backfill(
-    steps: Iterable[tuple[Frame, Detections, Tracks]], *, hold_s: float = 0.5
+    steps: Iterable[tuple[Frame, Detections, Tracks]],
 ) -> Iterator[tuple[Frame, Detections, Tracks]]:
-    """The same steps, a little later, with every tentative row decided.
+    """The same steps, a little later, with their final rows (``formats.predictions.final_frames``).
 
     Rows of a track that is confirmed later are kept from its first detection on; rows of one that
-    is not seen again within ``hold_s`` of them are taken out. Frames wait only while that is open.
+    never is are left out. Frames wait only while that is open.
     """
-    waiting: list[tuple[Frame, Detections, Tracks]] = []
-    confirmed: set[int] = set()
-    for step in steps:
-        frame, _, tracks = step
-        assert tracks.tentative is not None
-        confirmed.update(tracks.ids[~tracks.tentative].tolist())
-        waiting.append(step)
-        while waiting and _decided(waiting[0], confirmed, frame.time_s - hold_s):
-            yield _settled(waiting.pop(0), confirmed)
-        if not waiting:
-            confirmed.clear()
-    yield from (_settled(step, confirmed) for step in waiting)
+    waiting: deque[tuple[Frame, Detections, Tracks]] = deque()
 
+    def arriving() -> Iterator[PredictedFrame]:
+        for step in steps:
+            waiting.append(step)
+            yield PredictedFrame(step[0].index, step[0].time_s, step[2])
 
-def _decided(step: tuple[Frame, Detections, Tracks], confirmed: set[int], before_s: float) -> bool:
-    tracks = step[2]
-    assert tracks.tentative is not None
-    if step[0].time_s < before_s or not tracks.tentative.any():
-        return True
-    return confirmed.issuperset(tracks.ids[tracks.tentative].tolist())
-
-
-def _settled(
-    step: tuple[Frame, Detections, Tracks], confirmed: set[int]
-) -> tuple[Frame, Detections, Tracks]:
-    frame, detections, tracks = step
-    assert tracks.tentative is not None
-    real = np.array([int(i) in confirmed for i in tracks.ids], bool) | ~tracks.tentative
-    kept = tracks[real]
-    sure = np.zeros(len(kept), bool)
-    return frame, detections, Tracks(
-        kept.boxes_xyxy, kept.scores, kept.labels, kept.ids, kept.states, kept.hidden_s,
-        kept.sigma_px, sure, kept.hidden_behind,
-    )  # fmt: skip
+    for decided in final_frames(arriving()):
+        assert isinstance(decided.found, Tracks)
+        yield *waiting.popleft()[:2], decided.found

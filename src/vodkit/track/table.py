@@ -34,6 +34,12 @@ def make_tracker(name: str = "vodkit", words: Sequence[str] = ()) -> Tracker:
     return tracker(load(settings, words=words))
 
 
+def full_settings(name: str, words: Sequence[str] = ()) -> object:
+    """All settings of a tracker: its defaults with ``words`` applied."""
+    _, settings = pick(TRACKERS, name, "tracker")
+    return load(settings, words=words)
+
+
 def has_setting(name: str, setting: str) -> bool:
     """Whether this tracker knows a setting of this name.
 

@@ -17,7 +17,7 @@ from vodkit.detect.base import ModelCard
 from vodkit.detect.embed import BINS, STAGES, Pooled, PoolSettings
 from vodkit.detect.maps import WithMaps, with_maps
 from vodkit.detect.models import build_network
-from vodkit.detect.preprocess import place, resized_px
+from vodkit.detect.preprocess import place
 from vodkit.formats.table import read_dataset
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.errors import InputError, SettingsError
@@ -180,7 +180,7 @@ def _frames(
     with open_labelled(video, root) as opened:
         there, told = opened.info, video.info  # labels may have been made on a copy
         scale = np.tile([there.width_px / told.width_px, there.height_px / told.height_px], 2)
-        size_px = resized_px(there.width_px, there.height_px, card.preprocessing)
+        size_px = card.preprocessing.resized_px(there.width_px, there.height_px)
         for start in range(0, len(indices), _BATCH):
             some = indices[start : start + _BATCH]
             for frame in opened.frames_at(some, size_px=size_px):

@@ -18,7 +18,7 @@ from vodkit.data.sampling import labelled_keys
 from vodkit.detect import networks
 from vodkit.detect.base import ModelCard, Training
 from vodkit.detect.models import build_network, find_card
-from vodkit.detect.preprocess import input_px, resized_px
+from vodkit.detect.preprocess import input_px
 from vodkit.formats.table import read_dataset
 from vodkit.ground.errors import InputError, SettingsError, VideoError
 from vodkit.ground.records import Dataset, LabelledVideo
@@ -272,7 +272,7 @@ def _views(
     """Pictures as at inference, on a canvas that the largest of them fits."""
 
     def size_for(width_px: int, height_px: int) -> tuple[int, int]:
-        return resized_px(width_px, height_px, card.preprocessing)
+        return card.preprocessing.resized_px(width_px, height_px)
 
     frames = FrameDataset(part, root, size_for=size_for, every=settings.every, still_iou=still_iou)
     infos = [part.videos[key.video].info for key in frames.keys]

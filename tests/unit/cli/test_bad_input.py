@@ -29,7 +29,10 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
         (["track"], "Missing argument"),
         (["track", "a.mp4", "--every", "0"], "every is 0; allowed: 1 or more"),
         (["track", "a.mp4", "--every", "x"], "allowed: auto, or a whole number from 1"),
-        (["track", "a.mp4", "--score-threshold", "2"], "score_threshold is 2.0; allowed: 0 up to"),
+        (
+            ["track", "a.mp4", "--score-threshold", "2"],
+            "score_threshold is 2.0; allowed: 0 or more",
+        ),
         (["track", __file__, "--model", "vodkit-stret"], "did you mean vodkit-street"),
         (["track", __file__, "--tracker", "bytetrak"], "did you mean bytetrack"),
         (["track", __file__, "--set", "life.lost=2"], "unknown setting"),
@@ -99,7 +102,7 @@ def test_a_dataset_without_a_split_is_told_how_to_get_one(
 def test_detect_has_every_option_of_track_but_the_trackers() -> None:
     """One calls the other: an option that is not handed on would arrive as its description."""
     of_track = {*inspect.signature(track).parameters}
-    of_track -= {"tracker", "tracker_set", "after", "segments"}  # these speak of tracks
+    of_track -= {"tracker", "tracker_settings", "after", "segments", "cuts", "include_predicted"}
     assert {*inspect.signature(detect).parameters} == of_track
 
 
@@ -142,7 +145,7 @@ def test_results_of_an_earlier_run_are_never_overwritten_unasked(
     (folder / "predictions.jsonl").write_text("precious")
     code, _, error = run(capsys, "track", __file__, "--out", str(tmp_path / "runs"))
     assert code == 2
-    assert "--resume goes on with it, --overwrite starts anew" in error
+    assert "--resume continues it, --overwrite starts anew" in error
     assert (folder / "predictions.jsonl").read_text() == "precious"
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torchvision.ops import batched_nms
 
 from vodkit.detect import decode, postprocess
-from vodkit.detect.base import ModelCard, Output, Preprocessing
+from vodkit.detect.base import ModelCard, Output, Preprocessing, RunsOn
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.postprocess import Candidates, finish, suppress
 from vodkit.detect.preprocess import Placement
@@ -117,7 +117,7 @@ def test_what_the_limit_cuts_is_counted() -> None:
     rows = np.array([[i * 10.0, 0, i * 10 + 8, 8, 0.9 - i / 10, 0] for i in range(4)], np.float32)
 
     class Says:
-        name = "says"
+        runs_on = RunsOn("says", "cpu")
 
         def run(self, pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray, ...]]:
             return [(rows,) for _ in pictures]
@@ -128,11 +128,11 @@ def test_what_the_limit_cuts_is_counted() -> None:
         output=Output(decoding="scored_boxes"),
     )  # fmt: skip
     frame = Frame(0, 0.0, np.zeros((64, 64, 3), np.uint8))
-    for most, cut in ((3, 2), (4, 0), (None, 0)):
+    for most, cut in ((3, True), (4, False), (None, False)):
         detector = GraphDetector(
             card, Says(), score_threshold=0.1, max_detections=most, classes=None
         )
         found = detector.detect([frame, frame])
         assert len(found[0]) == min(most or 4, 4)
-        assert detector.num_cut_frames == cut
+        assert [one.truncated for one in found] == [cut, cut]
         np.testing.assert_allclose(found[0].scores, rows[: len(found[0]), 4])

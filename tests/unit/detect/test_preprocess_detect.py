@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vodkit.detect.base import Preprocessing
-from vodkit.detect.preprocess import input_px, place, resized_px
+from vodkit.detect.preprocess import input_px, place
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import Frame
 
@@ -34,7 +34,7 @@ def test_letterbox_is_that_of_yolox() -> None:
 @settings(max_examples=40, deadline=None)
 def test_the_source_corner_is_the_input_corner(resize: str, width: int, height: int) -> None:
     wanted = Preprocessing(width_px=160, height_px=96, resize=resize)
-    inner, full = resized_px(width, height, wanted), input_px(width, height, wanted)
+    inner, full = wanted.resized_px(width, height), input_px(width, height, wanted)
     assert 1 <= inner[0] <= full[0]
     assert 1 <= inner[1] <= full[1]
     frame = Frame.unseen(0, 0.0, width_px=width, height_px=height)

@@ -14,9 +14,8 @@ import pytest
 import torch
 
 from vodkit.detect import networks
-from vodkit.detect.base import ModelCard, Output, Preprocessing, write_card
+from vodkit.detect.base import ModelCard, Output, Preprocessing, RunsOn, write_card
 from vodkit.detect.checkpoint import save_checkpoint
-from vodkit.detect.detector import GraphDetector
 from vodkit.detect.models import load_detector
 from vodkit.detect.runtimes import choice, table
 from vodkit.detect.runtimes.base import StreamRuntime, write_whole
@@ -24,8 +23,12 @@ from vodkit.detect.runtimes.choice import Choice, Trial, measure, recall, rememb
 from vodkit.detect.runtimes.openvino_graph import convert, save_model
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.detect.weights import digest
+from vodkit.ground import settings
 from vodkit.ground.errors import OutputError, SettingsError, ShortageError, WeightsError
-from vodkit.infer.run import JobSettings, make_detector
+from vodkit.infer.batch import _began_on
+from vodkit.infer.flow import make_detector
+from vodkit.infer.folder import RunFolder
+from vodkit.infer.settings import InferSettings
 
 SMALL = ModelCard(
     name="small",
@@ -45,7 +48,7 @@ ROW = np.array([[1.0, 2, 30, 40, 0.9, 0], [5, 5, 20, 20, 0.4, 1]], np.float32)
 class Says:
     """A runtime that always says ``rows``, after doing ``work``."""
 
-    name = "says"
+    runs_on = RunsOn("says", "cpu")
 
     def __init__(self, rows: np.ndarray, work: int = 0) -> None:
         self.rows, self.work = rows, work
@@ -252,34 +255,41 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_named_runtime_is_never_measured(checkpoint: Path, tmp_path: Path) -> None:
     found = load_detector(checkpoint, runtime="torch", device="cpu")
-    assert (found.runtime, found.choice) == ("torch on cpu", None)
+    assert (found.runs_on, found.choice) == (("torch", "cpu"), None)
     assert not (tmp_path / "cache" / "runtimes").exists()
     random = load_detector("yolox_nano", weights="random", device="cpu")
     assert random.choice is not None
     assert "not measured" in random.choice.why
 
 
-def test_a_run_goes_on_with_the_runtime_that_auto_was_when_it_began(
+def test_a_run_resumes_with_the_runtime_that_auto_was_when_it_began(
     checkpoint: Path, tmp_path: Path
 ) -> None:
-    wanted = JobSettings(model=str(checkpoint))
-    folders = {name: tmp_path / name for name in ("torch", "openvino", "done", "new")}
-    for name, ended in (("torch", "running or killed"), ("openvino", "broken"), ("done", "")):
-        folders[name].mkdir()
-        told = {"runtime": f"{name} on cpu", "ended": ended or "complete", "num_frames": 0}
-        (folders[name] / "manifest.json").write_text(json.dumps(told, indent=2))
+    wanted = InferSettings(model=str(checkpoint))
+    folders = {name: RunFolder(tmp_path / name) for name in ("torch", "openvino", "done")}
+    for name, folder in folders.items():
+        folder.path.mkdir()
+        runtime = "onnx" if name == "done" else name
+        began = replace(wanted, runtime=runtime, device="cpu")
+        (folder / "settings.toml").write_text(settings.to_toml(began))
+    manifest = {
+        "source": "a.mp4",
+        "source_sha256": None,
+        "model": {},
+        "runtime": "",
+        "versions": {},
+    }
+    done = json.dumps({**manifest, "ended": "complete", "num_frames": 0})
+    (folders["done"] / "manifest.json").write_text(done)
     (folders["done"] / "predictions.jsonl").write_text("{}\n")
     for name in ("torch", "openvino"):
-        begun_in = [folders["new"], folders["done"], folders[name]]
-        found = make_detector(wanted, begun_in=begun_in)
-        assert isinstance(found, GraphDetector)
-        assert (found.runtime, found.choice) == (f"{name} on cpu", None)
+        began_on = _began_on(wanted, [folders["done"], folders[name]])
+        found = make_detector(wanted, runs_on=began_on)
+        assert (found.runs_on, found.choice) == ((name, "cpu"), None)
     assert not (tmp_path / "cache" / "runtimes").exists()  # nothing was measured
-    named = make_detector(replace(wanted, runtime="torch"), begun_in=[folders["openvino"]])
-    assert isinstance(named, GraphDetector)
-    assert named.runtime == "torch on cpu"
-    with pytest.raises(SettingsError, match=r"began with \['openvino on cpu', 'torch on cpu'\]"):
-        make_detector(wanted, begun_in=list(folders.values()))
+    assert _began_on(replace(wanted, runtime="torch"), [folders["openvino"]]) is None
+    with pytest.raises(SettingsError, match="began with openvino on cpu, torch on cpu"):
+        _began_on(wanted, list(folders.values()))
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda-amp"])

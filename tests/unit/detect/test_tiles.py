@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vodkit.detect.base import ModelCard, Output, Preprocessing
+from vodkit.detect.base import Detector, ModelCard, Output, Preprocessing
 from vodkit.detect.preprocess import place
 from vodkit.detect.tiles import TiledDetector, TileSettings, spans
 from vodkit.ground.errors import InputError, SettingsError
@@ -18,7 +18,7 @@ NETWORK_PX = 128
 WIDTH, HEIGHT = 640, 512
 
 
-class Blobs:
+class Blobs(Detector):
     """Finds bright blobs as a network would: in a picture of 128 px, none below 5 px."""
 
     card = ModelCard(

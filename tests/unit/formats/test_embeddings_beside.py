@@ -52,7 +52,7 @@ def write_run(folder, *, num_frames=4, looks=True):
 
 def test_every_observed_box_finds_its_own_row(tmp_path):
     path = write_run(tmp_path)
-    _, table = read_predictions(path)
+    table = read_predictions(path).table
     looks = looks_beside(path, table)
     assert looks is not None
     for frame, own, state, row in zip(table.frames, table.ids, table.states, looks, strict=True):
@@ -62,7 +62,7 @@ def test_every_observed_box_finds_its_own_row(tmp_path):
 
 def test_runs_that_did_not_look_have_none_and_torn_files_are_refused(tmp_path):
     path = write_run(tmp_path, looks=False)
-    _, table = read_predictions(path)
+    table = read_predictions(path).table
     assert looks_beside(path, table) is None
     with EmbeddingFile(tmp_path / EMBEDDINGS) as file:
         file.append(np.ones((5, 2), np.float32))

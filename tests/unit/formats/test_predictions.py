@@ -50,9 +50,9 @@ def test_frames_come_back_bit_for_bit(tmp_path: Path) -> None:
     write_frames(path, range(5))
     assert read_header(path) == HEADER
     assert [frame.found for frame in read_frames(path)] == [tracks(frame) for frame in range(5)]
-    _, table = read_predictions(path)
-    assert len(table) == 15
-    assert len(read_predictions(path, include_tentative=False)[1]) == 10
+    final = read_predictions(path)
+    assert (len(final.table), final.num_unconfirmed) == (10, 5)
+    assert len(read_predictions(path, include_predicted=False).table) == 5
 
 
 def test_detections_have_no_ids(tmp_path: Path) -> None:
@@ -115,9 +115,9 @@ def test_frames_must_come_in_order(tmp_path: Path) -> None:
 def test_a_table_can_be_written_at_once(tmp_path: Path) -> None:
     one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
     write_frames(one, range(4))
-    header, table = read_predictions(one)
-    write_table(two, header, table, range(6))
-    assert read_predictions(two)[1] == table
+    given = read_predictions(one)
+    write_table(two, given.header, given.table, range(6))
+    assert read_predictions(two).table == given.table
     assert [frame.index for frame in read_frames(two)] == list(range(6))
 
 

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from vodkit.cli.count import count
-from vodkit.cli.refine import refine, tell_of_part
+from vodkit.cli.refine import note_incomplete, refine
 from vodkit.cli.tune import tune
 from vodkit.formats.predictions import Header, PredictionWriter, read_frames, read_predictions
 from vodkit.formats.table import read_dataset, write_dataset
@@ -62,10 +62,11 @@ def run_folder(tmp_path):
 def test_refine_writes_a_file_of_its_own(run_folder):
     facts = json.loads(call("refine", run_folder, "--json"))
     assert (facts["tracks_before"], facts["tracks_after"], facts["boxes_filled"]) == (2, 1, 5)
-    header, table = read_predictions(run_folder / "refined.jsonl")
+    refined = read_predictions(run_folder / "refined.jsonl")
+    header, table = refined.header, refined.table
     assert header.mode == "refined"
     assert int((table.states == State.FILLED).sum()) == 5
-    assert read_predictions(run_folder / "predictions.jsonl")[0].mode == "online"
+    assert read_predictions(run_folder / "predictions.jsonl").header.mode == "online"
 
 
 def test_a_folder_of_runs_is_not_a_run(run_folder):
@@ -180,17 +181,17 @@ def test_what_has_no_tracks_or_several_files_is_not_counted_as_nothing(run_folde
 def test_numbers_of_a_part_of_a_video_say_so(run_folder, capsys):
     manifest = run_folder / "manifest.json"
     manifest.write_text('{"source": "a.mp4", "ended": "broken off: a.mp4 at 5 s: torn"}')
-    tell_of_part(run_folder / "predictions.jsonl")
-    assert "is not whole; its run is broken off: a.mp4 at 5 s" in capsys.readouterr().err
+    note_incomplete(run_folder / "predictions.jsonl")
+    assert "is incomplete; its run is broken: a.mp4 at 5 s: torn" in capsys.readouterr().err
     manifest.write_text('{"source": "a.mp4", "ended": "complete"}')
-    tell_of_part(run_folder / "predictions.jsonl")
+    note_incomplete(run_folder / "predictions.jsonl")
     assert capsys.readouterr().err == ""
 
 
 def test_refine_writes_over_nothing_but_refined_tracks(run_folder):
     labels = run_folder / "labels.json"
     labels.write_text("precious")
-    with pytest.raises(OutputError, match="is there and no refined tracks"):
+    with pytest.raises(OutputError, match="exists and is not a refined-tracks file"):
         call("refine", run_folder, "--out", labels)
     assert labels.read_text() == "precious"
     call("refine", run_folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, TypeVar, runtime_checkable
 
-from vodkit.detect.base import ModelCard
+from vodkit.detect.base import ModelCard, RunsOn
 from vodkit.detect.weights import digest
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.errors import OutputError, WeightsError
@@ -21,8 +21,8 @@ Made = TypeVar("Made")
 class Runtime(Protocol):
     """Runs one network on pictures that are resized and filled already."""
 
-    name: str
-    """as ``--runtime`` calls it, with what it runs on"""
+    runs_on: RunsOn
+    """as ``--runtime`` calls it, and the device"""
 
     def run(self, pictures: Sequence[ByteArray]) -> list[tuple[FloatArray, ...]]:
         """The outputs of each picture (H, W, 3) uint8 RGB, without the batch axis.

@@ -12,14 +12,14 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vodkit.detect.base import ModelCard
+from vodkit.detect.base import BUSY, Choice, ModelCard, Trial
 from vodkit.detect.parity import TOLERANCE_PX, TOLERANCE_SCORE, compare_outputs
 from vodkit.detect.preprocess import place
 from vodkit.detect.runtimes.base import Runtime, versions
@@ -39,62 +39,9 @@ _UNPAIRED = 0.01
 """share of candidates that may be in one only: rounding can turn the order of two equal ones"""
 _ROUNDS = 10
 _PATIENCE_S = 5.0  # no further round after this
-_BUSY = 0.75  # running processes for each core, from which on times are those of the other work
 _MUST_GAIN = 1.25
 """a runtime later in the list must be this much faster than the best before it, so that the
 choice does not hang on noise"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """What one runtime did when it was tried."""
-
-    runtime: str
-    one_ms: float = 0.0
-    """a picture alone, the best of some"""
-    batch_ms: float = 0.0
-    """a picture of a batch of four"""
-    max_box_px: float = 0.0
-    """difference to the reference"""
-    max_score: float = 0.0
-    refused: str = ""
-    """why it was not to be chosen; empty: it was"""
-    is_short: bool = False
-    """whether the machine lacked threads or memory for it, which it may have another time"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """Which runtime ``auto`` means here, and how that was found out."""
-
-    runtime: str
-    """a name in RUNTIMES"""
-    trials: tuple[Trial, ...] = ()
-    """empty: there was nothing to choose between, or nothing was measured"""
-    why: str = ""
-    """where there are no trials"""
-    load: float = 0.0
-    """running processes for each core when it was measured"""
-
-    @property
-    def on_busy_machine(self) -> bool:
-        """Whether other work may have decided."""
-        return self.load > _BUSY
-
-    def line(self) -> str:
-        """One line for people.
-
-        >>> Choice(runtime="torch", why="on a GPU").line()
-        'runtime: torch (on a GPU)'
-        """
-        told = "; ".join(
-            f"{trial.runtime} {trial.refused}"
-            if trial.refused
-            else f"{trial.runtime} {trial.one_ms:.1f} ms, {trial.batch_ms:.1f} in a batch"
-            for trial in self.trials
-        )
-        busy = ", while the machine was busy" if self.on_busy_machine else ""
-        return f"runtime: {self.runtime} ({f'measured here{busy}: {told}' if told else self.why})"
 
 
 def choose(wanted: Runnable, *, load: float | None = None) -> Choice:
@@ -114,7 +61,7 @@ def choose(wanted: Runnable, *, load: float | None = None) -> Choice:
     if (
         known is not None
         and known.runtime in names
-        and not (known.on_busy_machine and load <= _BUSY)
+        and not (known.on_busy_machine and load <= BUSY)
     ):
         return known
     makers = {name: _maker(name, wanted) for name in names}

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vodkit.detect.base import RunsOn
 from vodkit.detect.runtimes.torch_module import as_arrays, even_batch
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.errors import SettingsError
@@ -42,7 +43,7 @@ class CudaGraphRuntime:
                 f"runtime {name}: a two-stage network's outputs vary in length, which a CUDA graph"
                 " cannot record; allowed: torch"
             )
-        self.name = f"{name} on {device}"
+        self.runs_on = RunsOn(name, str(device))
         self._graph = graph.to(device).to(memory_format=torch.channels_last)
         self._device = device
         self._amp = amp

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.detect.base import Preprocessing
+from vodkit.detect.base import Preprocessing, RunsOn
 from vodkit.detect.onnx_files import external_files
 from vodkit.detect.preprocess import traced_px
 from vodkit.ground.arrays import ByteArray, FloatArray
@@ -28,7 +28,7 @@ class OnnxRuntime:
         ``outputs`` names the graph's outputs in the order wanted; empty: its own order.
         ``batched``: they have a batch axis, which is then taken off.
         """
-        self.name = "onnx on cpu"
+        self.runs_on = RunsOn("onnx", "cpu")
         self._session = _session(path)
         _check_input(self._session.get_inputs(), wanted, path)
         self._wanted = wanted

@@ -18,7 +18,7 @@ from openvino.frontend import (
     OpValidationFailure,
 )
 
-from vodkit.detect.base import ModelCard, Preprocessing
+from vodkit.detect.base import ModelCard, Preprocessing, RunsOn
 from vodkit.detect.onnx_files import external_files
 from vodkit.detect.preprocess import traced_px
 from vodkit.detect.runtimes.base import KeptGraphs, is_kept
@@ -78,7 +78,7 @@ class OpenVINORuntime:
         they have a batch axis, which is then taken off. ``precision``: a name in PRECISIONS;
         SettingsError where the CPU lacks it.
         """
-        self.name = f"openvino{'' if precision == 'f32' else '-' + precision} on cpu"
+        self.runs_on = RunsOn(f"openvino{'' if precision == 'f32' else '-' + precision}", "cpu")
         self._precision = _supported(precision)
         self._make = make
         self._outputs = tuple(outputs)

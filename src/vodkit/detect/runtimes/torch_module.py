@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vodkit.detect.base import RunsOn
 from vodkit.detect.weights import UNREADABLE
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.errors import InputError, SettingsError, WeightsError
@@ -54,7 +55,7 @@ class TorchRuntime:
         ``compiled`` runs it through torch.compile, which takes a while at the first picture of
         each size. SettingsError when there is no C++ compiler for that.
         """
-        self.name = f"{'compile' if compiled else 'torch'} on {device}"
+        self.runs_on = RunsOn("compile" if compiled else "torch", str(device))
         graph = graph.to(device).to(memory_format=torch.channels_last)
         self._graph: Callable[[Tensor], Any] = _compiled(graph) if compiled else graph
         self._device = device

@@ -10,20 +10,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vodkit.detect.base import by_batches
+from vodkit.detect.base import Detector, by_batches
 from vodkit.formats.predictions import read_header
 from vodkit.ground import runs
 from vodkit.ground.errors import SettingsError, VideoError
 from vodkit.ground.records import Detections, Frame, State, Tracks
-from vodkit.infer.flow import FlowSettings, track_video
+from vodkit.infer.flow import track_video
+from vodkit.infer.folder import RunFolder
+from vodkit.infer.follow import Follower
 from vodkit.infer.keyframes import Key, Line, Pace, SparseFlow, SparseSettings
-from vodkit.infer.run import JobSettings, prepare_folder, run_source
+from vodkit.infer.run import run_source
+from vodkit.infer.settings import InferSettings
 from vodkit.track.base import Tracker
 from vodkit.track.table import make_tracker
 from vodkit.video.synth import Scene, SceneSettings, write_scene
 
 RATE = 25
-SPARSE = FlowSettings(full_size=False, sparse=True)
+SPARSE = InferSettings(every="auto")
 
 
 def walkers(times_s: np.ndarray, *, wobble: float = 0.0) -> list[Detections]:
@@ -36,7 +39,7 @@ def walkers(times_s: np.ndarray, *, wobble: float = 0.0) -> list[Detections]:
     return found
 
 
-class Known:
+class Known(Detector):
     """Finds what is there."""
 
     def __init__(self, truth: list[Detections]) -> None:
@@ -68,11 +71,13 @@ def flow(
                 continue
             yield Frame.unseen(index, time_s, width_px=640, height_px=360)
 
-    sparse = SparseFlow(frames(), tracker or make_tracker("vodkit"), pace, chosen, cuts=False)
+    follower = Follower(tracker or make_tracker("vodkit"), cuts=False)
+    sparse = SparseFlow(frames(), follower, pace, chosen)
     out: list[tuple[Frame, Tracks]] = []
     try:
-        for pair in sparse.run(partial(by_batches, Known(truth), batch_size=batch)):
-            out.append(pair)  # noqa: PERF402
+        for frame, _, tracks in sparse.run(partial(by_batches, Known(truth), batch_size=batch)):
+            assert tracks is not None
+            out.append((frame, tracks))
     except VideoError:
         assert breaks_at is not None
     return out, sparse
@@ -198,7 +203,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class Moving:
+class Moving(Detector):
     """Finds strongly coloured regions as one box: deterministic, and enough to be resumed."""
 
     def __init__(self, card) -> None:
@@ -226,8 +231,8 @@ def card():
 
 
 def run(clip: Path, folder: Path, card, *, resume: bool = False) -> None:
-    wanted = JobSettings(flow=SPARSE)
-    prepare_folder(folder, wanted, resume=resume)
+    wanted = SPARSE
+    RunFolder(folder).prepare(wanted, resume=resume)
     for _ in run_source(str(clip), folder, Moving(card), wanted):
         pass
 
@@ -263,7 +268,12 @@ def test_files_say_that_tracks_know_the_next_key_frames_and_detections_nothing(
 
 def test_from_python_frames_keep_their_pixels(clip: Path, card) -> None:
     found = list(
-        track_video(clip, Moving(card), make_tracker("vodkit"), flow=FlowSettings(sparse=True))
+        track_video(
+            clip,
+            Moving(card),
+            make_tracker("vodkit"),
+            settings=InferSettings(every="auto", size="full"),
+        )
     )
     assert len(found) == 60
     assert all(frame.image.shape == (120, 160, 3) for frame, _, _ in found)
@@ -271,9 +281,7 @@ def test_from_python_frames_keep_their_pixels(clip: Path, card) -> None:
 
 
 def test_what_does_not_go_together_is_refused() -> None:
-    with pytest.raises(SettingsError, match="sparse looks at every frame, every is 3"):
-        FlowSettings(sparse=True, every=3)
-    with pytest.raises(SettingsError, match="sparse needs a tracker"):
-        JobSettings(tracker="none", flow=SPARSE)
+    with pytest.raises(SettingsError, match="every is auto, tracker is none"):
+        InferSettings(tracker="none", every="auto")
     with pytest.raises(SettingsError, match="max_gap_s is 0"):
         SparseSettings(max_gap_s=0)

@@ -5,7 +5,6 @@ import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,23 +13,18 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
-from vodkit.detect.base import ModelCard, Output, Preprocessing
-from vodkit.formats.predictions import read_frames, read_predictions
+from vodkit.detect.base import Detector, ModelCard, Output, Preprocessing
+from vodkit.formats.predictions import final_frames, read_frames, read_predictions
 from vodkit.ground import runs
 from vodkit.ground.boxes import iou
 from vodkit.ground.errors import InputError, OutputError, PartialError, SettingsError, VideoError
 from vodkit.ground.records import Detections, Frame, Tracks
-from vodkit.infer import run as jobs
-from vodkit.infer.exports import (
-    confirmed_ids,
-    final_frames,
-    made_in,
-    write_coco,
-    write_csv,
-    write_mot,
-)
-from vodkit.infer.flow import FlowSettings, detect_video, track_video
-from vodkit.infer.run import JobSettings, prepare_folder, run_source
+from vodkit.infer.batch import Batch, Outcome, holds_other_runs
+from vodkit.infer.exports import export
+from vodkit.infer.flow import detect_video, make_detector, track_video
+from vodkit.infer.folder import RunFolder, folder_names
+from vodkit.infer.run import check_sources, run_source
+from vodkit.infer.settings import InferSettings
 from vodkit.track.table import make_tracker
 from vodkit.video.reader import open_video
 from vodkit.video.synth import Scene, SceneSettings, write_scene
@@ -39,7 +33,7 @@ from vodkit.video.writer import VideoWriter
 RESULTS = (runs.PREDICTIONS, runs.DETECTIONS)
 
 
-class Blobs:
+class Blobs(Detector):
     """A detector of strongly coloured regions: enough for made-up scenes, and exact in repeats."""
 
     classes = ("thing",)
@@ -82,12 +76,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an undisturbed run."""
     folder = tmp_path_factory.mktemp("whole")
-    run(clip, folder, JobSettings())
+    run(clip, folder, InferSettings())
     return folder
 
 
-def run(clip: Path, folder: Path, wanted: JobSettings, *, resume: bool = False) -> int:
-    prepare_folder(folder, wanted, resume=resume)
+def run(clip: Path, folder: Path, wanted: InferSettings, *, resume: bool = False) -> int:
+    RunFolder(folder).prepare(wanted, resume=resume)
     detector = Blobs()
     for _ in run_source(str(clip), folder, detector, wanted):
         pass
@@ -95,15 +89,16 @@ def run(clip: Path, folder: Path, wanted: JobSettings, *, resume: bool = False) 
 
 
 def test_a_run_leaves_settings_manifest_and_every_frame(clip: Path, tmp_path: Path) -> None:
-    wanted = JobSettings()
+    wanted = InferSettings()
     assert run(clip, tmp_path, wanted) == 40
     manifest = json.loads((tmp_path / runs.MANIFEST).read_text())
     assert manifest["ended"] == "complete"
     assert manifest["num_frames"] == 40
     assert manifest["source_sha256"] == runs.sha256(clip)
     assert manifest["model"]["licence"] == "Apache-2.0"
-    assert jobs.is_complete(tmp_path)
-    header, table = read_predictions(tmp_path / runs.PREDICTIONS)
+    assert RunFolder(tmp_path).is_complete()
+    given = read_predictions(tmp_path / runs.PREDICTIONS)
+    header, table = given.header, given.table
     assert (header.tracker, header.detector, header.classes) == ("vodkit", "blobs", ("thing",))
     assert len(np.unique(table.frames)) > 20
     assert [frame.index for frame in read_frames(tmp_path / runs.PREDICTIONS)] == list(range(40))
@@ -122,10 +117,10 @@ def test_a_run_killed_at_any_byte_goes_on_to_the_same_bytes(
 ) -> None:
     folder = tmp_path_factory.mktemp("killed")
     truth = {name: (whole / name).read_bytes() for name in RESULTS}
-    prepare_folder(folder, JobSettings())
+    RunFolder(folder).prepare(InferSettings())
     for name, share in zip(RESULTS, (share_a, share_b), strict=True):
         (folder / name).write_bytes(truth[name][: round(share * len(truth[name]))])
-    num_seen = run(clip, folder, JobSettings(), resume=True)
+    num_seen = run(clip, folder, InferSettings(), resume=True)
     for name in RESULTS:
         assert (folder / name).read_bytes() == truth[name]
     recorded = truth[runs.DETECTIONS][: round(share_b * len(truth[runs.DETECTIONS]))].count(
@@ -148,10 +143,10 @@ def halves_of(clip: Path, folder: Path) -> list[Path]:
 
 def test_ids_go_on_in_the_next_file_of_a_recording(clip: Path, tmp_path: Path) -> None:
     one, two = halves_of(clip, tmp_path)
-    run(one, tmp_path / "one", JobSettings())
-    run(two, tmp_path / "two", JobSettings(after=str(tmp_path / "one")))
+    run(one, tmp_path / "one", InferSettings())
+    run(two, tmp_path / "two", InferSettings(after=str(tmp_path / "one")))
     before, after = (
-        read_predictions(tmp_path / name / runs.PREDICTIONS)[1] for name in ("one", "two")
+        read_predictions(tmp_path / name / runs.PREDICTIONS).table for name in ("one", "two")
     )
     last, first = before[before.frames == 21], after[after.frames == 0]
     overlap = iou(last.boxes_xyxy, first.boxes_xyxy)
@@ -165,14 +160,14 @@ def test_tracks_that_follow_a_run_done_anew_are_done_anew_from_what_was_detected
     clip: Path, tmp_path: Path
 ) -> None:
     one, two = halves_of(clip, tmp_path)
-    before = JobSettings(tracker_settings=("life.confirm_s=0.5",))
+    before = InferSettings(tracker_settings=("life.confirm_s=0.5",))
     run(one, tmp_path / "one", before)
-    following = JobSettings(after=str(tmp_path / "one"))
+    following = InferSettings(after=str(tmp_path / "one"))
     run(two, tmp_path / "two", following)
     (tmp_path / "two" / "predictions.csv").write_text("of the old tracks")
     old = {name: (tmp_path / "two" / name).read_bytes() for name in RESULTS}
-    prepare_folder(tmp_path / "one", JobSettings(), overwrite=True)
-    run(one, tmp_path / "one", JobSettings(), resume=True)
+    RunFolder(tmp_path / "one").prepare(InferSettings(), overwrite=True)
+    run(one, tmp_path / "one", InferSettings(), resume=True)
     assert run(two, tmp_path / "two", following, resume=True) == 0, "nothing is detected again"
     new = {name: (tmp_path / "two" / name).read_bytes() for name in RESULTS}
     assert new[runs.DETECTIONS] == old[runs.DETECTIONS]
@@ -185,18 +180,18 @@ def test_tracks_that_follow_a_run_done_anew_are_done_anew_from_what_was_detected
 
 def test_a_file_after_a_run_that_did_not_end_is_refused(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"tracker.npz is missing.*finish that one first"):
-        run(clip, tmp_path / "a", JobSettings(after=str(tmp_path / "nothing")))
+        run(clip, tmp_path / "a", InferSettings(after=str(tmp_path / "nothing")))
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / runs.TRACKER).write_bytes(b"PK no")
     with pytest.raises(InputError, match="no state of a tracker"):
-        run(clip, tmp_path / "b", JobSettings(after=str(tmp_path / "torn")))
+        run(clip, tmp_path / "b", InferSettings(after=str(tmp_path / "torn")))
 
 
 def test_detection_alone_goes_on_too(clip: Path, tmp_path: Path) -> None:
-    wanted = JobSettings(tracker="none")
+    wanted = InferSettings(tracker="none")
     run(clip, tmp_path / "a", wanted)
     truth = (tmp_path / "a" / runs.PREDICTIONS).read_bytes()
-    prepare_folder(tmp_path / "b", wanted)
+    RunFolder(tmp_path / "b").prepare(wanted)
     (tmp_path / "b" / runs.PREDICTIONS).write_bytes(truth[: len(truth) // 2])
     assert 0 < run(clip, tmp_path / "b", wanted, resume=True) < 40
     assert (tmp_path / "b" / runs.PREDICTIONS).read_bytes() == truth
@@ -206,17 +201,17 @@ def test_detection_alone_goes_on_too(clip: Path, tmp_path: Path) -> None:
 def test_going_on_under_other_settings_or_with_another_video_is_refused(
     clip: Path, tmp_path: Path
 ) -> None:
-    run(clip, tmp_path, JobSettings())
-    with pytest.raises(OutputError, match="--resume goes on with it, --overwrite starts anew"):
-        prepare_folder(tmp_path, JobSettings())
-    with pytest.raises(SettingsError, match=r"score_threshold = 0\.3"):
-        prepare_folder(tmp_path, JobSettings(score_threshold=0.3), resume=True)
+    run(clip, tmp_path, InferSettings())
+    with pytest.raises(OutputError, match="--resume continues it, --overwrite starts anew"):
+        RunFolder(tmp_path).prepare(InferSettings())
+    with pytest.raises(SettingsError, match=r"score_threshold = 0\.05, requested: 0\.3"):
+        RunFolder(tmp_path).prepare(InferSettings(score_threshold=0.3), resume=True)
     other = tmp_path / "other.mp4"
     write_scene(Scene(SceneSettings(num_frames=40, width_px=160, height_px=120, seed=3)), other)
-    prepare_folder(tmp_path, JobSettings(), resume=True)
+    RunFolder(tmp_path).prepare(InferSettings(), resume=True)
     with pytest.raises(OutputError, match="of another run: source_sha256"):
-        list(run_source(str(other), tmp_path, Blobs(), JobSettings()))
-    prepare_folder(tmp_path, JobSettings(), overwrite=True)
+        list(run_source(str(other), tmp_path, Blobs(), InferSettings()))
+    RunFolder(tmp_path).prepare(InferSettings(), overwrite=True)
     assert not (tmp_path / runs.PREDICTIONS).exists()
 
 
@@ -231,18 +226,18 @@ def test_overwrite_deletes_all_and_only_what_vodkit_made(tmp_path: Path) -> None
     theirs = ["notes.txt", "predictions-of-mine.csv", "my.predictions.csv", "predictions.csv.bak"]
     for name in [*ours, *theirs]:
         (tmp_path / name).write_text("{}")
-    assert {path.name for path in made_in(tmp_path)} == {*ours}
-    assert made_in(tmp_path)[-1].name == runs.MANIFEST, "it tells of what the rest was made"
-    jobs.check_folder(tmp_path, JobSettings(), overwrite=True)
+    assert {path.name for path in RunFolder(tmp_path).made()} == {*ours}
+    assert RunFolder(tmp_path).made()[-1].name == runs.MANIFEST, "it names the video of the rest"
+    RunFolder(tmp_path).check(InferSettings(), overwrite=True)
     assert len(list(tmp_path.iterdir())) == len([*ours, *theirs]), "looking deletes nothing"
-    prepare_folder(tmp_path, JobSettings(), overwrite=True)
+    RunFolder(tmp_path).prepare(InferSettings(), overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == {*theirs, runs.SETTINGS}
 
 
 def test_what_another_command_made_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / runs.MANIFEST).write_text('{"stack": {}, "model": "vodkit-street"}')
-    with pytest.raises(OutputError, match=r"what another command made.*take another folder"):
-        prepare_folder(tmp_path, JobSettings(), overwrite=True)
+    with pytest.raises(OutputError, match=r"results of another command.*choose another folder"):
+        RunFolder(tmp_path).prepare(InferSettings(), overwrite=True)
     assert (tmp_path / runs.MANIFEST).exists()
 
 
@@ -253,15 +248,15 @@ def test_a_video_that_was_broken_and_is_whole_now_is_done_anew(
     source, folder = tmp_path / "scene.mp4", tmp_path / "run"
     source.write_bytes(clip.read_bytes()[: int(clip.stat().st_size * 0.7)])
     with pytest.raises(PartialError):
-        run(source, folder, JobSettings())
+        run(source, folder, InferSettings())
     partial = (folder / runs.PREDICTIONS).read_bytes()
     source.write_bytes(b"no video")
     with pytest.raises(VideoError):
-        run(source, folder, JobSettings(), resume=True)
+        run(source, folder, InferSettings(), resume=True)
     assert (folder / runs.PREDICTIONS).read_bytes() == partial, "what was read of it is kept"
     source.write_bytes(clip.read_bytes())
-    assert run(source, folder, JobSettings(), resume=True) == 40
-    assert jobs.is_complete(folder)
+    assert run(source, folder, InferSettings(), resume=True) == 40
+    assert RunFolder(folder).is_complete()
     assert json.loads((folder / runs.MANIFEST).read_text())["source_sha256"] == runs.sha256(clip)
     for mended, there in zip(
         read_frames(folder / runs.PREDICTIONS), read_frames(whole / runs.PREDICTIONS), strict=True
@@ -272,13 +267,13 @@ def test_a_video_that_was_broken_and_is_whole_now_is_done_anew(
 @pytest.mark.slow
 @pytest.mark.parametrize("tracker", ["vodkit", "none"])
 def test_lines_missing_in_the_middle_are_noticed(clip: Path, tmp_path: Path, tracker: str) -> None:
-    wanted = JobSettings(tracker=tracker)
+    wanted = InferSettings(tracker=tracker)
     run(clip, tmp_path, wanted)
     path = tmp_path / runs.PREDICTIONS
     text = path.read_bytes()
     lines = text.splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:10]))
-    assert not jobs.is_complete(tmp_path)
+    assert not RunFolder(tmp_path).is_complete()
     assert run(clip, tmp_path, wanted, resume=True) == (0 if tracker == "vodkit" else 31)
     assert path.read_bytes() == text, "an end that is missing is made again"
     assert json.loads((tmp_path / runs.MANIFEST).read_text())["num_frames"] == 40
@@ -289,19 +284,19 @@ def test_lines_missing_in_the_middle_are_noticed(clip: Path, tmp_path: Path, tra
 
 def test_a_run_without_its_settings_cannot_go_on(tmp_path: Path) -> None:
     (tmp_path / runs.PREDICTIONS).write_text("of a run")
-    with pytest.raises(OutputError, match=r"no settings.toml that says how they were made"):
-        prepare_folder(tmp_path, JobSettings(), resume=True)
+    with pytest.raises(OutputError, match=r"no settings.toml that states how"):
+        RunFolder(tmp_path).prepare(InferSettings(), resume=True)
 
 
 def test_two_jobs_never_write_into_one_folder(clip: Path, tmp_path: Path) -> None:
-    wanted = JobSettings()
-    prepare_folder(tmp_path, wanted)
+    wanted = InferSettings()
+    RunFolder(tmp_path).prepare(wanted)
     first = run_source(str(clip), tmp_path, Blobs(), wanted)
     next(first)
     with pytest.raises(OutputError, match="another process is at work here"):
         run(clip, tmp_path, wanted, resume=True)
     with pytest.raises(OutputError, match="another process is at work here"):
-        jobs.check_folder(tmp_path, wanted, overwrite=True)
+        RunFolder(tmp_path).check(wanted, overwrite=True)
     assert sum(1 for _ in first) == 39
     assert run(clip, tmp_path, wanted, resume=True) == 0
 
@@ -313,18 +308,18 @@ def test_other_pictures_in_a_folder_are_another_source(tmp_path: Path, pattern: 
     folder.mkdir()
     for index in range(4):
         Image.new("RGB", (160, 120), (index, 0, 0)).save(folder / f"{index}.png")
-    run(source, tmp_path / "run", JobSettings())
+    run(source, tmp_path / "run", InferSettings())
     (folder / "0.png").unlink()
     with pytest.raises(OutputError, match="source_sha256 is"):
-        run(source, tmp_path / "run", JobSettings(), resume=True)
+        run(source, tmp_path / "run", InferSettings(), resume=True)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "7", "null", "{"])
 def test_a_damaged_manifest_is_told(clip: Path, tmp_path: Path, text: str) -> None:
-    run(clip, tmp_path, JobSettings())
+    run(clip, tmp_path, InferSettings())
     (tmp_path / runs.MANIFEST).write_text(text)
     with pytest.raises(OutputError, match=r"is of another run: (its manifest is damaged|source_)"):
-        run(clip, tmp_path, JobSettings(), resume=True)
+        run(clip, tmp_path, InferSettings(), resume=True)
 
 
 @pytest.mark.slow
@@ -332,45 +327,50 @@ def test_what_is_complete_is_not_taken_for_another_videos_or_another_models(
     tmp_path: Path,
 ) -> None:
     """Neither by track --resume, nor by eval --model, which looks anew."""
-    from vodkit.cli.progress import run_all
     from vodkit.samples import samples
 
     video = tmp_path / "x.mp4"
     write_scene(Scene(SceneSettings(num_frames=6, width_px=160, height_px=120)), video)
-    words: dict[str, Any] = {"outputs": [], "overwrite": False, "as_json": True}
-    wanted = JobSettings(tracker="none", runtime="torch")
-    run_all([str(video)], wanted, out=tmp_path / "o", resume=False, **words)
-    run_all([str(video)], wanted, out=tmp_path / "o", resume=True, **words)
+    wanted = InferSettings(tracker="none", runtime="torch")
+
+    def outcome(*, resume: bool) -> Outcome:
+        batch = Batch([str(video)], wanted, out=tmp_path / "o", resume=resume)
+        (one,) = batch.run()
+        return one
+
+    assert outcome(resume=False).is_new
+    assert not outcome(resume=True).is_new
     video.write_bytes(samples.CLIP_A.read_bytes())
-    with pytest.raises(OutputError, match="source_sha256"):
-        run_all([str(video)], wanted, out=tmp_path / "o", resume=True, **words)
+    (error,) = outcome(resume=True).errors
+    assert isinstance(error, OutputError)
+    assert "source_sha256" in str(error)
 
 
 def test_a_cut_off_video_keeps_what_could_be_read(clip: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(clip.read_bytes()[: int(clip.stat().st_size * 0.7)])
     with pytest.raises(PartialError, match=r"cut\.mp4 at .* s: .*kept \d+ frames"):
-        run(cut, tmp_path / "run", JobSettings())
+        run(cut, tmp_path / "run", InferSettings())
     kept = [frame.index for frame in read_frames(tmp_path / "run" / runs.PREDICTIONS)]
     assert kept == list(range(len(kept)))
     assert len(kept) > 5
-    assert not jobs.is_complete(tmp_path / "run")
-    lenient = JobSettings(flow=FlowSettings(full_size=False, strict=False))
-    with pytest.raises(PartialError, match="could not be decoded; the rest is done"):
+    assert not RunFolder(tmp_path / "run").is_complete()
+    lenient = InferSettings(lenient=True)
+    with pytest.raises(PartialError, match="could not be decoded; the others are done"):
         run(cut, tmp_path / "lenient", lenient)
 
 
 def test_every_nth_frame_keeps_the_videos_indices_and_times(clip: Path) -> None:
-    flow = FlowSettings(every=3, batch_size=4)
-    seen = [(f.index, f.time_s) for f, _ in detect_video(clip, Blobs(), flow=flow)]
+    wanted = InferSettings(every=3, batch_size=4)
+    seen = [(f.index, f.time_s) for f, _ in detect_video(clip, Blobs(), settings=wanted)]
     assert [index for index, _ in seen] == list(range(0, 40, 3))
     assert seen[5][1] == pytest.approx(15 / 25, abs=1e-4)
 
 
 def test_batches_and_decoding_size_do_not_change_who_is_where(clip: Path) -> None:
     def ids(batch_size: int) -> list[list[int]]:
-        flow = FlowSettings(batch_size=batch_size)
-        flowing = track_video(clip, Blobs(), make_tracker("vodkit"), flow=flow)
+        wanted = InferSettings(batch_size=batch_size)
+        flowing = track_video(clip, Blobs(), make_tracker("vodkit"), settings=wanted)
         return [tracks.ids.tolist() for _, _, tracks in flowing]
 
     assert ids(1) == ids(7)
@@ -378,8 +378,8 @@ def test_batches_and_decoding_size_do_not_change_who_is_where(clip: Path) -> Non
 
 def test_working_ahead_changes_no_bit(clip: Path) -> None:
     def found(ahead: int | None) -> list[tuple[int, bytes, bytes]]:
-        flow = FlowSettings(ahead=ahead)
-        flowing = track_video(clip, Blobs(), make_tracker("vodkit"), flow=flow)
+        wanted = InferSettings(ahead=ahead)
+        flowing = track_video(clip, Blobs(), make_tracker("vodkit"), settings=wanted)
         return [(f.index, t.boxes_xyxy.tobytes(), t.ids.tobytes()) for f, _, t in flowing]
 
     plain = found(0)
@@ -387,51 +387,53 @@ def test_working_ahead_changes_no_bit(clip: Path) -> None:
     assert found(1) == found(8) == found(None) == plain
 
 
-def test_other_forms_hold_the_same_boxes_and_no_unconfirmed_track(
-    clip: Path, tmp_path: Path
+@pytest.mark.parametrize("include_predicted", [False, True])
+def test_exports_hold_the_final_boxes_and_only_observed_ones_unless_asked(
+    clip: Path, whole: Path, tmp_path: Path, include_predicted: bool
 ) -> None:
-    run(clip, tmp_path, JobSettings())
-    predictions = tmp_path / runs.PREDICTIONS
-    ids = confirmed_ids(predictions)
-    frames = list(final_frames(predictions))
-    total = sum(len(frame.found) for frame in frames)
-    assert ids
-    assert {i for f in frames if isinstance(f.found, Tracks) for i in f.found.ids.tolist()} == ids
-    for write, name in ((write_csv, "a.csv"), (write_mot, "a.txt"), (write_coco, "a.json")):
-        write(predictions, tmp_path / name)
-    assert len((tmp_path / "a.csv").read_text().splitlines()) == total + 1
-    lines = (tmp_path / "a.txt").read_text().splitlines()
+    predictions = whole / runs.PREDICTIONS
+    files = {name: tmp_path / name for name in ("csv", "mot", "coco")}
+    written, errors, _ = export(predictions, files, include_predicted=include_predicted)
+    assert (written, errors) == ([*files.values()], [])
+    found = [frame.found for frame in final_frames(read_frames(predictions))]
+    states = np.concatenate([one.states for one in found if isinstance(one, Tracks)])
+    assert set(states.tolist()) == {0, 1}, "the scene has occlusions"
+    total = len(states) if include_predicted else int((states != 1).sum())
+    lines = (tmp_path / "csv").read_text().splitlines()
+    assert len(lines) == total + 1
+    assert any(",predicted," in line for line in lines) == include_predicted
+    lines = (tmp_path / "mot").read_text().splitlines()
     assert len(lines) == total
     assert min(int(line.split(",")[0]) for line in lines) >= 1
-    assert len(json.loads((tmp_path / "a.json").read_text())) == total
+    assert len(json.loads((tmp_path / "coco").read_text())) == total
 
 
 def test_sources_are_checked_before_any_work() -> None:
-    jobs.check_sources(["rtsp://host/stream", "0", "frames/*.png", __file__])
+    check_sources(["rtsp://host/stream", "0", "frames/*.png", __file__])
     with pytest.raises(VideoError, match="no such file or folder"):
-        jobs.check_sources([__file__, "missing.mp4"])
+        check_sources([__file__, "missing.mp4"])
     with pytest.raises(VideoError, match="its name is not UTF-8"):
-        jobs.check_sources(["rtsp://olé\udce9.mp4"])
-    assert jobs.folder_names(["a/x.mp4", "b/x.mp4", "c/x.avi"]) == ["x", "x-2", "x-3"]
+        check_sources(["rtsp://olé\udce9.mp4"])
+    assert folder_names(["a/x.mp4", "b/x.mp4", "c/x.avi"]) == ["x", "x-2", "x-3"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_is_refused_in_words(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(VideoError, match="is a pipe, a socket or a device; allowed: a file"):
-        jobs.check_sources([str(tmp_path / "pipe")])
+        check_sources([str(tmp_path / "pipe")])
 
 
 @pytest.mark.slow
 def test_runs_of_another_video_are_known(tmp_path: Path) -> None:
     """What eval --model asks before it takes finished predictions for its own."""
     video, place = tmp_path / "x.mp4", tmp_path / "predictions"
-    wanted = JobSettings(tracker="none", runtime="torch")
-    assert not jobs.holds_other_runs(place, [str(video)], wanted)
+    wanted = InferSettings(tracker="none", runtime="torch")
+    assert not holds_other_runs(place, [str(video)], wanted)
     write_scene(Scene(SceneSettings(num_frames=2, width_px=160, height_px=120)), video)
-    prepare_folder(place / "x", wanted)
-    for _ in run_source(str(video), place / "x", jobs.make_detector(wanted), wanted):
+    RunFolder(place / "x").prepare(wanted)
+    for _ in run_source(str(video), place / "x", make_detector(wanted), wanted):
         pass
-    assert not jobs.holds_other_runs(place, [str(video)], wanted)
+    assert not holds_other_runs(place, [str(video)], wanted)
     write_scene(Scene(SceneSettings(num_frames=3, width_px=160, height_px=120)), video)
-    assert jobs.holds_other_runs(place, [str(video)], wanted)
+    assert holds_other_runs(place, [str(video)], wanted)

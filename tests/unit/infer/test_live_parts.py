@@ -7,8 +7,9 @@ import pytest
 from vodkit.ground.errors import InputError
 from vodkit.ground.records import Dataset
 from vodkit.ground.runs import parts_in, predictions_of
-from vodkit.infer.live import RollSettings, _Files
-from vodkit.infer.run import JobSettings, prepare_folder
+from vodkit.infer.folder import RunFolder
+from vodkit.infer.live import _Files
+from vodkit.infer.settings import InferSettings, RollSettings
 from vodkit.metrics.prediction_files import read_predictions
 
 NUMBERS = (9999, 10000, 2)
@@ -26,7 +27,7 @@ def test_parts_come_in_the_order_in_which_they_were_written(tmp_path: Path) -> N
     run_of(tmp_path, NUMBERS)
     names = [path.stem.removeprefix("predictions") for path in parts_in(tmp_path)]
     assert names == ["", "-0002", "-9999", "-10000"]
-    files = _Files(tmp_path, RollSettings(roll_s=60), resume=True)
+    files = _Files(RunFolder(tmp_path), RollSettings(roll_s=60), resume=True)
     assert files._number == 10000
 
 
@@ -43,6 +44,6 @@ def test_overwrite_leaves_no_older_part_nor_what_was_made_of_it(tmp_path: Path) 
     run_of(tmp_path, NUMBERS)
     for name in ("predictions.mot.txt", "predictions-0002.csv", "annotated.mp4"):
         (tmp_path / name).write_text("old")
-    prepare_folder(tmp_path, JobSettings(), overwrite=True)
+    RunFolder(tmp_path).prepare(InferSettings(), overwrite=True)
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["predictions-mine.jsonl", "settings.toml"]

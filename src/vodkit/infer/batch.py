@@ -1,0 +1,204 @@
+"""Many videos, each into a run folder of its own, with the guarantees of the command line.
+
+::
+
+    batch = Batch(["a.mp4", "b.mp4"], InferSettings(tracker="sort"), out="runs", exports=["csv"])
+    for outcome in batch.run():
+        print(outcome.source, outcome.manifest.summary, outcome.files, outcome.errors)
+
+All that can be known is checked before anything is deleted, and a source that fails stops no other.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from vodkit.detect.base import Detector, RunsOn
+from vodkit.formats.predictions import Header, PredictedFrame
+from vodkit.ground import runs
+from vodkit.ground.errors import PartialError, SettingsError, VodkitError
+from vodkit.ground.lookup import pick
+from vodkit.infer.exports import export
+from vodkit.infer.flow import make_detector
+from vodkit.infer.folder import RunFolder, folder_names
+from vodkit.infer.manifest import Manifest, describe
+from vodkit.infer.run import (
+    Step,
+    check_after,
+    check_sources,
+    is_done,
+    require_frames,
+    run_source,
+)
+from vodkit.infer.settings import AUTO, InferSettings
+
+Watch = Callable[[Iterable[Step], str], Iterable[Step]]
+"""passes the steps of a source on, as a progress bar does"""
+
+
+class Film(Protocol):
+    """What draws a run into its video: ``report.annotate.film``."""
+
+    def __call__(
+        self, path: Path, header: Header, final: Iterator[PredictedFrame], *, source: str
+    ) -> Sequence[str]:
+        """Write the video; notes on it."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one source."""
+
+    source: str
+    folder: RunFolder
+    files: tuple[Path, ...] = ()
+    """results, the predictions first; empty: it failed"""
+    errors: tuple[VodkitError, ...] = ()
+    """PartialError: there is a result, but something is missing in it"""
+    notes: tuple[str, ...] = ()
+    manifest: Manifest | None = None
+    """with the counts of the run (``summary``); None: it failed before it began"""
+    is_new: bool = True
+    """False: the run was complete before"""
+
+
+class Batch:
+    """A detector, and sources that wait for it."""
+
+    def __init__(
+        self,
+        sources: Sequence[str],
+        settings: InferSettings | None = None,
+        *,
+        out: str | Path = "runs",
+        exports: Sequence[str] = (),
+        film: Film | None = None,
+        include_predicted: bool = False,
+        segments: bool = False,
+        resume: bool = False,
+        overwrite: bool = False,
+        notify: Callable[[str], None] = lambda _note: None,
+    ) -> None:
+        """Check everything, load the detector, and make the run folders ready.
+
+        Args:
+            sources: files, or folders of pictures.
+            settings: of all runs.
+            out: where the run folders are to be.
+            exports: other forms of the result: csv, mot, coco, video.
+            film: what writes video.
+            include_predicted: exports contain boxes of hidden objects, too.
+            segments: the sources are one recording, in this order: ids continue.
+            resume: continue runs that exist.
+            overwrite: discard runs that exist.
+            notify: called with what the user should know.
+
+        Raises:
+            InputError: a source, a setting or a folder that cannot be used; nothing was changed.
+        """
+        if resume and overwrite:
+            raise SettingsError("--resume continues, --overwrite starts anew; give one of the two")
+        for name in exports:
+            pick(runs.EXPORTS, name, "export")
+        settings = settings or InferSettings()
+        self.sources = list(sources)
+        self.folders = [RunFolder(Path(out) / name) for name in folder_names(self.sources)]
+        self._exports, self._film = exports, film
+        self._include_predicted, self._resume, self._notify = include_predicted, resume, notify
+        check_sources(self.sources)
+        paths = [folder.path for folder in self.folders]
+        check_after(settings, paths)
+        self._settings = [settings] * len(paths)
+        if segments:
+            self._settings[1:] = [replace(settings, after=str(before)) for before in paths[:-1]]
+        how = {"resume": resume, "overwrite": overwrite}
+        pairs = list(zip(self.folders, self._settings, strict=True))
+        begun = [folder for folder, one in pairs if folder.check(one, **how)]
+        self.detector: Detector = make_detector(settings, runs_on=_began_on(settings, begun))
+        for source, folder in zip(self.sources, self.folders, strict=True):
+            if overwrite and (folder / runs.PREDICTIONS).exists():
+                require_frames(source, settings)
+        for folder, one in pairs:
+            folder.prepare(one, **how)
+
+    def run(self, watch: Watch = lambda steps, _source: steps) -> Iterator[Outcome]:
+        """Run one source after the other, and report what became of each.
+
+        Args:
+            watch: is given the steps of each source, and yields them, as a progress bar does.
+        """
+        for source, folder, one in zip(self.sources, self.folders, self._settings, strict=True):
+            yield self._run_one(source, folder, one, watch)
+
+    def _run_one(
+        self, source: str, folder: RunFolder, settings: InferSettings, watch: Watch
+    ) -> Outcome:
+        """Exports of an unfinished run are of a part of the video: they are made anew."""
+        about: dict[str, Any] = {"source": source, "folder": folder}
+        wanted, is_new = set(self._exports), True
+        errors: list[VodkitError] = []
+        try:
+            is_new = not (self._resume and self._is_done(source, folder, settings))
+            if is_new:
+                wanted |= {n for n, file in runs.EXPORTS.items() if (folder / file).exists()}
+                for _ in watch(run_source(source, folder, self.detector, settings), source):
+                    pass
+        except PartialError as error:
+            errors = [error]
+        except VodkitError as error:
+            return Outcome(**about, errors=(error,))
+        predictions = folder / runs.PREDICTIONS
+        files = {name: folder / file for name, file in runs.EXPORTS.items() if name in wanted}
+        film = None if self._film is None else partial(self._film, source=source)
+        written: list[Path] = []
+        failed: list[VodkitError] = []
+        notes: list[str] = []
+        if files:
+            try:
+                written, failed, notes = export(
+                    predictions, files, film=film, include_predicted=self._include_predicted
+                )
+            except VodkitError as error:
+                failed = [error]
+        return Outcome(
+            **about,
+            files=(predictions, *written),
+            errors=(*errors, *failed),
+            notes=tuple(notes),
+            manifest=folder.manifest(),
+            is_new=is_new,
+        )
+
+    def _is_done(self, source: str, folder: RunFolder, settings: InferSettings) -> bool:
+        return is_done(source, folder, self.detector, settings, notify=self._notify)
+
+
+def _began_on(settings: InferSettings, begun: Sequence[RunFolder]) -> RunsOn | None:
+    """The runtime and device that unfinished runs to resume had chosen, if they were to choose.
+
+    Raises:
+        SettingsError: they chose different ones.
+    """
+    if settings.runtime != AUTO:
+        return None
+    ran = [folder.settings for folder in begun if not folder.is_complete()]
+    seen = sorted({RunsOn(one.runtime, one.device) for one in ran if one.runtime != AUTO})
+    if len(seen) > 1:
+        names = ", ".join(map(str, seen))
+        message = f"runtime is auto, but the runs to resume began with {names}"
+        raise SettingsError(f"{message}; resume them one at a time")
+    return seen[0] if seen else None
+
+
+def holds_other_runs(out: Path, sources: Sequence[str], settings: InferSettings) -> bool:
+    """Whether any run folder of these sources is of another video or other weights."""
+    if not out.exists():
+        return False
+    detector = make_detector(settings)
+    pairs = zip(folder_names(sources), sources, strict=True)
+    return any(
+        RunFolder(out / name).other_run(describe(one, detector, settings)) for name, one in pairs
+    )

@@ -1,0 +1,135 @@
+"""InferSettings: the one source of defaults for library, command line, live, bench and tune.
+
+A field is a setting: its name is the option, the key in ``settings.toml`` and the attribute. Help,
+range and default stand in the field and nowhere else; ``cli/options.py`` makes the options of them.
+Nothing here imports numpy, so ``--help`` does not wait.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from vodkit.detect.defaults import MAX_DETECTIONS, SCORE_THRESHOLD, check_grid
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.settings import check_ranges, setting
+
+NO_TRACKER = "none"
+COLOUR = "colour"
+AUTO = "auto"
+NETWORK, FULL = "network", "full"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferSettings:
+    """Everything that can change the result of a run; saved as ``settings.toml``."""
+
+    model: str = setting(
+        "vodkit-street",
+        "Name of a model (`vodkit models` lists them), or path of a checkpoint or graph.",
+        flags=("--model", "-m"),
+    )
+    tracker: str = setting(
+        "vodkit", "Name of a tracker; none: detections only.", flags=("--tracker", "-t")
+    )
+    tracker_settings: tuple[str, ...] = setting(
+        (), "Tracker setting, name=value (repeatable); `help` lists them.", flags=("--set",)
+    )
+    score_threshold: float = setting(
+        SCORE_THRESHOLD, "Drop detections with a lower score.", low=0, below=1
+    )
+    max_detections: int = setting(
+        MAX_DETECTIONS, "Detections kept in a frame, best first; the rest is counted.", low=1
+    )
+    classes: tuple[str, ...] = setting(
+        (), "Detect only these classes, comma separated.", commas=True
+    )
+    every: int | str = setting(
+        1,
+        "Detect in every n-th frame; auto: in key frames chosen by motion, filled between.",
+        low=1,
+    )
+    batch_size: int = setting(
+        0, "Frames given to the detector at once; 0: what the detector prefers.", low=0
+    )
+    runtime: str = setting(
+        AUTO,
+        "What runs the network: openvino, onnx, torch, ...; auto: fastest with matching outputs.",
+    )
+    device: str = setting(AUTO, "auto, cpu, cuda, cuda:1, ...")
+    size: str = setting(
+        NETWORK,
+        "Picture size that frames are decoded to: network (fast) or full (tiles, crops: always).",
+        choices=(NETWORK, FULL),
+    )
+    tiles: str = setting("", "Tiles for small objects: auto, or columns x rows as 3x2.")
+    appearance: str = setting(
+        "",
+        "Embeddings of detections: colour, roi, a trained head, or an OSNet file.",
+    )
+    cuts: bool = setting(True, "Detect shot changes; no track continues across one.")  # noqa: FBT003
+    lenient: bool = setting(False, "Skip and count frames that cannot be decoded.")  # noqa: FBT003
+    after: str = setting("", "Run folder of the file before this one; its tracks continue.")
+    ahead: int | None = setting(
+        None,
+        "Frames decoded before they are asked for; 0: none, in one thread.",
+        low=0,
+        hidden=True,
+    )
+
+    def __post_init__(self) -> None:
+        """Check ranges, and combinations that contradict each other."""
+        check_ranges(self)
+        every = self.every
+        if isinstance(every, str) and every != AUTO:
+            if not every.isdecimal():
+                raise SettingsError(f"every is {every!r}; allowed: auto, or a whole number from 1")
+            object.__setattr__(self, "every", int(every))
+            check_ranges(self)
+        if self.tiles:
+            check_grid(self.tiles)
+        if self.tracker == NO_TRACKER:
+            self._check_without_tracker()
+
+    def _check_without_tracker(self) -> None:
+        if self.is_sparse:
+            raise SettingsError("every is auto, tracker is none; auto fills frames from tracks")
+        if self.after:
+            raise SettingsError(f"after is {self.after}, tracker is none; no tracks to continue")
+        if self.tracker_settings:
+            raise SettingsError(f"tracker is none, but has settings {self.tracker_settings}")
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether key frames only are detected, and the frames between filled."""
+        return self.every == AUTO
+
+    @property
+    def stride(self) -> int:
+        """Frames from one that is worked on to the next."""
+        return self.every if isinstance(self.every, int) else 1
+
+    @property
+    def tracks(self) -> bool:
+        """Whether objects get ids."""
+        return self.tracker != NO_TRACKER
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollSettings:
+    """When a file of predictions is closed and the next one begun."""
+
+    roll_s: float = setting(
+        0.0, "Live sources: seconds in one file of predictions; 0: one file.", low=0
+    )
+    keep: int = setting(0, "With --roll-s: files to keep, older ones are deleted; 0: all.", low=0)
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check_ranges(self)
+        if self.keep and not self.roll_s:
+            raise SettingsError(f"keep is {self.keep} without roll_s; there is one file only")
+
+
+def differences(one: InferSettings, other: InferSettings) -> list[tuple[str, Any, Any]]:
+    """Name and both values of every field in which two settings differ."""
+    pairs = [(f.name, getattr(one, f.name), getattr(other, f.name)) for f in fields(one)]
+    return [(name, a, b) for name, a, b in pairs if a != b]
