@@ -244,12 +244,13 @@ def test_a_file_gets_something_to_read_before_the_first_epoch_ends(
     lines = done.stderr.splitlines()
     assert lines[0].startswith("training yolox_nano on ")
     assert lines[1:4] == [
-        "to learn from: 8 frames of 1 videos",
-        "to validate on: 8 frames of 1 videos",
+        "to learn from: 8 frames with 16 boxes of 1 videos",
+        "to validate on: 8 frames with 16 boxes of 1 videos",
         "classes: bright, dark (new to yolox_nano: bright, dark); pictures of 64x64 px",
     ]
     begun = [line.split(" ")[0] for line in lines if not line.startswith("  ")]
-    assert begun[4:] == ["features", "features", "2", "step", "epoch", "epoch"]
+    assert begun[4:6] == ["few", "validation"]
+    assert begun[6:] == ["features", "features", "2", "step", "epoch", "epoch"]
     assert "vodkit track my_video.mp4" in done.stdout
 
 

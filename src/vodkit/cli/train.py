@@ -118,7 +118,11 @@ def _say(result: "TrainResult", page: Path, warnings: Sequence[str], *, as_json:
         say(f"warning: {warning}")
     if result.left_out:
         say(f"left out, not readable: {', '.join(result.left_out)}")
-    score = "" if result.ap is None else f"AP {result.ap:.3f}, AP50 {result.ap50:.3f}, "
+    score = (
+        ""
+        if result.ap is None
+        else f"AP {result.ap:.3f}, AP50 {result.ap50:.3f} ({result.measured_on}), "
+    )
     say(f"{result.checkpoint}: {score}{result.epochs} epochs; took {result.seconds:.0f} s now")
     say(f"curves and pictures: {page}")
     say_next("vodkit", "track", "my_video.mp4", "--model", str(result.checkpoint), "--video")

@@ -45,7 +45,8 @@ def whole_lines(progress: "Progress") -> list[str]:
         steps = f"{progress.num_epochs} epochs of {progress.total} steps"
         return [*(f"  {a:<8}{b:>12}{c:>12}" for a, b, c in table), steps]
     if progress.what == "epoch":
-        score = "" if progress.ap is None else f"AP {progress.ap:.3f}, "
+        on = f" on {progress.measured_on}" * bool(progress.measured_on)
+        score = "" if progress.ap is None else f"AP {progress.ap:.3f}{on}, "
         waiting = f"waited for data {progress.wait_share:.0%}"
         named = f"epoch {progress.done} of {progress.total}"
         return [f"{named}: {score}{_losses(progress)} ({waiting})"]

@@ -69,6 +69,8 @@ class TrainResult:
     ap: float | None
     """validation AP of it; None without validation"""
     ap50: float | None
+    measured_on: str
+    """what the scores are of, as ``41 frames, 120 boxes``; empty without validation"""
     epochs: int
     """that were trained, fewer than wanted where patience ended"""
     seconds: float
@@ -155,6 +157,7 @@ def train(
         checkpoint=Path(settings.out) / (LAST if run.best is None else BEST),
         ap=None if run.best is None else run.best.ap,
         ap50=None if run.best is None else run.best.ap50,
+        measured_on=run.measured_on,
         epochs=run.epoch,
         seconds=time.monotonic() - started,
         cached=run.cached,
@@ -263,6 +266,8 @@ class _Run:
         self.marks: dict[str, str] = {}
         self.saved_at = time.monotonic()
         self.cached = self.ended = False
+        validation = material.validation
+        self.measured_on = "" if validation is None else validation.size
 
     def keep_features(self) -> None:
         """Of the frozen part, where it pays."""
@@ -586,6 +591,7 @@ class _Run:
                 wait_share=wait,
                 ap=row.get("ap"),
                 ap50=row.get("ap50"),
+                measured_on="" if seen is None else self.measured_on,
                 shown=() if seen is None else seen.shown,
                 per_class={} if seen is None else seen.result.per_class,
             )

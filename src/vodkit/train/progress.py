@@ -25,6 +25,8 @@ class Progress:
     """of the time so far in this epoch, spent waiting for data"""
     ap: float | None = None
     ap50: float | None = None
+    measured_on: str = ""
+    """what the scores are of, as ``41 frames, 120 boxes``"""
     shown: tuple[Shown, ...] = ()
     """frames of the validation that ended this epoch"""
     per_class: Mapping[str, CocoScores] = field(default_factory=dict)

@@ -3,13 +3,14 @@
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ from vodkit.detect.models import build_network, find_card
 from vodkit.detect.preprocess import input_px
 from vodkit.formats.table import read_dataset
 from vodkit.ground.errors import InputError, SettingsError, VideoError
-from vodkit.ground.records import Dataset, LabelledVideo
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
 from vodkit.ground.runs import stack
 from vodkit.train import freeze
 from vodkit.train.batch_norms import learning_norms
@@ -35,6 +36,8 @@ from vodkit.train.validate import Validation
 from vodkit.video.reader import open_video
 
 Watch = Callable[[Progress], None]
+_FEW_FRAMES, _FEW_OBJECTS, _FEW_TO_VALIDATE = 100, 10, 30
+_FEWEST_TO_VALIDATE = 2
 FEATURES = "cache"
 """folder in the run's, while a training needs it"""
 
@@ -81,6 +84,7 @@ def prepare(settings: TrainSettings, device: torch.device, watch: Watch) -> Mate
         val_part, lost = _readable(whole.only(settings.val_split), root, settings)
         left_out += lost
         validation = Validation(views=_views(val_part, root, card, settings, still_iou=2.0))
+        _refuse_one_frame(validation, settings)
         about |= described(val_part) | footage(val_part, root)
     watch(Progress(what="material", done=0, total=0, told=_told(settings, training, validation)))
     freeze.refuse_missing_stage(module, card, settings.freeze)
@@ -95,6 +99,17 @@ def prepare(settings: TrainSettings, device: torch.device, watch: Watch) -> Mate
         left_out=left_out,
         fresh_classes=_fresh(settings, card.classes),
     )
+
+
+def _refuse_one_frame(validation: Validation, settings: TrainSettings) -> None:
+    """InputError where a validation would be of a single frame: its AP says nothing."""
+    if len(validation.frames) < _FEWEST_TO_VALIDATE:
+        seen = f"split {settings.val_split!r} has {len(validation.frames)} labelled frame"
+        every = f" at every={settings.every}" if settings.every > 1 else ""
+        raise InputError(
+            f"{settings.data}: {seen}{every}; allowed: 2 or more (30 say something), another split "
+            "(vodkit data split), or val_split= for no validation"
+        )
 
 
 def with_features(
@@ -183,17 +198,52 @@ def _told(
     others = "nothing" if validation is None else _counted(validation.frames)
     if settings.val_split == settings.train_split:
         others += ", which are learnt from"
-    return (
+    lines = (
         f"to learn from: {_counted(training.frames)}",
         f"to validate on: {others}",
         f"classes: {', '.join(classes)}{anew}; pictures of {width_px}x{height_px} px",
     )
+    return (*lines, *_what_helps(training.frames, validation))
+
+
+def _what_helps(frames: FrameDataset, validation: Validation | None) -> Iterator[str]:
+    """What labels are too few of, and what more of them would bring; nothing where there are many.
+
+    The limits are rules of thumb: a class needs different objects more than further frames of the
+    same ones, and the error of an AP falls with the number of objects it is measured on.
+    """
+    table = _labels(frames)
+    objects = len(np.unique(table[["video", "id"]]))
+    if len(frames) < _FEW_FRAMES or objects < _FEW_OBJECTS:
+        what = "other objects and places" if objects < _FEW_OBJECTS else "other scenes"
+        yield (
+            f"few labels ({len(frames)} frames, {objects} objects): expect a detector for this "
+            f"scene, not for others; labels of {what} help most (`vodkit data sample`)"
+        )
+    if validation is not None and len(validation.frames) < _FEW_TO_VALIDATE:
+        yield (
+            f"validation on {len(validation.frames)} frames with {validation.num_boxes} boxes: "
+            "differences of a few points of AP mean nothing"
+        )
+
+
+def _labels(frames: FrameDataset) -> np.ndarray:
+    """(boxes,) of the frames: number of the video, and id; each box without one is an object."""
+    rows: list[tuple[int, int]] = []
+    for number, video in enumerate(frames.dataset.videos):
+        if video.tracks is None:
+            continue
+        chosen = np.isin(video.tracks.frames, [k.frame for k in frames.keys if k.video == number])
+        ids = video.tracks.ids[chosen]
+        lone = -1 - np.arange(len(ids))
+        rows += [(number, int(one)) for one in np.where(ids == NO_ID, lone, ids)]
+    return np.array(rows, dtype=[("video", np.int64), ("id", np.int64)])
 
 
 def _counted(frames: FrameDataset) -> str:
     every = len(labelled_keys(frames.dataset, still_iou=2.0))
     chosen = f"{len(frames)} frames" if len(frames) == every else f"{len(frames)} of {every} frames"
-    return f"{chosen} of {_num_videos(frames)} videos"
+    return f"{chosen} with {len(_labels(frames))} boxes of {_num_videos(frames)} videos"
 
 
 def _num_videos(frames: FrameDataset) -> int:

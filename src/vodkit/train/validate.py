@@ -40,6 +40,24 @@ class Validation:
         """The frames, in order."""
         return self.views.frames
 
+    @property
+    def num_boxes(self) -> int:
+        """Boxes in these frames."""
+        videos = self.frames.dataset.videos
+        frames = [
+            [key.frame for key in self.frames.keys if key.video == number]
+            for number in range(len(videos))
+        ]
+        return sum(
+            0 if video.tracks is None else int(np.isin(video.tracks.frames, chosen).sum())
+            for video, chosen in zip(videos, frames, strict=True)
+        )
+
+    @property
+    def size(self) -> str:
+        """How much it is, as ``41 frames, 120 boxes``."""
+        return f"{len(self.frames)} frames, {self.num_boxes} boxes"
+
 
 @dataclass(frozen=True, eq=False)
 class Shown:

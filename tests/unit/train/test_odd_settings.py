@@ -171,11 +171,37 @@ def test_a_recording_in_both_splits_is_compared_on_either_side(
     assert set(made.about) == names
 
 
+def test_one_frame_is_no_validation(square_data: Path) -> None:
+    with pytest.raises(InputError, match=r"'val' has 1 labelled frame; allowed: 2 or more"):
+        prepare(_one_for_validation(square_data, frames=1), torch.device("cpu"), watch_nothing)
+    prepare(_one_for_validation(square_data, frames=2), torch.device("cpu"), watch_nothing)
+
+
+def _one_for_validation(square_data: Path, *, frames: int) -> TrainSettings:
+    """Settings whose validation side has so many labelled frames."""
+    whole = read_dataset(square_data)
+    one, two = whole.only("train").videos
+    assert two.tracks is not None
+    few = np.arange(frames)
+    cut = replace(
+        two, split="val", labelled_frames=few, tracks=two.tracks[np.isin(two.tracks.frames, few)]
+    )
+    path = square_data.parent / f"validate-{frames}.json"
+    write_dataset(replace(whole, videos=(replace(one, split="train"), cut)), path)
+    return tiny(path, Path(), val_split="val")
+
+
+def test_few_labels_are_said_and_many_are_not(square_data: Path) -> None:
+    told: list[str] = []
+    prepare(tiny(square_data, Path()), torch.device("cpu"), lambda step: told.extend(step.told))
+    assert any(line.startswith("few labels (16 frames, ") for line in told)
+
+
 def test_a_validation_on_what_is_learnt_from_says_so(square_data: Path) -> None:
     told: list[str] = []
     wanted = tiny(square_data, Path(), val_split="train")
     prepare(wanted, torch.device("cpu"), lambda progress: told.extend(progress.told))
-    assert "to validate on: 16 frames of 2 videos, which are learnt from" in told
+    assert "to validate on: 16 frames with 16 boxes of 2 videos, which are learnt from" in told
 
 
 @pytest.mark.parametrize(
@@ -236,6 +262,6 @@ def test_what_a_worker_meets_is_told_as_it_is(tmp_path: Path, make_squares: Any)
     """Torch would make a RuntimeError of it, with the worker's traceback in one line."""
     data = make_squares(tmp_path / "data", frames=4)
     (tmp_path / "data" / "one" / "0001.png").write_bytes(b"not a picture")
-    hint = r"^[^ ]*0001\.png: is no picture that can be decoded; skip_broken=true [a-z ]*$"
+    hint = r"^[^ ]*0001\.png: is no picture that can be decoded; is it cut off\?; skip_broken=true [a-z ]*$"
     with pytest.raises(VideoError, match=hint):
         train(tiny(data, tmp_path / "run", batch_size=2, workers=1))
