@@ -139,6 +139,50 @@ def test_empty_frames_age_tracks_until_they_are_gone(name):
     assert not set(again[-1].ids.tolist()) & set(first[-1].ids.tolist())
 
 
+def test_identity_camera_motion_equals_none_to_the_bit(name):
+    def given(identity):
+        tracker = make_tracker(name)
+        return [tracker.step(f, d, camera_motion=identity) for f, d in walkers(seed=15)]
+
+    assert given(np.eye(3)[:2]) == given(None)
+
+
+@pytest.mark.parametrize("own", NAMES)
+def test_given_camera_motion_carries_tracks_over_a_jump(own):
+    shift, tracker = 300.0, make_tracker(own)
+    ids = []
+    for i, (frame, found) in enumerate(walkers(seed=16, miss=0)):
+        offset = np.float32(shift if i >= 24 else 0)
+        moved = Detections(found.boxes_xyxy + offset, found.scores, found.labels)
+        jump = np.array([[1, 0, shift], [0, 1, shift]]) if i == 24 else None
+        ids.append(tracker.step(frame, moved, camera_motion=jump).ids.tolist())
+    assert ids[-1] == ids[23]
+
+
+@pytest.mark.parametrize("own", NAMES)
+def test_a_camera_motion_of_another_shape_is_refused(own):
+    tracker = make_tracker(own)
+    with pytest.raises(InputError, match="camera motion"):
+        tracker.step(frame_at(0), Detections.empty(), camera_motion=np.eye(3))
+
+
+def test_halved_scores_keep_the_ids_of_the_default():
+    def scored(share):
+        rng = np.random.default_rng(0)
+
+        def less_sure(found):
+            scores = rng.uniform(0.45, 0.95, len(found)) * share
+            return Detections(found.boxes_xyxy, scores, found.labels)
+
+        return run("vodkit", changed(walkers(seed=17, miss=0.1), less_sure))
+
+    pairs = list(zip(scored(1.0), scored(0.5), strict=True))
+    total = sum(len(a) for a, _ in pairs)
+    same = sum(len(set(a.ids.tolist()) & set(b.ids.tolist())) for a, b in pairs)
+    assert total > 200
+    assert same >= 0.98 * total
+
+
 def test_empty_video(name):
     assert run(name, [(frame_at(i), Detections.empty()) for i in range(3)]) == [Tracks.empty()] * 3
 
@@ -237,8 +281,9 @@ def test_another_trackers_state_does_not_go_on(tmp_path):
 @pytest.mark.parametrize("own", NAMES)
 def test_a_state_that_is_not_whole_is_refused(own):
     state = make_tracker(own).state_dict()
-    del state["mean"]
-    with pytest.raises(InputError, match="lacks mean"):
+    lost = min(state)
+    del state[lost]
+    with pytest.raises(InputError, match=f"lacks {lost}"):
         make_tracker(own).load_state(state)
 
 

@@ -9,7 +9,7 @@ import json
 import operator
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field, fields, is_dataclass
+from dataclasses import MISSING, Field, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -109,17 +109,23 @@ def load(cls: type[S], *, toml: Path | None = None, words: Sequence[str] = ()) -
     return build(cls, values)
 
 
-def build(cls: type[S], values: Mapping[str, Value], *, where: str = "") -> S:
-    """``cls`` from a nested mapping; wrong names and types raise SettingsError."""
+def build(
+    cls: type[S], values: Mapping[str, Value], *, where: str = "", base: S | None = None
+) -> S:
+    """``cls`` from a nested mapping; wrong names and types raise SettingsError.
+
+    Settings that ``values`` lacks are those of ``base``, or the defaults of ``cls``.
+    """
     types = get_type_hints(cls)
-    known = {spec.name for spec in fields(cls)}  # type: ignore[arg-type]
+    known = {spec.name: spec for spec in fields(cls)}  # type: ignore[arg-type]
     ready = {}
     for name, value in values.items():
         if name not in known:
             raise unknown(name, known, f"setting {where}".strip())
-        ready[name] = _convert(types[name], value, f"{where}{name}")
+        inner = _default(known[name]) if base is None else getattr(base, name)
+        ready[name] = _convert(types[name], value, f"{where}{name}", base=inner)
     try:
-        return cls(**ready)
+        return cls(**ready) if base is None else replace(base, **ready)  # type: ignore[type-var]
     except TypeError as error:
         message = str(error).replace(f"{cls.__name__}.__init__() ", "")
         raise SettingsError(f"settings {where.rstrip('.')}: {message}") from error
@@ -170,8 +176,18 @@ def _put(values: dict[str, Value], word: str) -> None:
         values[last] = text
 
 
-def _convert(expected: Any, value: Value, name: str) -> Any:
-    """``value`` as the annotated type; int may stand for float, lists for tuples."""
+def _default(spec: "Field[Any]") -> Any:
+    """The default of a field; None where it has none."""
+    if spec.default_factory is not MISSING:
+        return spec.default_factory()
+    return None if spec.default is MISSING else spec.default
+
+
+def _convert(expected: Any, value: Value, name: str, *, base: Any = None) -> Any:
+    """``value`` as the annotated type; int may stand for float, lists for tuples.
+
+    ``base``: for a table, the settings that it changes.
+    """
     if get_origin(expected) in (Union, UnionType):
         options = [option for option in get_args(expected) if option is not NoneType]
         if value is None:
@@ -179,7 +195,8 @@ def _convert(expected: Any, value: Value, name: str) -> Any:
         fitting = [option for option in options if type(value) is (get_origin(option) or option)]
         return _convert((fitting or options)[0], value, name)
     if is_dataclass(expected) and isinstance(value, Mapping):
-        return build(expected, value, where=f"{name}.")  # type: ignore[arg-type]
+        kept = base if isinstance(base, expected) else None  # type: ignore[arg-type]
+        return build(expected, value, where=f"{name}.", base=kept)  # type: ignore[arg-type]
     if get_origin(expected) is tuple and isinstance(value, list):
         return tuple(_convert(get_args(expected)[0], item, name) for item in value)
     if expected is float and type(value) is int:

@@ -14,13 +14,28 @@ class Tracker(Protocol):
     """Gives the objects of one video their ids. One instance is one video: there is no reset."""
 
     def step(
-        self, frame: Frame, detections: Detections, *, embeddings: FloatArray | None = None
+        self,
+        frame: Frame,
+        detections: Detections,
+        *,
+        embeddings: FloatArray | None = None,
+        camera_motion: FloatArray | None = None,
     ) -> Tracks:
-        """Who is in ``frame``, given what was detected in it; sorted by id.
+        """The tracks of ``frame``, given its detections; sorted by id.
 
-        ``embeddings`` (N, D) say what each detection looks like (cosine is their measure); they
-        are optional, and a tracker may not use them. A frame without detections is a step too.
-        Time may not go backwards: that raises InputError.
+        A frame without detections is a step, too.
+
+        Args:
+            frame: The frame; its time must not be before that of the last step.
+            detections: What was detected in it, in any order.
+            embeddings: (N, D) appearance of each detection, compared by cosine. Optional; a
+                tracker may not use them.
+            camera_motion: The affine (2, 3) that takes pixels of the frame before to this one.
+                None: not known; a tracker may then estimate it from the pixels. Trackers without
+                camera motion (SORT, ByteTrack, OC-SORT) move their tracks by it, too.
+
+        Raises:
+            InputError: for time that goes backwards, or an affine of another shape.
         """
         ...
 
@@ -55,24 +70,36 @@ class Found(NamedTuple):
     labels: IntArray
     looks: FloatArray
     """(N, D) unit vectors; D is 0 where nothing is known"""
+    levels: FloatArray
+    """(N,) scores in units that do not depend on the detector, see ``score_scale``"""
 
     def at(self, cols: IntArray) -> "Found":
         """The chosen ones."""
         return Found(*(column.take(cols, axis=0) for column in self))
 
 
-def arrange(detections: Detections, embeddings: FloatArray | None, *, min_score: float) -> Found:
-    """Detections with a score of at least ``min_score``, best first."""
+def arrange(
+    detections: Detections,
+    embeddings: FloatArray | None,
+    *,
+    min_score: float,
+    levels: FloatArray | None = None,
+) -> Found:
+    """Detections with a level of at least ``min_score``, best first.
+
+    ``levels`` (N,): see ``score_scale``; the scores where it is not given.
+    """
     boxes = detections.boxes_xyxy.astype(np.float64)
     scores = detections.scores.astype(np.float64)
-    order = np.argsort(-scores)
-    ranked = scores[order]
+    levels = scores if levels is None else levels
+    order = np.argsort(-levels)
+    ranked = levels[order]
     if np.count_nonzero(ranked[1:] == ranked[:-1]):  # a tie, which the boxes decide
         x1, y1, x2, y2 = boxes.T
-        order = np.lexsort((y2, x2, y1, x1, detections.labels, -scores))
-    order = order[: int(np.count_nonzero(scores >= min_score))]
+        order = np.lexsort((y2, x2, y1, x1, detections.labels, -scores, -levels))
+    order = order[: int(np.count_nonzero(levels >= min_score))]
     looks = unit_rows(embeddings, len(detections))
-    return Found(boxes, scores, detections.labels, looks).at(order)
+    return Found(boxes, scores, detections.labels, looks, levels).at(order)
 
 
 def unit_rows(embeddings: FloatArray | None, count: int) -> FloatArray:

@@ -69,13 +69,21 @@ class BotSort:
         self.camera = CameraMotion()
 
     def step(
-        self, frame: Frame, detections: Detections, *, embeddings: FloatArray | None = None
+        self,
+        frame: Frame,
+        detections: Detections,
+        *,
+        embeddings: FloatArray | None = None,
+        camera_motion: FloatArray | None = None,
     ) -> Tracks:
         """Who is in ``frame``."""
         book, s = self.book, self.settings
         found = arrange(detections, embeddings, min_score=s.low)
         book.advance(frame, s.motion)
-        if s.camera_motion:
+        if camera_motion is not None:
+            self.camera.forget()
+            book.warp(camera_motion)
+        elif s.camera_motion:
             book.warp(self.camera.step(frame, found.boxes_xyxy))
         expire(book, s.life, frame)
         pairs, overlap, may = overlapping(book, found, class_aware=s.class_aware, by=s.overlap)

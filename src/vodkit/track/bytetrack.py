@@ -60,13 +60,19 @@ class ByteTrack(Booked):
         self.book = Book()
 
     def step(
-        self, frame: Frame, detections: Detections, *, embeddings: FloatArray | None = None
+        self,
+        frame: Frame,
+        detections: Detections,
+        *,
+        embeddings: FloatArray | None = None,
+        camera_motion: FloatArray | None = None,
     ) -> Tracks:
-        """Who is in ``frame``; embeddings are not used."""
+        """The tracks of ``frame``; embeddings are not used."""
         del embeddings
         book, s = self.book, self.settings
         found = arrange(detections, None, min_score=s.low)
         book.advance(frame, s.motion)
+        book.warp(camera_motion)
         expire(book, s.life, frame)
         pairs, overlap, may = overlapping(book, found, class_aware=s.class_aware, by=s.overlap)
         status, score = book.status[pairs.rows], found.scores[pairs.cols]

@@ -76,7 +76,7 @@ def start(boxes_xyxy: FloatArray, motion: Motion) -> tuple[FloatArray, FloatArra
 def predict(
     mean: FloatArray, cov: FloatArray, dt_s: float, motion: Motion
 ) -> tuple[FloatArray, FloatArray]:
-    """The filters ``dt_s`` seconds later, with nothing seen in between."""
+    """The filters ``dt_s`` seconds later, with nothing observed in between."""
     step = _stride(motion, dt_s)
     later = mean @ step.move
     np.maximum(later[:, 2:4], 0, out=later[:, 2:4])

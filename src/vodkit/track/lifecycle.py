@@ -45,7 +45,9 @@ class Life:
     """How long things last. A track seen in the frame before is never forgotten unasked."""
 
     confirm_s: float = 0.06
-    """an object is believed once it was seen twice, this far apart or more"""
+    """a track is confirmed by two observations, this far apart or more ..."""
+    confirm_score_s: float = 0.0
+    """... and this much evidence: seconds times the level of the scores (``Book.evidence``)"""
     tentative_s: float = 0.1
     """a track that is not confirmed is forgotten when unseen for longer"""
     lost_s: float = 1.0
@@ -115,6 +117,7 @@ def promote(book: Book, life: Life) -> None:
     young = rows_where(book.status == Status.TENTATIVE)
     if len(young):
         sure = (book.hits[young] >= 2) & (book.seen_s[young] - book.born_s[young] >= life.confirm_s)
+        sure &= book.evidence[young] >= life.confirm_score_s
         book.status[young[sure]] = Status.CONFIRMED
     book.status = np.where(book.missed == 0, _SEEN[book.status], _UNSEEN[book.status])
 

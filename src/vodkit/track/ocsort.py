@@ -57,13 +57,19 @@ class OcSort(Booked):
         self.book = Book(reupdate=True)
 
     def step(
-        self, frame: Frame, detections: Detections, *, embeddings: FloatArray | None = None
+        self,
+        frame: Frame,
+        detections: Detections,
+        *,
+        embeddings: FloatArray | None = None,
+        camera_motion: FloatArray | None = None,
     ) -> Tracks:
-        """Who is in ``frame``; embeddings are not used."""
+        """The tracks of ``frame``; embeddings are not used."""
         del embeddings
         book, s = self.book, self.settings
         found = arrange(detections, None, min_score=s.score)
         book.advance(frame, s.motion)
+        book.warp(camera_motion)
         expire(book, s.life, frame)
         rounds = Rounds(book, found)
         pairs, overlap, may = overlapping(book, found, class_aware=s.class_aware, by=s.overlap)

@@ -54,10 +54,15 @@ class RoboflowTracker:
         self._start_s = 0.0
 
     def step(
-        self, frame: Frame, detections: Detections, *, embeddings: FloatArray | None = None
+        self,
+        frame: Frame,
+        detections: Detections,
+        *,
+        embeddings: FloatArray | None = None,
+        camera_motion: FloatArray | None = None,
     ) -> Tracks:
-        """Who is in ``frame``; embeddings are not used."""
-        del embeddings
+        """The tracks of ``frame``; embeddings and camera motion are not used."""
+        del embeddings, camera_motion
         if frame.time_s < self._now_s:
             raise InputError(
                 f"frame {frame.index} is at {frame.time_s:.6f} s, but the one before it was at "

@@ -18,6 +18,11 @@ from vodkit.track.kalman import Motion
 PAST = 5
 """observations remembered for directions of movement"""
 
+EVIDENCE_S = 0.1
+"""an observation is evidence of this much time before it, at most"""
+_STILL = np.eye(3)[:2]
+"""the affine of a camera at rest"""
+
 _COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {
     "ids": ((), np.int64),
     "status": ((), np.uint8),
@@ -30,6 +35,7 @@ _COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {
     "hits": ((), np.int64),
     "missed": ((), np.int64),
     "hider": ((), np.int64),
+    "evidence": ((), np.float64),
     "expected_xyxy": ((4,), np.float64),
     "seen_mean": ((8,), np.float64),
     "seen_cov": ((3, 4), np.float64),
@@ -37,6 +43,8 @@ _COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {
     "past_s": ((PAST,), np.float64),
     "votes": ((0,), np.float64),
     "looks": ((0,), np.float64),
+    "quick_mean": ((8,), np.float64),
+    "quick_cov": ((3, 4), np.float64),
 }
 
 
@@ -61,6 +69,11 @@ class Book:
     """steps since the last observation"""
     hider: IntArray
     """id of the track that it is hidden behind; 0: of none"""
+    evidence: FloatArray
+    """score-seconds: time between observations times their level, see ``score_scale``"""
+    quick_mean: FloatArray
+    """a second filter that follows observations closely; kept only where ``quick`` is given"""
+    quick_cov: FloatArray
     expected_xyxy: FloatArray
     """where the filter put the box before this frame's detections were looked at"""
     seen_mean: FloatArray
@@ -76,19 +89,25 @@ class Book:
     """(N, D) running mean of the embeddings"""
 
     def __init__(
-        self, *, vote_memory_s: float = 2.0, look_memory_s: float = 0.3, reupdate: bool = False
+        self,
+        *,
+        vote_memory_s: float = 2.0,
+        look_memory_s: float = 0.3,
+        reupdate: bool = False,
+        quick: Motion | None = None,
     ) -> None:
         """An empty book before the first frame.
 
         ``look_memory_s``: embeddings are averaged over about this time; BoT-SORT's 0.9 a frame is
         0.3 s at 30 frames a second. ``reupdate``: filters of tracks that were missed walk again to
-        where they are seen next.
+        where they are seen next. ``quick``: the noise of a second filter.
         """
         for name, (shape, dtype) in _COLUMNS.items():
             setattr(self, name, np.zeros((0, *shape), dtype))
         self.vote_memory_s = vote_memory_s
         self.look_memory_s = look_memory_s
         self.reupdate = reupdate
+        self.quick = quick
         self.now_s = -np.inf
         self.next_id = 1
 
@@ -118,8 +137,18 @@ class Book:
         if len(self):
             self.mean, self.cov = kalman.predict(self.mean, self.cov, dt_s, motion)
             self.expected_xyxy = kalman.boxes_of(self.mean)
+            if self.quick is not None:
+                self._advance_quick(dt_s, self.quick)
             self.missed += 1
         return dt_s
+
+    def _advance_quick(self, dt_s: float, motion: Motion) -> None:
+        """Objects observed one step ago are expected halfway between the two filters' boxes."""
+        quick = kalman.predict(self.quick_mean, self.quick_cov, dt_s, motion)
+        self.quick_mean, self.quick_cov = quick
+        just = (self.missed == 0)[:, None]
+        both = (self.expected_xyxy + kalman.boxes_of(self.quick_mean)) / 2
+        self.expected_xyxy = np.where(just, both, self.expected_xyxy)
 
     def observe(
         self,
@@ -143,6 +172,8 @@ class Book:
         mean, cov = self.mean.take(rows, axis=0), self.cov.take(rows, axis=0)
         boxes = seen.boxes_xyxy if boxes_xyxy is None else boxes_xyxy
         mean, cov = kalman.update(mean, cov, boxes, motion, steady=steady, silent=silent)
+        if self.quick is not None:
+            self._observe_quick(rows, boxes, mean)
         if self.reupdate:
             self._walk_again(rows, seen, mean, cov, motion)
         self._vote(rows, seen.labels, seen.scores)
@@ -151,8 +182,22 @@ class Book:
             fade = np.exp((self.seen_s[rows] - self.now_s) / self.look_memory_s)
             keep = np.where(self.looks[rows].any(axis=1), fade, 0.0)[:, None]
             self.looks[rows] = keep * self.looks[rows] + (1 - keep) * seen.looks
+        spans_s = np.minimum(self.now_s - self.seen_s[rows], EVIDENCE_S)
+        self.evidence[rows] += spans_s * seen.levels
         self._note(rows, seen, mean, cov)
         self.hits[rows] += 1
+
+    def _observe_quick(self, rows: IntArray, boxes_xyxy: FloatArray, mean: FloatArray) -> None:
+        """Update the quick filters; those that missed a frame restart with the steady velocity."""
+        assert self.quick is not None
+        old = self.quick_mean.take(rows, axis=0), self.quick_cov.take(rows, axis=0)
+        after, cov = kalman.update(*old, boxes_xyxy, self.quick)
+        late = self.missed[rows] > 1
+        if np.count_nonzero(late):
+            start, start_cov = kalman.start(boxes_xyxy[late], self.quick)
+            start[:, 4:] = mean[late, 4:]
+            after[late], cov[late] = start, start_cov
+        self.quick_mean[rows], self.quick_cov[rows] = after, cov
 
     def restart(self, pairs: Pairs, found: Found, motion: Motion) -> None:
         """Like ``observe`` for tracks of which nobody knows how they got there."""
@@ -219,6 +264,8 @@ class Book:
         self.born_s[rows] = self.now_s
         self.expected_xyxy[rows] = seen.boxes_xyxy
         self.past_s[rows] = -np.inf
+        if self.quick is not None:
+            self.quick_mean[rows], self.quick_cov[rows] = kalman.start(seen.boxes_xyxy, self.quick)
         self.hits[rows] = 1
         self._widen("votes", int(seen.labels.max()) + 1)
         self.votes[rows, seen.labels] = seen.scores
@@ -244,17 +291,26 @@ class Book:
         self.keep(np.zeros(len(self), bool))
 
     def warp(self, affine: FloatArray | None) -> None:
-        """Move everything by the camera's motion (2, 3): a turn, a zoom and a shift; None: none."""
-        if affine is None or len(self) == 0:
+        """Move everything by the camera's motion (2, 3): a turn, a zoom and a shift.
+
+        None and the identity leave every number as it is. Raises InputError for another shape.
+        """
+        if affine is None:
+            return
+        affine = np.asarray(affine, np.float64)
+        if affine.shape != (2, 3) or not np.isfinite(affine).all():
+            raise InputError(f"camera motion is {affine.tolist()}; allowed: a finite (2, 3) affine")
+        if len(self) == 0 or np.array_equal(affine, _STILL):
             return
         turn, shift = affine[:, :2], affine[:, 2]
         zoom = float(np.sqrt(abs(np.linalg.det(turn))))
-        for mean in (self.mean, self.seen_mean):
+        for mean in (self.mean, self.seen_mean, self.quick_mean):
             mean[:, :2] = mean[:, :2] @ turn.T + shift
             mean[:, 4:6] = mean[:, 4:6] @ turn.T
             mean[:, [2, 3, 6, 7]] *= zoom
         self.cov *= zoom**2
         self.seen_cov *= zoom**2
+        self.quick_cov *= zoom**2
         for boxes in (self.expected_xyxy, self.past_xyxy):
             centre = (boxes[..., :2] + boxes[..., 2:]) / 2
             half = (boxes[..., 2:] - boxes[..., :2]) / 2 * zoom

@@ -1,12 +1,17 @@
-"""The default tracker: one matching by motion, shape and looks, and occlusion as a state.
+"""The default tracker: one matching by motion, shape and appearance, and occlusion as a state.
 
-Strong detections are matched to all tracks at once. Each track claims a region as wide as its
-position is uncertain, so an object that was hidden for a while is looked for further away, but has
-to be of the right height (after C-BIoU and Hybrid-SORT, whose parts are in ``assign``); what it
-looks like counts, as it was told or by its colours. Weak detections then go to tracks that expect
-somebody there (ByteTrack). Strong ones that are nobody's may be somebody who was lost, as far away
-as chance and looks allow. What is still unseen is asked why: something in front, out of the
-picture, or unknown.
+Scores are put in units of the detector first (``score_scale``), so thresholds fit any detector.
+High-score detections are matched to all tracks at once. Each track claims a region as wide as its
+position is uncertain, so an object that was hidden for a while is searched further away, but has to
+be of the right height (after C-BIoU and Hybrid-SORT, whose parts are in ``assign``); appearance
+counts, as given or by colours. Low-score detections then go to tracks that expect an object there
+(ByteTrack). Unmatched high-score ones may be a lost object, as far away as chance and appearance
+allow. Tracks that are still unmatched are explained: something in front, out of the picture, or
+unknown.
+
+Two filters follow each object. A steady one averages over a detector's jitter; it carries objects
+through occlusions. A quick one follows turns, starts and a moving camera. An object observed one
+step ago is expected halfway between the two.
 """
 
 from collections.abc import Mapping
@@ -16,7 +21,7 @@ from functools import partial
 import numpy as np
 
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
-from vodkit.ground.boxes import covered, iou, iou_pairs
+from vodkit.ground.boxes import iou_pairs
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.track.appearance import NUM_COLOURS, colours
@@ -28,9 +33,10 @@ from vodkit.track.kalman import SMALLEST_PX, Motion, areas_px, sigma_px
 from vodkit.track.lifecycle import Life, Status, expire, give_out, promote, send_away
 from vodkit.track.matching import Rounds, look_alike, same_class, straight_on
 from vodkit.track.occlusion import Occlusion, excuse
+from vodkit.track.score_scale import ScoreScale
 from vodkit.track.track_table import Book
 
-# Boxes of detectors tremble, above all in size; people go on as they went for a long while.
+# Detected boxes jitter, above all in size; people keep their direction for a long while.
 MOTION = Motion(
     acceleration=0.4,
     wander=0.07,
@@ -39,11 +45,12 @@ MOTION = Motion(
     size_noise=0.25,
     centre_memory_s=16,
 )
-LIFE = Life(confirm_s=0.15, tentative_s=0.15, lost_s=4.2, occluded_s=5.0)
+QUICK = Motion(
+    acceleration=2.0, wander=0.1, size_acceleration=1.0, centre_noise=0.06, size_noise=0.1
+)
+LIFE = Life(confirm_s=0.15, confirm_score_s=0.08, tentative_s=0.15, lost_s=4.2, occluded_s=5.0)
 LEAST_SIGMA = 0.15
 """nobody's place is known better than this, in sizes, when somebody else may be meant"""
-_LEAST_SIDE = 0.1
-"""what is between two is covered by so much of each, at least"""
 _IS_LOST = np.isin(np.arange(5), (Status.OCCLUDED, Status.LOST))
 
 
@@ -52,11 +59,12 @@ class VodkitSettings:
     """Settings of the default tracker."""
 
     high: float = 0.5
-    """detections of this score can be any track"""
-    low: float = 0.1
-    """detections below this score are not looked at"""
+    """least level (score in the detector's own units, see ``score_scale``) of a detection that
+    can be matched to any track"""
+    low: float = 0.2
+    """detections below this level are not used"""
     new: float = 0.6
-    """a new track begins with at least this score"""
+    """least level of a detection that begins a track"""
     reach: float = 1.8
     """a track's box is enlarged by this many standard deviations of its position for matching"""
     max_buffer: float = 0.45
@@ -92,11 +100,6 @@ class VodkitSettings:
     """relative standard deviation of an object's height, between being lost and found"""
     min_likeness: float = 0.7
     """what was away (life.away_s) comes back only above this cosine"""
-    duplicate_iou: float = 0.5
-    """no track begins with a detection that overlaps one that is told already by more than this"""
-    between: float = 0.7
-    """nor with one of which two that are told cover more than this share, a tenth or more each:
-    where two objects stand close, detectors see a third between them"""
     reupdate: bool = False
     """walk a returning track's filter again along a straight line (OC-SORT)"""
     camera_motion: bool = True
@@ -110,13 +113,15 @@ class VodkitSettings:
     filtered: bool = False
     """give out the filter's boxes for seen objects too, instead of the detections' own"""
     motion: Motion = field(default_factory=lambda: MOTION)
+    quick: Motion = field(default_factory=lambda: QUICK)
+    """of a second filter, which follows closely: turns and starts, and a moving camera"""
     life: Life = field(default_factory=lambda: LIFE)
     occlusion: Occlusion = field(default_factory=Occlusion)
 
     def __post_init__(self) -> None:
         """Check ranges and order."""
         shares = (
-            *("high", "low", "new", "min_gain", "min_height", "duplicate_iou", "between"),
+            *("high", "low", "new", "min_gain", "min_height"),
             *("weak_iou", "weak_velocity", "weak_side", "weak_again"),
             *("class_flip_iou", "min_likeness"),
         )
@@ -143,24 +148,34 @@ class VodkitTracker:
             vote_memory_s=self.settings.vote_memory_s,
             look_memory_s=self.settings.look_memory_s,
             reupdate=self.settings.reupdate,
+            quick=self.settings.quick,
         )
+        self.scale = ScoreScale()
         self.camera = CameraMotion()
         self.evidence = Evidence()
 
     def step(
-        self, frame: Frame, detections: Detections, *, embeddings: FloatArray | None = None
+        self,
+        frame: Frame,
+        detections: Detections,
+        *,
+        embeddings: FloatArray | None = None,
+        camera_motion: FloatArray | None = None,
     ) -> Tracks:
         """Who is in ``frame``."""
         book, s = self.book, self.settings
         found = self._looked_at(frame, detections, embeddings)
         book.advance(frame, s.motion)
-        if s.camera_motion and len(book):
+        if camera_motion is not None:
+            self.camera.forget()
+            book.warp(camera_motion)
+        elif s.camera_motion and len(book):
             book.warp(self.camera.step(frame, found.boxes_xyxy))
         elif s.camera_motion:
             self.camera.look(frame)
         expire(book, s.life, frame)
         free = self._associate(found)
-        book.open(self._fresh(found, free), found, s.motion)
+        book.open(free[found.levels[free] >= s.new], found, s.motion)
         promote(book, s.life)
         excuse(book, s.occlusion)
         return give_out(book, s.life, shown=self._plausible(), filtered=s.filtered)
@@ -169,7 +184,8 @@ class VodkitTracker:
         self, frame: Frame, detections: Detections, embeddings: FloatArray | None
     ) -> Found:
         """Detections with what they look like: as given or, while nobody gives any, by colours."""
-        found = arrange(detections, embeddings, min_score=self.settings.low)
+        levels = self.scale.step(detections)
+        found = arrange(detections, embeddings, min_score=self.settings.low, levels=levels)
         known = self.book.looks.shape[1]
         own = self.settings.colours and embeddings is None and known in {0, NUM_COLOURS}
         if own and frame.has_pixels:
@@ -184,7 +200,7 @@ class VodkitTracker:
         """Tell tracks what they are; gives the strong detections that are nobody's."""
         book, s = self.book, self.settings
         rounds = Rounds(book, found)
-        num_strong = int(np.count_nonzero(found.scores >= s.high))  # they come first
+        num_strong = int(np.count_nonzero(found.levels >= s.high))  # they come first
         if len(book) and len(found.scores):
             pairs, gain, good = self._claims(found)
             if s.class_aware:
@@ -218,7 +234,7 @@ class VodkitTracker:
         nothing where its object is expected around it; where it sticks out, that edge is true.
         """
         book, s = self.book, self.settings
-        weak = found.scores[told.cols] < s.high
+        weak = found.levels[told.cols] < s.high
         if not np.count_nonzero(weak):
             book.observe(told, found, s.motion)
             return
@@ -275,7 +291,7 @@ class VodkitTracker:
         """
         book, s = self.book, self.settings
         rows = rows_where(_IS_LOST[book.status] & self._plausible())
-        sure = cols[found.scores[cols] >= s.new]
+        sure = cols[found.levels[cols] >= s.new]
         if len(rows) == 0 or len(sure) == 0:
             return cols
         pairs = Pairs(np.repeat(rows, len(sure)), np.tile(sure, len(rows)))
@@ -312,23 +328,6 @@ class VodkitTracker:
         book.restart(back, found, s.motion)
         return cols[~np.isin(cols, back.cols)]
 
-    def _fresh(self, found: Found, cols: IntArray) -> IntArray:
-        """Detections that begin a track: sure, and not around or between those that are seen."""
-        book, s = self.book, self.settings
-        cols = cols[found.scores[cols] >= s.new]
-        if len(cols) == 0:
-            return cols
-        seen = book.missed == 0
-        boxes, labels = found.boxes_xyxy[cols], found.labels[cols]
-        told = np.concatenate([book.seen_xyxy[seen], boxes])
-        same = labels[:, None] == np.concatenate([book.labels[seen], labels])
-        # The better one of two new ones stays.
-        rivals = same & np.tri(len(cols), len(told), len(told) - len(cols) - 1, dtype=bool)
-        double = rivals & (iou(boxes, told) > s.duplicate_iou)
-        shares = np.sort(np.where(rivals, covered(boxes, told), 0), axis=1)[:, -2:]
-        between = (shares.min(axis=1) >= _LEAST_SIDE) & (shares.sum(axis=1) > s.between)
-        return cols[~(double.any(axis=1) | between)]
-
     def _plausible(self) -> BoolArray:
         """Predictions reach no further into the future than observations into the past."""
         book = self.book
@@ -341,10 +340,13 @@ class VodkitTracker:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """All that the tracker knows."""
-        return self.book.state_dict() | self.camera.state_dict() | self.evidence.state_dict()
+        parts = (self.camera, self.evidence, self.scale)
+        state = self.book.state_dict()
+        return {k: v for one in parts for k, v in one.state_dict().items()} | state
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on where ``state_dict`` was taken."""
         self.book.load_state(state)
         self.camera.load_state(state)
         self.evidence.load_state(state)
+        self.scale.load_state(state)

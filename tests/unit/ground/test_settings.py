@@ -38,6 +38,17 @@ def test_words_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> N
     assert made == Outer(epochs=5, model="ssd", inner=Inner(rate=1.0, names=("a", "b")))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Special:
+    inner: Inner = Inner(rate=0.9, names=("a",))
+
+
+def test_one_setting_of_a_table_leaves_the_others_at_their_own_defaults() -> None:
+    assert settings.load(Special, words=["inner.names=['b']"]).inner == Inner(
+        rate=0.9, names=("b",)
+    )
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [

@@ -1,0 +1,54 @@
+"""How high a detector's scores are in this video, so that thresholds fit every detector.
+
+Detectors differ in what a score means: one gives its objects 0.95, another 0.6. A *level* is a
+score divided by the typical score of its class in the video so far: the Lehmer mean
+sum(s^4) / sum(s^3), which clear objects dominate, however many low-score boxes there are. Scores
+that are all halved give equal levels.
+
+Legend: C classes, N detections.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.records import Detections
+
+REFERENCE = 0.9
+"""the typical score of a detector whose levels equal its scores"""
+LEAST_TYPICAL = 0.3
+"""a class whose best scores are lower has not been seen yet: these are false alarms"""
+
+
+class ScoreScale:
+    """The typical score of each class in one video."""
+
+    def __init__(self) -> None:
+        """Nothing is known before the first frame."""
+        self.sums: FloatArray = np.zeros((2, 0))
+
+    def step(self, detections: Detections) -> FloatArray:
+        """Learn from a frame's detections; gives their levels (N,), from 0 to 1."""
+        scores, labels = detections.scores.astype(np.float64), detections.labels
+        more = int(labels.max(initial=-1)) + 1 - self.sums.shape[1]
+        if more > 0:
+            self.sums = np.hstack([self.sums, np.zeros((2, more))])
+        cubes, count = scores**3, self.sums.shape[1]
+        self.sums[0] += np.bincount(labels, cubes, minlength=count)
+        self.sums[1] += np.bincount(labels, cubes * scores, minlength=count)
+        return np.minimum(scores * (REFERENCE / self.typical()[labels]), 1.0)
+
+    def typical(self) -> FloatArray:
+        """The typical score (C,) of each class."""
+        known = self.sums[0] > 0
+        mean = np.divide(self.sums[1], self.sums[0], out=np.zeros(len(known)), where=known)
+        return np.maximum(mean, LEAST_TYPICAL)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """What was learnt."""
+        return {"score_sums": self.sums.copy()}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Continue where ``state_dict`` was taken."""
+        self.sums = np.array(state["score_sums"])
