@@ -59,6 +59,7 @@ FENCES = {
     "cv2": (
         "ground/process",
         "report/",
+        "review/frames",
         "video/",
         "detect/",
         "data/",
@@ -69,6 +70,7 @@ FENCES = {
     "typer": ("cli/",),
     "rich": ("cli/",),
     "starlette": ("review/", "serve/"),
+    "uvicorn": ("review/", "serve/"),
 }
 # Files of one floor, as a whole, may use each other; these pairs of one floor may not.
 JUNK_NAMES = {"utils", "util", "misc", "helpers", "common", "core", "engine", "manager"}

@@ -23,6 +23,7 @@ from vodkit.cli.help import Command, Group
 from vodkit.cli.models import models
 from vodkit.cli.own_options import Chosen, chosen, only_own
 from vodkit.cli.refine import refine
+from vodkit.cli.review import review
 from vodkit.cli.set_help import asks_for_settings, say_settings
 from vodkit.cli.terminal import say, say_next
 from vodkit.cli.track import track
@@ -68,6 +69,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "detect": detect,
     "track": track,
     "refine": refine,
+    "review": review,
     "count": count,
     "tune": tune,
     "eval": evaluate,

@@ -23,9 +23,9 @@ from vodkit.formats.keyframes import key_rows
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.errors import InputError
 
-REACH_S = 0.8
+REACH_S = 1.0
 """how far a key bends the base curve where no other key is near (benchmarks/label_effort.py)"""
-SMOOTH_S = 1.0
+SMOOTH_S = 0.8
 """width of the window that a model's boxes are smoothed over"""
 LOSSLESS_PX = 1e-6
 _SMALLEST_PX = 1e-3

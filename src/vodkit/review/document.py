@@ -18,6 +18,7 @@ join        video, track, other: one track; ``other`` is removed
 swap        video, track, other, frame: exchange what follows from ``frame`` on
 delete      video, tracks: remove them
 classify    video, tracks, label
+follow      video, track, value: a model's curve continues the track after its last frame
 accept      video, first, last, accepted: frames whose labels are right (or not yet)
 add_class   name
 put         video, tracks: {id: track}: of a model or a label file; in frames that are not
@@ -312,6 +313,22 @@ def _swap(asked: _Asked) -> Changes:
     return changed
 
 
+def _follow(asked: _Asked) -> Changes:
+    track, value = asked.track(), asked.action.get("value")
+    if not isinstance(value, dict):
+        raise InputError("value: allowed: a track")
+    found, end = from_json(value, asked.timing.num_frames), asked.timing.num_frames
+    head = asked.piece(track, 0, end)
+    assert head is not None
+    if asked.piece(found, head.extent[1] + 1, end) is None:
+        raise InputError("the curve does not go beyond the track's last frame")
+    if not len(track.base) and len(track.keys) == 1:  # the drawn box bends the curve
+        return {asked.part(): replace(track, base=found.base)}
+    tail = asked.piece(found, head.extent[1] + 1, end)
+    assert tail is not None
+    return {asked.part(): glued(head, tail, asked.timing.times_s)}
+
+
 def _delete(asked: _Asked) -> Changes:
     return dict.fromkeys(asked.several())
 
@@ -420,6 +437,7 @@ ACTIONS: dict[str, Callable[[_Asked], Changes]] = {
     "split": _split,
     "join": _join,
     "swap": _swap,
+    "follow": _follow,
     "delete": _delete,
     "classify": _classify,
     "accept": _accept,

@@ -108,9 +108,9 @@ class Journal:
         with self._lock:
             if id in self._by_id:
                 return self._by_id[id]
+            self._require_known(known or {}, known)
             after = self._effect(action)
-            if known is not None:
-                self._require_known(after, known)
+            self._require_known([part for part in after if part[0] == "track"], known)
             at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
             before = {part: self.document.parts.get(part) for part in after}
             entry = Entry(self.n + 1, id, at, who, action, before, after)
@@ -158,9 +158,10 @@ class Journal:
             raise ConflictError(f"{action['do']}: changed since by another action: {what}", moved)
         return dict(then)
 
-    def _require_known(self, after: Changes, known: Mapping[Part, int]) -> None:
-        newer = [p for p in after if self.versions.get(p, 0) > known.get(p, 0)]
-        newer += [p for p in known if p not in after and self.versions.get(p, 0) > known[p]]
+    def _require_known(self, parts: Iterable[Part], known: Mapping[Part, int] | None) -> None:
+        if known is None:
+            return
+        newer = [part for part in parts if self.versions.get(part, 0) > known.get(part, 0)]
         if newer:
             what = ", ".join(" ".join(map(str, part)) for part in newer)
             raise ConflictError(f"changed in the meantime: {what}", newer)

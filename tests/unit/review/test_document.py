@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 from vodkit.formats.table import read_dataset
 from vodkit.ground.errors import InputError
-from vodkit.review.curve import Base, Known, Track, evaluate, from_json, to_json
+from vodkit.review.curve import REACH_S, Base, Known, Track, evaluate, from_json, to_json
 from vodkit.review.document import ACTIONS, Document, Timing, changes
 from vodkit.review.exchange import label_tracks, model_tracks, to_table
 from vodkit.review.journal import ConflictError, Journal
@@ -53,7 +53,7 @@ def test_a_key_is_shown_exactly_and_fades_within_the_reach() -> None:
     moved = [f for f in before if not np.array_equal(before[f], after[f])]
     assert min(moved) < 29
     assert max(moved) > 31
-    assert all(abs(TIMES[f] - TIMES[30]) < 0.8 for f in moved)
+    assert all(abs(TIMES[f] - TIMES[30]) < REACH_S for f in moved)
 
 
 def test_between_two_near_keys_a_constant_correction_is_constant() -> None:

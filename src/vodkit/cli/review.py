@@ -1,0 +1,71 @@
+"""``vodkit review``: label, correct and learn in the browser."""
+
+from pathlib import Path
+
+import typer
+
+from vodkit.cli.terminal import say
+
+
+def review(
+    videos: list[Path] = typer.Argument(None, help="Video files or folders of pictures."),
+    labels: Path | None = typer.Option(
+        None, "--labels", "--data", "-d", help="Label file, folder or dataset to begin with."
+    ),
+    run: Path | None = typer.Option(None, "--run", help="Run folder whose tracks to correct."),
+    model: str = typer.Option(
+        "vodkit-street", "--model", "-m", help="Helps in the background; none: no model."
+    ),
+    classes: str = typer.Option("", "--classes", help="Names, as car,bus; more can be added."),
+    out: Path = typer.Option(
+        Path("review.json"), "--out", "-o", help="Dataset to write; the journal lies beside it."
+    ),
+    format: str = typer.Option("auto", "--format", "-f", help="Format of --labels."),  # noqa: A002
+    prelabel: bool | None = typer.Option(
+        None, "--prelabel/--no-prelabel", help="Label videos without labels first. Default: yes."
+    ),
+    host: str = typer.Option("127.0.0.1", "--host", help="Other than this machine: with --token."),
+    port: int = typer.Option(0, "--port", help="0: any free one."),
+    token: str = typer.Option("", "--token", help="Default: a random one."),
+    browser: bool = typer.Option(True, "--browser/--no-browser", help="Open the page."),
+) -> None:
+    """Label and correct video in the browser. Every action is saved at once; Ctrl-C ends.
+
+    Example: vodkit review clips/a.mp4 --classes fly -o flies.json
+    """
+    from vodkit.cli.data_options import names_of
+    from vodkit.ground import process
+    from vodkit.ground.errors import SettingsError
+    from vodkit.review.jobs import ModelSettings
+    from vodkit.review.project import ProjectSettings, journal_of
+
+    try:
+        from vodkit.review.server import ServerSettings, is_loopback, serving
+    except ModuleNotFoundError as error:
+        message = f"{error.name} is not installed; pip install 'vodkit[review]'"
+        raise SettingsError(message) from error
+
+    process.settle()
+    project = ProjectSettings(
+        videos=tuple(videos or ()),
+        labels=labels,
+        format=format,
+        run=run,
+        classes=names_of(classes),
+        out=out,
+    )
+    helper = ModelSettings(model="" if model == "none" else model)
+    where = ServerSettings(host=host, port=port, token=token)
+    with serving(project, helper, where) as (address, page):
+        for note in page.project.notes:
+            say(note)
+        if not is_loopback(host):
+            say(f"warning: {host} can be reached by others; traffic is not encrypted")
+        say(f"journal: {journal_of(out)} ({page.project.journal.n} entries)")
+        print(f"open: {address}", flush=True)
+        if prelabel is not False and helper.model:
+            page.jobs.prelabel_unlabelled()
+        if browser:
+            typer.launch(address)
+        page.run()
+    say(f"labels: {out}" if out.exists() else "nothing was labelled; no file was written")

@@ -1,0 +1,109 @@
+// @ts-check
+// What the page knows, and the events by which its parts hear of changes.
+
+import { evaluate, extent } from "./curve.js";
+
+/**
+ * @typedef {import("./curve.js").Track} Track
+ * @typedef {{name: string, frames: number, width: number, height: number, times: number[]}} Video
+ */
+
+export class State extends EventTarget {
+  constructor() {
+    super();
+    /** @type {Video[]} */ this.videos = [];
+    /** @type {string[]} */ this.classes = [];
+    /** @type {Map<number, Track>} */ this.tracks = new Map();
+    /** @type {Map<number, number>} */ this.versions = new Map();
+    /** @type {[number, number][]} */ this.accepted = [];
+    /** @type {any[]} */ this.queue = [];
+    this.queueAt = -1;
+    this.video = 0;
+    /** the frame that is asked for */
+    this.frame = 0;
+    /** the frame whose picture is shown */
+    this.shownFrame = -1;
+    this.n = 0;
+    this.reach = 1;
+    this.who = "";
+    this.label = 0;
+    /** @type {number | null} */ this.selected = null;
+    /** @type {string} */ this.mode = "";
+    this.playing = false;
+    this.lock = false;
+  }
+
+  get meta() {
+    return this.videos[this.video];
+  }
+
+  /** @param {string} name */
+  changed(name) {
+    this.dispatchEvent(new Event(name));
+  }
+
+  /** @param {number} id @param {number} [frame] */
+  shown(id, frame = this.frame) {
+    const track = this.tracks.get(id);
+    return track ? evaluate(track, frame, this.meta.times, this.reach) : null;
+  }
+
+  /** Boxes of a frame by track id. @param {number} frame */
+  boxes(frame) {
+    /** @type {[number, import("./curve.js").Shown][]} */
+    const found = [];
+    for (const [id, track] of this.tracks) {
+      const shown = evaluate(track, frame, this.meta.times, this.reach);
+      if (shown) found.push([id, shown]);
+    }
+    return found;
+  }
+
+  /** Take over changed parts; those older than what is known are left. @param {any[]} changes */
+  take(changes) {
+    for (const { part, n, value } of changes) {
+      if (part[0] === "classes") {
+        this.classes = value ?? this.classes;
+        this.changed("classes");
+      } else if (part[1] === this.video && part[0] === "accepted") {
+        this.accepted = value ?? [];
+      } else if (part[1] === this.video && n >= (this.versions.get(part[2]) ?? 0)) {
+        this.versions.set(part[2], n);
+        if (value) this.tracks.set(part[2], value);
+        else this.tracks.delete(part[2]);
+      }
+    }
+    if (this.selected !== null && !this.tracks.has(this.selected)) this.selected = null;
+    this.changed("labels");
+  }
+
+  /** Versions of these tracks, as the server wants them. @param {(number|undefined)[]} ids */
+  known(...ids) {
+    /** @type {Record<string, number>} */
+    const found = {};
+    for (const id of ids) if (id !== undefined) found[String(id)] = this.versions.get(id) ?? 0;
+    return found;
+  }
+
+  /** @param {number} frame */
+  isAccepted(frame) {
+    return this.accepted.some(([a, b]) => a <= frame && frame <= b);
+  }
+
+  /** @param {number | null} id */
+  select(id) {
+    this.selected = id;
+    this.changed("selection");
+  }
+
+  /** @param {number} id */
+  extent(id) {
+    const track = this.tracks.get(id);
+    return track ? extent(track) : [0, 0];
+  }
+}
+
+/** A colour that stays with an id, readable on light and dark. @param {number} id @param {number} [light] */
+export function colour(id, light = 60) {
+  return `hsl(${(id * 137.508) % 360} 85% ${light}%)`;
+}

@@ -1,0 +1,119 @@
+// @ts-check
+// The whole video at a glance: a band a track (colour: how it is known), keys, accepted, doubtful.
+
+import { extent } from "./curve.js";
+
+const ROW_PX = 9;
+const HEAD_PX = 18;
+const MOST_ROWS = 60;
+const BANDS = ["#4a90d9", "#9a6fd0", "#9a6fd0", "#2aa198", "#b0893a", "#2aa198"];
+
+export class Timeline extends HTMLElement {
+  constructor() {
+    super();
+    /** @type {import("./state.js").State} */ this.state = /** @type {any} */ (null);
+    this.due = false;
+  }
+
+  connectedCallback() {
+    this.canvas = document.createElement("canvas");
+    this.canvas.setAttribute("role", "img");
+    this.canvas.setAttribute("aria-label", "Timeline of all tracks; use the slider to move");
+    this.append(this.canvas);
+    this.context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d"));
+    new ResizeObserver(() => this.draw()).observe(this);
+    let held = false;
+    this.addEventListener("pointerdown", (e) => {
+      held = true;
+      this.setPointerCapture(e.pointerId);
+      this.seek(e);
+    });
+    this.addEventListener("pointermove", (e) => held && this.seek(e));
+    this.addEventListener("pointerup", () => {
+      held = false;
+    });
+  }
+
+  /** @param {PointerEvent} event */
+  seek(event) {
+    const rect = this.getBoundingClientRect();
+    const frames = this.state.meta.frames;
+    const frame = Math.floor(((event.clientX - rect.left) / rect.width) * frames);
+    const row = Math.floor((event.clientY - rect.top + this.scrollTop - HEAD_PX) / ROW_PX);
+    this.dispatchEvent(new CustomEvent("seek", { detail: { frame: Math.min(Math.max(frame, 0), frames - 1), id: event.type === "pointerdown" ? this.rows()[row] : undefined } }));
+  }
+
+  /** Track ids shown, by their first frame. */
+  rows() {
+    const { tracks, selected, frame } = this.state;
+    let ids = [...tracks.keys()];
+    if (ids.length > MOST_ROWS) {
+      const near = (/** @type {number} */ id) => {
+        const [a, b] = extent(/** @type {any} */ (tracks.get(id)));
+        return id === selected ? -1 : Math.max(a - frame, frame - b, 0);
+      };
+      ids = ids.map((id) => [near(id), id]).sort((a, b) => a[0] - b[0]).slice(0, MOST_ROWS).map((p) => p[1]);
+    }
+    return ids.sort((a, b) => extent(/** @type {any} */ (tracks.get(a)))[0] - extent(/** @type {any} */ (tracks.get(b)))[0] || a - b);
+  }
+
+  draw() {
+    if (this.due || !this.context) return;
+    this.due = true;
+    requestAnimationFrame(() => {
+      this.due = false;
+      this.paint();
+    });
+  }
+
+  paint() {
+    const canvas = /** @type {HTMLCanvasElement} */ (this.canvas);
+    const context = /** @type {CanvasRenderingContext2D} */ (this.context);
+    const { state } = this;
+    if (!state.meta) return;
+    const rows = this.rows();
+    const ratio = devicePixelRatio || 1;
+    const width = this.clientWidth;
+    const height = Math.max(HEAD_PX + rows.length * ROW_PX + 4, 40);
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+    canvas.style.height = `${height}px`;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    const x = (/** @type {number} */ frame) => (frame / state.meta.frames) * width;
+    context.fillStyle = "#3fa34d";
+    for (const [a, b] of state.accepted) context.fillRect(x(a), 2, Math.max(x(b + 1) - x(a), 1), 6);
+    context.fillStyle = "#e05252";
+    for (const item of state.queue) context.fillRect(x(item.first), 10, Math.max(x(item.last + 1) - x(item.first), 1.5), 5);
+    rows.forEach((id, row) => this.paintRow(id, HEAD_PX + row * ROW_PX, x));
+    context.fillStyle = getComputedStyle(this).color;
+    context.fillRect(x(state.frame + 0.5) - 0.75, 0, 1.5, height);
+  }
+
+  /** @param {number} id @param {number} top @param {(frame: number) => number} x */
+  paintRow(id, top, x) {
+    const context = /** @type {CanvasRenderingContext2D} */ (this.context);
+    const track = /** @type {import("./curve.js").Track} */ (this.state.tracks.get(id));
+    const [first, last] = extent(track);
+    const box = (/** @type {number} */ a, /** @type {number} */ b, /** @type {string} */ paint, h = ROW_PX - 4) => {
+      context.fillStyle = paint;
+      context.fillRect(x(a), top + (ROW_PX - h) / 2, Math.max(x(b + 1) - x(a), 1), h);
+    };
+    if (id === this.state.selected) box(0, this.state.meta.frames, "rgba(128,128,128,.25)", ROW_PX);
+    box(first, last, BANDS[4]);
+    const { base } = track;
+    for (let i = 0; i < base.length; i += 1) {
+      const end = i + 1 < base.length ? base[i + 1][0] - 1 : base[i][0];
+      box(base[i][0], end, BANDS[base[i][6]]);
+    }
+    for (const [a, b, kind] of track.spans) {
+      const [from, to] = [Math.max(a, first), Math.min(b, last)];
+      if (from > to) continue;
+      if (kind === "outside") context.clearRect(x(from), top, x(to + 1) - x(from), ROW_PX);
+      else box(from, to, "rgba(0,0,0,.55)", 3);
+    }
+    for (const key of track.keys) box(key[0], key[0], "#ffcc33", ROW_PX - 1);
+  }
+}
+
+customElements.define("vk-timeline", Timeline);

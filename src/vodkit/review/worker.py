@@ -1,0 +1,220 @@
+"""The process behind ``jobs``: reads one task as JSON, reports progress as JSON lines.
+
+Run as ``python -m vodkit.review.worker``; it may be killed at any moment.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vodkit.detect.base import Detector
+from vodkit.detect.models import load_detector
+from vodkit.formats.table import read_dataset, write_dataset
+from vodkit.ground import process
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.boxes import iou
+from vodkit.ground.errors import VodkitError
+from vodkit.ground.records import Dataset, Frame, LabelledVideo, TrackTable, VideoInfo
+from vodkit.infer.flow import FlowSettings, track_video
+from vodkit.metrics.evaluation import evaluate
+from vodkit.review.curve import Known
+from vodkit.track.refine import refine
+from vodkit.track.table import make_tracker
+from vodkit.video.reader import open_video
+
+_REPORT_S = 1.0
+_LOST_S = 0.5
+_FOLLOW_IOU = 0.3
+
+
+def say(**content: Any) -> None:
+    """One line for the server."""
+    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.flush()
+
+
+def prelabel(task: dict[str, Any]) -> None:
+    """Detect and track a whole video; refined tracks and the detections go to files."""
+    detector = load_detector(task["model"], score_threshold=task["score_threshold"])
+    tracked, detected, said = [], [], time.monotonic()
+    flow = FlowSettings(full_size=False, strict=False)
+    frame: Frame | None = None
+    total = _info(task["video"]).num_frames
+    steps = track_video(task["video"], detector, make_tracker("vodkit"), flow=flow)
+    for frame, detections, tracks in steps:
+        tracked.append((frame.index, frame.time_s, tracks))
+        detected.append((frame.index, frame.time_s, detections))
+        if time.monotonic() - said > _REPORT_S:
+            said = time.monotonic()
+            say(progress=f"frame {frame.index} of {total or '?'}")
+    out = Path(task["out"])
+    out.mkdir(exist_ok=True)
+    info = _info(task["video"])
+    for name, table in (
+        ("tracks", refine(TrackTable.from_frames(tracked))),
+        ("detections", TrackTable.from_frames(detected)),
+    ):
+        video = LabelledVideo(source="video", info=info, tracks=table)
+        write_dataset(Dataset(classes=detector.classes, videos=(video,)), out / f"{name}.json")
+    say(done=True)
+
+
+def _info(path: str) -> VideoInfo:
+    with open_video(path, strict=False) as video:
+        return video.info
+
+
+def follow(task: dict[str, Any]) -> None:
+    """One object from one box: the detector's candidates nearest to where it should be."""
+    detector = load_detector(task["model"], score_threshold=task["score_threshold"])
+    rows, why = followed(
+        detector, task["video"], int(task["frame"]), np.array(task["box"]), tell=say
+    )
+    say(base=rows, why=why)
+
+
+def followed(
+    detector: Detector,
+    source: str,
+    start: int,
+    box: FloatArray,
+    *,
+    tell: Callable[..., None] = lambda **_words: None,
+) -> tuple[list[list[Any]], str]:
+    """Knots (as in ``curve.to_json``) from frame ``start`` on, and why they end there.
+
+    The box moves with the speed of the last found ones; the class of a candidate does not matter,
+    its overlap with the expected box and its score do. Ends where nothing fits for half a second,
+    or at the edge of the picture.
+    """
+    place, speed = box.astype(float), np.zeros(4)
+    rows: list[list[Any]] = []
+    found_s, said = -1.0, time.monotonic()
+    why, previous_s = "end of the video", 0.0
+    with open_video(source, strict=False) as video:
+        width, height = video.info.width_px, video.info.height_px
+        for frame in video.frames(start=start):
+            dt = frame.time_s - previous_s if rows or found_s >= 0 else 0.0
+            previous_s = frame.time_s
+            expected = place + speed * dt
+            best = _candidate(detector, frame, expected)
+            if best is None:
+                found_s = frame.time_s if found_s < 0 else found_s
+                place = expected
+                if frame.time_s - found_s > _LOST_S:
+                    why = "lost"
+                    break
+                continue
+            seen, score = best
+            if dt > 0 and rows:
+                moved = (seen - np.array(rows[-1][1:5])) / (frame.time_s - found_s)
+                speed = 0.7 * speed + 0.3 * moved
+            place, found_s = seen, frame.time_s
+            rows.append([frame.index, *(round(float(v), 2) for v in seen), round(score, 3),
+                         int(Known.OBSERVED), None])  # fmt: skip
+            if min(seen[0], seen[1]) <= 0 or seen[2] >= width or seen[3] >= height:
+                outside = np.any(expected[2:] < 0) or expected[0] > width or expected[1] > height
+                if outside:
+                    why = "it left the picture"
+                    break
+            if time.monotonic() - said > _REPORT_S:
+                said = time.monotonic()
+                tell(progress=f"frame {frame.index}")
+    return rows, why
+
+
+def _candidate(
+    detector: Detector, frame: Frame, expected: FloatArray
+) -> tuple[FloatArray, float] | None:
+    found = detector.detect([frame])[0]
+    if not len(found):
+        return None
+    overlap = iou(found.boxes_xyxy.astype(float), expected[None])[:, 0]
+    value = np.where(overlap >= _FOLLOW_IOU, overlap + 0.3 * found.scores, -1)
+    best = int(value.argmax())
+    if value[best] < 0:
+        return None
+    return found.boxes_xyxy[best].astype(float), float(found.scores[best])
+
+
+def learn(task: dict[str, Any]) -> None:
+    """Fine-tune on accepted frames; AP50 on the held-back ones, before and after."""
+    from vodkit.train.loop import train
+    from vodkit.train.progress import Progress
+    from vodkit.train.settings import TrainSettings
+
+    dataset = read_dataset(task["data"])
+    held = dataset.only("val")
+    root = Path(task["data"]).parent
+    before = _ap50(task["model"], held, root)
+    said = time.monotonic()
+
+    def watch(progress: Progress) -> None:
+        nonlocal said
+        if time.monotonic() - said > _REPORT_S:
+            said = time.monotonic()
+            epochs = f", epoch {progress.epoch + 1} of {progress.num_epochs}"
+            say(progress=f"{progress.what}{epochs if progress.num_epochs else ''}")
+
+    settings = TrainSettings(
+        data=task["data"],
+        out=task["out"],
+        model=task["model"],
+        val_split="",
+        epochs=task["epochs"],
+        still_iou=1.0,
+        ema_decay=0.98,
+        freeze="backbone",
+    )
+    checkpoint = str(train(settings, overwrite=True, watch=watch).checkpoint)
+    frames = sum(len(v.labelled_frames) for v in held.videos if v.labelled_frames is not None)
+    say(checkpoint=checkpoint, before=before, after=_ap50(checkpoint, held, root), frames=frames)
+
+
+def _ap50(model: str, held: Dataset, root: Path) -> float:
+    """AP50 of a model's detections on the labelled frames; classes by name."""
+    detector = load_detector(model, score_threshold=0.01)
+    ours = {k: held.classes.index(n) for k, n in enumerate(detector.classes) if n in held.classes}
+    if not ours:
+        return 0.0  # it knows none of the classes yet
+    tables = {}
+    for video in held.videos:
+        rows = []
+        assert video.labelled_frames is not None
+        with open_video(root / video.source, strict=False) as opened:
+            for index in video.labelled_frames.tolist():
+                frame = opened.frame_at(index)
+                found = detector.detect([frame])[0]
+                known = found[np.isin(found.labels, list(ours))]
+                rows.append((index, frame.time_s, known))
+        table = TrackTable.from_frames(rows)
+        labels = np.array([ours[int(x)] for x in table.labels], np.int64)
+        tables[video.source] = TrackTable(
+            **{n: getattr(table, n) for n in table.__dataclass_fields__ if n != "labels"},
+            labels=labels,
+        )
+    return float(evaluate(held, tables).detection.coco.overall.ap50 or 0.0)
+
+
+TASKS = {"prelabel": prelabel, "follow": follow, "learn": learn}
+
+
+def main() -> int:
+    """Carry out the task on standard input."""
+    process.settle()
+    task = json.load(sys.stdin)
+    try:
+        TASKS[task["do"]](task)
+    except VodkitError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
