@@ -104,6 +104,9 @@ ACTION = st.one_of(
         {"do": st.just("accept"), "first": frames, "last": frames, "accepted": st.booleans()}
     ),
     st.fixed_dictionaries({"do": st.just("add_class"), "name": st.sampled_from(["c", "d"])}),
+    st.fixed_dictionaries(
+        {"do": st.just("follow"), "track": ids, "value": st.just(to_json(moving(20, 55, 9.0)))}
+    ),
     st.just({"do": "put", "tracks": {"9": to_json(moving(5, 50, 7.0))}}),
     st.fixed_dictionaries({"do": st.sampled_from(["undo", "redo"]), "n": st.integers(1, 12)}),
 )  # fmt: skip
@@ -213,6 +216,21 @@ def test_no_bend_moves_a_box_in_an_accepted_frame(
     assert not outside or journal.document.accepted(0) == ((min(first, last), max(first, last)),)
 
 
+def test_a_followed_track_goes_on_from_the_drawn_box() -> None:
+    journal = Journal(document(moving(0, 10)))
+    draw = {"do": "draw", "track": 5, "label": 1, "frame": 20, "box": BOX}
+    assert commit(journal, draw)
+    assert commit(journal, {"do": "follow", "track": 5, "value": to_json(moving(20, 50, 9.0))})
+    found = shown(journal.document, 5)
+    assert sorted(found) == [*range(20, 51)]
+    assert found[20].tolist() == BOX
+    assert (found[50] == shown(document(moving(20, 50, 9.0)), 1)[50]).all()
+    assert journal.document.tracks(0)[5].label == 1
+    assert commit(journal, {"do": "follow", "track": 1, "value": to_json(moving(5, 30))})
+    assert sorted(shown(journal.document, 1)) == [*range(31)]
+    assert not commit(journal, {"do": "follow", "track": 1, "value": to_json(moving(5, 30))})
+
+
 def test_new_predictions_replace_only_what_no_person_changed_and_accepted() -> None:
     journal = Journal(document(moving(0, 59), moving(0, 59, 50.0)))
     commit(journal, {"do": "bend", "track": 2, "frame": 3, "box": BOX})
@@ -278,7 +296,7 @@ def test_what_is_not_allowed_is_refused_and_changes_nothing(action: dict[str, An
 
 def test_every_action_was_tried() -> None:
     names = {"bend", "draw", "span", "split", "join", "swap", "unkey", "delete", "classify"}
-    assert set(ACTIONS) == names | {"accept", "add_class", "put"}
+    assert set(ACTIONS) == names | {"accept", "add_class", "put", "follow"}
 
 
 def test_imported_labels_come_back_as_they_were() -> None:
