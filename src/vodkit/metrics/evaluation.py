@@ -214,7 +214,9 @@ def evaluate(
         flicker=evaluate_flicker(matched, clips, len(classes)),
         delay=evaluate_delay(clips, len(classes), min_score=settings.min_score),
         occlusion=occlusion,
-        per_video=_per_video(clips, classes, frames, tracking, settings.engine),
+        per_video=_per_video(
+            clips, classes, frames, tracking, every=detection.coco, engine=settings.engine
+        ),
         replicates=replicates,
         streaming=_streaming(clips, classes, latency_s or {}),
     )
@@ -351,15 +353,19 @@ def _per_video(
     classes: tuple[str, ...],
     frames: FrameResult,
     tracking: TrackResult | None,
+    *,
+    every: CocoResult,
     engine: str,
 ) -> dict[str, VideoScores]:
     found = {}
     for clip in clips:
-        truth, boxes = clip_columns((clip,))
-        grid = evaluate_grid(
-            truth, boxes, num_images=len(clip.frames), num_classes=len(classes), engine=engine
-        )
-        coco = summarise(grid, classes).overall
+        coco = every.overall
+        if len(clips) > 1:
+            truth, boxes = clip_columns((clip,))
+            grid = evaluate_grid(
+                truth, boxes, num_images=len(clip.frames), num_classes=len(classes), engine=engine
+            )
+            coco = summarise(grid, classes).overall
         tracks = None if tracking is None else tracking.per_video[clip.name]
         counts = None if tracks is None else tracks.counts
         found[clip.name] = VideoScores(

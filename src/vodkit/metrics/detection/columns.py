@@ -106,6 +106,18 @@ def _check(columns: dict[str, FloatArray]) -> None:
         raise InputError(f"BoxColumns: label {labels[wrong][0]}; allowed: 0 or more")
 
 
+def rank_in_group(keys: IntArray, scores: FloatArray) -> IntArray:
+    """(R,): place of each row among those of its key, best score first, ties by row.
+
+    >>> rank_in_group(np.array([0, 0, 1]), np.array([0.1, 0.9, 0.5]))
+    array([1, 0, 0])
+    """
+    by_score = np.lexsort((-scores, keys))
+    rank = np.empty(len(keys), np.int64)
+    rank[by_score] = np.arange(len(keys)) - np.searchsorted(keys[by_score], keys[by_score])
+    return rank
+
+
 def whole_numbers(values: IntArray, name: str) -> IntArray:
     """``values`` as int64; a fraction (frame 3.9) or NaN is an error, never cut off.
 

@@ -17,7 +17,8 @@ from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.records import NO_ID, TrackTable
 from vodkit.metrics.clips import Clip
 from vodkit.metrics.detection.columns import from_tables
-from vodkit.metrics.detection.match import best_partner, inclusive_iou, pairs_of_keys
+from vodkit.metrics.detection.match import best_partner, inclusive_iou
+from vodkit.metrics.detection.overlap import overlapping
 from vodkit.metrics.detection.voc import voc_verdicts
 
 BETAS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
@@ -104,9 +105,8 @@ def _hits(clip: Clip) -> _Hits:
     np.maximum.at(last, place, tracked.frames)
     num_labels = 1 + max((int(t.labels.max()) for t in (tracked, clip.found) if len(t)), default=0)
     keys = tracked.frames * num_labels + tracked.labels
-    order = np.argsort(keys, kind="stable")
-    rows, columns = pairs_of_keys(clip.found.frames * num_labels + clip.found.labels, keys[order])
-    columns = order[columns]
+    found_keys = clip.found.frames * num_labels + clip.found.labels
+    rows, columns = overlapping(found_keys, clip.found.boxes_xyxy, keys, tracked.boxes_xyxy)
     overlap = inclusive_iou(clip.found.boxes_xyxy[rows], tracked.boxes_xyxy[columns], extra_px=0.0)
     partner, value = best_partner(rows, columns, overlap, len(clip.found))
     near = value > 0.5

@@ -21,9 +21,9 @@ from vodkit.metrics.detection.match import (
     best_partner,
     greedy,
     inclusive_iou,
-    pairs_of_keys,
     rank_in_group,
 )
+from vodkit.metrics.detection.overlap import overlapping
 from vodkit.metrics.detection.precision_recall import coco_ap, curve
 from vodkit.metrics.ratio import mean
 
@@ -102,7 +102,7 @@ def find_errors(
     nearest = best_partner(rows, columns, overlap, num)[1]
     kind = np.select(
         [
-            nearest < 0,  # nothing is in the picture
+            nearest < 0,  # nothing overlaps it
             (own.value >= background) & (own.value <= foreground),
             other.value >= foreground,
             own_used >= foreground,
@@ -129,14 +129,15 @@ def find_errors(
 
 
 def _pairs(truth: BoxColumns, found: BoxColumns) -> tuple[IntArray, IntArray, FloatArray]:
-    rows, columns = pairs_of_keys(found.images, truth.images)
+    """Pairs of one picture that overlap: of others no error depends on the overlap, which is 0."""
+    rows, columns = overlapping(found.images, found.boxes_xyxy, truth.images, truth.boxes_xyxy)
     overlap = inclusive_iou(found.boxes_xyxy[rows], truth.boxes_xyxy[columns], extra_px=0.0)
     return rows, columns, overlap
 
 
 def _in_ignore_region(regions: BoxColumns, found: BoxColumns, foreground: float) -> BoolArray:
     """(R,): more than ``foreground`` of the box lies in a region of its class, or of all."""
-    rows, columns = pairs_of_keys(found.images, regions.images)
+    rows, columns = overlapping(found.images, found.boxes_xyxy, regions.images, regions.boxes_xyxy)
     box, region = found.boxes_xyxy[rows], regions.boxes_xyxy[columns]
     low, high = np.maximum(box[:, :2], region[:, :2]), np.minimum(box[:, 2:], region[:, 2:])
     shared = np.clip(high - low, 0, None).prod(axis=1)

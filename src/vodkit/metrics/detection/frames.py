@@ -8,13 +8,14 @@ lies in an ignore region of its class (or of every class) does not count.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.boxes import area, iou_pairs
 from vodkit.ground.records import TrackTable
+from vodkit.metrics.assignment import best_pairs
 from vodkit.metrics.clips import Clip
-from vodkit.metrics.detection.match import UNMATCHED, pairs_of_keys
+from vodkit.metrics.detection.match import UNMATCHED
+from vodkit.metrics.detection.overlap import overlapping
 
 COVERED = 0.5
 """share of a box inside an ignore region from which on it is not a false alarm"""
@@ -114,9 +115,7 @@ def pairs_in_frames(truth: TrackTable, found: TrackTable, *, same_class: bool) -
     if same_class:
         num = 1 + max((int(t.labels.max()) for t in (truth, found) if len(t)), default=0)
         truth_key, found_key = truth_key * num + truth.labels, found_key * num + found.labels
-    order = np.argsort(found_key, kind="stable")
-    rows, columns = pairs_of_keys(truth_key, found_key[order])
-    columns = order[columns]
+    rows, columns = overlapping(truth_key, truth.boxes_xyxy, found_key, found.boxes_xyxy)
     overlap = iou_pairs(truth.boxes_xyxy[rows], found.boxes_xyxy[columns])
     near = overlap > 0
     return Pairs(
@@ -149,18 +148,14 @@ def best_choice(pairs: Pairs, weight: FloatArray) -> Pairs:
     for part in np.split(contested, cuts) if len(contested) else []:
         rows, row = np.unique(pairs.truth[part], return_inverse=True)
         columns, column = np.unique(pairs.found[part], return_inverse=True)
-        matrix = np.zeros((len(rows), len(columns)))
-        number = np.full(matrix.shape, UNMATCHED)
-        matrix[row, column], number[row, column] = weight[part], part
-        taken = number[linear_sum_assignment(matrix, maximize=True)]
-        chosen.append(taken[taken != UNMATCHED])
+        chosen.append(part[best_pairs(row, column, weight[part], (len(rows), len(columns)))])
     return pairs[np.sort(np.concatenate(chosen))]
 
 
 def in_regions(found: TrackTable, regions: TrackTable) -> BoolArray:
     """(rows of found,): half or more of the box in one ignore region of its class, or of all."""
     inside = np.zeros(len(found), bool)
-    rows, columns = pairs_of_keys(found.frames, regions.frames)
+    rows, columns = overlapping(found.frames, found.boxes_xyxy, regions.frames, regions.boxes_xyxy)
     for_it = np.isin(regions.labels[columns], -1)
     for_it |= regions.labels[columns] == found.labels[rows]
     rows, columns = rows[for_it], columns[for_it]

@@ -9,7 +9,8 @@ import numpy as np
 
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.metrics.detection.coco_engine import IOU_THRESHOLDS
-from vodkit.metrics.detection.columns import BoxColumns, exact_xywh, spread_ignore
+from vodkit.metrics.detection.columns import BoxColumns, exact_xywh, rank_in_group, spread_ignore
+from vodkit.metrics.detection.overlap import overlapping
 
 UNMATCHED = -1
 MAX_FOUND = 100
@@ -112,37 +113,14 @@ def _candidates(
     truth_key = truth.images * num_classes + truth.labels
     found_key = found.images * num_classes + found.labels
     truth_order = np.lexsort((np.asarray(truth.ignore), truth_key))
-    rows, columns = pairs_of_keys(found_key, truth_key[truth_order])
+    there = truth.boxes_xyxy[truth_order]
+    rows, columns = overlapping(found_key, found.boxes_xyxy, truth_key[truth_order], there)
     crowd = np.asarray(truth.ignore)[truth_order[columns]]
-    overlap = _coco_iou(found.boxes_xyxy[rows], truth.boxes_xyxy[truth_order[columns]], crowd)
+    found_xywh, truth_xywh = exact_xywh(found.boxes_xyxy), exact_xywh(there)
+    overlap = _coco_iou(found_xywh[rows], truth_xywh[columns], crowd)
     near = overlap >= least
     rank = rank_in_group(found_key, np.asarray(found.scores))
     return truth_order, (rows[near], columns[near], overlap[near]), rank
-
-
-def rank_in_group(keys: IntArray, scores: FloatArray) -> IntArray:
-    """(R,): place of each row among those of its key, best score first, ties by row.
-
-    >>> rank_in_group(np.array([0, 0, 1]), np.array([0.1, 0.9, 0.5]))
-    array([1, 0, 0])
-    """
-    by_score = np.lexsort((-scores, keys))
-    rank = np.empty(len(keys), np.int64)
-    rank[by_score] = np.arange(len(keys)) - np.searchsorted(keys[by_score], keys[by_score])
-    return rank
-
-
-def pairs_of_keys(keys: IntArray, others: IntArray) -> tuple[IntArray, IntArray]:
-    """(P,), (P,): all pairs of a row of ``keys`` and a row of ``others`` (sorted) that are equal.
-
-    >>> pairs_of_keys(np.array([3, 1]), np.array([1, 1, 2]))
-    (array([1, 1]), array([0, 1]))
-    """
-    first = np.searchsorted(others, keys, side="left")
-    count = np.searchsorted(others, keys, side="right") - first
-    rows = np.repeat(np.arange(len(keys)), count)
-    columns = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count) + first[rows]
-    return rows, columns
 
 
 def inclusive_iou(a_xyxy: FloatArray, b_xyxy: FloatArray, *, extra_px: float) -> FloatArray:
@@ -214,12 +192,11 @@ def _first(wanted: BoolArray, starts: IntArray) -> IntArray:
 
 def _coco_iou(found: FloatArray, truth: FloatArray, crowd: BoolArray) -> FloatArray:
     """IoU (P,) as COCO's C code computes it from x, y, w, h; for a crowd the covered share."""
-    found_size, truth_size = exact_xywh(found)[:, 2:], exact_xywh(truth)[:, 2:]
     low = np.maximum(found[:, :2], truth[:, :2])
-    high = np.minimum(found[:, :2] + found_size, truth[:, :2] + truth_size)
+    high = np.minimum(found[:, :2] + found[:, 2:], truth[:, :2] + truth[:, 2:])
     shared = np.clip(high - low, 0, None).prod(axis=1)
-    own = found_size.prod(axis=1)
-    whole = np.where(crowd, own, own + truth_size.prod(axis=1) - shared)
+    own = found[:, 2:].prod(axis=1)
+    whole = np.where(crowd, own, own + truth[:, 2:].prod(axis=1) - shared)
     return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
 
 

@@ -27,9 +27,9 @@ from vodkit.metrics.detection.match import (
     UNMATCHED,
     greedy,
     inclusive_iou,
-    pairs_of_keys,
     rank_in_group,
 )
+from vodkit.metrics.detection.overlap import overlapping
 from vodkit.metrics.detection.precision_recall import area_ap, curve
 from vodkit.metrics.ratio import mean
 from vodkit.metrics.tracking.preprocess import drop_ignored
@@ -90,7 +90,7 @@ class VidResult:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Pairs:
-    """Found and truth boxes of the same picture, whatever their class."""
+    """Found and truth boxes of the same picture that overlap, whatever their class."""
 
     rows: IntArray
     columns: IntArray
@@ -176,7 +176,11 @@ def _scores(
     right = hit.copy()
     right[hit] = ~unwanted[matches[hit]]
     weight = _false_alarm_weight(
-        pairs, unwanted, len(found), same_class=rules.same_class, empty_weight=empty_weight
+        pairs,
+        unwanted,
+        _in_picture(truth, found, unwanted, same_class=rules.same_class),
+        same_class=rules.same_class,
+        empty_weight=empty_weight,
     )
     wrong = np.where(hit, 0.0, weight)
     by_score = np.argsort(-np.asarray(found.scores), kind="stable")
@@ -191,7 +195,9 @@ def _scores(
 
 
 def _pair(truth: BoxColumns, found: BoxColumns, rules: Protocol) -> _Pairs:
-    rows, columns = pairs_of_keys(found.images, truth.images)
+    rows, columns = overlapping(
+        found.images, found.boxes_xyxy, truth.images, truth.boxes_xyxy, extra_px=rules.extra_px
+    )
     overlap = inclusive_iou(
         found.boxes_xyxy[rows], truth.boxes_xyxy[columns], extra_px=rules.extra_px
     )
@@ -199,16 +205,33 @@ def _pair(truth: BoxColumns, found: BoxColumns, rules: Protocol) -> _Pairs:
     return _Pairs(rows=rows, columns=columns, overlap=overlap, same=same)
 
 
+def _in_picture(
+    truth: BoxColumns, found: BoxColumns, unwanted: BoolArray, *, same_class: bool
+) -> IntArray:
+    """(2, R) wanted and unwanted truth boxes in each detection's picture (of its class)."""
+    num = 1 + max((int(one.labels.max()) for one in (truth, found) if len(one)), default=0)
+    keys = truth.images * num + truth.labels if same_class else truth.images
+    asked = found.images * num + found.labels if same_class else found.images
+    counts = []
+    for rows in (~unwanted, unwanted):
+        ordered = np.sort(keys[rows])
+        counts.append(
+            np.searchsorted(ordered, asked, side="right")
+            - np.searchsorted(ordered, asked, side="left")
+        )
+    return np.array(counts)
+
+
 def _false_alarm_weight(
-    pairs: _Pairs, unwanted: BoolArray, num_found: int, *, same_class: bool, empty_weight: float
+    pairs: _Pairs, unwanted: BoolArray, there: IntArray, *, same_class: bool, empty_weight: float
 ) -> FloatArray:
     """How much of a false alarm each unmatched detection is (R,), 0 to 1."""
-    looks = pairs.same if same_class else np.ones(len(pairs.rows), bool)
-    rows, ignored = pairs.rows[looks], unwanted[pairs.columns[looks]]
-    best = np.full((2, num_found), -1.0)
-    np.maximum.at(best, (ignored.astype(np.int64), rows), pairs.overlap[looks])
-    num = np.bincount(rows, minlength=num_found)
-    share = np.bincount(rows, weights=ignored, minlength=num_found) / np.maximum(num, 1)
+    compared = pairs.same if same_class else np.ones(len(pairs.rows), bool)
+    rows, ignored = pairs.rows[compared], unwanted[pairs.columns[compared]]
+    best = np.where(there > 0, 0.0, -1.0)
+    np.maximum.at(best, (ignored.astype(np.int64), rows), pairs.overlap[compared])
+    num = there.sum(axis=0)
+    share = there[1] / np.maximum(num, 1)
     weight = np.where(best[0] > best[1], 1.0, np.where(best[1] > best[0], 0.0, share))
     if same_class:  # MEGA: a weight of 0 or 1 from a share counts as 1
         weight = np.where((best[0] == best[1]) & ((share == 0) & (num > 0)), 1.0, weight)

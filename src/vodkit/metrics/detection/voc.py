@@ -12,7 +12,8 @@ import numpy as np
 
 from vodkit.ground.arrays import BoolArray
 from vodkit.metrics.detection.columns import BoxColumns, spread_ignore
-from vodkit.metrics.detection.match import UNMATCHED, best_partner, inclusive_iou, pairs_of_keys
+from vodkit.metrics.detection.match import UNMATCHED, best_partner, inclusive_iou
+from vodkit.metrics.detection.overlap import overlapping
 from vodkit.metrics.detection.precision_recall import area_ap, curve, eleven_point_ap
 from vodkit.metrics.ratio import mean
 
@@ -33,9 +34,10 @@ def voc_verdicts(
     """(R,) right and (R,) wrong; a detection of a difficult object is neither."""
     truth = spread_ignore(truth, num_classes)
     truth_key = truth.images * num_classes + truth.labels
-    order = np.argsort(truth_key, kind="stable")
-    rows, places = pairs_of_keys(found.images * num_classes + found.labels, truth_key[order])
-    columns = order[places]
+    found_key = found.images * num_classes + found.labels
+    rows, columns = overlapping(
+        found_key, found.boxes_xyxy, truth_key, truth.boxes_xyxy, extra_px=1.0
+    )
     overlap = inclusive_iou(found.boxes_xyxy[rows], truth.boxes_xyxy[columns], extra_px=1.0)
     partner, value = best_partner(rows, columns, overlap, len(found))
     near = (partner != UNMATCHED) & (value >= threshold)

@@ -8,8 +8,8 @@ without any tracked box leaves the memory of the frame before alone.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from vodkit.metrics.assignment import best_pairs
 from vodkit.metrics.counts import Counts
 from vodkit.metrics.ratio import ratio
 from vodkit.metrics.tracking.sequence import EPS, Sequence2D
@@ -66,18 +66,17 @@ def clear_counts(sequence: Sequence2D) -> ClearCounts:
     before = np.full(num_ids, -1)  # in the frame before
     tp = idsw = 0
     iou_sum = 0.0
-    for truth, found, ious in zip(
-        sequence.truth_ids, sequence.found_ids, sequence.ious, strict=True
+    for truth, found, pairs in zip(
+        sequence.truth_ids, sequence.found_ids, sequence.pairs, strict=True
     ):
         present[truth] += 1
         if not len(truth) or not len(found):
             continue
-        scores = 1000 * (found[None, :] == before[truth][:, None]) + ious
-        scores[ious < THRESHOLD - EPS] = 0
-        rows, columns = linear_sum_assignment(-scores)
-        real = scores[rows, columns] > EPS
-        rows, columns = rows[real], columns[real]
-        who, by = truth[rows], found[columns]
+        near = pairs.ious >= THRESHOLD - EPS
+        rows, columns, ious = pairs.rows[near], pairs.columns[near], pairs.ious[near]
+        scores = 1000 * (found[columns] == before[truth[rows]]) + ious
+        chosen = best_pairs(rows, columns, scores, (len(truth), len(found)))
+        who, by = truth[rows[chosen]], found[columns[chosen]]
         idsw += int(((last_match[who] != -1) & (last_match[who] != by)).sum())
         tracked[who] += 1
         was_tracked = before != -1
@@ -85,8 +84,8 @@ def clear_counts(sequence: Sequence2D) -> ClearCounts:
         before[:] = -1
         before[who] = by
         starts += ~was_tracked & (before != -1)
-        tp += len(rows)
-        iou_sum += float(ious[rows, columns].sum())
+        tp += len(chosen)
+        iou_sum += float(ious[chosen].sum())
     mt, pt, ml = _coverage(present, tracked)
     return ClearCounts(
         tp=tp,

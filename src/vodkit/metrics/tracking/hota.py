@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from vodkit.ground.arrays import FloatArray
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.metrics.assignment import best_pairs
 from vodkit.metrics.counts import Counts
 from vodkit.metrics.tracking.sequence import EPS, Sequence2D
 
@@ -75,15 +75,15 @@ _UNDEFINED = HotaScores(
 def hota_counts(sequence: Sequence2D) -> HotaCounts:
     """HOTA's counts of one video (of one class)."""
     shape = (sequence.num_truth_ids, sequence.num_found_ids)
-    num_truth = np.bincount(_join(sequence.truth_ids), minlength=shape[0])[:, None]
-    num_found = np.bincount(_join(sequence.found_ids), minlength=shape[1])[None, :]
-    codes, levels, values = _match(sequence, _alignment(sequence, num_truth, num_found))
+    num_truth = np.bincount(_join(sequence.truth_ids), minlength=shape[0])
+    num_found = np.bincount(_join(sequence.found_ids), minlength=shape[1])
+    codes, levels, values = _match(sequence, *_alignment(sequence, num_truth, num_found))
     tp, ass, ass_recall, ass_precision, iou_sum = (_zeros() for _ in range(5))
     for k in range(len(ALPHAS)):
         here = levels > k
         pairs, m = np.unique(codes[here], return_counts=True)
-        n_truth = num_truth[pairs // max(shape[1], 1), 0]
-        n_found = num_found[0, pairs % max(shape[1], 1)]
+        n_truth = num_truth[pairs // max(shape[1], 1)]
+        n_found = num_found[pairs % max(shape[1], 1)]
         tp[k] = here.sum()
         iou_sum[k] = values[here].sum()
         ass[k] = (m * (m / (n_truth + n_found - m))).sum()
@@ -104,34 +104,40 @@ def _join(parts: Sequence[FloatArray]) -> FloatArray:
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
-def _alignment(sequence: Sequence2D, num_truth: FloatArray, num_found: FloatArray) -> FloatArray:
-    """How well each truth track (row) goes with each predicted track (column), 0 to 1."""
-    potential = np.zeros((sequence.num_truth_ids, sequence.num_found_ids))
-    for truth, found, ious in zip(
-        sequence.truth_ids, sequence.found_ids, sequence.ious, strict=True
+def _alignment(
+    sequence: Sequence2D, num_truth: IntArray, num_found: IntArray
+) -> tuple[IntArray, FloatArray]:
+    """Codes of the pairs of tracks that ever overlap, and how well each pair aligns, 0 to 1."""
+    codes, shares = [], []
+    for truth, found, pairs in zip(
+        sequence.truth_ids, sequence.found_ids, sequence.pairs, strict=True
     ):
-        if not len(truth) or not len(found):
-            continue
-        whole = ious.sum(0)[None, :] + ious.sum(1)[:, None] - ious
-        share = np.divide(ious, whole, out=np.zeros_like(ious), where=whole > EPS)
-        potential[truth[:, None], found[None, :]] += share
-    return potential / (num_truth + num_found - potential)
+        of_row = np.bincount(pairs.rows, weights=pairs.ious, minlength=len(truth))
+        of_column = np.bincount(pairs.columns, weights=pairs.ious, minlength=len(found))
+        whole = of_column[pairs.columns] + of_row[pairs.rows] - pairs.ious
+        codes.append(truth[pairs.rows] * sequence.num_found_ids + found[pairs.columns])
+        shares.append(
+            np.divide(pairs.ious, whole, out=np.zeros_like(pairs.ious), where=whole > EPS)
+        )
+    known, place = np.unique(_join(codes), return_inverse=True)
+    potential = np.bincount(place, weights=_join(shares), minlength=len(known))
+    of_truth, of_found = np.divmod(known, max(sequence.num_found_ids, 1))
+    return known, potential / (num_truth[of_truth] + num_found[of_found] - potential)
 
 
 def _match(
-    sequence: Sequence2D, alignment: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+    sequence: Sequence2D, known: IntArray, alignment: FloatArray
+) -> tuple[IntArray, IntArray, FloatArray]:
     """All frames' matches: code of the pair of tracks, number of alphas it counts at, IoU."""
     codes, values = [], []
-    for truth, found, ious in zip(
-        sequence.truth_ids, sequence.found_ids, sequence.ious, strict=True
+    for truth, found, pairs in zip(
+        sequence.truth_ids, sequence.found_ids, sequence.pairs, strict=True
     ):
-        if not len(truth) or not len(found):
-            continue
-        scores = alignment[truth[:, None], found[None, :]] * ious
-        rows, columns = linear_sum_assignment(-scores)
-        codes.append(truth[rows] * alignment.shape[1] + found[columns])
-        values.append(ious[rows, columns])
+        code = truth[pairs.rows] * sequence.num_found_ids + found[pairs.columns]
+        scores = alignment[np.searchsorted(known, code)] * pairs.ious
+        chosen = best_pairs(pairs.rows, pairs.columns, scores, (len(truth), len(found)))
+        codes.append(code[chosen])
+        values.append(pairs.ious[chosen])
     overlap = np.concatenate(values) if values else np.empty(0)
     return _join(codes), np.searchsorted(ALPHAS - EPS, overlap, side="right"), overlap
 

@@ -7,9 +7,8 @@ possible (IoU >= 0.5) carry the right id.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from vodkit.ground.arrays import IntArray
+from vodkit.metrics.assignment import best_pairs
 from vodkit.metrics.counts import Counts
 from vodkit.metrics.ratio import ratio
 from vodkit.metrics.tracking.sequence import Sequence2D
@@ -37,36 +36,29 @@ class IdentityScores:
 
 def identity_counts(sequence: Sequence2D) -> IdentityCounts:
     """Identity counts of one video (of one class)."""
-    together = _frames_together(sequence)
-    matched = _most_together(together)
+    matched = _most_together(sequence)
     return IdentityCounts(
         idtp=matched, idfn=sequence.num_truth - matched, idfp=sequence.num_found - matched
     )
 
 
-def _frames_together(sequence: Sequence2D) -> IntArray:
-    """In how many frames each truth track (row) and each predicted one (column) overlap."""
-    shape = (sequence.num_truth_ids, sequence.num_found_ids)
-    codes = []
-    for truth, found, ious in zip(
-        sequence.truth_ids, sequence.found_ids, sequence.ious, strict=True
-    ):
-        rows, columns = np.nonzero(ious >= THRESHOLD)
-        codes.append(truth[rows] * shape[1] + found[columns])
-    flat = np.concatenate(codes) if codes else np.empty(0, np.int64)
-    return np.bincount(flat, minlength=shape[0] * shape[1]).reshape(shape)
-
-
-def _most_together(together: IntArray) -> int:
+def _most_together(sequence: Sequence2D) -> int:
     """Boxes with the right id under the best assignment of tracks.
 
     TrackEval pads the matrix with the cost of leaving a track alone; as no pair costs more than
     that, its optimum equals the plain assignment with the most shared frames.
     """
-    if not together.size:
-        return 0
-    rows, columns = linear_sum_assignment(-together)
-    return int(together[rows, columns].sum())
+    codes = [np.empty(0, np.int64)]
+    for truth, found, pairs in zip(
+        sequence.truth_ids, sequence.found_ids, sequence.pairs, strict=True
+    ):
+        near = pairs.ious >= THRESHOLD
+        rows, columns = pairs.rows[near], pairs.columns[near]
+        codes.append(truth[rows] * sequence.num_found_ids + found[columns])
+    known, frames = np.unique(np.concatenate(codes), return_counts=True)
+    rows, columns = np.divmod(known, max(sequence.num_found_ids, 1))
+    shape = (sequence.num_truth_ids, sequence.num_found_ids)
+    return int(frames[best_pairs(rows, columns, frames.astype(float), shape)].sum())
 
 
 def identity_scores(counts: IdentityCounts) -> IdentityScores:

@@ -81,10 +81,22 @@ def score(counts: TrackCounts) -> TrackScores:
 def count_clip(clip: Clip, num_classes: int) -> tuple[TrackCounts, ...]:
     """The counts of one video for each class; predictions in ignore regions do not count."""
     clean = drop_ignored(clip)
+    there = {*clean.truth.labels.tolist(), *clean.found.labels.tolist()}
     return tuple(
-        count(pair_up(one.truth, one.found, one.frames))
-        for one in map(clean.of_class, range(num_classes))
+        _of_class(clean, label) if label in there else _nothing(clean)
+        for label in range(num_classes)
     )
+
+
+def _of_class(clip: Clip, label: int) -> TrackCounts:
+    """Counts over the frames with a box of the class: in the others nothing can be counted."""
+    one = clip.of_class(label)
+    counts = count(pair_up(one.truth, one.found, np.union1d(one.truth.frames, one.found.frames)))
+    return replace(counts, clear=replace(counts.clear, num_frames=len(clip.frames)))
+
+
+def _nothing(clip: Clip) -> TrackCounts:
+    return replace(TrackCounts.zero(), clear=ClearCounts(num_frames=len(clip.frames)))
 
 
 def combine(counted: Mapping[str, Sequence[TrackCounts]], classes: tuple[str, ...]) -> TrackResult:
