@@ -28,19 +28,18 @@ from pathlib import Path
 import numpy as np
 
 from vodkit.data.audit.video_scan import frame_times_s, probe
-from vodkit.detect.models import load_detector
 from vodkit.formats.base import Reading
 from vodkit.formats.table import read_dataset
 from vodkit.ground import process
 from vodkit.ground.records import TrackTable
-from vodkit.infer.flow import FlowSettings, track_video
+from vodkit.infer.flow import track_video
+from vodkit.infer.settings import InferSettings
 from vodkit.review.curve import Shown, Track, evaluate, to_json
 from vodkit.review.document import Document, Timing
 from vodkit.review.exchange import CurveSettings, model_tracks
 from vodkit.review.journal import Journal
 from vodkit.samples import samples
 from vodkit.track.refine import RefineSettings, refine
-from vodkit.track.table import make_tracker
 
 _SAME = 0.3  # IoU from which on a person takes a box for a poor one of this object
 _SWITCH = 3.0  # frames that must speak for another object before the person sees a switch
@@ -264,11 +263,8 @@ def predicted(scene: Scene, model: str, cache: Path | None) -> TrackTable:
             return TrackTable(**stored)
     rows = [
         (frame.index, frame.time_s, tracks)
-        for frame, _, tracks in track_video(
-            scene.video, load_detector(model, score_threshold=0.05), make_tracker("vodkit"),
-            flow=FlowSettings(full_size=False),
-        )
-    ]  # fmt: skip
+        for frame, _, tracks in track_video(scene.video, settings=InferSettings(model=model))
+    ]
     table = refine(TrackTable.from_frames(rows), RefineSettings())
     if cache is not None:
         cache.mkdir(exist_ok=True)

@@ -34,6 +34,7 @@ def sample(
     """
     import os
 
+    from vodkit.cli.options import names_of
     from vodkit.data.export import holds_something
     from vodkit.data.sampled_frames import FRAMES, write_pictures, write_templates
     from vodkit.data.worth_labelling import SampleSettings, choose_frames
@@ -41,7 +42,7 @@ def sample(
     from vodkit.ground.runs import make_folder
 
     wanted = SampleSettings(frames=frames, every_s=every_s, blurred=blurred, seed=seed)
-    names = options.names_of(classes)
+    names = names_of(classes)
     if holds_something(out):
         raise OutputError("exists and is not empty; give a new folder", path=out)
     chosen = choose_frames(videos, wanted)

@@ -33,7 +33,7 @@ def review(
 
     Example: vodkit review clips/a.mp4 --classes fly -o flies.json
     """
-    from vodkit.cli.data_options import names_of
+    from vodkit.cli.options import names_of
     from vodkit.ground import process
     from vodkit.ground.errors import SettingsError
     from vodkit.review.jobs import ModelSettings

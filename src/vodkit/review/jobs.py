@@ -37,7 +37,6 @@ class ModelSettings:
     """The model that helps; none: people alone."""
 
     model: str = ""
-    score_threshold: float = 0.05
     epochs: int = 0
     """of learning; 0: by the number of frames"""
 
@@ -200,7 +199,6 @@ class Jobs:
             "do": kind,
             "video": str(self._project.paths[video]),
             "model": self.model,
-            "score_threshold": self._settings.score_threshold,
             "out": str(Path(self._scratch.name) / kind),
         }
 

@@ -214,12 +214,13 @@ def _placed(settings: ProjectSettings, dataset: Dataset, notes: list[str]) -> _I
 
 def _of_run(run: Path, videos: Sequence[Path]) -> _Imported:
     path = predictions_of(run)
-    header, table = read_predictions(path)
+    predicted = read_predictions(path)
+    header = predicted.header
     source = Path(header.info.path)
     place = videos[0] if len(videos) == 1 else source
     if not place.exists():
         raise InputError(f"{path}: its video {source} does not exist here; name the video, too")
-    video = LabelledVideo(source=place.name, info=header.info, tracks=refine(table))
+    video = LabelledVideo(source=place.name, info=header.info, tracks=refine(predicted.table))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return _Imported(header.classes, [(place, video)], digest, is_model=True)
 

@@ -20,15 +20,16 @@ from vodkit.ground.arrays import FloatArray
 from vodkit.ground.boxes import iou
 from vodkit.ground.errors import VodkitError
 from vodkit.ground.records import Dataset, Frame, LabelledVideo, TrackTable, VideoInfo
-from vodkit.infer.flow import FlowSettings, track_video
+from vodkit.infer.flow import make_detector, track_video
+from vodkit.infer.settings import InferSettings
 from vodkit.metrics.evaluation import evaluate
 from vodkit.review.curve import Known
 from vodkit.track.refine import refine
-from vodkit.track.table import make_tracker
 from vodkit.video.reader import open_video
 
 _REPORT_S = 1.0
 _LOST_S = 0.5
+_LEAST_SCORE = 0.02  # of a candidate near the expected place
 _FOLLOW_IOU = 0.3
 
 
@@ -40,13 +41,11 @@ def say(**content: Any) -> None:
 
 def prelabel(task: dict[str, Any]) -> None:
     """Detect and track a whole video; refined tracks and the detections go to files."""
-    detector = load_detector(task["model"], score_threshold=task["score_threshold"])
+    settings = InferSettings(model=task["model"], lenient=True)
+    detector = make_detector(settings)
     tracked, detected, said = [], [], time.monotonic()
-    flow = FlowSettings(full_size=False, strict=False)
-    frame: Frame | None = None
     total = _info(task["video"]).num_frames
-    steps = track_video(task["video"], detector, make_tracker("vodkit"), flow=flow)
-    for frame, detections, tracks in steps:
+    for frame, detections, tracks in track_video(task["video"], detector, settings=settings):
         tracked.append((frame.index, frame.time_s, tracks))
         detected.append((frame.index, frame.time_s, detections))
         if time.monotonic() - said > _REPORT_S:
@@ -71,7 +70,7 @@ def _info(path: str) -> VideoInfo:
 
 def follow(task: dict[str, Any]) -> None:
     """One object from one box: the detector's candidates nearest to where it should be."""
-    detector = load_detector(task["model"], score_threshold=task["score_threshold"])
+    detector = load_detector(task["model"], score_threshold=_LEAST_SCORE)
     rows, why = followed(
         detector, task["video"], int(task["frame"]), np.array(task["box"]), tell=say
     )
