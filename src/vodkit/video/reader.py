@@ -12,6 +12,7 @@ camera number, ``rtsp://``, ``http://`` LiveVideo (http with a video file's name
 
 import io
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
@@ -121,6 +122,7 @@ def open_video(
     Raises:
         VideoError: not there, no video in it, or not decodable; the message names the place.
     """
+    sys.audit("vodkit.open_video", str(source))
     of_file = partial(ContainerVideo, strict=strict, limits=limits, one_thread=one_thread)
     if not isinstance(source, str | Path):
         return of_file(partial(_Cursor, source), str(getattr(source, "name", "file object")))

@@ -1,14 +1,20 @@
 """Predictions: what was written comes back, a killed writer goes on, faults are named."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vodkit.formats.predictions import (
+    FinalRows,
     Header,
+    PredictedFrame,
     PredictionWriter,
+    final_frames,
     last_complete_frame,
     read_frames,
     read_header,
@@ -139,3 +145,65 @@ def test_a_fault_is_named_with_its_line(tmp_path: Path, old: str, new: str, says
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(FormatError, match=says):
         read_predictions(path)
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> list[PredictedFrame]:
+    """Frames of tracks with gaps, of which some are confirmed at some time, and some never."""
+    num_frames = draw(st.integers(1, 40))
+    rows: dict[int, list[tuple[int, bool]]] = {frame: [] for frame in range(num_frames)}
+    for track in range(draw(st.integers(0, 6))):
+        begin = draw(st.integers(0, num_frames - 1))
+        confirmed_at = draw(st.integers(begin, num_frames + 20))
+        for frame in range(begin, draw(st.integers(begin, num_frames))):
+            if draw(st.booleans()):
+                rows[frame].append((track + 1, frame < confirmed_at))
+    step_s = draw(st.sampled_from([0.04, 2.0]))
+    return [
+        PredictedFrame(
+            frame,
+            frame * step_s,
+            Tracks(
+                np.tile([0, 0, 9, 9], (len(there), 1)),
+                np.ones(len(there)),
+                np.zeros(len(there), int),
+                np.array([track for track, _ in there], int),
+                np.zeros(len(there), np.uint8),
+                tentative=np.array([open_ for _, open_ in there], bool),
+            ),
+        )
+        for frame, there in rows.items()
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(lives())
+def test_final_rows_are_those_of_tracks_confirmed_at_any_time(frames: list[PredictedFrame]) -> None:
+    """Decided frame by frame as if the whole file had been read first."""
+    confirmed = {i for f in frames for i in f.found.ids[~f.found.tentative].tolist()}
+    final = list(final_frames(frames))
+    assert [one.index for one in final] == [one.index for one in frames]
+    for before, after in zip(frames, final, strict=True):
+        kept = [i for i in before.found.ids.tolist() if i in confirmed]
+        assert after.found.ids.tolist() == kept
+        assert after.num_unconfirmed == len(before.found) - len(kept)
+        assert not after.found.tentative.any()
+
+
+def test_frames_wait_for_undecided_tracks_only_and_not_for_ever() -> None:
+    def one(frame: int, *, tentative: bool) -> PredictedFrame:
+        box = Tracks([[0, 0, 9, 9]], [1], [0], [frame], [0], tentative=[tentative])  # type: ignore[arg-type]
+        return PredictedFrame(frame, frame / 2, box)
+
+    rows = FinalRows()
+    assert [f.index for f in rows.add(one(1, tentative=False))] == [1]
+    assert [f.index for f in rows.add(one(2, tentative=True))] == []
+    waiting = 0
+    for frame in range(3, 200):
+        waiting += 1
+        waiting -= len(list(rows.add(one(frame, tentative=False))))
+        assert waiting <= 61, "half a minute"
+    assert waiting == -1
+    late = replace(one(300, tentative=False), found=one(2, tentative=False).found)
+    with pytest.raises(InputError, match=r"track 2 is confirmed at 150\.000 s, more than 30 s"):
+        list(rows.add(late))

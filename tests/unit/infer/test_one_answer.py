@@ -1,0 +1,195 @@
+"""One question, one answer: library, command line, live and resumed runs agree box for box."""
+
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
+from pathlib import Path
+
+import av
+import pytest
+
+from vodkit.cli.main import main
+from vodkit.formats.predictions import frame_entry, read_frames
+from vodkit.formats.table import read_dataset, write_dataset
+from vodkit.ground import runs
+from vodkit.ground.records import Detections, Tracks
+from vodkit.infer.batch import Batch
+from vodkit.infer.flow import detect_video, make_detector, track_video
+from vodkit.infer.folder import RunFolder, open_run
+from vodkit.infer.live import run_live
+from vodkit.infer.run import run_source
+from vodkit.infer.settings import InferSettings
+from vodkit.samples.samples import CLIP_A, CLIP_B
+from vodkit.video.stream import LiveSettings
+
+pytestmark = pytest.mark.slow
+
+NUM_FRAMES = 8  # of each clip
+WANTED = InferSettings(runtime="openvino", device="cpu")
+Rows = list[tuple[int, list[dict[str, object]]]]
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The beginnings of both sample clips, with the cut between them, as a camera sends them."""
+    path = tmp_path_factory.mktemp("film") / "plaza.ts"
+    with av.open(str(path), "w", format="mpegts") as out:
+        stream = out.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 768, 576, "yuv420p"
+        stream.options = {"g": "10", "bf": "0", "preset": "ultrafast"}
+        number = 0
+        for clip in (CLIP_B, CLIP_A):
+            with av.open(str(clip)) as source:
+                for raw in islice(source.decode(video=0), NUM_FRAMES):
+                    frame = raw.reformat(768, 576, "yuv420p")
+                    frame.pts, frame.time_base = number, Fraction(1, 10)
+                    out.mux(stream.encode(frame))
+                    number += 1
+        out.mux(stream.encode())
+    return path
+
+
+@pytest.fixture
+def url(film: Path) -> Iterator[str]:
+    """The film on air."""
+    media, over = film.read_bytes(), threading.Event()
+
+    class Camera(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "video/mp2t")
+            self.end_headers()
+            self.wfile.write(media)
+            over.wait(60)
+
+        def log_message(self, *words: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+    server.daemon_threads, server.block_on_close = True, False
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/plaza"
+    over.set()
+    server.shutdown()
+    server.server_close()
+
+
+def rows(steps: Iterator[tuple[int, Detections | Tracks]]) -> Rows:
+    """The boxes of each frame, as they are written."""
+    found = []
+    for index, one in steps:
+        entry = frame_entry(
+            index, 0.0, one, ("person", "bicycle", "car", "motorcycle", "bus", "truck")
+        )
+        found.append((index, entry.get("tracks", entry.get("detections"))))
+    return found
+
+
+def in_file(path: Path) -> Rows:
+    return rows((frame.index, frame.found) for frame in read_frames(path))
+
+
+def from_library(film: Path, wanted: InferSettings) -> Rows:
+    if wanted.tracks:
+        return rows((f.index, tracks) for f, _, tracks in track_video(film, settings=wanted))
+    return rows((f.index, found) for f, found in detect_video(film, settings=wanted))
+
+
+def from_command_line(film: Path, wanted: InferSettings, out: Path) -> Rows:
+    words = [str(film), "--runtime", "openvino", "--device", "cpu", "-o", str(out), "--json"]
+    with pytest.raises(SystemExit) as left:
+        main(["track" if wanted.tracks else "detect", *words])
+    assert left.value.code == 0
+    return in_file(out / "plaza" / runs.PREDICTIONS)
+
+
+def from_camera(url: str, wanted: InferSettings, out: Path) -> Rows:
+    folder = RunFolder(out)
+    folder.prepare(wanted)
+    patient = LiveSettings(max_waiting=1000, open_timeout_s=20, give_up_s=30)
+    steps = run_live([url], [out], make_detector(wanted), wanted, patience=patient)
+    assert len(list(islice(steps, 2 * NUM_FRAMES))) == 2 * NUM_FRAMES
+    steps.close()
+    return in_file(out / runs.PREDICTIONS)
+
+
+def from_resumed_run(film: Path, wanted: InferSettings, out: Path) -> Rows:
+    batch = Batch([str(film)], wanted, out=out)
+    steps = run_source(str(film), batch.folders[0], batch.detector, wanted)
+    assert len(list(islice(steps, 5))) == 5
+    steps.close()
+    (outcome,) = Batch([str(film)], wanted, out=out, resume=True).run()
+    assert outcome.manifest is not None
+    return in_file(open_run(outcome.folder.path) / runs.PREDICTIONS)
+
+
+@pytest.mark.parametrize("tracker", ["vodkit", "none"])
+def test_one_question_has_one_answer(film: Path, url: str, tmp_path: Path, tracker: str) -> None:
+    wanted = InferSettings(tracker=tracker, runtime="openvino", device="cpu")
+    library = from_library(film, wanted)
+    assert [index for index, _ in library] == list(range(2 * NUM_FRAMES))
+    assert sum(len(found) for _, found in library) > 30
+    assert from_command_line(film, wanted, tmp_path / "cli") == library
+    assert from_resumed_run(film, wanted, tmp_path / "resumed") == library
+    assert from_camera(url, wanted, tmp_path / "live") == library
+
+
+class Opened:
+    """What Python opens, and which videos vodkit does, while ``active``: from the audit hook."""
+
+    def __init__(self) -> None:
+        self.active = False
+        self.files: Counter[str] = Counter()
+        self.videos = 0
+        sys.addaudithook(self._hear)  # for good: there is no way to take a hook away
+
+    def _hear(self, event: str, args: tuple[object, ...]) -> None:
+        if not self.active:
+            return
+        if event == "vodkit.open_video":
+            self.videos += 1
+        elif event == "open" and isinstance(args[0], str) and args[1] == "r":
+            self.files[Path(args[0]).name] += 1
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        self.files.clear()
+        self.videos, self.active = 0, True
+        try:
+            yield
+        finally:
+            self.active = False
+
+
+def call(*words: str) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([*words, "--json"])
+    assert left.value.code == 0
+
+
+def test_all_exports_are_made_in_one_pass_and_evaluated_in_one(film: Path, tmp_path: Path) -> None:
+    """One parse of the predictions, and beside tracking itself one decode, for any exports."""
+    opened, run = Opened(), tmp_path / "plaza"
+    forms = ["--csv", "--mot", "--coco", "--video"]
+    words = ["track", str(film), "--runtime", "openvino", "-o", str(tmp_path), *forms]
+    with opened.counting():
+        call(*words)
+    assert all((run / name).exists() for name in runs.EXPORTS.values())
+    assert (opened.files[runs.PREDICTIONS], opened.videos) == (1, 2)
+    for name in runs.EXPORTS.values():
+        (run / name).unlink()
+    with opened.counting():
+        call(*words, "--resume")
+    assert all((run / name).exists() for name in runs.EXPORTS.values())
+    assert opened.files[runs.DETECTIONS] == 0, "nothing is detected or tracked again"
+    assert opened.videos == 1
+
+    write_dataset(read_dataset(run / runs.PREDICTIONS), tmp_path / "truth.json")
+    with opened.counting():
+        call("eval", str(tmp_path / "truth.json"), str(run), "-o", str(tmp_path / "eval"))
+    assert (opened.files[runs.PREDICTIONS], opened.videos) == (1, 0)
