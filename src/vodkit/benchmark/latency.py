@@ -49,6 +49,8 @@ def note_latency(
 ) -> None:
     """Measure the latency unless the manifest of a run has it, and record it there."""
     manifest = folder.manifest()
+    if settings.is_delayed:  # a frame waits for later ones by intent
+        return
     if manifest is not None and manifest.latency_s is None:
         seconds = measure_latency(source, detector, settings)
         runs.write_json(folder / runs.MANIFEST, replace(manifest, latency_s=seconds).to_json())

@@ -27,6 +27,7 @@ def evaluate(
     class_map: list[str] = typer.Option([], "--class-map", help="theirs=ours (repeatable)."),
     model: str = typer.Option("", "--model", "-m", help="Run this model first (instead of files)."),
     tracker: str = options.option_of(InferSettings, "tracker"),
+    temporal: str = options.option_of(InferSettings, "temporal"),
     latency_s: float = typer.Option(
         None, "--latency-s", help="Seconds a frame takes, for streaming AP; --model measures it."
     ),
@@ -61,7 +62,9 @@ def evaluate(
     prediction_files.require_measurable(dataset, renamed)
     folder = runs.make_folder(out)
     if model:
-        predictions = [_run_model(dataset, truth, folder, model=model, tracker=tracker)]
+        predictions = [
+            _run_model(dataset, truth, folder, model=model, tracker=tracker, temporal=temporal)
+        ]
     given = prediction_files.read_predictions(
         predictions,
         dataset,
@@ -100,7 +103,9 @@ def evaluate(
         _show(result, folder, report=report)
 
 
-def _run_model(dataset: "Dataset", truth: Path, folder: Path, *, model: str, tracker: str) -> Path:
+def _run_model(
+    dataset: "Dataset", truth: Path, folder: Path, *, model: str, tracker: str, temporal: str
+) -> Path:
     from vodkit.benchmark.latency import note_latency
     from vodkit.cli.run import run_batch
     from vodkit.cli.summary import aside, raise_failures, say, say_runtime
@@ -110,7 +115,8 @@ def _run_model(dataset: "Dataset", truth: Path, folder: Path, *, model: str, tra
     process.settle()
     root = truth if truth.is_dir() else truth.parent
     sources = [str(root / video.source) for video in dataset.videos if video.tracks is not None]
-    wanted, place = InferSettings(model=model, tracker=tracker), folder / "predictions"
+    wanted = InferSettings(model=model, tracker=tracker, temporal=temporal)
+    place = folder / "predictions"
     again = holds_other_runs(place, sources, wanted)  # as after the model was trained once more
     with redirect_stdout(sys.stderr):
         batch = Batch(sources, wanted, out=place, resume=not again, overwrite=again, notify=aside)

@@ -6,6 +6,8 @@ from vodkit.ground.errors import SettingsError
 
 SCORE_THRESHOLD = 0.05
 """detections below are not kept"""
+CANDIDATE_SCORE = 0.01
+"""lowest score of detections that temporal links take up"""
 MAX_DETECTIONS = 300
 """of a frame, the best; a frame with more is marked (``Detections.truncated``)"""
 BATCH_SIZE = 8

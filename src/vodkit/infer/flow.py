@@ -23,7 +23,7 @@ from vodkit.detect.tiles import TiledDetector, TileSettings
 from vodkit.ground.errors import SettingsError, VideoError
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.ground.runs import num_cores
-from vodkit.infer.follow import Followed, Follower, make_follower
+from vodkit.infer.follow import Followed, Follower, make_follower, make_links
 from vodkit.infer.keyframes import Pace, SparseFlow, SparseReport, SparseSettings
 from vodkit.infer.settings import COLOUR, FULL, InferSettings
 from vodkit.track.appearance import colour_embeddings
@@ -54,7 +54,7 @@ def make_detector(settings: InferSettings, *, runs_on: RunsOn | None = None) -> 
     detector: Detector = load_detector(
         settings.model,
         runtime=settings.runtime if runs_on is None else runs_on.runtime,
-        score_threshold=settings.score_threshold,
+        score_threshold=settings.candidate_score,
         max_detections=settings.max_detections,
         device=settings.device if runs_on is None else runs_on.device,
         classes=settings.classes or None,
@@ -77,7 +77,8 @@ def detect_video(
 
     Args:
         source: a file, a folder of pictures, a camera number, a URL.
-        detector: what detects; default: the one that ``settings`` ask for.
+        detector: what detects; default: the one that ``settings`` ask for. With ``temporal`` it
+            should report boxes from a score of 0.01 on.
         settings: the same, with the same defaults, as of the command line. Pictures are decoded to
             the detector's size: ``InferSettings(size="full")`` for frames to draw on.
 
@@ -89,7 +90,7 @@ def detect_video(
     """
     settings = settings or InferSettings()
     detector = detector or make_detector(settings)
-    follower = Follower(cuts=settings.cuts)
+    follower = Follower(cuts=settings.cuts, links=make_links(settings))
     for frame, detections, _ in _follow_source(source, detector, follower, settings):
         yield frame, detections
 
@@ -120,7 +121,9 @@ def track_video(
     detector = detector or make_detector(settings)
     if tracker is None and not settings.tracks:
         raise SettingsError("tracker is none; allowed: a tracker, or detect_video")
-    follower = make_follower(settings) if tracker is None else Follower(tracker, cuts=settings.cuts)
+    follower = make_follower(settings)
+    if tracker is not None:
+        follower = Follower(tracker, cuts=settings.cuts, links=make_links(settings))
     for frame, detections, tracks in _follow_source(source, detector, follower, settings):
         assert tracks is not None
         yield frame, detections, tracks

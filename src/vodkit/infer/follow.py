@@ -7,27 +7,17 @@ serves many videos, a follower one.
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from vodkit.detect.embed import threshold_of
+from vodkit.ground.errors import VideoError
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.infer.handover import Continuing
-from vodkit.infer.settings import COLOUR, InferSettings
+from vodkit.infer.settings import COLOUR, OFF, InferSettings
+from vodkit.temporal.links import Links, LinkSettings
 from vodkit.track.base import Tracker
 from vodkit.track.table import has_setting, make_tracker
 from vodkit.video.cuts import CutDetector
-
-
-class Memory(Protocol):
-    """What earlier frames of a video change about the detections of the next one."""
-
-    def step(self, frame: Frame, detections: Detections) -> Detections:
-        """The detections of ``frame`` with what is remembered taken into account."""
-        ...
-
-    def notice_cut(self) -> None:
-        """Forget: the next frame begins a new shot."""
-        ...
 
 
 class Followed(NamedTuple):
@@ -45,42 +35,78 @@ class Followed(NamedTuple):
 
 
 class Follower:
-    """Cut detection, then memory, then the tracker. One instance is one video."""
+    """Cut detection, then temporal links, then the tracker. One instance is one video."""
 
     def __init__(
-        self, tracker: Tracker | None = None, *, cuts: bool = True, memory: Memory | None = None
+        self,
+        tracker: Tracker | None = None,
+        *,
+        cuts: bool = True,
+        links: Links["_Begun"] | None = None,
     ) -> None:
         """Start a video.
 
         Args:
             tracker: a new one; None: detections only.
             cuts: detect shot changes, so that nothing is followed across one.
-            memory: a new one, for temporal detection.
+            links: new ones, for temporal detection; None: each frame by itself.
         """
         self.tracker = tracker
         self.num_cuts = 0
         """shot changes so far"""
-        self._memory = memory
-        self._cuts = CutDetector() if cuts and (tracker or memory) else None
+        self._links = links
+        self._cuts = CutDetector() if cuts and (tracker or links) else None
 
     def step(self, frame: Frame, detections: Detections) -> Followed:
-        """Follow the objects into the next frame."""
-        if self._cuts is not None and frame.has_pixels and self._cuts.step(frame):
-            self.num_cuts += 1
-            for part in (self._memory, self.tracker):
-                if part is not None:
-                    part.notice_cut()
-        if self._memory is not None:
-            detections = self._memory.step(frame, detections)
-        if self.tracker is None:
-            return Followed(frame, detections, None)
-        tracks = self.tracker.step(frame, detections, embeddings=detections.embeddings)
-        return Followed(frame, detections, tracks)
+        """Follow the objects into the next frame; not with links that need later frames."""
+        (followed,) = self._push(frame, detections)
+        return followed
 
     def steps(self, found: Iterable[tuple[Frame, Detections]]) -> Iterator[Followed]:
-        """Follow the objects through consecutive frames."""
-        for frame, detections in found:
-            yield self.step(frame, detections)
+        """Follow the objects through consecutive frames.
+
+        If the frames break off with VideoError, all before it come out first.
+        """
+        broken: VideoError | None = None
+        try:
+            for frame, detections in found:
+                yield from self._push(frame, detections)
+        except VideoError as error:
+            broken = error
+        if self._links is not None:
+            yield from self._tracked(self._links.cut())
+        if broken is not None:
+            raise broken
+
+    def _push(self, frame: Frame, detections: Detections) -> Iterator[Followed]:
+        """The frames that are final once this one is known; without links it alone is."""
+        is_cut = self._cuts is not None and frame.has_pixels and self._cuts.step(frame)
+        self.num_cuts += is_cut
+        begun = _Begun(frame, is_cut)
+        if self._links is None:
+            yield from self._tracked([(begun, detections)])
+            return
+        if is_cut:
+            yield from self._tracked(self._links.cut())
+        yield from self._tracked(self._links.push(begun, frame.time_s, detections))
+
+    def _tracked(self, final: Iterable[tuple["_Begun", Detections]]) -> Iterator[Followed]:
+        for (frame, is_cut), detections in final:
+            if self.tracker is None:
+                yield Followed(frame, detections, None)
+                continue
+            if is_cut:
+                self.tracker.notice_cut()
+            tracks = self.tracker.step(frame, detections, embeddings=detections.embeddings)
+            yield Followed(frame, detections, tracks)
+
+
+class _Begun(NamedTuple):
+    """A frame on its way through the links."""
+
+    frame: Frame
+    is_cut: bool
+    """a new shot begins with it"""
 
 
 def make_follower(settings: InferSettings) -> Follower:
@@ -90,12 +116,20 @@ def make_follower(settings: InferSettings) -> Follower:
         SettingsError: an unknown tracker or tracker setting.
         InputError: ``settings.after`` is no run folder whose tracker fits.
     """
+    links = make_links(settings)
     if not settings.tracks:
-        return Follower(cuts=settings.cuts)
+        return Follower(cuts=settings.cuts, links=links)
     tracker = make_tracker(settings.tracker, tracker_words(settings))
     if settings.after:
         tracker = Continuing(tracker, Path(settings.after))
-    return Follower(tracker, cuts=settings.cuts)
+    return Follower(tracker, cuts=settings.cuts, links=links)
+
+
+def make_links(settings: InferSettings) -> Links[_Begun] | None:
+    """New temporal links; None where the settings ask for none."""
+    if settings.temporal == OFF:
+        return None
+    return Links(LinkSettings(), threshold=settings.score_threshold, both=settings.is_delayed)
 
 
 def tracker_words(settings: InferSettings) -> tuple[str, ...]:

@@ -118,6 +118,8 @@ def _refuse(sources: Sequence[str], wanted: InferSettings) -> None:
     for source in sources:
         if not is_live(source):
             raise SettingsError(f"{source} is no live source; files and streams need runs apart")
+    if wanted.is_delayed:
+        raise SettingsError("temporal is links-both; allowed for live sources: links, off")
     if wanted.is_sparse:
         raise SettingsError("every is auto; allowed for live sources: 1 or more, as it comes")
 

@@ -31,7 +31,7 @@ from vodkit.infer.follow import Followed, Follower, make_follower
 from vodkit.infer.handover import keep_tracker
 from vodkit.infer.manifest import Ended, Manifest, describe
 from vodkit.infer.recording import Recording
-from vodkit.infer.settings import InferSettings
+from vodkit.infer.settings import OFF, InferSettings
 from vodkit.infer.summary import Tally
 from vodkit.video.reader import Video, open_video
 
@@ -170,7 +170,7 @@ class _Run:
         with ExitStack() as files:
             out, recording = self._open(files, video)
             last_known = out.last_frame
-            steps = _written(self._followed(video, recording), out)
+            steps = _written(self._followed(video, recording), out, _is_derived(self._settings))
             files.enter_context(closing(steps))  # its threads end before the files are closed
             for num_done, (frame, detections, tracks) in enumerate(steps, 1):
                 self._last = frame
@@ -198,11 +198,11 @@ class _Run:
             info=video.info,
             detector=self._detector.card.name,
             tracker=settings.tracker if settings.tracks else "",
-            mode="near-online" if settings.is_sparse else "online",
+            mode="near-online" if settings.is_sparse or settings.is_delayed else "online",
         )
         path = self._folder / runs.PREDICTIONS
         out = raw = files.enter_context(PredictionWriter(path, header, resume=True))
-        if settings.tracks:
+        if _is_derived(settings):
             raw_header = replace(header, tracker="", mode="online")
             raw = PredictionWriter(self._folder / runs.DETECTIONS, raw_header, resume=True)
             files.enter_context(raw)
@@ -229,16 +229,23 @@ class _Run:
             self._manifest = replace(self._manifest, sparse=asdict(report))
 
 
-def _written(steps: Generator[Followed], out: PredictionWriter) -> Generator[Followed]:
+def _is_derived(settings: InferSettings) -> bool:
+    """Whether the result is made of the recorded detections, and not these themselves."""
+    return settings.tracks or settings.temporal != OFF
+
+
+def _written(
+    steps: Generator[Followed], out: PredictionWriter, derived: bool
+) -> Generator[Followed]:
     """The steps, on disk; what was there already is not written again."""
     there = read_frames(out.path) if out.last_frame >= 0 else iter(())
     with closing(steps):
         for step in steps:
-            frame, _, tracks = step
-            if tracks is None:
+            frame = step.frame
+            if not derived:
                 pass  # the recording has written the detections
             elif frame.index > out.last_frame:
-                out.write(frame.index, frame.time_s, tracks)
+                out.write(frame.index, frame.time_s, step.found)
             elif (index := next(there).index) != frame.index:
                 message = f"has frame {index} where frame {frame.index} should be; {ANEW}"
                 raise OutputError(message, path=out.path)

@@ -8,7 +8,7 @@ Nothing here imports numpy, so ``--help`` does not wait.
 from dataclasses import dataclass, fields
 from typing import Any
 
-from vodkit.detect.defaults import MAX_DETECTIONS, SCORE_THRESHOLD, check_grid
+from vodkit.detect.defaults import CANDIDATE_SCORE, MAX_DETECTIONS, SCORE_THRESHOLD, check_grid
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.settings import check_ranges, setting
 
@@ -16,6 +16,7 @@ NO_TRACKER = "none"
 COLOUR = "colour"
 AUTO = "auto"
 NETWORK, FULL = "network", "full"
+OFF, LINKS, LINKS_BOTH = "off", "links", "links-both"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,12 @@ class InferSettings:
         "Picture size that frames are decoded to: network (fast) or full (tiles, crops: always).",
         choices=(NETWORK, FULL),
     )
+    temporal: str = setting(
+        OFF,
+        "Average scores over linked detections of a few seconds: links (frames before), "
+        "links-both (and after: files only, 2.4 s late), off.",
+        choices=(OFF, LINKS, LINKS_BOTH),
+    )
     tiles: str = setting("", "Tiles for small objects: auto, or columns x rows as 3x2.")
     appearance: str = setting(
         "",
@@ -86,6 +93,10 @@ class InferSettings:
             check_ranges(self)
         if self.tiles:
             check_grid(self.tiles)
+        if self.temporal != OFF and self.tiles:
+            raise SettingsError(f"temporal is {self.temporal} with tiles; allowed: one of the two")
+        if self.temporal == LINKS_BOTH and self.is_sparse:
+            raise SettingsError("temporal is links-both, every is auto; allowed: links")
         if self.tracker == NO_TRACKER:
             self._check_without_tracker()
 
@@ -106,6 +117,20 @@ class InferSettings:
     def stride(self) -> int:
         """Frames from one that is worked on to the next."""
         return self.every if isinstance(self.every, int) else 1
+
+    @property
+    def candidate_score(self) -> float:
+        """Score below which the detector drops boxes: lower where frames are averaged."""
+        return (
+            self.score_threshold
+            if self.temporal == OFF
+            else min(CANDIDATE_SCORE, self.score_threshold)
+        )
+
+    @property
+    def is_delayed(self) -> bool:
+        """Whether a frame's result needs frames after it."""
+        return self.temporal == LINKS_BOTH
 
     @property
     def tracks(self) -> bool:
