@@ -35,7 +35,6 @@ def sample(
     """
     import os
 
-    from vodkit.cli.options import names_of
     from vodkit.data.export import holds_something
     from vodkit.data.sampled_frames import FRAMES, write_pictures, write_templates
     from vodkit.data.worth_labelling import SampleSettings, choose_frames

@@ -62,9 +62,8 @@ def evaluate(
     prediction_files.require_measurable(dataset, renamed)
     folder = runs.make_folder(out)
     if model:
-        predictions = [
-            _run_model(dataset, truth, folder, model=model, tracker=tracker, temporal=temporal)
-        ]
+        ran = InferSettings(model=model, tracker=tracker, temporal=temporal)
+        predictions = [_run_model(dataset, truth, folder, ran)]
     given = prediction_files.read_predictions(
         predictions,
         dataset,
@@ -103,9 +102,7 @@ def evaluate(
         _show(result, folder, report=report)
 
 
-def _run_model(
-    dataset: "Dataset", truth: Path, folder: Path, *, model: str, tracker: str, temporal: str
-) -> Path:
+def _run_model(dataset: "Dataset", truth: Path, folder: Path, wanted: InferSettings) -> Path:
     from vodkit.benchmark.latency import note_latency
     from vodkit.cli.run import run_batch
     from vodkit.cli.summary import aside, raise_failures, say, say_runtime
@@ -115,7 +112,6 @@ def _run_model(
     process.settle()
     root = truth if truth.is_dir() else truth.parent
     sources = [str(root / video.source) for video in dataset.videos if video.tracks is not None]
-    wanted = InferSettings(model=model, tracker=tracker, temporal=temporal)
     place = folder / "predictions"
     again = holds_other_runs(place, sources, wanted)  # as after the model was trained once more
     with redirect_stdout(sys.stderr):
