@@ -56,13 +56,20 @@ class Continuing:
         tracker.load_state(self._state)  # what does not fit is told before anything is decoded
 
     def step(
-        self, frame: Frame, detections: Detections, *, embeddings: FloatArray | None = None
+        self,
+        frame: Frame,
+        detections: Detections,
+        *,
+        embeddings: FloatArray | None = None,
+        camera_motion: FloatArray | None = None,
     ) -> Tracks:
         """See Tracker."""
         if self._waits:
             self._tracker.load_state(earlier(self._state, self._end_s - frame.time_s))
             self._waits = False
-        return self._tracker.step(frame, detections, embeddings=embeddings)
+        return self._tracker.step(
+            frame, detections, embeddings=embeddings, camera_motion=camera_motion
+        )
 
     def notice_cut(self) -> None:
         """See Tracker."""

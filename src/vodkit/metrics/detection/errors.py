@@ -15,13 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
-from vodkit.metrics.detection.columns import BoxColumns
+from vodkit.metrics.detection.columns import BoxColumns, rank_in_group
 from vodkit.metrics.detection.match import (
     UNMATCHED,
     best_partner,
     greedy,
     inclusive_iou,
-    rank_in_group,
 )
 from vodkit.metrics.detection.overlap import overlapping
 from vodkit.metrics.detection.precision_recall import coco_ap, curve

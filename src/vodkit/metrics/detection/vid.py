@@ -22,12 +22,11 @@ from vodkit.ground.errors import SettingsError
 from vodkit.ground.lookup import pick
 from vodkit.ground.records import NO_ID, TrackTable
 from vodkit.metrics.clips import Clip
-from vodkit.metrics.detection.columns import BoxColumns, from_tables
+from vodkit.metrics.detection.columns import BoxColumns, from_tables, rank_in_group
 from vodkit.metrics.detection.match import (
     UNMATCHED,
     greedy,
     inclusive_iou,
-    rank_in_group,
 )
 from vodkit.metrics.detection.overlap import overlapping
 from vodkit.metrics.detection.precision_recall import area_ap, curve
