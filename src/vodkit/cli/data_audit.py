@@ -13,6 +13,7 @@ from vodkit.ground.errors import InputError
 
 if TYPE_CHECKING:
     from vodkit.data.audit.audit import Audit, AuditSettings
+    from vodkit.data.audit.findings import Finding
 
 
 def audit(
@@ -52,11 +53,20 @@ def audit(
         _show(done)
     if fix is not None:
         _fix(done, datasets, fix, as_json=as_json)
+    if not as_json and len(done) == 1 and (place := _first_place(findings)):
+        say_next("vodkit", "review", "--data", str(datasets[0]), "--at", place, before="see it: ")
     limit = Grade.WARNING if strict else Grade.ERROR
     if worst(findings) >= limit:
         raise typer.Exit(InputError.exit_code)
     if len(done) == 1 and not any(video.split for video in done[0].dataset.videos) and not as_json:
         say_next("vodkit", "data", "split", str(fix or datasets[0]), "-o", "split.json")
+
+
+def _first_place(findings: "Sequence[Finding]") -> str:
+    """Video and frame of the worst finding that has both, as ``vodkit review --at`` takes them."""
+    placed = [one for one in findings if one.video and one.frame is not None]
+    worst = max(placed, key=lambda one: one.grade, default=None)
+    return "" if worst is None else f"{worst.video}:{worst.frame}"
 
 
 def _against(done: "Audit", predictions: list[Path], settings: "AuditSettings") -> "Audit":

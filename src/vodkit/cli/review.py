@@ -21,6 +21,7 @@ def review(
         Path("review.json"), "--out", "-o", help="Dataset to write; the journal lies beside it."
     ),
     format: str = typer.Option("auto", "--format", "-f", help="Format of --labels."),  # noqa: A002
+    at: str = typer.Option("", "--at", help="Frame to open, as 120 or a.mp4:120."),
     prelabel: bool | None = typer.Option(
         None, "--prelabel/--no-prelabel", help="Label videos without labels first. Default: yes."
     ),
@@ -62,10 +63,11 @@ def review(
         if not is_loopback(host):
             say(f"warning: {host} can be reached by others; traffic is not encrypted")
         say(f"journal: {journal_of(out)} ({page.project.journal.n} entries)")
-        print(f"open: {address}", flush=True)
+        place = f"{address}{page.project.place_of(at)}"
+        print(f"open: {place}", flush=True)
         if prelabel is not False and helper.model:
             page.jobs.prelabel_unlabelled()
         if browser:
-            typer.launch(address)
+            typer.launch(place)
         page.run()
     say(f"labels: {out}" if out.exists() else "nothing was labelled; no file was written")

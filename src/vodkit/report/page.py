@@ -6,6 +6,7 @@ moment need the video to be where it was.
 """
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,8 @@ class _Moment:
     strip: Strip | None
     failure: Failure
     link: str
+    command: str
+    """opens the moment in ``vodkit review``"""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -168,6 +171,7 @@ def _reel(
             failure=failure,
             strip=strips.get(failure),
             link=_link(subject, failure, root, page),
+            command=_command(subject, failure, root, page),
         )
         for failure in chosen
     ]
@@ -183,6 +187,17 @@ def _strips(source: Path, failures: list[Failure], clip: Clip, film: FilmSetting
         return []
     truth = TrackTable.concat([clip.truth, clip.regions])
     return film_strips(source, failures, truth, clip.found, settings=film)
+
+
+def _command(subject: Subject, failure: Failure, root: Path, page: Path) -> str:
+    """What opens the moment for correction: with the labels, where the page knows their file."""
+    truth = subject.evaluation.about.get("truth")
+    if truth:
+        return shlex.join(
+            ["vodkit", "review", "--data", truth, "--at", f"{failure.video}:{failure.frame}"]
+        )
+    source = Path(os.path.relpath(root / failure.video, page.parent)).as_posix()
+    return shlex.join(["vodkit", "review", source, "--at", str(failure.frame)])
 
 
 def _link(subject: Subject, failure: Failure, root: Path, page: Path) -> str:

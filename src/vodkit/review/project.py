@@ -82,6 +82,24 @@ class Project:
         """The labels as they are now."""
         return to_dataset(self.journal.document, self.subjects, only_accepted=only_accepted)
 
+    def place_of(self, at: str) -> str:
+        """What follows the address to open the page at ``120`` or ``a.mp4:120``.
+
+        Raises:
+            InputError: no such video or frame.
+        """
+        if not at:
+            return ""
+        name, _, number = at.rpartition(":")
+        names = [subject.source for subject in self.subjects]
+        same = [k for k, known in enumerate(names) if name in {"", known, Path(known).name}]
+        if not same:
+            raise InputError(f"--at {at}: no video {name!r}; allowed: {', '.join(names)}")
+        count = self.journal.document.timings[same[0]].num_frames
+        if not number.isdecimal() or int(number) >= count:
+            raise InputError(f"--at {at}: frame {number!r}; allowed: 0 to {count - 1}")
+        return f"&video={same[0]}&frame={int(number)}"
+
     def save(self) -> Path:
         """Write the dataset file, atomically."""
         self._snapshot_n = self.journal.n

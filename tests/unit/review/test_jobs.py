@@ -1,0 +1,147 @@
+"""The model in the loop: it follows, keeps numbers, learns from accepted frames, can be killed."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from vodkit.formats.table import read_dataset
+from vodkit.ground.errors import InputError
+from vodkit.ground.records import Detections, Frame
+from vodkit.review.curve import Base, Track
+from vodkit.review.document import Document, Timing
+from vodkit.review.jobs import Jobs, ModelSettings, split_accepted
+from vodkit.review.project import ProjectSettings, open_project
+from vodkit.review.relabel import renumbered
+from vodkit.review.worker import followed
+from vodkit.samples import samples
+
+
+class Brightest:
+    """A detector of one class: the bounding box of white pixels."""
+
+    card: Any = None
+    classes = ("blob",)
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        return [self._in(frame.image) for frame in frames]
+
+    def _in(self, image: np.ndarray) -> Detections:
+        rows, columns = np.nonzero(image.min(axis=2) > 200)
+        if not len(rows):
+            return Detections.empty()
+        box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        return Detections(np.array([box]), np.array([0.9]), np.array([0]))
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A white square that moves by 3 px a frame, disappears for 5 frames, and later for good."""
+    folder = tmp_path_factory.mktemp("walk")
+    for index in range(80):
+        image = np.full((80, 300, 3), 60, np.uint8)
+        if not 20 <= index < 25 and index < 50:
+            image[30:50, 10 + 3 * index : 30 + 3 * index] = 255
+        cv2.imwrite(str(folder / f"{index:03d}.png"), image)
+    return folder
+
+
+def test_follow_bridges_a_gap_and_says_where_it_lost_the_object(walk: Path) -> None:
+    rows, why = followed(Brightest(), str(walk), 2, np.array([15.0, 28, 37, 52]))
+    frames = [row[0] for row in rows]
+    assert frames == [*range(2, 20), *range(25, 50)]
+    assert all(row[1:5] == [10 + 3 * row[0], 30, 30 + 3 * row[0], 50] for row in rows)
+    assert why == "lost"
+    assert followed(Brightest(), str(walk), 2, np.array([200.0, 28, 220, 50])) == ([], "lost")
+
+
+def still(left: float, *, touched: bool = False) -> Track:
+    frames = np.array([0, 29])
+    boxes = np.tile([left, 10.0, left + 20, 40], (2, 1))
+    base = Base(frames, boxes, np.ones(2), np.zeros(2, np.int64), np.full(2, np.nan))
+    return Track(0, base, touched=touched)
+
+
+def test_objects_keep_their_numbers_and_a_persons_track_is_not_doubled() -> None:
+    timing = Timing(np.arange(30) / 10)
+    state = Document.new(("a",), (timing,)).with_changes(
+        {("track", 0, 4): still(10), ("track", 0, 6): still(100, touched=True)}
+    )
+    found = [still(101), still(200), still(12)]
+    new = renumbered(state, 0, found, 9)
+    assert {number: track.base.boxes_xyxy[0, 0] for number, track in new.items()} == {4: 12, 9: 200}
+
+
+def test_whole_stretches_are_held_back(tmp_path: Path) -> None:
+    out = tmp_path / "a.json"
+    settings = ProjectSettings(videos=(samples.CLIP_B,), labels=samples.LABELS, out=out)
+    with open_project(settings) as project:
+        action = {"do": "accept", "video": 0, "first": 10, "last": 59, "accepted": True}
+        project.journal.commit(action, id="a")
+        accepted = project.dataset(only_accepted=True)
+        parts = split_accepted(accepted, tmp_path, tmp_path / "models")
+    train, val = (
+        next(v.labelled_frames for v in parts.videos if v.split == name).tolist()
+        for name in ("train", "val")
+    )
+    assert sorted([*train, *val]) == [*range(10, 60)]
+    assert len(val) == 10
+    assert val == [*range(30, 35), *range(55, 60)]
+    assert (tmp_path / "models" / parts.videos[0].source).resolve() == samples.CLIP_B.resolve()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_model_prelabels_and_learns_only_what_nobody_accepted(tmp_path: Path) -> None:
+    out = tmp_path / "a.json"
+    said: list[dict[str, Any]] = []
+    settings = ProjectSettings(videos=(samples.CLIP_B,), out=out, classes=("person",))
+    with open_project(settings) as project:
+        jobs = Jobs(project, ModelSettings(model="vodkit-street", epochs=1))
+        jobs.tell = said.append
+        try:
+            with pytest.raises(InputError, match="needs 20"):
+                jobs.ask({"do": "learn"})
+            jobs.ask({"do": "prelabel", "video": 0})
+            _wait(said, "tracks from vodkit-street")
+            assert len(project.journal.document.tracks(0)) >= 6
+            accept = {"do": "accept", "video": 0, "first": 0, "last": 24, "accepted": True}
+            project.journal.commit(accept, id="accept")
+            before = project.dataset(only_accepted=True).videos[0].tracks
+            jobs.ask({"do": "learn"})
+            words = _wait(said, "learnt")
+            if "learnt and adopted" in words:
+                assert "learn-1" in jobs.model
+                _wait(said, "tracks from", after=words)
+            after = project.dataset(only_accepted=True).videos[0].tracks
+            assert before is not None
+            assert after is not None
+            assert np.array_equal(before.ids, after.ids)
+            assert np.abs(before.boxes_xyxy - after.boxes_xyxy).max() < 1e-3
+            said.clear()
+            jobs.ask({"do": "prelabel", "video": 0})
+            _wait(said, "prelabelling")
+            jobs.stop()
+            assert "stopped" in _wait(said, "failed")
+        finally:
+            jobs.close()
+    assert read_dataset(out).videos[0].tracks is not None
+
+
+def _wait(said: list[dict[str, Any]], words: str, *, after: str = "") -> str:
+    """The first message with these words, from the one with ``after`` on."""
+    for _ in range(2000):
+        texts = [one["words"] for one in said if "words" in one]
+        texts = texts[texts.index(after) :] if after else texts
+        found = [
+            text for text in texts if words in text or ("failed" in text and words != "failed")
+        ]
+        if found:
+            assert words in found[0], found[0]
+            return found[0]
+        time.sleep(0.1)
+    raise AssertionError(said[-3:])

@@ -1,0 +1,103 @@
+"""The queue: what is made wrong comes first with its reason, what is accepted does not come."""
+
+import numpy as np
+import pytest
+
+from vodkit.ground.records import NO_ID, TrackTable
+from vodkit.review.curve import Base, Known, Track
+from vodkit.review.document import Document, Timing
+from vodkit.review.journal import Journal
+from vodkit.review.queue import doubts, estimate, sampled
+
+T = 80
+TIMES = np.arange(T) / 20
+SIZE = (400, 300)
+
+
+def track(lefts: np.ndarray, frames: np.ndarray, top: float = 100.0, score: float = 0.9) -> Track:
+    boxes = np.stack([lefts, lefts * 0 + top, lefts + 40, lefts * 0 + top + 60], axis=1)
+    count = len(frames)
+    known = np.full(count, int(Known.OBSERVED))
+    return Track(0, Base(frames, boxes, np.full(count, score), known, np.full(count, np.nan)))
+
+
+def document(*tracks: Track) -> Document:
+    parts = {("track", 0, number): one for number, one in enumerate(tracks, 1)}
+    return Document.new(("a",), (Timing(TIMES),)).with_changes(parts)
+
+
+def crossing(*, swapped: bool) -> Document:
+    """Two objects that walk through each other; their tracks may have changed partners."""
+    frames = np.arange(T)
+    right, left = 50 + 3.0 * frames, 290 - 3.0 * frames
+    if swapped:
+        half = T // 2
+        right, left = (
+            np.concatenate([right[:half], left[half:]]),
+            np.concatenate([left[:half], right[half:]]),
+        )
+    return document(track(right, frames), track(left, frames))
+
+
+def kinds(state: Document, detections: TrackTable | None = None) -> list[str]:
+    return [one.kind for one in doubts(state, 0, SIZE, detections)]
+
+
+def test_a_swap_is_first_and_objects_that_pass_are_no_swap() -> None:
+    items = doubts(crossing(swapped=True), 0, SIZE)
+    assert items[0].kind == "swap"
+    assert "tracks 1 and 2" in items[0].why
+    assert abs(items[0].frame - T // 2) < 12
+    assert "swap" not in kinds(crossing(swapped=False))
+
+
+def test_jumps_ends_and_weak_stretches_are_named() -> None:
+    frames = np.arange(10, 60)
+    lefts = np.where(frames < 30, 100.0, 220.0)
+    items = doubts(document(track(lefts, frames, score=0.2)), 0, SIZE)
+    found = {one.kind: one for one in items}
+    assert found["teleport"].frame == 30
+    assert (found["weak"].first, found["weak"].last) == (10, 59)
+    assert [one.frame for one in items if one.kind == "end"] == [10, 59]
+    whole = np.arange(T)
+    assert set(kinds(document(track(np.full(T, 100.0), whole)))) == {"sample"}
+
+
+def test_detections_and_labels_are_held_against_each_other() -> None:
+    state = document(track(np.full(T, 100.0), np.arange(T)))
+    frames = np.arange(20, 50)
+    boxes = np.tile([300.0, 10, 340, 60], (30, 1))
+    seen = TrackTable(frames=frames, times_s=TIMES[frames], ids=np.full(30, NO_ID),
+                      boxes_xyxy=boxes, labels=np.zeros(30), scores=np.full(30, 0.8))  # fmt: skip
+    found = {one.kind: one for one in doubts(state, 0, SIZE, seen)}
+    assert (found["missing"].first, found["missing"].last) == (20, 49)
+    assert (found["surplus"].first, found["surplus"].last) == (0, T - 1)
+
+
+def test_accepted_frames_are_in_no_item() -> None:
+    state = crossing(swapped=True).with_changes({("accepted", 0): ((0, T - 1),)})
+    assert kinds(state) == []
+
+
+def test_the_estimate_counts_what_a_person_changed_in_the_sample() -> None:
+    journal = Journal(crossing(swapped=False))
+    sample = sampled(0, T)
+    assert len(sample) == 10
+    words = estimate(journal.document, 0, journal.entries, journal.undone)
+    assert words.startswith("Accept the random sample")
+    for number, frame in enumerate(sample):
+        action = {"do": "accept", "video": 0, "first": frame, "last": frame}
+        journal.commit(action, id=f"a{number}", who="ada")
+    box = [10.0, 10.0, 40.0, 40.0]
+    for number, frame in enumerate((sample[0], sample[4], sample[4] + 1)):
+        bend = {"do": "bend", "video": 0, "track": 1, "frame": frame, "box": box}
+        journal.commit(bend, id=f"b{number}", who="ada")
+    words = estimate(journal.document, 0, journal.entries, journal.undone)
+    assert words.startswith("10 of the sample seen, 2 changed: 5.7 to 51 %")
+    assert journal.last_of("ada", undone=False) == journal.n
+
+
+@pytest.mark.parametrize("frames", [1, 9, 700])
+def test_the_sample_is_the_same_every_time(frames: int) -> None:
+    assert sampled(3, frames) == sampled(3, frames)
+    assert len(sampled(3, frames)) == min(frames, max(10, round(0.02 * frames)))
