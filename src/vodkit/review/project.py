@@ -69,6 +69,7 @@ class Project:
         journal = self.journal
         return {
             "n": journal.n,
+            "classes": journal.document.classes,
             "tracks": {str(n): to_json(t) for n, t in journal.document.tracks(video).items()},
             "versions": {
                 str(part[2]): n

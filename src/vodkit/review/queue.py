@@ -30,7 +30,7 @@ class Doubt:
     """One item of the queue."""
 
     kind: str
-    """swap, teleport, missing, end, surplus, weak, sample: in the order of the queue"""
+    """a name in KINDS"""
     why: str
     frame: int
     """the frame to show"""
@@ -41,7 +41,8 @@ class Doubt:
     """within a kind, higher first"""
 
 
-KINDS = ("swap", "teleport", "missing", "end", "surplus", "weak", "sample")
+KINDS = ("swap", "double", "teleport", "missing", "end", "surplus", "weak", "sample")
+"""in the order of the queue"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,9 @@ class QueueSettings:
     """overlap from which two tracks can have been swapped"""
     look_s: float = 0.6
     """time before and after an encounter that speeds are taken from"""
+    double_iou: float = 0.6
+    """mean overlap from which two tracks are on one object, over ``double_s`` at least"""
+    double_s: float = 1.0
     jump: float = 0.6
     """step from frame to frame, in box diagonals, that no object takes"""
     margin: float = 0.02
@@ -201,14 +205,22 @@ class _View:
         both, of_a, of_b = np.intersect1d(a.frames, b.frames, return_indices=True)
         if not len(both):
             return
-        near = _paired_iou(a.boxes_xyxy[of_a], b.boxes_xyxy[of_b]) >= self.settings.near_iou
+        overlap = _paired_iou(a.boxes_xyxy[of_a], b.boxes_xyxy[of_b])
+        near = overlap >= self.settings.near_iou
         for stretch in runs(both[near], step=3):
             met = both[near][stretch]
-            ratio = self._exchange(a, b, int(met[0]), int(met[-1]))
+            first, last = int(met[0]), int(met[-1])
+            where = {"first": first, "last": last, "track": one}
+            mean = float(overlap[near][stretch].mean())
+            long_s = self.timing.times_s[last] - self.timing.times_s[first]
+            if mean >= self.settings.double_iou and long_s >= self.settings.double_s:
+                words = f"tracks {one} and {two} are on the same object"
+                yield Doubt(kind="double", why=words, frame=first, score=mean, **where)
+                continue
+            ratio = self._exchange(a, b, first, last)
             words = f"tracks {one} and {two} meet; may have swapped"
             if ratio > 0:
-                yield Doubt(kind="swap", why=words, frame=int(met[-1]), first=int(met[0]),
-                            last=int(met[-1]), track=one, score=ratio)  # fmt: skip
+                yield Doubt(kind="swap", why=words, frame=last, score=ratio, **where)
 
     def _exchange(self, a: Shown, b: Shown, first: int, last: int) -> float:
         """How much better the exchanged continuation fits; 0: the own one fits better."""

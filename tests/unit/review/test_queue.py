@@ -51,6 +51,13 @@ def test_a_swap_is_first_and_objects_that_pass_are_no_swap() -> None:
     assert "swap" not in kinds(crossing(swapped=False))
 
 
+def test_two_tracks_on_one_object_are_no_swap() -> None:
+    frames = np.arange(T)
+    items = doubts(document(track(3.0 * frames, frames), track(3.0 * frames + 4, frames)), 0, SIZE)
+    assert (items[0].kind, items[0].why) == ("double", "tracks 1 and 2 are on the same object")
+    assert "swap" not in {one.kind for one in items}
+
+
 def test_jumps_ends_and_weak_stretches_are_named() -> None:
     frames = np.arange(10, 60)
     lefts = np.where(frames < 30, 100.0, 220.0)

@@ -135,6 +135,8 @@ async function loadLabels() {
   state.tracks = new Map(Object.entries(found.tracks).map(([id, track]) => [Number(id), track]));
   state.versions = new Map(Object.entries(found.versions).map(([id, n]) => [Number(id), Number(n)]));
   state.accepted = found.accepted;
+  state.classes = found.classes;
+  classLists();
   state.n = Math.max(state.n, found.n);
   if (state.selected !== null && !state.tracks.has(state.selected)) state.selected = null;
   state.changed("labels");
