@@ -1,14 +1,17 @@
-"""What a label format is, what a reader must be told, and the checked collector of boxes.
+"""What a label format is, what a reader needs to know, and the checked collector of boxes.
 
-A format is a module with ``KEEPS``, ``read``, ``write`` and ``sniff``. Readers check every value
-where it stands in the file; a fault goes to ``Reading.fault``, which raises by default. ``data
-audit`` passes a function that notes the fault and goes on without that row.
+A format is a module with ``KEEPS``, ``read``, ``write``, ``sniff`` and ``contained``. Readers check
+every value at its place in the file; a fault goes to ``Reading.refuse``, which raises by default.
+``data audit`` passes a function that records the fault; the reader then skips that object. Every
+object is counted in ``Reading.tally``: kept, converted or skipped.
 """
 
+import itertools
 import math
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, Protocol, TypeAlias
@@ -16,6 +19,9 @@ from typing import IO, Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from vodkit.formats.jsonfile import LARGEST
+from vodkit.formats.shapes import BoxSize, NoAreaError, ShapeError
+from vodkit.ground.account import Tally
+from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.errors import FormatError, OutputError, SettingsError
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, State, TrackTable, VideoInfo
 
@@ -24,7 +30,15 @@ TIMES = "times"
 NOMINAL = "nominal"
 SPLIT_WARNING = "split_warning"
 """tag in which ``data split`` leaves what every later report must say"""
-
+MOST_FRAMES = 10_000_000
+"""frames of a video: four days at 25 frames/s; a larger number in a label file is a fault"""
+MOST_SIDE_PX = 100_000
+MOST_CLASSES = 65_536
+MOST_DRAWN = 5_000_000
+"""boxes that the key frames of one file may be drawn out to"""
+BROKEN = "breaks the format"
+"""reason of objects whose fault was reported"""
+LABELLED = ("", "ask", "listed", "all")
 
 Place: TypeAlias = int | Callable[[], int | None] | None
 """a line of a file, or the function that finds it"""
@@ -36,27 +50,62 @@ def raise_fault(fault: FormatError) -> None:
 
 
 def know_nothing(path: Path) -> VideoInfo | None:
-    """The probe of who has no video reader."""
+    """The probe where there is no video reader."""
     del path
     return None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What a label file does not say itself, and what to do about its faults."""
+    """What a label file does not contain, and what to do about its faults."""
 
     classes: tuple[str, ...] = ()
     """class names, where the file has only numbers"""
     rate: Fraction | None = None
-    """frames per second, where neither file nor video says"""
+    """frames per second, where neither file nor video has a rate"""
     size_px: tuple[int, int] | None = None
-    """width and height of the picture, where neither file nor video says"""
+    """width and height of the picture, where neither file nor video has them"""
     source: str = ""
-    """the video that the labels belong to, relative to the label file, where it does not say"""
+    """the video that the labels belong to, relative to the label file, where it names none"""
     probe: Callable[[Path], VideoInfo | None] = know_nothing
-    """what a video file says of itself; None where it cannot be opened"""
+    """size, rate and length of a video file; None where it cannot be opened"""
     fault: Callable[[FormatError], None] = raise_fault
-    """takes every fault; when it returns, the reader goes on without the faulty row"""
+    """takes every fault; when it returns, the reader skips the faulty object"""
+    labelled: str = ""
+    """which frames were labelled, in formats that do not record it: ``listed`` (those with a box),
+    ``all``, ``ask`` (all, but a FormatError where the labels look sparse); default: all"""
+    box_size: BoxSize | None = None
+    """the square that a point stands for; None: points need a hull with an area"""
+    skip_empty: bool = False
+    """whether boxes without an area are skipped, and counted so; else they are kept"""
+    tally: Tally = field(default_factory=Tally)
+    """counts what becomes of every object"""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.labelled not in LABELLED:
+            raise SettingsError(f"labelled is {self.labelled!r}; allowed: listed, all, ask")
+
+    def refuse(self, fault: FormatError, count: int = 1) -> None:
+        """Report a fault; where that does not raise, count the objects lost by it as skipped."""
+        self.fault(fault)
+        place = fault.path if fault.line is None else f"{fault.path}:{fault.line}"
+        self.tally.skip(BROKEN, place, count)
+
+    @contextmanager
+    def taking(self, path: Path, line: "Place" = None, *, count: int = 1) -> Iterator[None]:
+        """Within, ``count`` objects are read: a fault or a shape without a box costs them all."""
+        try:
+            yield
+        except FormatError as fault:
+            self.refuse(fault, count)
+        except NoAreaError as reason:
+            number = line() if callable(line) else line
+            place = str(path) if number is None else f"{path}:{number}"
+            self.tally.skip(str(reason), place, count)
+        except ShapeError as error:
+            number = line() if callable(line) else line
+            self.refuse(FormatError(str(error), path=path, line=number), count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +148,7 @@ class Source(Protocol):
         ...
 
     def sniff(self, path: Path) -> bool:
-        """Whether ``path`` looks like this format; never raises."""
+        """Whether ``path`` is of this format, as far as its beginning shows; never raises."""
         ...
 
 
@@ -123,7 +172,7 @@ class Format(Protocol):
         ...
 
     def sniff(self, path: Path) -> bool:
-        """Whether ``path`` looks like this format; never raises."""
+        """Whether ``path`` is of this format, as far as its beginning shows; never raises."""
         ...
 
 
@@ -144,6 +193,8 @@ class Rows:
         self.reading = reading
         self.num_classes = num_classes
         self.num_frames = num_frames
+        self.taken: dict[str, int] = {}
+        """objects counted as boxes so far, by the way they were made"""
         self._rows: list[tuple[Any, ...]] = []
         self._seen: set[tuple[int, int]] = set()
 
@@ -161,32 +212,94 @@ class Rows:
         ignore: bool = False,
         time_s: float | None = None,
         area: float = math.nan,
+        how: str = "",
+        drawn: bool = False,
     ) -> None:
-        """Take one box, or report why it cannot be one."""
+        """Take one box, or report why it cannot be one, and count it.
+
+        Args:
+            frame: Frame index, 0-based.
+            box_xyxy: Corners in pixels.
+            line: The line of the file, or a function that finds it.
+            track_id: The track; NO_ID for none.
+            label: Class, 0-based; -1 only in ignore regions.
+            score: 0 to 1.
+            state: A ``State``.
+            visibility: 0 to 1, or NaN.
+            ignore: Whether it is an ignore region.
+            time_s: Time of the frame; None: frame index / rate.
+            area: Area of the object's mask in square pixels; NaN: that of the box.
+            how: The way it was converted, as the account names it; empty: it is the file's box.
+            drawn: Whether it was drawn between key frames, which the reader counts itself.
+        """
         row = Row(frame, time_s, track_id, box_xyxy, label, score, state, visibility, ignore, area)
         problem = self._problem(row)
         if problem is not None:
             place = line() if callable(line) else line
-            self.reading.fault(FormatError(problem, path=self.path, line=place))
+            fault = FormatError(problem, path=self.path, line=place)
+            self.reading.refuse(fault, count=int(not drawn))
+            return
+        x1, y1, x2, y2 = box_xyxy
+        if self.reading.skip_empty and not ignore and (x2 <= x1 or y2 <= y1):
+            place = line() if callable(line) else line
+            where = str(self.path) if place is None else f"{self.path}:{place}"
+            self.reading.tally.skip("box without an area", where, int(not drawn))
             return
         if track_id != NO_ID:
             self._seen.add((frame, track_id))
         self._rows.append(row)
+        if not drawn:
+            self.take(how)
+
+    def draw(
+        self,
+        frames: IntArray,
+        boxes_xyxy: FloatArray,
+        *,
+        line: Place = None,
+        track_id: int = NO_ID,
+        label: int = 0,
+        visibility: FloatArray | None = None,
+    ) -> None:
+        """Take boxes (M, 4) in frames (M,) of one track, drawn between its key frames.
+
+        They are not counted: the reader counts the key frames.
+        """
+        if len(self) + len(frames) > MOST_DRAWN:
+            number = line() if callable(line) else line
+            message = f"key frames are drawn to more than {MOST_DRAWN} boxes"
+            raise FormatError(message, path=self.path, line=number)
+        seen = np.full(len(frames), np.nan) if visibility is None else visibility
+        for frame, box, share in zip(
+            frames.tolist(), map(tuple, boxes_xyxy.tolist()), seen.tolist(), strict=True
+        ):
+            self.add(
+                frame, box, line=line, track_id=track_id, label=label, visibility=share, drawn=True
+            )
+
+    def take(self, how: str = "", count: int = 1) -> None:
+        """Count objects as boxes of this video."""
+        self.taken[how] = self.taken.get(how, 0) + count
+        self.reading.tally.take(how, count)
+
+    def lose(self, fault: FormatError) -> None:
+        """Report a fault that costs all boxes so far, and count them as skipped."""
+        self.reading.fault(fault)
+        place = fault.path if fault.line is None else f"{fault.path}:{fault.line}"
+        self.reading.tally.untake(self.taken, BROKEN, place)
 
     def _problem(self, row: "Row") -> str | None:
-        if not 0 <= row.frame < (self.num_frames or LARGEST):
-            span = "0 or more" if self.num_frames is None else _span(self.num_frames, "frame")
+        frames = MOST_FRAMES if self.num_frames is None else self.num_frames
+        if not 0 <= row.frame < frames:
+            span = f"0 to {frames - 1}" if self.num_frames is None else _span(frames, "frame")
             return f"frame index {row.frame} (0-based); allowed: {span}"
         x1, y1, x2, y2 = row.box_xyxy
-        seen = f"box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) in frame {row.frame}"
-        if not all(map(math.isfinite, row.box_xyxy)):
-            return f"{seen} is not finite"
-        if x2 < x1 or y2 < y1:
-            return f"{seen} is inverted; allowed: x1 <= x2, y1 <= y2"
+        if not (-LARGEST < x1 <= x2 < LARGEST and -LARGEST < y1 <= y2 < LARGEST):
+            return _bad_corners(row)
         if not NO_ID <= row.track_id < LARGEST:
             return f"track id {row.track_id} in frame {row.frame}; allowed: 0 or more"
-        if (row.frame, row.track_id) in self._seen:
-            return f"track id {row.track_id} stands twice in frame {row.frame}"
+        if row.track_id != NO_ID and (row.frame, row.track_id) in self._seen:
+            return f"track id {row.track_id} occurs twice in frame {row.frame}"
         if not (0 if not row.ignore else -1) <= row.label < self.num_classes:
             span = _span(self.num_classes, "class", "classes")
             return f"class index {row.label} (0-based) in frame {row.frame}; allowed: {span}"
@@ -200,6 +313,11 @@ class Rows:
     def last_frame(self) -> int:
         """The largest frame index seen; -1 without boxes."""
         return max((row[0] for row in self._rows), default=-1)
+
+    @property
+    def frames(self) -> IntArray:
+        """The frames that have a box, sorted."""
+        return np.unique([row[0] for row in self._rows]).astype(np.int64)
 
     def table(self, rate: Fraction) -> TrackTable:
         """All boxes; a time that no row gave is frame index / ``rate``."""
@@ -260,6 +378,17 @@ class Row(NamedTuple):
     """of the object's mask; NaN: width x height of the box"""
 
 
+def _bad_corners(row: Row) -> str:
+    """Corners that are inverted, not finite, or too far away to be pixels."""
+    x1, y1, x2, y2 = row.box_xyxy
+    seen = f"box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) in frame {row.frame}"
+    if not all(map(math.isfinite, row.box_xyxy)):
+        return f"{seen} is not finite"
+    if x2 < x1 or y2 < y1:
+        return f"{seen} is inverted; allowed: x1 <= x2, y1 <= y2"
+    return f"{seen} is not in pixels; allowed: below {LARGEST}"
+
+
 def _bad_share(row: Row) -> str | None:
     """A score, visibility, state or time out of range."""
     if not 0 <= row.score <= 1:
@@ -297,11 +426,47 @@ def table_rows(table: TrackTable) -> Iterator[Row]:
     return map(Row._make, zip(*columns, strict=True))
 
 
+def class_names(names: Iterable[str], path: Path) -> tuple[str, ...]:
+    """Class names as a tuple; FormatError where there are too many to be true."""
+    found = tuple(itertools.islice(names, MOST_CLASSES + 1))
+    if len(found) > MOST_CLASSES:
+        raise FormatError(f"more than {MOST_CLASSES} classes", path=path)
+    return found
+
+
+def frames_labelled(rows: Rows, num_frames: int | None) -> IntArray | None:
+    """The labelled frames of a video whose format does not record them; None: all.
+
+    ``Reading.labelled`` decides. With ``ask``, labels that look sparse are a FormatError: boxes in
+    fewer than half of the frames, or in none of the last third.
+    """
+    reading, boxed = rows.reading, rows.frames
+    if reading.labelled == "listed":
+        return boxed
+    total = num_frames if num_frames is not None else rows.last_frame + 1
+    if reading.labelled != "ask" or len(boxed) == total:
+        return None
+    seen = f"{len(boxed)} of {total} frames have a box"
+    if 2 * len(boxed) < total or (len(boxed) and 3 * (boxed[-1] + 1) < 2 * total):
+        last = f", the last one is {boxed[-1]} (0-based)" if len(boxed) else ""
+        message = (
+            f"{seen}{last}, and the format does not record which frames were labelled; use "
+            "--labelled listed (only frames with a box were) or --labelled all (the others are "
+            "empty)"
+        )
+        raise FormatError(message, path=rows.path)
+    reading.tally.note(
+        f"{rows.path.name}: {seen}; the others count as labelled and empty (--labelled listed "
+        "leaves them out)"
+    )
+    return None
+
+
 def labelled_frames(video: LabelledVideo) -> list[int]:
     """The frames that become pictures in formats that list pictures.
 
-    Those that were labelled; every frame where all were; up to the last box where nobody knows
-    how many frames there are; none where nothing was labelled.
+    Those that were labelled; every frame where all were; up to the last box where the number of
+    frames is unknown; none where nothing was labelled.
     """
     if video.tracks is None:
         return []
@@ -331,10 +496,10 @@ def info_for(
     rate: Fraction | None = None,
     num_frames: int | None = None,
 ) -> tuple[VideoInfo, dict[str, str]]:
-    """What is known of a video, and the tags that say what is only assumed.
+    """What is known of a video, and the tags that mark what is only assumed.
 
-    The label file's own words (the keywords) come first, then the video's, then what the reader
-    was told. Without any rate it is 1 and tagged so; without any size that is an error.
+    The label file's own values (the keywords) come first, then the video's, then those of
+    ``reading``. Without any rate it is 1 and tagged so; without any size that is an error.
     """
     root = path if path.is_dir() else path.parent
     probed = reading.probe(root / source)
@@ -345,6 +510,7 @@ def info_for(
         seen = "no video of that name was found" if size_px is None else f"{size_px} is none"
         hint = "give the video (--video, --videos) or the size (--size)"
         raise FormatError(f"picture size of {source!r} is not known: {seen}; {hint}", path=path)
+    require_bearable(path, size_px=size_px, num_frames=num_frames)
     tags = {TIMES: NOMINAL}
     rate = rate or (probed.rate if probed is not None else None) or reading.rate
     if rate is None:
@@ -362,6 +528,17 @@ def info_for(
         duration_s=duration_s,
     )
     return info, tags
+
+
+def require_bearable(
+    path: Path, *, size_px: tuple[int, int] = (1, 1), num_frames: int | None = None
+) -> None:
+    """FormatError for a size or length that no video has, before memory is taken for it."""
+    if max(size_px) > MOST_SIDE_PX:
+        seen = f"picture size {size_px[0]}x{size_px[1]}"
+        raise FormatError(f"{seen}; allowed: up to {MOST_SIDE_PX} a side", path=path)
+    if num_frames is not None and not 0 <= num_frames <= MOST_FRAMES:
+        raise FormatError(f"{num_frames} frames; allowed: up to {MOST_FRAMES}", path=path)
 
 
 def relative_source(text: str, path: Path, *, line: Place = None, up: bool = False) -> str:

@@ -1,45 +1,63 @@
 """COCO JSON: still pictures, no tracks; every image becomes a video of one frame.
 
-Writing puts each labelled frame down as ``<video>_<frame>.jpg`` (``data export`` makes the
-pictures). Reading takes any COCO file, with category ids of any base: the order of the ids is the
-order of the labels. Images are ordered by id, whatever their order in the file, because
-pycocotools breaks ties of score in that order. ``iscrowd`` and ``ignore`` become ignore rows;
-``area`` is kept where it is not that of the box.
+Reads any COCO file, with category ids of any base: the order of the ids is the order of the labels.
+Images come in the order of their ids, because pycocotools breaks ties of score in that order.
+``iscrowd`` and ``ignore`` become ignore rows; ``area`` is kept where it is not that of the box.
+Annotations without ``bbox`` get the hull of their polygons, mask or key points. A folder is read in
+its usual layouts: ``annotations/instances_<split>.json`` with ``<split>/`` or ``images/`` beside it,
+``<split>/_annotations.coco.json``, ``labels.json`` with ``data/``.
+
+Writes each labelled frame as ``<video>_<frame>.jpg`` (``data export`` makes the pictures).
 """
 
-from pathlib import Path
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vodkit.formats.base import (
     Reading,
     Rows,
     Writing,
+    class_names,
     picture_name,
     relative_source,
     rows_by_frame,
     stems,
 )
-from vodkit.formats.cocovid import (
-    area_of,
-    json_lines,
-    label_of,
-    read_area,
-    read_box,
-    read_categories,
-)
-from vodkit.formats.jsonfile import Node, read_json
-from vodkit.formats.pictures import still
+from vodkit.formats.coco_shapes import box_of, point_boxes
+from vodkit.formats.cocovid import area_of, json_lines, label_of, read_area, read_categories
+from vodkit.formats.jsonfile import Node, head_of, read_json
+from vodkit.formats.pictures import picture_size, still
+from vodkit.formats.shapes import NoAreaError, PointBoxes, ShapeError
 from vodkit.ground.errors import FormatError
-from vodkit.ground.records import Dataset
+from vodkit.ground.records import Dataset, LabelledVideo
 from vodkit.ground.runs import write_atomic
 
 KEEPS = frozenset({"ignore", "scores", "empty", "areas"})
 PICTURES: str | None = "{name}"
 
 
+USUAL = (
+    "annotations/instances_*.json", "Annotations/instances_*.json", "annotations/*.json",
+    "Annotations/*.json", "*/_annotations.coco.json", "_annotations.coco.json", "labels.json",
+    "*.json",
+)  # fmt: skip
+"""where the files of a COCO folder are, the more particular first"""
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
+
 def sniff(path: Path) -> bool:
-    """A JSON file with ``images`` and ``annotations`` and without ``videos``."""
-    if path.suffix.lower() != ".json":
+    """A JSON file with ``images`` and ``annotations`` and without ``videos``, or a folder of it."""
+    if path.is_dir():
+        return bool(_files(path)[0])
+    return path.suffix.lower() == ".json" and _is_coco(path)
+
+
+def _is_coco(path: Path) -> bool:
+    head = head_of(path).lstrip()
+    if not head.startswith("{") or '"shapes"' in head:  # LabelMe has one file a picture
         return False
     try:
         content = read_json(path)
@@ -48,52 +66,145 @@ def sniff(path: Path) -> bool:
     return all(key in content for key in ("images", "annotations")) and "videos" not in content
 
 
+def _files(path: Path) -> tuple[list[Path], list[Path]]:
+    """The COCO files of a folder in its first usual place that has some, and those beside them."""
+    if path.is_file():
+        return [path], []
+    for pattern in USUAL:
+        found = [file for file in sorted(path.glob(pattern)) if _is_coco(file)]
+        if found:
+            beside = {file for one in found for file in one.parent.glob("*.json")}
+            return found, sorted(beside - set(found))
+    return [], []
+
+
+def contained(path: Path) -> int:
+    """Number of annotations."""
+    return sum(len(read_json(file).value["annotations"]) for file in _files(path)[0])
+
+
 def read(path: Path, reading: Reading) -> Dataset:
-    """Every image as a video of one frame."""
-    content = read_json(path)
-    labels, classes = read_categories(content)
+    """Every image as a video of one frame, in the order of image ids."""
+    files, beside = _files(path)
+    if not files:
+        message = f"no COCO file in this folder; looked for: {', '.join(USUAL)}"
+        raise FormatError(message, path=path)
+    for file in beside:
+        reading.tally.note(f"not read: {file.relative_to(path)}")
+    contents = [read_json(file) for file in files]
+    tables = [read_categories(content) for content in contents]
+    classes = class_names(dict.fromkeys(name for _, names in tables for name in names), path)
+    videos: list[LabelledVideo] = []
+    for content, (labels, names) in zip(contents, tables, strict=True):
+        ours = {number: classes.index(names[label]) for number, label in labels.items()}
+        split = _split_of(content.path) if path.is_dir() else ""
+        videos += _read_file(content, ours, len(classes), reading, root=path, split=split)
+    return Dataset(classes=classes, videos=tuple(videos))
+
+
+def _split_of(file: Path) -> str:
+    """The side of a split that a file's name, or that of its folder, contains."""
+    words = [word for part in (file.stem, file.parent.name) for word in re.split(r"\W|_|\d", part)]
+    return next((SPLITS[word] for word in words if word in SPLITS), "")
+
+
+def _read_file(
+    content: Node,
+    labels: dict[int, int],
+    num_classes: int,
+    reading: Reading,
+    *,
+    root: Path,
+    split: str,
+) -> Iterator[LabelledVideo]:
+    """The pictures of one file."""
+    path = content.path
     found: dict[int, tuple[Node, Rows]] = {}
     for node in content.items("images"):
         number = node.integer("id")
         if number in found:
-            raise node.at("id").fault(f"image id {number} stands twice")
-        found[number] = (node, Rows(path, reading, num_classes=len(classes), num_frames=1))
+            raise node.at("id").fault(f"image id {number} occurs twice")
+        found[number] = (node, Rows(path, reading, num_classes=num_classes, num_frames=1))
+    points = point_boxes(content.items("annotations"), reading)
     for node in content.items("annotations"):
         try:
-            _add(node, found, labels)
+            _add(node, found, labels, points)
         except FormatError as fault:
-            reading.fault(fault)
-    videos = []
-    for _, (node, rows) in sorted(found.items()):
-        source = relative_source(node.words("file_name"), path, line=node.line)
-        videos.append(still(source, (node.integer("width"), node.integer("height")), rows))
-    return Dataset(classes=classes, videos=tuple(videos))
+            reading.refuse(fault)
+        except NoAreaError as reason:
+            reading.tally.skip(str(reason), f"{path}:{node.line()}")
+        except ShapeError as error:
+            reading.refuse(node.fault(str(error)))
+    names = sources_of(content, root)
+    for number, (node, rows) in sorted(found.items()):
+        yield still(names[number], _size(node, root, names[number], reading), rows, split=split)
 
 
 def pictures_by_id(content: Node) -> dict[int, tuple[str, int]]:
     """Image id -> (source, frame 0), for lists of results, which know pictures by id alone."""
-    return {
-        node.integer("id"): (
-            relative_source(node.words("file_name"), content.path, line=node.line),
-            0,
-        )
+    return {number: (source, 0) for number, source in sources_of(content, content.path).items()}
+
+
+def sources_of(content: Node, root: Path) -> dict[int, str]:
+    """Image id -> its picture, relative to ``root`` (a folder, or a file in it).
+
+    File names are relative to a folder that COCO does not name: the usual ones are tried with the
+    first image. FormatError where two of them have such a picture.
+    """
+    base = root if root.is_dir() else root.parent
+    names = {
+        node.integer("id"): relative_source(node.words("file_name"), content.path, line=node.line)
         for node in content.items("images")
     }
+    if not names:
+        return names
+    first = next(iter(names.values()))
+    home = content.path.parent
+    stem = re.sub(r"^(instances|person_keypoints|annotations?)_", "", content.path.stem)
+    places = [home, base]
+    for top in dict.fromkeys((home, home.parent, base)):
+        places += [top / name for name in ("images", "data", stem, f"images/{stem}")]
+        places += [
+            top / name for name in (_split_of(content.path), f"images/{_split_of(content.path)}")
+        ]
+    there = {(place / first).resolve(): place for place in places if (place / first).is_file()}
+    if len(there) > 1:
+        both = " or ".join(str(place) for place in there)
+        message = f"picture {first!r} could be {both}; remove or rename one of them"
+        raise FormatError(message, path=content.path)
+    place = next(iter(there.values()), home)
+    prefix = PurePosixPath(Path(os.path.relpath(place, base)).as_posix())
+    return {number: str(prefix / name) for number, name in names.items()}
 
 
-def _add(node: Node, found: dict[int, tuple[Node, Rows]], labels: dict[int, int]) -> None:
+def _size(node: Node, root: Path, source: str, reading: Reading) -> tuple[int, int]:
+    """Width and height of an image: from the file, the picture, or the reader."""
+    if "width" in node and "height" in node:
+        return node.integer("width"), node.integer("height")
+    base = root if root.is_dir() else root.parent
+    size = picture_size(base / source) or reading.size_px
+    if size is None:
+        raise node.fault("has no width and height, and the picture is missing; give --size")
+    return size
+
+
+def _add(
+    node: Node, found: dict[int, tuple[Node, Rows]], labels: dict[int, int], points: PointBoxes
+) -> None:
     image = node.integer("image_id")
     if image not in found:
         raise node.at("image_id").fault(f"unknown image {image}")
     ignore = node.truth("iscrowd") or node.truth("ignore")
+    box, how = box_of(node, points)
     found[image][1].add(
         0,
-        read_box(node),
+        box,
         line=node.line,
         label=label_of(node, labels, ignore=ignore),
         score=node.number("score", 1.0),
         ignore=ignore,
         area=read_area(node),
+        how=how,
     )
 
 

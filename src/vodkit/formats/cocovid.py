@@ -1,7 +1,7 @@
 """CocoVID JSON, the native form: COCO with videos, and pictures that are frames of video files.
 
-What pycocotools reads stands where it looks for it (``images``, ``annotations``, ``categories``;
-ids from 1). Beyond that::
+pycocotools finds ``images``, ``annotations`` and ``categories`` in their places, with ids from 1.
+Beyond that::
 
     videos[]       id, name (the source), width, height, rate "30000/1001", num_frames, duration_s,
                    labelled "all" | "none" | "listed", split, tags, frame_files
@@ -33,9 +33,13 @@ from vodkit.formats.base import (
     labelled_frames,
     rate_from,
     relative_source,
+    require_bearable,
     table_rows,
 )
+from vodkit.formats.coco_shapes import box_of, has_box, point_boxes
 from vodkit.formats.jsonfile import Node, head_of, read_json
+from vodkit.formats.shapes import NoAreaError, PointBoxes, ShapeError
+from vodkit.ground.account import Account
 from vodkit.ground.errors import FormatError, InputError
 from vodkit.ground.records import NO_ID, STATE_NAMES, Dataset, LabelledVideo, VideoInfo
 from vodkit.ground.runs import write_atomic
@@ -51,8 +55,11 @@ def sniff(path: Path) -> bool:
     """A JSON file with ``videos``, ``images`` and ``annotations``."""
     if path.suffix.lower() != ".json":
         return False
-    if '"vodkit_cocovid"' in head_of(path):
+    head = head_of(path)
+    if '"vodkit_cocovid"' in head:
         return True
+    if not head.lstrip().startswith("{"):
+        return False
     try:
         content = read_json(path)
     except FormatError:
@@ -65,10 +72,11 @@ def read(path: Path, reading: Reading) -> Dataset:
     """The dataset in a CocoVID file."""
     content = read_json(path)
     labels, classes = read_categories(content)
+    points = point_boxes(content.items("annotations"), reading)
     videos = [_OpenVideo(node, reading, len(classes)) for node in content.items("videos")]
     by_id = {video.number: video for video in videos}
     if len(by_id) < len(videos):
-        raise content.at("videos").fault("a video id stands twice")
+        raise content.at("videos").fault("a video id occurs twice")
     frames: dict[int, tuple[_OpenVideo, int]] = {}
     for node in content.items("images"):
         try:
@@ -77,10 +85,16 @@ def read(path: Path, reading: Reading) -> Dataset:
             reading.fault(fault)
     for node in content.items("annotations"):
         try:
-            _read_annotation(node, frames, labels)
+            _read_annotation(node, frames, labels, points)
         except FormatError as fault:
-            reading.fault(fault)
-    return Dataset(classes=classes, videos=tuple(_closed(videos, reading)))
+            reading.refuse(fault)
+        except NoAreaError as reason:
+            reading.tally.skip(str(reason), f"{path}:{node.line()}")
+        except ShapeError as error:
+            reading.refuse(node.fault(str(error)))
+    accounts = _accounts(content)
+    closed = tuple(_closed(videos))
+    return Dataset(classes=classes, videos=closed, accounts=accounts)
 
 
 def pictures_by_id(content: Node) -> dict[int, tuple[str, int]]:
@@ -94,23 +108,41 @@ def pictures_by_id(content: Node) -> dict[int, tuple[str, int]]:
     return {number: (sources[video.number], frame) for number, (video, frame) in frames.items()}
 
 
-def _closed(videos: list["_OpenVideo"], reading: Reading) -> Iterator[LabelledVideo]:
+def _accounts(content: Node) -> tuple[Account, ...]:
+    """The accounts of the label files that the dataset was imported from."""
+    if "info" not in content or "accounts" not in content.at("info"):
+        return ()
+    found = []
+    for node in content.at("info").items("accounts"):
+        try:
+            found.append(Account.from_json(node.value))
+        except ValueError as error:
+            raise node.fault(str(error)) from error
+    return tuple(found)
+
+
+def contained(path: Path) -> int:
+    """Number of annotations."""
+    return len(read_json(path).value["annotations"])
+
+
+def _closed(videos: list["_OpenVideo"]) -> Iterator[LabelledVideo]:
     for video in videos:
         try:
             yield video.close()
         except FormatError as fault:
-            reading.fault(fault)
+            video.rows.lose(fault)
 
 
 def read_categories(content: Node) -> tuple[dict[int, int], tuple[str, ...]]:
     """Category id -> label, and class names, in the order of the ids."""
     found = {node.integer("id"): node.words("name") for node in content.items("categories")}
     if len(found) < len(content.value["categories"]):
-        raise content.at("categories").fault("a category id stands twice")
+        raise content.at("categories").fault("a category id occurs twice")
     ordered = sorted(found)
     names = tuple(found[number] for number in ordered)
     if len(set(names)) < len(names):
-        raise content.at("categories").fault("a class name stands twice")
+        raise content.at("categories").fault("a class name occurs twice")
     return {number: label for label, number in enumerate(ordered)}, names
 
 
@@ -126,23 +158,15 @@ def label_of(node: Node, labels: dict[int, int], *, ignore: bool) -> int:
     raise node.at("category_id").fault(f"unknown category {number}; there are: {span}")
 
 
-def read_box(node: Node) -> tuple[float, float, float, float]:
-    """Corners of an annotation's box, exact where ``box_xyxy`` stands beside ``bbox``."""
-    if "box_xyxy" in node:
-        x1, y1, x2, y2 = node.numbers("box_xyxy", 4)
-        return x1, y1, x2, y2
-    x, y, width, height = node.numbers("bbox", 4)
-    return x, y, x + width, y + height
-
-
 def read_area(node: Node) -> float:
     """The area of an annotation's mask; NaN where none is given, or it is that of the box."""
     if "area" not in node:
         return math.nan
     area = node.number("area")
-    _, _, width, height = node.numbers("bbox", 4)
-    if area == width * height:
-        return math.nan
+    if has_box(node):
+        _, _, width, height = node.numbers("bbox", 4)
+        if area == width * height:
+            return math.nan
     if not 0 <= area < math.inf:
         raise node.at("area").fault(f"is {area:g}; allowed: 0 or more")
     return area
@@ -171,6 +195,7 @@ class _OpenVideo:
         self.times: dict[int, float] = {}
         self.size_px: tuple[int, int] | None = None
         num_frames = node.integer("num_frames") if "num_frames" in node else None
+        require_bearable(node.path, num_frames=num_frames)
         self.rows = Rows(node.path, reading, num_classes=num_classes, num_frames=num_frames)
 
     def close(self) -> LabelledVideo:
@@ -267,9 +292,9 @@ def _read_image(
         raise node.at("video_id").fault(f"unknown video {node.value['video_id']}")
     number, frame = node.integer("id"), node.integer("frame_id")
     if number in frames:
-        raise node.at("id").fault(f"image id {number} stands twice")
+        raise node.at("id").fault(f"image id {number} occurs twice")
     if frame < 0 or frame in video.pictures:
-        raise node.at("frame_id").fault(f"frame {frame} is below 0 or stands twice")
+        raise node.at("frame_id").fault(f"frame {frame} is below 0 or occurs twice")
     if video.rows.num_frames is not None and frame >= video.rows.num_frames:
         message = f"frame {frame} of {video.rows.num_frames} frames (0-based)"
         raise node.at("frame_id").fault(message)
@@ -284,7 +309,10 @@ def _read_image(
 
 
 def _read_annotation(
-    node: Node, frames: dict[int, tuple["_OpenVideo", int]], labels: dict[int, int]
+    node: Node,
+    frames: dict[int, tuple["_OpenVideo", int]],
+    labels: dict[int, int],
+    points: PointBoxes,
 ) -> None:
     image = node.integer("image_id")
     if image not in frames:
@@ -294,9 +322,10 @@ def _read_annotation(
     state = node.words("state", STATE_NAMES[0])
     if state not in STATE_NAMES:
         raise node.at("state").fault(f"is {state!r}; allowed: {', '.join(STATE_NAMES)}")
+    box, how = box_of(node, points)
     video.rows.add(
         frame,
-        read_box(node),
+        box,
         line=node.line,
         track_id=node.integer("instance_id", NO_ID),
         label=label_of(node, labels, ignore=ignore),
@@ -306,6 +335,7 @@ def _read_annotation(
         ignore=ignore,
         time_s=node.number("time_s") if "time_s" in node else video.times.get(frame),
         area=read_area(node),
+        how=how,
     )
 
 
@@ -318,8 +348,11 @@ def write(dataset: Dataset, path: Path, writing: Writing) -> None:
     for number, video in enumerate(dataset.videos, 1):
         videos.append(_video_entry(number, video))
         _add_entries(number, video, images, annotations)
+    info: dict[str, Any] = {"vodkit_cocovid": VERSION}
+    if dataset.accounts:
+        info["accounts"] = [account.as_json() for account in dataset.accounts]
     content = {
-        "info": {"vodkit_cocovid": VERSION},
+        "info": info,
         "categories": [
             {"id": number, "name": name} for number, name in enumerate(dataset.classes, 1)
         ],

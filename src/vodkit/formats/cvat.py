@@ -1,17 +1,19 @@
-"""CVAT for video 1.1 XML: tracks of key frames, read and written so that ids survive CVAT.
+"""CVAT for video 1.1 and CVAT for images 1.1, read and written so that ids survive CVAT.
 
 Frame numbers are those of the video file, also in tasks with a start frame and a frame step.
-Between two key frames the corners move linearly; after the last one the box stays until the end
-of the task; ``outside`` ends a track until its next key frame: as CVAT draws it. Only the task's
-frames (start, stop, step) come out, and only they count as labelled.
+Between two key frames the corners (and the turn of a rotated box) move linearly; after the last one
+the box stays until the end of the task; ``outside`` ends a track until its next key frame: as CVAT
+draws it. Only the task's frames (start, stop, step) come out, and only they count as labelled.
+
+Boxes are kept; rotated boxes, polygons, polylines, ellipses, cuboids, masks, skeletons and points
+become their upright hulls. A project export holds several tasks, each a video of its own.
 
 CVAT numbers tracks anew on every export but keeps ``group_id``, so ids travel there: when the
 groups are all different, they are the ids, and tracks that a person added get fresh ones.
 """
 
 import math
-import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +22,25 @@ from vodkit.formats.base import (
     Reading,
     Rows,
     Writing,
+    class_names,
     info_for,
     labelled_frames,
     relative_source,
     stems,
 )
+from vodkit.formats.cvat_tasks import (
+    Keys,
+    Task,
+    body_lengths,
+    box_of,
+    require_different,
+    shapes_of,
+    tasks_of,
+)
 from vodkit.formats.jsonfile import head_of
-from vodkit.formats.keyframes import interpolate, key_rows, runs
+from vodkit.formats.keyframes import key_rows, runs
+from vodkit.formats.pictures import class_number, still
+from vodkit.formats.shapes import PointBoxes
 from vodkit.formats.textfile import plain
 from vodkit.formats.xmlfile import Element, read_xml, tag
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
@@ -38,136 +52,102 @@ KEEPS = frozenset({"ids", "video"})
 PICTURES: str | None = None
 PARTLY_HIDDEN = 0.5
 """visibility of an ``occluded`` box; the file does not say how much of it is hidden"""
-MOST_FRAMES = 1_000_000
-"""a longer task is a broken file, not a video"""
+SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
+"""subsets of CVAT that are sides of a split"""
 
 
 def sniff(path: Path) -> bool:
     """An XML file with ``<annotations>`` and ``<track``, or a folder of only such files."""
+    files = _files(path)[:1]
+    return bool(files) and _looks_right(files[0])
+
+
+def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        files = sorted(path.glob("*.xml"))
-        return bool(files) and _looks_right(files[0])
-    return path.suffix.lower() == ".xml" and _looks_right(path)
+        return sorted(path.glob("*.xml"))
+    return [path] if path.suffix.lower() == ".xml" else []
 
 
 def _looks_right(path: Path) -> bool:
     head = head_of(path)
-    return "<annotations" in head and ("<track" in head or "<meta" in head)
+    return "<annotations" in head and any(f"<{x}" in head for x in ("track", "meta", "image"))
+
+
+def contained(path: Path) -> int:
+    """Number of shapes and tags of all tracks and images; another element counts as one."""
+    tops = [top for file in _files(path) for top in read_xml(file).children]
+    return sum(
+        sum(child.name != "attribute" for child in top.children)
+        if top.name in ("track", "image")
+        else top.name not in ("version", "meta")
+        for top in tops
+    )
 
 
 def read(path: Path, reading: Reading) -> Dataset:
-    """One XML file a video, or a folder of them."""
-    files = sorted(path.glob("*.xml")) if path.is_dir() else [path]
-    trees = [_task(read_xml(file)) for file in files]
-    if not trees:
-        raise FormatError("no XML files in here", path=path)
-    names = list(dict.fromkeys(name for task in trees for name in task.class_names))
-    classes = reading.classes or tuple(names)
-    return Dataset(classes=classes, videos=tuple(_video(t, classes, reading) for t in trees))
+    """One XML file of one task, one job, or all tasks of a project; or a folder of them."""
+    files = _files(path)
+    if not files:
+        raise FormatError("no XML files in this folder", path=path)
+    tasks = [task for file in files for task in tasks_of(read_xml(file), reading)]
+    if reading.source and len(tasks) > 1:
+        known = ", ".join(task.source for task in tasks)
+        message = f"holds {len(tasks)} tasks ({known}): --video is for one; use --videos FOLDER"
+        raise FormatError(message, path=path)
+    require_different(tasks, path)
+    names = list(dict.fromkeys(name for task in tasks for name in task.class_names))
+    classes = reading.classes or class_names(names, path)
+    videos = [video for task in tasks for video in _videos(task, classes, reading)]
+    return Dataset(classes=classes, videos=tuple(videos))
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What ``<meta>`` says, and the tracks."""
-
-    tree: Element
-    source: str
-    size_px: tuple[int, int] | None
-    start: int
-    stop: int | None
-    step: int
-    class_names: list[str]
-
-    def frames(self, last: int) -> IntArray:
-        """The frames of the task, in the video's own numbers."""
-        stop = last if self.stop is None else self.stop
-        if stop > MOST_FRAMES:
-            raise self.tree.fault(f"stop frame {stop}; allowed: up to {MOST_FRAMES}")
-        return np.arange(self.start, stop + 1, self.step)
+def _videos(task: Task, classes: tuple[str, ...], reading: Reading) -> Iterator[LabelledVideo]:
+    """The video of a task, or its pictures."""
+    points = PointBoxes(reading.box_size, body_lengths(task, reading))
+    for stray in task.strays:
+        reading.tally.skip(f"unknown element <{stray.name[:40]}>", f"{stray.path}:{stray.line}")
+    if task.tracks or not task.images or task.is_video:
+        yield _video(task, classes, reading, points)
+        return
+    for image in task.images:
+        name = relative_source(image.words("name"), image.path, line=image.line)
+        size = (image.whole("width"), image.whole("height"))
+        rows = Rows(image.path, reading, num_classes=len(classes), num_frames=1)
+        _add_image(rows, image, 0, classes, points)
+        split = SPLITS.get(image.words("subset", "").lower(), "")
+        yield still(name, size, rows, split=split)
 
 
-def _task(tree: Element) -> _Task:
-    """The task or job that a file was exported from."""
-    meta = tree.find("meta")
-    if tree.name != "annotations":
-        raise tree.fault("not a CVAT file: allowed is <annotations>")
-    picture = tree.find("image")
-    if picture is not None:
-        raise picture.fault("CVAT for images, which has no tracks; export it as CVAT for video 1.1")
-    task = (meta.find("task") or meta.find("job")) if meta is not None else None
-    tracks = list(tree.all("track"))
-    names = [] if task is None else _label_names(task)
-    names += [track.words("label") for track in tracks]
-    size = (meta.find("original_size") if meta is not None else None) or (
-        task.find("original_size") if task is not None else None
-    )
-    size_px = None
-    if size is not None:
-        size_px = (size.need("width").text_whole(), size.need("height").text_whole())
-    return _Task(
-        tree=tree,
-        source=_source(tree, meta, task),
-        size_px=size_px,
-        start=_number(task, "start_frame") or 0,
-        stop=_number(task, "stop_frame"),
-        step=_step(task),
-        class_names=list(dict.fromkeys(names)),
-    )
-
-
-def _label_names(task: Element) -> list[str]:
-    found = task.find("labels")
-    return [label.need("name").text for label in found.all("label")] if found is not None else []
-
-
-def _number(task: Element | None, name: str) -> int | None:
-    found = task.find(name) if task is not None else None
-    if found is None or not found.text:
-        return None
-    number = found.text_whole()
-    if number < 0:
-        raise found.fault(f"is {number}; allowed: 0 or more")
-    return number
-
-
-def _step(task: Element | None) -> int:
-    found = task.find("frame_filter") if task is not None else None
-    match = re.search(r"step\s*=\s*(\d{1,6})", found.text if found is not None else "")
-    return max(1, int(match.group(1))) if match else 1
-
-
-def _source(tree: Element, meta: Element | None, task: Element | None) -> str:
-    """The video that CVAT was given: its file name, without the folders it had there."""
-    for place, name in ((meta, "source"), (task, "source"), (task, "name")):
-        found = place.find(name) if place is not None else None
-        if found is not None and found.text:
-            text = found.text.replace("\\", "/").rsplit("/", 1)[-1]
-            return relative_source(text, tree.path, line=found.line)
-    return tree.path.stem
-
-
-def _video(task: _Task, classes: tuple[str, ...], reading: Reading) -> LabelledVideo:
+def _video(
+    task: Task, classes: tuple[str, ...], reading: Reading, points: PointBoxes
+) -> LabelledVideo:
     tree = task.tree
     source = reading.source or task.source
     info, tags = info_for(source, tree.path, reading, size_px=task.size_px)
     rows = Rows(tree.path, reading, num_classes=len(classes), num_frames=info.num_frames)
-    tracks = list(tree.all("track"))
-    ids = _track_ids(tracks)
-    listed = [box.whole("frame") for track in tracks for box in track.all("box")]
+    ids = _track_ids(task.tracks)
+    listed = [shape.whole("frame", -1) for track in task.tracks for shape in shapes_of(track)]
     frames = task.frames(max(listed, default=-1))
-    for track, track_id in zip(tracks, ids, strict=True):
+    for track, track_id in zip(task.tracks, ids, strict=True):
+        keys = shapes_of(track)
         try:
-            _add(rows, track, track_id, classes, frames)
+            _add(rows, track, track_id, classes, frames=frames, points=points)
         except FormatError as fault:
-            reading.fault(fault)
-    whole = task.step == 1 and task.start == 0
-    if info.num_frames is not None:
-        whole = whole and len(frames) >= info.num_frames
+            reading.refuse(fault, len(keys))
+    labelled = None if task.step == 1 and task.start == 0 and not task.images else frames
+    if labelled is None and info.num_frames is not None and len(frames) < info.num_frames:
+        labelled = frames
+    if task.images:
+        pictured = [task.frame_of(image) for image in task.images]
+        labelled = np.union1d(pictured, frames) if task.tracks else np.unique(pictured)
+        for image, frame in zip(task.images, pictured, strict=True):
+            _add_image(rows, image, frame, classes, points)
     return LabelledVideo(
         source=source,
         info=info,
         tracks=rows.table(info.rate),
-        labelled_frames=None if whole else frames,
+        labelled_frames=labelled,
+        split=SPLITS.get(task.subset.lower(), ""),
         tags=tags,
     )
 
@@ -186,46 +166,65 @@ def _track_ids(tracks: list[Element]) -> list[int]:
     return ids
 
 
+def _add_image(
+    rows: Rows, image: Element, frame: int, classes: tuple[str, ...], points: PointBoxes
+) -> None:
+    """The shapes of one picture."""
+    for shape in shapes_of(image):
+        with rows.reading.taking(shape.path, shape.line):
+            box, how = box_of(shape, points)
+            label = class_number(shape.words("label"), classes)
+            if label == len(classes):
+                known = ", ".join(classes)
+                raise shape.fault(f"class {shape.words('label')!r} is not among {known}")
+            hidden = PARTLY_HIDDEN if shape.words("occluded", "0") == "1" else math.nan
+            rows.add(frame, box, line=shape.line, label=label, visibility=hidden, how=how)
+
+
 def _add(
-    rows: Rows, track: Element, track_id: int, classes: tuple[str, ...], frames: IntArray
+    rows: Rows,
+    track: Element,
+    track_id: int,
+    classes: tuple[str, ...],
+    *,
+    frames: IntArray,
+    points: PointBoxes,
 ) -> None:
     """The boxes of one track in all frames in which CVAT draws it."""
     name = track.words("label")
     if name not in classes:
         raise track.fault(f"class {name!r} is not among {', '.join(classes)}")
-    boxes = sorted(track.all("box"), key=lambda box: box.whole("frame"))
-    if not boxes:
+    keys = sorted(shapes_of(track), key=lambda shape: shape.whole("frame"))
+    if not keys:
         return
-    places = np.array([box.whole("frame") for box in boxes])
+    places = np.array([key.whole("frame") for key in keys])
     if len(np.unique(places)) < len(places):
         raise track.fault("two boxes of one track in the same frame")
-    keys = ("xtl", "ytl", "xbr", "ybr")
-    corners = np.array([[box.real(key) for key in keys] for box in boxes])
-    odd = np.flatnonzero(~np.isfinite(corners).all(axis=1))
-    if len(odd):  # it would spoil all boxes up to the key frames beside it
-        raise boxes[int(odd[0])].fault("a corner is not finite")
-    drawn = _drawn_frames(
-        places, np.array([box.words("outside", "0") == "1" for box in boxes]), frames
-    )
+    if places[0] < 0:
+        raise keys[0].fault(f"frame {places[0]}; allowed: 0 or more")
+    path = Keys.of(keys, points)
+    drawn = _drawn_frames(places, path.outside, frames)
     which = np.searchsorted(places, drawn, side="right") - 1
-    for frame, row, corner in zip(
-        drawn.tolist(), which.tolist(), interpolate(places, corners, drawn).tolist(), strict=True
-    ):
-        hidden = boxes[row].words("occluded", "0") == "1"
-        rows.add(
-            frame,
-            tuple(corner),
-            line=boxes[row].line,
-            track_id=track_id,
-            label=classes.index(name),
-            visibility=PARTLY_HIDDEN if hidden else math.nan,
-        )
+    hidden = np.array([key.words("occluded", "0") == "1" for key in keys])[which]
+    rows.draw(
+        drawn,
+        path.boxes_at(places, drawn),
+        line=track.line,
+        track_id=track_id,
+        label=classes.index(name),
+        visibility=np.where(hidden, PARTLY_HIDDEN, np.nan),
+    )
+    for how, reason, key in zip(path.hows, path.reasons, keys, strict=True):
+        if reason:
+            rows.reading.tally.skip(reason, f"{key.path}:{key.line}")
+        else:
+            rows.take(how)
 
 
 def _drawn_frames(places: IntArray, outside: BoolArray, frames: IntArray) -> IntArray:
     """The task's frames in which the track is inside: the last key frame before is not outside.
 
-    A box in a frame that the task does not have is kept where it is, to be found by an audit.
+    A box in a frame that the task does not have is kept at its place, to be found by an audit.
     """
     wanted = np.union1d(frames, places)
     before = np.searchsorted(places, wanted, side="right") - 1

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from vodkit.formats.base import Reading, Row, Rows, Writing, info_for, rows_by_frame, stems
+from vodkit.formats.base import (
+    Reading,
+    Row,
+    Rows,
+    Writing,
+    info_for,
+    require_bearable,
+    rows_by_frame,
+    stems,
+)
 from vodkit.formats.jsonfile import head_of
 from vodkit.formats.pictures import class_number, class_table, picture_files
 from vodkit.formats.voc import bndbox
@@ -69,6 +78,22 @@ def read(path: Path, reading: Reading) -> Dataset:
     return Dataset(classes=classes, videos=tuple(videos))
 
 
+def contained(path: Path) -> int:
+    """Number of ``<object>`` of all files; a file that cannot be read counts as one."""
+    top = path / "Annotations" / "VID"
+    files = (top if top.is_dir() else path).rglob("*.xml")
+    return sum(map(_num_objects, files))
+
+
+def _num_objects(file: Path) -> int:
+    try:
+        if not (file.stem.isascii() and file.stem.isdigit()):
+            return 1
+        return sum(child.name == "object" for child in read_xml(file).children)
+    except FormatError:
+        return 1
+
+
 def _class_name(thing: Element) -> str:
     name = thing.need("name").text
     return WORDNET.get(name, name)
@@ -81,9 +106,13 @@ def _read_trees(folder: Path, reading: Reading) -> dict[int, Element]:
         try:
             if not (file.stem.isascii() and file.stem.isdigit()):
                 raise FormatError("the file name is not a frame number", path=file)  # noqa: TRY301
-            trees[int(file.stem)] = read_xml(file)
+            frame = int(file.stem[:20])
+            require_bearable(file, num_frames=frame)
+            if frame in trees:
+                raise FormatError(f"frame {frame} has two files", path=file)  # noqa: TRY301
+            trees[frame] = read_xml(file)
         except FormatError as fault:
-            reading.fault(fault)
+            reading.refuse(fault, _num_objects(file))
     return trees
 
 
@@ -112,10 +141,8 @@ def _read_video(
     for frame, tree in trees.items():
         rows.path = tree.path
         for thing in tree.all("object"):
-            try:
+            with reading.taking(tree.path, thing.line):
                 _add(rows, thing, classes, frame)
-            except FormatError as fault:
-                reading.fault(fault)
     every = len(trees) == info.num_frames
     return LabelledVideo(
         source=source,

@@ -1,24 +1,33 @@
-"""JSON files read so that every fault names its line: a value knows where it stands.
+"""JSON files read so that every fault names its line: a value knows its place in the file.
 
-The line of a value is worked out only when a fault needs it, by walking the text again.
+The line of a value is computed only when a fault needs it, by scanning the text again. A key that
+occurs twice in one object is an error: readers disagree on which of the values counts.
 """
 
 import json
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vodkit.ground.errors import FormatError
 
 Key = str | int
+T = TypeVar("T")
 LARGEST = 2**53
 """no index or id is larger: beyond it JSON readers of other languages lose digits"""
+MOST_BYTES = 2**31
+"""a larger label file is refused before it is read"""
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"(\s*:)?|[{}]')
+_PARSED: ContextVar[dict[Path, Any] | None] = ContextVar("parsed", default=None)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Node:
     """One value of a JSON file, with the way to it from the top."""
 
@@ -71,6 +80,8 @@ class Node:
 
     def number(self, key: Key, default: float | None = None) -> float:
         """The number under ``key``; it may be NaN or infinite."""
+        if type(self.value) is dict and type(value := self.value.get(key)) is float:
+            return value
         if default is not None and isinstance(key, str) and key not in self:
             return default
         node = self.at(key)
@@ -83,6 +94,10 @@ class Node:
 
     def integer(self, key: Key, default: int | None = None) -> int:
         """The whole number under ``key``; ``3.0`` is one."""
+        if type(self.value) is dict:
+            value = self.value.get(key)
+            if type(value) is int and -LARGEST < value < LARGEST:
+                return value
         number = self.number(key, default)
         if not abs(number) < LARGEST or number != int(number):
             raise self.at(key).fault(f"is {number}; allowed: a whole number")
@@ -114,30 +129,116 @@ class Node:
 
     def numbers(self, key: Key, count: int) -> list[float]:
         """The list of ``count`` numbers under ``key``."""
+        found = self.value.get(key) if type(self.value) is dict else None
+        if (
+            type(found) is list
+            and len(found) == count
+            and {float, int}.issuperset(map(type, found))
+        ):
+            try:
+                return [float(number) for number in found]
+            except OverflowError:
+                return [self.at(key).number(index) for index in range(count)]
         node = self.at(key)
         if not isinstance(node.value, list) or len(node.value) != count:
             raise node.fault(f"is {_summary(node.value)}; allowed: {count} numbers")
         return [node.number(index) for index in range(count)]
 
 
+@contextmanager
+def parsed_once() -> Iterator[None]:
+    """Within, a file is parsed once: finding out its format, reading and counting share it."""
+    if _PARSED.get() is not None:
+        yield
+        return
+    token = _PARSED.set({})
+    try:
+        yield
+    finally:
+        _PARSED.reset(token)
+
+
+def shared(path: Path, parse: Callable[[Path], T]) -> T:
+    """What ``parse`` makes of a file; within ``parsed_once`` made at the first call only."""
+    known = _PARSED.get()
+    if known is None:
+        return parse(path)
+    if path not in known:
+        try:
+            known[path] = parse(path)
+        except FormatError as error:
+            known[path] = error
+    found = known[path]
+    if isinstance(found, FormatError):
+        raise found
+    return found
+
+
 def read_json(path: Path) -> Node:
-    """The whole content of a JSON file; FormatError names the line where it breaks."""
+    """The complete content of a JSON file; FormatError names the line where it breaks."""
+    return shared(path, _read_json)
+
+
+def _read_json(path: Path) -> Node:
     text = read_text(path)
     try:
-        return Node(json.loads(text), path, text)
+        return Node(json.loads(text, object_pairs_hook=_unique), path, text)
     except json.JSONDecodeError as error:
         message = f"not JSON: {error.msg} (column {error.colno})"
         raise FormatError(message, path=path, line=error.lineno) from error
+    except _DoubledKeyError as error:
+        key, line = _doubled(text)
+        message = f"key {key[:40]!r} occurs twice in one object; allowed: once"
+        raise FormatError(message, path=path, line=line) from error
     except (RecursionError, ValueError) as error:
         raise FormatError(f"not JSON that can be read: {error}", path=path) from error
 
 
-def read_text(path: Path) -> str:
-    """The UTF-8 text of a file; FormatError where it is missing or of another encoding."""
+class _DoubledKeyError(ValueError):
+    """An object has a key twice."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _DoubledKeyError
+    return found
+
+
+def _doubled(text: str) -> tuple[str, int]:
+    """The first key that an object of ``text`` has twice, and its line."""
+    inside: list[set[str]] = []
+    for token in _TOKEN.finditer(text):
+        if token.group() == "{":
+            inside.append(set())
+        elif token.group() == "}":
+            inside.pop()
+        elif token.group(1):
+            key = scanstring(text, token.start() + 1)[0]
+            if key in inside[-1]:
+                return key, text.count("\n", 0, token.start()) + 1
+            inside[-1].add(key)
+    raise AssertionError("no key occurs twice")
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a regular file of bearable size; FormatError for anything else."""
     try:
-        content = path.read_bytes()
+        if not path.is_file():
+            what = "no such file" if not path.exists() else "not a regular file"
+            raise FormatError(f"cannot be read: {what}", path=path)
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            message = f"has {size} bytes; allowed for a label file: {MOST_BYTES}"
+            raise FormatError(message, path=path)
+        return path.read_bytes()
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
+
+
+def read_text(path: Path) -> str:
+    """The UTF-8 text of a file; FormatError where it is missing or of another encoding."""
+    content = read_bytes(path)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -150,6 +251,8 @@ def read_text(path: Path) -> str:
 def head_of(path: Path, size: int = 65536) -> str:
     """The beginning of a file as text, empty where there is none: for sniffing."""
     try:
+        if not path.is_file():
+            return ""
         with path.open("rb") as file:
             return file.read(size).decode("utf-8-sig", errors="ignore")
     except OSError:

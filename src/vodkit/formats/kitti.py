@@ -10,10 +10,19 @@ import math
 from fractions import Fraction
 from pathlib import Path
 
-from vodkit.formats.base import Reading, Row, Rows, Writing, info_for, stems, table_rows
+from vodkit.formats.base import (
+    Reading,
+    Row,
+    Rows,
+    Writing,
+    frames_labelled,
+    info_for,
+    stems,
+    table_rows,
+)
 from vodkit.formats.jsonfile import head_of
 from vodkit.formats.pictures import class_number, class_table, picture_files, picture_size
-from vodkit.formats.textfile import Line, plain, read_lines
+from vodkit.formats.textfile import Line, count_lines, plain, read_lines
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.ground.runs import make_folder, write_atomic
@@ -44,6 +53,11 @@ def _files(path: Path) -> list[Path]:
         if found:
             return found
     return []
+
+
+def contained(path: Path) -> int:
+    """Number of lines of all label files."""
+    return sum(map(count_lines, _files(path)))
 
 
 def read(path: Path, reading: Reading) -> Dataset:
@@ -77,14 +91,13 @@ def _video(
     )
     rows = Rows(file, reading, num_classes=len(classes), num_frames=info.num_frames)
     for line in lines:
-        try:
+        with reading.taking(file, line.number):
             _add(rows, line, classes)
-        except FormatError as fault:
-            reading.fault(fault)
     return LabelledVideo(
         source=source,
         info=info,
         tracks=rows.table(info.rate),
+        labelled_frames=frames_labelled(rows, info.num_frames),
         frame_files=tuple(files) if inside else (),
         tags=tags,
     )

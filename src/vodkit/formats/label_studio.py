@@ -1,18 +1,23 @@
-"""Label Studio's video object tracking JSON: key frames in per cent, frames from 1.
+"""Label Studio JSON: video tracks as key frames in per cent, and regions of pictures.
 
-A region is a track: ``sequence`` holds key frames (``frame`` from 1, ``time`` = frame / rate,
-``x y width height`` in per cent of the picture, ``enabled``). Between key frames the box moves
-linearly; a key frame with ``enabled`` false is still drawn itself and ends the track until the
-next one; after the last enabled key frame the box stays until the end, as the player draws it.
+A region of type ``videorectangle`` is a track: ``sequence`` holds key frames (``frame`` from 1,
+``x y width height`` in per cent of the picture, ``rotation`` in degrees about the top left corner,
+``enabled``). Between key frames the box moves linearly; a key frame with ``enabled`` false is still
+drawn itself and ends the track until the next one; after the last enabled key frame the box stays
+until the end, as the player draws it.
 
-Label Studio counts frames with the rate in its own configuration (24 unless told), not the
-video's: ``framesCount / duration`` says which. Where that differs from the video's rate, frames
-are found by their time. Without any rate known, the file's own is taken for the video's.
+Label Studio counts frames with the rate of its own configuration (default 24), not with the
+video's: ``framesCount / duration`` is that rate. Where it differs from the video's, frames are
+found by their time. Where no rate is known, it is taken for the video's.
+
+Rectangles of pictures are boxes; polygons, ellipses, brush masks and rotated rectangles become
+their upright hulls, key points boxes of ``--box-size``. Of several annotations of one task the
+first that is not cancelled counts.
 """
 
 import json
 import math
-from dataclasses import dataclass, field
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,18 +25,38 @@ from urllib.parse import unquote, urlparse
 
 import numpy as np
 
-from vodkit.formats.base import Reading, Rows, Writing, info_for, labelled_frames, relative_source
-from vodkit.formats.cvat import MOST_FRAMES, track_rows
+from vodkit.formats.base import (
+    MOST_FRAMES,
+    Reading,
+    Rows,
+    Writing,
+    class_names,
+    info_for,
+    labelled_frames,
+    relative_source,
+)
+from vodkit.formats.cvat import track_rows
 from vodkit.formats.jsonfile import Node, head_of, read_json
 from vodkit.formats.keyframes import interpolate, key_rows, runs
+from vodkit.formats.label_studio_tasks import (
+    VIDEO,
+    Region,
+    Task,
+    bearable_count,
+    num_objects,
+    own_rate,
+    require_known,
+    still_box,
+    task_of,
+)
+from vodkit.formats.pictures import picture_size, still
+from vodkit.formats.shapes import ROTATED, PointBoxes, turned_about_corner
 from vodkit.ground.arrays import FloatArray
-from vodkit.ground.errors import FormatError
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.ground.runs import write_atomic
 
 KEEPS = frozenset({"ids", "video"})
 PICTURES: str | None = None
-KIND = "videorectangle"
 SAME_RATE = 1e-3
 """relative difference below which two rates are the same one, rounded"""
 ID_PREFIX = "track_"
@@ -39,136 +64,130 @@ ID_PREFIX = "track_"
 
 
 def sniff(path: Path) -> bool:
-    """A JSON file that speaks of video rectangles."""
+    """A JSON file of tasks with annotations or predictions that have results."""
     if path.suffix.lower() != ".json":
         return False
     head = head_of(path, 1 << 20)
-    return f'"{KIND}"' in head and '"sequence"' in head
+    tasks = '"annotations"' in head or '"predictions"' in head
+    return tasks and '"result"' in head and '"data"' in head
 
 
-@dataclass
-class _Region:
-    """One track as key frames."""
-
-    node: Node
-    name: str
-    label: str
-    places: list[int] = field(default_factory=list)
-    boxes_percent: list[list[float]] = field(default_factory=list)
-    enabled: list[bool] = field(default_factory=list)
-    times_s: list[float] = field(default_factory=list)
-    frames_count: int = 0
-    duration_s: float = 0.0
+def contained(path: Path) -> int:
+    """Number of regions and other results of all annotations and predictions of all tasks."""
+    content = read_json(path).value
+    return sum(map(num_objects, content if isinstance(content, list) else [content]))
 
 
 def read(path: Path, reading: Reading) -> Dataset:
-    """Every task as a video; of several annotations of one task the first that is not cancelled."""
+    """Every task as a video, or as a picture."""
     content = read_json(path)
-    tasks = list(content.items()) if isinstance(content.value, list) else [content]
-    found = []
+    nodes = list(content.items()) if isinstance(content.value, list) else [content]
+    tasks: list[Task] = []
+    for node in nodes:
+        if not isinstance(node.value, dict):
+            raise node.fault("allowed: a task, which is an object")
+        with reading.taking(path, node.line, count=_count_if_sound(node)):
+            tasks.append(task_of(node, reading))
+    names = dict.fromkeys(region.label for task in tasks for region in task.regions)
+    classes = reading.classes or class_names(names, path)
+    points = PointBoxes(reading.box_size, ())
+    videos = []
     for task in tasks:
-        try:
-            found.append((task, _regions(task)))
-        except FormatError as fault:
-            reading.fault(fault)
-    names = list(dict.fromkeys(region.label for _, regions in found for region in regions))
-    classes = reading.classes or tuple(names)
-    return Dataset(
-        classes=classes, videos=tuple(_video(t, regions, classes, reading) for t, regions in found)
-    )
+        if task.is_video:
+            videos.append(_video(task, classes, reading))
+        elif task.regions or task.labelled:
+            videos.append(_picture(task, classes, reading, points))
+    return Dataset(classes=classes, videos=tuple(videos))
 
 
-def _regions(task: Node) -> list[_Region]:
-    key = "annotations" if "annotations" in task else "predictions"
-    if key not in task:
-        return []
-    chosen = [one for one in task.items(key) if not one.truth("was_cancelled")][:1]
-    return [
-        _region(node)
-        for one in chosen
-        for node in one.items("result")
-        if node.words("type", "").lower() == KIND
-    ]
+def _count_if_sound(node: Node) -> int:
+    try:
+        return num_objects(node.value)
+    except (AttributeError, TypeError):
+        return 1
 
 
-def _region(node: Node) -> _Region:
-    value = node.at("value")
-    labels = [label.value for label in value.items("labels")] if "labels" in value else []
-    if len(labels) != 1 or not isinstance(labels[0], str):
-        raise value.fault(f"labels are {labels}; allowed: one")
-    region = _Region(node, node.words("id", ""), labels[0])
-    region.frames_count = value.integer("framesCount", 0)
-    region.duration_s = value.number("duration", 0.0)
-    for key in sorted(value.items("sequence"), key=lambda key: key.integer("frame")):
-        place = key.integer("frame")
-        if place < 1 or place in region.places:
-            raise key.fault(f"frame {place}; allowed: from 1, each once")
-        x, y, width, height = (key.number(name) for name in ("x", "y", "width", "height"))
-        if not all(map(math.isfinite, (x, y, width, height))):
-            raise key.fault("x, y, width or height is not finite")
-        region.places.append(place)
-        region.boxes_percent.append([x, y, x + width, y + height])
-        region.enabled.append("enabled" not in key or key.truth("enabled"))
-        region.times_s.append(key.number("time", math.nan))
-    return region
-
-
-def _own_rate(regions: list[_Region], task: Node) -> Fraction | None:
-    """The rate that Label Studio counted frames with."""
-    for region in regions:
-        for place, time_s in zip(region.places, region.times_s, strict=True):
-            if math.isfinite(time_s) and time_s > 0:
-                return Fraction(place / time_s).limit_denominator(1001)
-        if region.frames_count > 0 and 0 < region.duration_s < math.inf:
-            return Fraction(region.frames_count / region.duration_s).limit_denominator(1001)
-    del task
-    return None
-
-
-def _video(
-    task: Node, regions: list[_Region], classes: tuple[str, ...], reading: Reading
+def _picture(
+    task: Task, classes: tuple[str, ...], reading: Reading, points: PointBoxes
 ) -> LabelledVideo:
-    source = reading.source or _source(task)
-    own = _own_rate(regions, task)
-    info, tags = info_for(source, task.path, reading)
+    """A picture with its regions."""
+    node = task.node
+    source = _source(node, "image")
+    known = [r.node for r in task.regions if "original_width" in r.node]
+    size = picture_size(node.path.parent / source) or reading.size_px
+    if known:
+        size = (known[0].integer("original_width"), known[0].integer("original_height"))
+    if size is None:
+        raise node.fault(
+            f"the size of {source} is not known; put the picture beside, or give --size"
+        )
+    rows = Rows(node.path, reading, num_classes=len(classes), num_frames=1)
+    for region in task.regions:
+        with reading.taking(node.path, region.node.line):
+            box, how = still_box(region, size, points)
+            label = require_known(region, classes)
+            rows.add(0, box, line=region.node.line, label=label, how=how)
+    return still(source, size, rows)
+
+
+def _video(task: Task, classes: tuple[str, ...], reading: Reading) -> LabelledVideo:
+    node = task.node
+    source = reading.source or _source(node, "video")
+    regions = [region for region in task.regions if region.kind == VIDEO]
+    for region in task.regions:
+        if region.kind != VIDEO:
+            place = f"{node.path}:{region.node.line()}"
+            reading.tally.skip(f"region of type {region.kind!r} in a video", place)
+    info, tags = info_for(source, node.path, reading)
+    own = own_rate(regions, None if "rate" in tags else info.rate)
     if "rate" in tags and own is not None:
-        info, tags = info_for(source, task.path, reading, rate=own)
+        info, tags = info_for(source, node.path, reading, rate=own)
     per_frame = 1.0
     if own is not None and abs(own / info.rate - 1) > SAME_RATE:
         per_frame = float(own / info.rate)
         tags["label_studio_rate"] = str(own)
-    rows = Rows(task.path, reading, num_classes=len(classes), num_frames=info.num_frames)
-    counts = [region.frames_count for region in regions]
+    rows = Rows(node.path, reading, num_classes=len(classes), num_frames=info.num_frames)
+    counts = [bearable_count(region, MOST_FRAMES) for region in regions]
     longest = max((math.floor((count - 1) / per_frame) for count in counts), default=-1)
     last = longest if info.num_frames is None else info.num_frames - 1
-    if last > MOST_FRAMES:
-        raise task.fault(f"{last} frames; allowed: up to {MOST_FRAMES}")
     for region, track_id in zip(regions, _track_ids(regions), strict=True):
-        if region.label not in classes:
-            known = ", ".join(classes)
-            reading.fault(region.node.fault(f"class {region.label!r} is not among {known}"))
-            continue
-        size_px = (info.width_px, info.height_px)
-        _add(rows, region, track_id, classes, size_px, per_frame=per_frame, last=last)
-    return LabelledVideo(source=source, info=info, tracks=rows.table(info.rate), tags=tags)
+        with reading.taking(node.path, region.node.line):
+            label = require_known(region, classes)
+            size_px = (info.width_px, info.height_px)
+            _add(rows, region, track_id, label, size_px, per_frame=per_frame, last=last)
+            rows.take(ROTATED if any(turn % 360 for turn in region.degrees) else "")
+    return LabelledVideo(
+        source=source,
+        info=info,
+        tracks=rows.table(info.rate) if task.labelled else None,
+        tags=tags,
+    )
 
 
-def _source(task: Node) -> str:
-    """The file name in ``data.video``, without the upload's folders, host or query."""
+def _source(task: Node, kind: str) -> str:
+    """The file name in ``data``, without the upload's folders, host or query.
+
+    Uploads get eight digits in front of their names; the file may be there without.
+    """
     if "data" not in task:
-        return "video"
+        return kind
     data = task.at("data")
-    text = data.words("video", "") or next(
-        (value for value in data.value.values() if isinstance(value, str)), "video"
+    if not isinstance(data.value, dict):
+        raise data.fault("allowed: an object")
+    text = data.words(kind, "") or next(
+        (value for value in data.value.values() if isinstance(value, str)), kind
     )
     local = urlparse(text)
     name = local.query.rpartition("d=")[2] if local.query.startswith("d=") else local.path
-    return relative_source(
-        unquote(name).replace("\\", "/").rsplit("/", 1)[-1] or "video", task.path
-    )
+    short = unquote(name).replace("\\", "/").rsplit("/", 1)[-1] or kind
+    plain = re.sub(r"^[0-9a-f]{8}-", "", short)
+    folder = task.path.parent
+    if plain and not (folder / short).is_file() and (folder / plain).is_file():
+        short = plain
+    return relative_source(short, task.path)
 
 
-def _track_ids(regions: list[_Region]) -> list[int]:
+def _track_ids(regions: list[Region]) -> list[int]:
     """Our own ids where the region's name holds one; fresh ones from 1 for the others."""
     told = [
         int(region.name.removeprefix(ID_PREFIX))
@@ -179,21 +198,22 @@ def _track_ids(regions: list[_Region]) -> list[int]:
         else NO_ID
         for region in regions
     ]
-    fresh = max(told, default=0)
-    fresh = max(fresh, 0)
+    fresh = max(max(told, default=0), 0)
     ids: list[int] = []
+    used: set[int] = set()
     for number in told:
-        new = number == NO_ID or number in ids
+        new = number == NO_ID or number in used
         fresh += new
         ids.append(fresh if new else number)
+        used.add(ids[-1])
     return ids
 
 
 def _add(
     rows: Rows,
-    region: _Region,
+    region: Region,
     track_id: int,
-    classes: tuple[str, ...],
+    label: int,
     size_px: tuple[int, int],
     *,
     per_frame: float,
@@ -216,14 +236,10 @@ def _add(
     drawn = (before >= 0) & (enabled[before] | on_key)
     scale = np.array([*size_px, *size_px]) / 100
     boxes = interpolate(places, np.array(region.boxes_percent) * scale, there[drawn])
-    for frame, box in zip(frames[drawn].tolist(), boxes.tolist(), strict=True):
-        rows.add(
-            frame,
-            tuple(box),
-            line=region.node.line,
-            track_id=track_id,
-            label=classes.index(region.label),
-        )
+    if any(region.degrees):
+        turn = np.interp(there[drawn], places, np.array(region.degrees))
+        boxes = turned_about_corner(boxes, turn)
+    rows.draw(frames[drawn], boxes, line=region.node.line, track_id=track_id, label=label)
 
 
 def write(dataset: Dataset, path: Path, writing: Writing) -> None:
@@ -245,7 +261,7 @@ def _task(
     results = [
         {
             "id": next(names) if track_id == NO_ID else f"{ID_PREFIX}{track_id}",
-            "type": KIND,
+            "type": VIDEO,
             "from_name": "box",
             "to_name": "video",
             "origin": "prediction",

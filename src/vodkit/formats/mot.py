@@ -19,13 +19,15 @@ from vodkit.formats.base import (
     Row,
     Rows,
     Writing,
+    class_names,
+    frames_labelled,
     info_for,
     rate_from,
     stems,
     table_rows,
 )
 from vodkit.formats.jsonfile import head_of, read_text
-from vodkit.formats.textfile import Line, plain, read_lines, read_names
+from vodkit.formats.textfile import Line, count_lines, plain, read_lines, read_names
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.ground.runs import make_folder, write_atomic
@@ -73,6 +75,12 @@ def read(path: Path, reading: Reading) -> Dataset:
     return Dataset(classes=classes, videos=tuple(one.video(len(classes)) for one in found))
 
 
+def contained(path: Path) -> int:
+    """Number of lines of all label files."""
+    files = [path] if path.is_file() else [_label_file(folder) for folder in _sequences(path)]
+    return sum(map(count_lines, files))
+
+
 def _sequences(folder: Path) -> list[Path]:
     """Sequence folders in or below ``folder``, at most two levels down."""
     if _has_labels(folder):
@@ -117,10 +125,10 @@ class _Sequence:
     def video(self, num_classes: int) -> LabelledVideo:
         """The finished record."""
         told = self.seqinfo
-        length = int(told.get("seqlength", 0)) or None
+        length = _whole(told.get("seqlength", "0")) or None
         source, files = self._source()
         size = (
-            (int(told["imwidth"]), int(told["imheight"]))
+            (_whole(told["imwidth"]), _whole(told["imheight"]))
             if {"imwidth", "imheight"} <= {*told}
             else None
         )
@@ -130,16 +138,15 @@ class _Sequence:
         )
         rows = Rows(self.file, self.reading, num_classes=num_classes, num_frames=info.num_frames)
         for line in self.lines:
-            try:
+            with self.reading.taking(self.file, line.number):
                 self._add(rows, line)
-            except FormatError as fault:
-                self.reading.fault(fault)
         split = self.folder.parent.name
         return LabelledVideo(
             source=source,
             info=info,
             tracks=rows.table(info.rate),
             split=split if split in SPLITS and self.folder != self.root else "",
+            labelled_frames=frames_labelled(rows, info.num_frames),
             frame_files=files,
             tags=tags,
         )
@@ -189,6 +196,13 @@ class _Sequence:
         )
 
 
+def _whole(text: str) -> int:
+    """A whole number in ASCII digits; ValueError for anything else."""
+    if not re.fullmatch(r"-?\d{1,12}", text.strip(), flags=re.ASCII):
+        raise ValueError(f"{text[:40]!r} is not a whole number")
+    return int(text)
+
+
 def _read_seqinfo(path: Path) -> dict[str, str]:
     """The ``[Sequence]`` section, keys in lower case; empty where there is no file."""
     if not path.is_file():
@@ -197,7 +211,7 @@ def _read_seqinfo(path: Path) -> dict[str, str]:
     try:
         parser.read_string(read_text(path))
         found = dict(parser["Sequence"])
-        sizes = [int(found.get(key, "1")) for key in ("seqlength", "imwidth", "imheight")]
+        sizes = [_whole(found.get(key, "1")) for key in ("seqlength", "imwidth", "imheight")]
         right = min(sizes) > 0
         rate_from(found.get("framerate", "1"))
     except (configparser.Error, KeyError, ValueError) as error:
@@ -218,7 +232,8 @@ def _class_names(found: list[_Sequence], reading: Reading) -> tuple[str, ...]:
         return ("pedestrian",)
     if any(re.match(r"MOT(16|17|20)-", one.folder.name) for one in found):
         return MOT16_CLASSES
-    return tuple(f"class {number}" for number in range(1, max(x.top_class() for x in found) + 1))
+    top = max(found, key=_Sequence.top_class)
+    return class_names((f"class {n}" for n in range(1, top.top_class() + 1)), top.file)
 
 
 def write(dataset: Dataset, path: Path, writing: Writing) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
-from vodkit.formats.base import PICTURE_ENDINGS, Reading, Rows
+from vodkit.formats.base import PICTURE_ENDINGS, Reading, Rows, class_names, require_bearable
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import LabelledVideo, VideoInfo
 
@@ -33,6 +33,7 @@ def still_info(source: str, size_px: tuple[int, int], path: Path) -> VideoInfo:
     """What is known of a still picture as a video."""
     if min(size_px) <= 0:
         raise FormatError(f"size of {source!r} is {size_px}; allowed: above 0", path=path)
+    require_bearable(path, size_px=size_px)
     return VideoInfo(
         path=source, width_px=size_px[0], height_px=size_px[1], rate=Fraction(1), num_frames=1
     )
@@ -45,8 +46,8 @@ def still(source: str, size_px: tuple[int, int], rows: Rows, *, split: str = "")
 
 
 def class_table(names: Iterable[str], reading: Reading) -> tuple[str, ...]:
-    """Class names in the order the reader was told, or sorted; of files that only have names."""
-    return reading.classes or tuple(sorted(set(names)))
+    """Class names in the order given, or sorted; of files that only have names."""
+    return reading.classes or class_names(sorted(set(names)), Path("labels"))
 
 
 def class_number(name: str, classes: tuple[str, ...]) -> int:

@@ -2,7 +2,9 @@
 
 Either a bare list or ``{"frames": [...], "config": {...}}``; one file or a folder of them. Ids may
 be any text; numbers keep their value, other texts are numbered in the order they appear.
-``crowd`` becomes an ignore row, ``occluded`` visibility 0.5. Frame indices count from 0.
+``crowd`` becomes an ignore row, ``occluded`` visibility 0.5. Frame indices count from 0. Labels
+without ``box2d`` get the hull of their ``poly2d``, ``rle`` mask or ``graph`` of points. A frame
+with ``labels: null`` is not labelled.
 """
 
 import json
@@ -12,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from vodkit.formats import shapes
 from vodkit.formats.base import (
     Reading,
     Row,
     Rows,
     Writing,
+    class_names,
     info_for,
     relative_source,
     rows_by_frame,
@@ -24,6 +28,8 @@ from vodkit.formats.base import (
 )
 from vodkit.formats.jsonfile import Node, head_of, read_json
 from vodkit.formats.pictures import class_number, class_table
+from vodkit.formats.shapes import Corners, NoAreaError, PointBoxes
+from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
 from vodkit.ground.runs import write_atomic
@@ -55,15 +61,21 @@ def read(path: Path, reading: Reading) -> Dataset:
     frames = [node for content in contents for node in _frames(content)]
     names = [name for content in contents for name in _configured(content)]
     if not names:
-        names = [label.words("category") for frame in frames for label in _labels(frame)]
-        names = list(class_table(names, reading))
-    classes = reading.classes or tuple(dict.fromkeys(names))
+        found = [
+            label.words("category")
+            for frame in frames
+            for label in _labels(frame)
+            if "category" in label
+        ]
+        names = list(class_table(found, reading))
+    classes = reading.classes or class_names(dict.fromkeys(names), path)
+    lengths = _lengths(frames, reading)
     size = next((size for size in map(_size, contents) if size is not None), None)
     groups: dict[str, list[Node]] = {}
     for node in frames:
         groups.setdefault(node.words("videoName", "") or node.words("name"), []).append(node)
     videos = tuple(
-        _video(name, group, size=size, path=path, classes=classes, reading=reading)
+        _video(name, group, size=size, path=path, classes=classes, reading=reading, lengths=lengths)
         for name, group in groups.items()
     )
     return Dataset(classes=classes, videos=videos)
@@ -76,7 +88,66 @@ def _frames(content: Node) -> list[Node]:
 def _labels(frame: Node) -> list[Node]:
     if "labels" not in frame:
         return []
-    return [label for label in frame.items("labels") if "box2d" in label]
+    return list(frame.items("labels"))
+
+
+def contained(path: Path) -> int:
+    """Number of labels of all frames."""
+    contents = [read_json(file).value for file in _files(path)]
+    frames = [f for c in contents for f in (c if isinstance(c, list) else c["frames"])]
+    return sum(len(frame.get("labels") or ()) for frame in frames)
+
+
+def _lengths(frames: list[Node], reading: Reading) -> list[float]:
+    """The body lengths of all objects that are several points."""
+    if reading.box_size is None or reading.box_size.px:
+        return []
+    lengths = []
+    for frame in frames:
+        for label in _labels(frame):
+            with reading.taking(label.path, count=0):
+                found = _graph(label) if "graph" in label else ()
+                lengths += [shapes.length_px(np.asarray(found))] if len(found) > 1 else []
+    return lengths
+
+
+def _graph(label: Node) -> FloatArray:
+    """The points (P, 2) of a graph, which are those of a pose."""
+    nodes = label.at("graph").items("nodes")
+    return np.array([node.numbers("location", 2) for node in nodes], np.float64).reshape(-1, 2)
+
+
+def _box(node: Node, points: PointBoxes) -> tuple[Corners, str]:
+    """The box of a label, and how it was made; NoAreaError where it has none."""
+    if "box2d" in node:
+        box = node.at("box2d")
+        return (box.number("x1"), box.number("y1"), box.number("x2"), box.number("y2")), ""
+    if "poly2d" in node:
+        parts = list(node.items("poly2d"))
+        if parts and isinstance(parts[0].value, list):  # the bare form of early BDD files
+            parts = [node]
+        corners = [_vertices(part) for part in parts]
+        corners = [one for one in corners if len(one)]
+        if not corners:
+            raise NoAreaError("empty poly2d")
+        closed = all(part.value.get("closed", True) for part in parts)
+        return shapes.hull(np.concatenate(corners)), shapes.POLYGON if closed else shapes.POLYLINE
+    if "rle" in node:
+        rle = node.at("rle")
+        height, width = (int(side) for side in rle.numbers("size", 2))
+        return shapes.rle_hull(rle.at("counts").value, height, width), shapes.MASK
+    if "graph" in node:
+        box_xyxy, how = points.around(_graph(node))
+        return box_xyxy, shapes.SKELETON if how == shapes.POINTS else how
+    what = "box3d" if "box3d" in node else "no box"
+    raise NoAreaError(f"label with {what} alone")
+
+
+def _vertices(part: Node) -> FloatArray:
+    """The corners (P, 2) of one polygon; control points of its curves count as corners."""
+    key = "vertices" if "vertices" in part else "poly2d"
+    found = [[node.number(0), node.number(1)] for node in part.items(key)]
+    return np.array(found, np.float64).reshape(-1, 2)
 
 
 def _configured(content: Node) -> list[str]:
@@ -100,6 +171,7 @@ def _video(
     path: Path,
     classes: tuple[str, ...],
     reading: Reading,
+    lengths: list[float],
 ) -> LabelledVideo:
     first = group[0]
     source = relative_source(name, first.path, line=first.line)
@@ -107,23 +179,25 @@ def _video(
         size = (first.at("size").integer("width"), first.at("size").integer("height"))
     info, tags = info_for(source, path, reading, size_px=size)
     rows = Rows(first.path, reading, num_classes=len(classes), num_frames=info.num_frames)
+    points = PointBoxes(reading.box_size, lengths)
     numbers: dict[str, int] = {}
-    frames = set()
+    frames: set[int] = set()
+    unlabelled: set[int] = set()
     for node in group:
         frame = node.integer("frameIndex", 0)
         if frame < 0 or frame in frames:
-            raise node.fault(f"frame {frame} is below 0 or stands twice")
+            raise node.fault(f"frame {frame} is below 0 or occurs twice")
         frames.add(frame)
+        if "labels" not in node:
+            unlabelled.add(frame)
         for label in _labels(node):
-            try:
-                _add(rows, label, frame, numbers, classes)
-            except FormatError as fault:
-                reading.fault(fault)
+            with reading.taking(label.path, label.line):
+                _add(rows, label, frame, numbers=numbers, classes=classes, points=points)
     return LabelledVideo(
         source=source,
         info=info,
         tracks=rows.table(info.rate),
-        labelled_frames=np.array(sorted(frames), np.int64),
+        labelled_frames=np.array(sorted(frames - unlabelled), np.int64),
         tags=tags,
     )
 
@@ -141,9 +215,15 @@ def _track_id(node: Node, numbers: dict[str, int]) -> int:
 
 
 def _add(
-    rows: Rows, node: Node, frame: int, numbers: dict[str, int], classes: tuple[str, ...]
+    rows: Rows,
+    node: Node,
+    frame: int,
+    *,
+    numbers: dict[str, int],
+    classes: tuple[str, ...],
+    points: PointBoxes,
 ) -> None:
-    box = node.at("box2d")
+    box, how = _box(node, points)
     extra = node.at("attributes") if "attributes" in node else node
     name = node.words("category")
     if name not in classes:
@@ -151,13 +231,14 @@ def _add(
         raise node.at("category").fault(f"class {name!r} is not among {known}")
     rows.add(
         frame,
-        (box.number("x1"), box.number("y1"), box.number("x2"), box.number("y2")),
+        box,
         line=node.line,
         track_id=_track_id(node, numbers),
         label=class_number(name, classes),
         score=node.number("score", 1.0),
         visibility=PARTLY_HIDDEN if extra.truth("occluded") else math.nan,
         ignore=extra.truth("crowd"),
+        how=how,
     )
 
 

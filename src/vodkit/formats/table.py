@@ -1,5 +1,6 @@
 """The table of label formats: one line a format, and reading and writing by name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from vodkit.formats import (
     imagenet_vid,
     kitti,
     label_studio,
+    labelme,
     mot,
     predictions,
     scalabel,
@@ -24,6 +26,8 @@ from vodkit.formats import (
     youtube_vis,
 )
 from vodkit.formats.base import TIMES, Format, Reading, Source, Writing, is_still
+from vodkit.formats.jsonfile import parsed_once
+from vodkit.ground.account import Account, Tally
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import FormatError, InputError
 from vodkit.ground.lookup import pick
@@ -49,19 +53,31 @@ FORMATS: dict[str, Format] = {
     "mot": mot,
 }
 # Formats of poses and other things that boxes can be taken from, but not put into.
-SOURCES: dict[str, Source] = {"sleap": sleap}
+SOURCES: dict[str, Source] = {"sleap": sleap, "labelme": labelme}
 READERS: dict[str, Source] = {**FORMATS, **SOURCES}
 
 
 def detect_format(path: Path) -> str:
-    """The name of the first format that ``path`` looks like; FormatError if there is none."""
+    """The name of the first format that fits ``path``; FormatError if there is none."""
     if not path.exists():
-        raise FormatError("there is no such file or folder", path=path)
-    for name, module in READERS.items():
-        if module.sniff(path):
-            return name
-    known = ", ".join(READERS)
-    raise FormatError(f"looks like no known label format; name one of: {known}", path=path)
+        raise FormatError("no such file or folder", path=path)
+    with parsed_once():
+        for name, module in READERS.items():
+            if module.sniff(path):
+                return name
+    raise FormatError(f"not in a known label format; {_looked_for(path)}", path=path)
+
+
+def _looked_for(path: Path) -> str:
+    """What was looked for, and what to do."""
+    known = f"name one with --format: {', '.join(READERS)}"
+    if not path.is_dir():
+        return known
+    return (
+        "looked for: data.yaml or labels/*.txt (yolo), annotations/instances_*.json or *.json "
+        "(coco), Annotations/, annotations/ or annots/ with *.xml (voc), gt/gt.txt (mot), "
+        f"annotations/*.txt (visdrone), label_02/*.txt (kitti), *.xml (cvat, ua_detrac); {known}"
+    )
 
 
 def read_dataset(
@@ -70,21 +86,62 @@ def read_dataset(
     *,
     reading: Reading | None = None,
 ) -> Dataset:
-    """The labels in a file or folder, in the form ``format`` (a key of READERS, or found out).
+    """Read labels of any format.
 
-    Raises FormatError with the place of the first fault, unless ``reading.fault`` takes faults.
+    Args:
+        path: A label file, or the folder of a format of many files.
+        format: A key of ``READERS``, or ``auto``: found out.
+        reading: What the file does not contain, and what to do about faults; default: raise.
+
+    Returns:
+        The dataset, with the folder of its sources (``root``) and the account of every object.
+
+    Raises:
+        FormatError: The first fault with its place, unless ``reading.fault`` takes faults.
+        AccountError: An object of the file is neither in the dataset nor counted as skipped.
+    """
+    return read_labels(path, format, reading=reading)[0]
+
+
+def read_labels(
+    path: str | Path,
+    format: str = "auto",  # noqa: A002
+    *,
+    reading: Reading | None = None,
+) -> tuple[Dataset, Account]:
+    """As ``read_dataset``, with the account of this file.
+
+    It differs from ``Dataset.accounts`` only for files of vodkit itself, which keep the accounts of
+    the labels that they were imported from.
     """
     place = Path(path)
-    name = detect_format(place) if format == "auto" else format
-    module = pick(READERS, name, "label format")
-    if not place.exists():
-        raise FormatError("there is no such file or folder", path=place)
-    try:
-        return module.read(place, reading or Reading())
-    except FormatError:
-        raise
-    except InputError as error:  # a record refused what the reader let through
-        raise FormatError(str(error), path=place) from error
+    with parsed_once():
+        name = detect_format(place) if format == "auto" else format
+        module = pick(READERS, name, "label format")
+        if not place.exists():
+            raise FormatError("no such file or folder", path=place)
+        if not (place.is_file() or place.is_dir()):
+            raise FormatError("not a regular file or folder", path=place)
+        told = replace(reading or Reading(), tally=Tally())
+        try:
+            dataset = module.read(place, told)
+        except FormatError:
+            raise
+        except InputError as error:  # a record refused what the reader let through
+            raise FormatError(str(error), path=place) from error
+        account = _account(module, name, place, dataset, told.tally)
+    root = place if place.is_dir() else place.parent
+    return replace(dataset, root=root, accounts=dataset.accounts or (account,)), account
+
+
+def _account(module: Source, name: str, path: Path, dataset: Dataset, tally: Tally) -> Account:
+    """The account of one file; AccountError where an object was lost."""
+    count = getattr(module, "contained", None)
+    if count is not None:
+        return tally.account(file=path.name, format=name, contained=count(path))
+    # Files of predictions, and formats of others that count nothing: every row is an object.
+    rows = sum(len(video.tracks) for video in dataset.videos if video.tracks is not None)
+    return Account(file=path.name, format=name, contained=rows, kept=rows)
 
 
 def write_dataset(

@@ -19,8 +19,10 @@ from vodkit.formats.base import (
     rows_by_frame,
     stems,
 )
-from vodkit.formats.cocovid import json_lines, label_of, read_box, read_categories
-from vodkit.formats.jsonfile import Node, read_json
+from vodkit.formats.coco_shapes import box_of, point_boxes
+from vodkit.formats.cocovid import json_lines, label_of, read_categories
+from vodkit.formats.jsonfile import Node, head_of, read_json
+from vodkit.formats.shapes import PointBoxes
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
 from vodkit.ground.runs import write_atomic
@@ -31,7 +33,7 @@ PICTURES: str | None = "{stem}/frame{frame1:04d}.jpg"
 
 def sniff(path: Path) -> bool:
     """A JSON file with ``tracks`` beside ``videos``, ``images`` and ``annotations``."""
-    if path.suffix.lower() != ".json":
+    if path.suffix.lower() != ".json" or not head_of(path).lstrip().startswith("{"):
         return False
     try:
         content = read_json(path)
@@ -55,29 +57,35 @@ def read(path: Path, reading: Reading) -> Dataset:
             raise node.fault(f"video {video} is unknown, or frame {frame} below 0 or twice")
         frames[node.integer("id")] = (video, frame)
         found[video][2].add(frame)
+    points = point_boxes(content.items("annotations"), reading)
     for node in content.items("annotations"):
-        try:
+        with reading.taking(path, node.line):
             image = node.integer("image_id")
             if image not in frames:
                 raise node.at("image_id").fault(f"unknown image {image}")
             video, frame = frames[image]
-            _add(found[video][1], node, frame, labels)
-        except FormatError as fault:
-            reading.fault(fault)
+            _add(found[video][1], node, frame, labels, points)
     videos = tuple(_video(node, rows, listed, reading) for node, rows, listed in found.values())
     return Dataset(classes=classes, videos=videos)
 
 
-def _add(rows: Rows, node: Node, frame: int, labels: dict[int, int]) -> None:
+def contained(path: Path) -> int:
+    """Number of annotations."""
+    return len(read_json(path).value["annotations"])
+
+
+def _add(rows: Rows, node: Node, frame: int, labels: dict[int, int], points: PointBoxes) -> None:
     ignore = node.truth("iscrowd")
+    box, how = box_of(node, points)
     rows.add(
         frame,
-        read_box(node),
+        box,
         line=node.line,
         track_id=node.integer("instance_id", node.integer("track_id", NO_ID)),
         label=label_of(node, labels, ignore=ignore),
         score=node.number("score", 1.0),
         ignore=ignore,
+        how=how,
     )
 
 

@@ -1,6 +1,7 @@
 """Text files of one box or one class name a line: fields with their line numbers, and numbers."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,27 @@ from pathlib import Path
 from vodkit.formats.jsonfile import LARGEST, read_text
 from vodkit.ground.errors import FormatError
 
+_NUMBER = re.compile(
+    r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE
+)
+
+
+def number_of(text: str) -> float:
+    """A number in ASCII digits; ValueError for other digits, underscores and what is none.
+
+    Python's own ``float`` also takes ``1_000`` and digits of every script.
+
+    >>> number_of("1e3")
+    1000.0
+    """
+    if not _NUMBER.fullmatch(text.strip(" \t\r\n")):
+        raise ValueError(f"{text[:40]!r} is not a number")
+    return float(text)
+
 
 @dataclass(frozen=True)
 class Line:
-    """The fields of one line, and where it stands."""
+    """The fields of one line, and its number."""
 
     fields: list[str]
     number: int
@@ -27,7 +45,7 @@ class Line:
             return default
         text = self.fields[column]
         try:
-            return float(text)
+            return number_of(text)
         except ValueError as error:
             raise self.fault(f"column {column + 1} is {text!r}; allowed: a number") from error
 
@@ -55,6 +73,11 @@ def read_lines(
             message = f"{len(fields)} columns in {text[:60]!r}; allowed: {allowed}"
             raise FormatError(message, path=path, line=number)
         yield Line(fields, number, path)
+
+
+def count_lines(path: Path) -> int:
+    """Number of lines that are not empty."""
+    return sum(bool(text.strip()) for text in read_text(path).splitlines())
 
 
 def read_names(path: Path) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vodkit.formats.base import (
+    MOST_DRAWN,
     Reading,
     Row,
     Rows,
@@ -67,6 +68,16 @@ def read(path: Path, reading: Reading) -> Dataset:
     return Dataset(classes=classes, videos=tuple(_video(t, path, classes, reading) for t in trees))
 
 
+def contained(path: Path) -> int:
+    """Number of targets and of ignored regions (one each, whatever the number of frames)."""
+    total = 0
+    for tree in map(read_xml, _files(path)):
+        total += sum(element.name == "target" for element in tree.walk())
+        tops = (child for child in tree.children if child.name == "ignored_region")
+        total += sum(box.name == "box" for top in tops for box in top.children)
+    return total
+
+
 def _targets(frame: Element) -> list[Element]:
     found = frame.find("target_list")
     return list(found.all("target")) if found is not None else []
@@ -82,20 +93,21 @@ def _video(tree: Element, path: Path, classes: tuple[str, ...], reading: Reading
     info, tags = info_for(source, path, told, size_px=known, rate=_rate(tree))
     rows = Rows(tree.path, reading, num_classes=len(classes), num_frames=len(files) or None)
     regions = [_corners(box) for place in tree.all("ignored_region") for box in place.all("box")]
+    if len(regions) * sum(1 for _ in tree.all("frame")) > MOST_DRAWN:
+        raise tree.fault(f"{len(regions)} regions in every frame: too many")
     frames = []
     for node in tree.all("frame"):
         frame = node.whole("num") - 1
         frames.append(frame)
         for region in regions:
-            rows.add(frame, region, line=node.line, label=-1, ignore=True)
+            rows.add(frame, region, line=node.line, label=-1, ignore=True, drawn=True)
         for thing in _targets(node):
-            try:
+            with reading.taking(tree.path, thing.line):
                 _add(rows, thing, frame, classes)
-            except FormatError as fault:
-                reading.fault(fault)
+    rows.take(count=len(regions))
     wrong = [frame for frame in frames if frame < 0]
     if wrong or len(set(frames)) < len(frames):
-        raise tree.fault("a frame number is below 1 or stands twice")
+        raise tree.fault("a frame number is below 1 or occurs twice")
     return LabelledVideo(
         source=source,
         info=info,

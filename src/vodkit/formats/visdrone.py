@@ -9,10 +9,19 @@ name a line names the classes of own data.
 import math
 from pathlib import Path
 
-from vodkit.formats.base import Reading, Row, Rows, Writing, info_for, stems, table_rows
+from vodkit.formats.base import (
+    Reading,
+    Row,
+    Rows,
+    Writing,
+    frames_labelled,
+    info_for,
+    stems,
+    table_rows,
+)
 from vodkit.formats.jsonfile import head_of
 from vodkit.formats.pictures import picture_files, picture_size
-from vodkit.formats.textfile import Line, plain, read_lines, read_names
+from vodkit.formats.textfile import Line, count_lines, plain, read_lines, read_names
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.ground.runs import make_folder, write_atomic
@@ -41,6 +50,11 @@ def _files(path: Path) -> list[Path]:
     return sorted((path / "annotations").glob("*.txt"))
 
 
+def contained(path: Path) -> int:
+    """Number of lines of all label files."""
+    return sum(map(count_lines, _files(path)))
+
+
 def read(path: Path, reading: Reading) -> Dataset:
     """One text file a video; the size of the picture comes from ``sequences`` or the reader."""
     files = _files(path)
@@ -63,14 +77,13 @@ def _video(
     info, tags = info_for(source, path, reading, size_px=size, num_frames=len(files) or None)
     rows = Rows(file, reading, num_classes=len(classes), num_frames=info.num_frames)
     for line in read_lines(file, separator=",", least=10, most=11):
-        try:
+        with reading.taking(file, line.number):
             _add(rows, line)
-        except FormatError as fault:
-            reading.fault(fault)
     return LabelledVideo(
         source=source,
         info=info,
         tracks=rows.table(info.rate),
+        labelled_frames=frames_labelled(rows, info.num_frames),
         frame_files=tuple(files),
         tags=tags,
     )

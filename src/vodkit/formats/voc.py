@@ -1,13 +1,21 @@
-"""Pascal VOC XML: one file a picture (``Annotations``, ``JPEGImages``, ``ImageSets/Main``).
+"""Pascal VOC XML: one file a picture, in ``Annotations`` or a folder of another name.
 
 Pixel coordinates are passed through unchanged: the benchmark counts from 1, labelling tools that
 write this form count from 0, and the file does not say which. ``difficult`` objects become ignore
-rows, as the VOC protocol treats them.
+rows, as the VOC protocol treats them. Objects without ``bndbox`` get the hull of their ``robndbox``
+(roLabelImg) or ``polygon``.
 """
 
+import math
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from vodkit.formats import shapes
 from vodkit.formats.base import (
+    PICTURE_ENDINGS,
     Reading,
     Row,
     Rows,
@@ -18,7 +26,8 @@ from vodkit.formats.base import (
     stems,
 )
 from vodkit.formats.jsonfile import head_of, read_text
-from vodkit.formats.pictures import class_number, class_table, picture_size, still
+from vodkit.formats.pictures import class_number, class_table, picture_size, still, still_info
+from vodkit.formats.shapes import Corners
 from vodkit.formats.textfile import plain
 from vodkit.formats.xmlfile import Element, read_xml, tag
 from vodkit.ground.errors import FormatError
@@ -27,13 +36,27 @@ from vodkit.ground.runs import make_folder, write_atomic
 
 KEEPS = frozenset({"ignore", "split", "empty"})
 PICTURES: str | None = "JPEGImages/{name}"
-PICTURE_FOLDERS = ("JPEGImages", "images", "Images", "")
+LABEL_FOLDERS = ("Annotations", "annotations", "annots", "Annots", "labels", "xml", "xmls", ".")
+PICTURE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", "img", "pictures")
 SPLITS = ("train", "val", "test")
+SIDES = {"train": "train", "val": "val", "valid": "val", "test": "test"}
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The XML files of one folder."""
+
+    home: Path
+    """the folder that holds the folders of labels and pictures"""
+    files: list[Path]
+    split: str
 
 
 def sniff(path: Path) -> bool:
     """A folder of such XML files (or with ``Annotations``), or one of them."""
-    files = _files(path)[:1]
+    if not path.is_dir():
+        return path.suffix.lower() == ".xml" and _looks_right(path)
+    files = [file for group in _groups(path)[:1] for file in group.files[:1]]
     return bool(files) and _looks_right(files[0])
 
 
@@ -42,58 +65,143 @@ def _looks_right(path: Path) -> bool:
     return "<annotation" in head and "<annotations" not in head and "<trackid>" not in head
 
 
-def _files(path: Path) -> list[Path]:
+def _groups(path: Path) -> list[_Group]:
+    """The XML files of a data set: its own, those of its splits, or those of its years."""
     if path.is_file():
-        return [path] if path.suffix.lower() == ".xml" else []
-    for name in ("Annotations", "annotations", "."):
-        found = sorted((path / name).glob("*.xml"))
-        if found:
-            return found
-    return []
+        home = path.parent
+        return [_Group(home.parent if home.name in LABEL_FOLDERS else home, [path], "")]
+    own = _group(path, "")
+    if own is not None:
+        return [own]
+    sides = [_group(path / name, split) for name, split in SIDES.items()]
+    found = [group for group in sides if group is not None]
+    if not found:
+        years = sorted(child for child in path.glob("*") if child.is_dir())
+        inner = [_group(year, "") for year in years if (year / "Annotations").is_dir()]
+        found = [group for group in inner if group is not None]
+    return found
+
+
+def _group(home: Path, split: str) -> _Group | None:
+    for name in LABEL_FOLDERS:
+        files = sorted((home / name).glob("*.xml"))
+        if files:
+            is_inner = name == "." and home.name in LABEL_FOLDERS
+            return _Group(home.parent if is_inner else home, files, split)
+    return None
+
+
+def contained(path: Path) -> int:
+    """Number of ``<object>`` of all files; a file that cannot be read counts as one."""
+    return sum(_num_objects(file) for group in _groups(path) for file in group.files)
+
+
+def _num_objects(file: Path) -> int:
+    try:
+        return sum(child.name == "object" for child in read_xml(file).children)
+    except FormatError:
+        return 1
 
 
 def read(path: Path, reading: Reading) -> Dataset:
     """Every picture as a video of one frame; classes are the names found, sorted."""
-    files = _files(path)
-    if not files:
-        raise FormatError("no XML files in here or in Annotations", path=path)
-    root = path if path.is_dir() else path.parent
-    if path.is_dir() and not (path / files[0].parent.name).is_dir():
-        root = path.parent
-    trees = []
-    for file in files:
-        try:
-            trees.append(read_xml(file))
-        except FormatError as fault:
-            reading.fault(fault)
-    names = [thing.need("name").text for tree in trees for thing in tree.all("object")]
+    groups = _groups(path)
+    if not groups:
+        looked = ", ".join(name for name in LABEL_FOLDERS if name != ".")
+        message = f"no XML files in this folder, in {looked}, or in those of train, valid, test"
+        raise FormatError(message, path=path)
+    trees: list[list[Element]] = []
+    for group in groups:
+        trees.append([])
+        for file in group.files:
+            with reading.taking(file):
+                trees[-1].append(read_xml(file))
+    names = [
+        name.text
+        for found in trees
+        for tree in found
+        for thing in tree.all("object")
+        if (name := thing.find("name")) is not None
+    ]
     classes = class_table(names, reading)
-    splits = _read_splits(root)
-    videos = []
-    for tree in trees:
-        try:
-            videos.append(_read_one(tree, root, classes, splits, reading))
-        except FormatError as fault:
-            reading.fault(fault)
+    videos: list[LabelledVideo] = []
+    owners: dict[str, Path] = {}
+    root = path if path.is_dir() else path.parent
+    for group, found in zip(groups, trees, strict=True):
+        place = _Pictures(group, root, found)
+        splits = _read_splits(group.home)
+        for tree in found:
+            count = sum(1 for _ in tree.all("object"))
+            with reading.taking(tree.path, tree.line, count=count):
+                source = place.of(tree)
+                other = owners.setdefault(source, tree.path)
+                if other != tree.path:
+                    raise tree.fault(f"is of {source}, and so is {other.name}; rename one")
+                split = group.split or splits.get(Path(source).stem, "")
+                videos.append(_read_one(tree, source, root, classes, reading, split=split))
     return Dataset(classes=classes, videos=tuple(videos))
 
 
-def _read_splits(root: Path) -> dict[str, str]:
+def _read_splits(home: Path) -> dict[str, str]:
     """Picture name -> split, from ``ImageSets/Main``."""
     found = {}
     for split in SPLITS:
-        sheet = root / "ImageSets" / "Main" / f"{split}.txt"
+        sheet = home / "ImageSets" / "Main" / f"{split}.txt"
         if sheet.is_file():
             found.update(dict.fromkeys(read_text(sheet).split(), split))
     return found
 
 
+class _Pictures:
+    """Finds the pictures of a group of files."""
+
+    def __init__(self, group: _Group, root: Path, trees: list[Element]) -> None:
+        """Choose the folder that holds the first picture; FormatError where two do."""
+        self.root = root
+        folders = [group.home / name for name in PICTURE_FOLDERS]
+        folders += [group.files[0].parent, group.home] if group.files else []
+        self.folders = folders
+        self.chosen: Path | None = None
+        for tree in trees[:1]:
+            name = self._name(tree)
+            there = {
+                (folder / name).resolve(): folder for folder in folders if (folder / name).is_file()
+            }
+            if len(there) > 1:
+                both = " or ".join(str(folder) for folder in there.values())
+                raise tree.fault(f"picture {name!r} could be the one in {both}; remove one")
+            self.chosen = next(iter(there.values()), None)
+
+    def _name(self, tree: Element) -> str:
+        found = tree.find("filename")
+        text = found.text if found is not None and found.text else f"{tree.path.stem}.jpg"
+        return relative_source(text, tree.path, line=found.line if found else tree.line)
+
+    def of(self, tree: Element) -> str:
+        """The picture of a file, relative to the data set: by the name in it, or its own name."""
+        name = self._name(tree)
+        folders = ([self.chosen] if self.chosen else []) + self.folders
+        names = [name, *(f"{tree.path.stem}{ending}" for ending in PICTURE_ENDINGS)]
+        for one in names:
+            for folder in folders:
+                if (folder / one).is_file():
+                    return self._relative(folder / one)
+        home = self.chosen or next((f for f in self.folders[:-2] if f.is_dir()), self.folders[0])
+        return self._relative(home / name)
+
+    def _relative(self, place: Path) -> str:
+        return Path(os.path.relpath(place, self.root)).as_posix()
+
+
 def _read_one(
-    tree: Element, root: Path, classes: tuple[str, ...], splits: dict[str, str], reading: Reading
+    tree: Element,
+    source: str,
+    root: Path,
+    classes: tuple[str, ...],
+    reading: Reading,
+    *,
+    split: str,
 ) -> LabelledVideo:
-    name = relative_source(tree.need("filename").text, tree.path, line=tree.line)
-    folder = next((f for f in PICTURE_FOLDERS if (root / f / name).is_file()), PICTURE_FOLDERS[0])
-    source = f"{folder}/{name}" if folder else name
     told = tree.find("size")
     size = None
     if told is not None:
@@ -103,32 +211,57 @@ def _read_one(
     if size is None:
         raise tree.fault(f"the size of {source} is not known; put the picture there")
     rows = Rows(tree.path, reading, num_classes=len(classes), num_frames=1)
+    still_info(source, size, tree.path)  # refuses a bad size before objects count
     for thing in tree.all("object"):
-        try:
+        with reading.taking(tree.path, thing.line):
             add_object(rows, thing, classes, frame=0)
-        except FormatError as fault:
-            reading.fault(fault)
-    return still(source, size, rows, split=splits.get(Path(name).stem, ""))
+    return still(source, size, rows, split=split)
 
 
 def add_object(
     rows: Rows, thing: Element, classes: tuple[str, ...], *, frame: int, track_id: int = -1
 ) -> None:
     """One ``<object>`` into the rows."""
-    corner = thing.need("bndbox")
-    x1, y1, x2, y2 = (corner.need(key).text_real() for key in ("xmin", "ymin", "xmax", "ymax"))
+    box, how = _box(thing)
     difficult = thing.find("difficult")
     name = thing.need("name").text
     if name not in classes:
         raise thing.fault(f"class {name!r} is not among {', '.join(classes)}")
     rows.add(
         frame,
-        (x1, y1, x2, y2),
+        box,
         line=thing.line,
         track_id=track_id,
         label=class_number(name, classes),
         ignore=difficult is not None and difficult.text == "1",
+        how=how,
     )
+
+
+def _box(thing: Element) -> tuple[Corners, str]:
+    """The box of an object, and how it was made."""
+    turned, polygon = thing.find("robndbox"), thing.find("polygon")
+    if thing.find("bndbox") is None and turned is not None:
+        x, y, width, height, angle = (
+            turned.need(key).text_real() for key in ("cx", "cy", "w", "h", "angle")
+        )
+        if not all(map(math.isfinite, (x, y, width, height, angle))):
+            raise turned.fault("a number is not finite")
+        box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        return shapes.turned_box(box, math.degrees(angle)), shapes.ROTATED
+    if thing.find("bndbox") is None and polygon is not None:
+        if polygon.find("pt") is not None:
+            points = [
+                [point.need("x").text_real(), point.need("y").text_real()]
+                for point in polygon.all("pt")
+            ]
+        else:
+            numbers = [child.text_real() for child in polygon.children]
+            points = np.array(numbers[: len(numbers) // 2 * 2]).reshape(-1, 2).tolist()
+        return shapes.hull(points), shapes.POLYGON
+    corner = thing.need("bndbox")
+    x1, y1, x2, y2 = (corner.need(key).text_real() for key in ("xmin", "ymin", "xmax", "ymax"))
+    return (x1, y1, x2, y2), ""
 
 
 def write(dataset: Dataset, path: Path, writing: Writing) -> None:

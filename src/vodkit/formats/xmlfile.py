@@ -10,7 +10,8 @@ from pathlib import Path
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
-from vodkit.formats.jsonfile import LARGEST
+from vodkit.formats.jsonfile import LARGEST, read_bytes, shared
+from vodkit.formats.textfile import number_of
 from vodkit.ground.errors import FormatError
 
 DEEPEST = 64
@@ -31,6 +32,12 @@ class Element:
     def fault(self, message: str) -> FormatError:
         """The error that something is wrong with this element."""
         return FormatError(f"<{self.name}>: {message}", path=self.path, line=self.line)
+
+    def walk(self) -> Iterator["Element"]:
+        """The element itself and all below it, in the order of the file."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
 
     def all(self, name: str) -> Iterator["Element"]:
         """The children called ``name``."""
@@ -78,7 +85,7 @@ class Element:
 
     def _number(self, text: str, what: str) -> float:
         try:
-            return float(text)
+            return number_of(text)
         except ValueError as error:
             raise self.fault(f"{what} is {text[:40]!r}; allowed: a number") from error
 
@@ -95,7 +102,10 @@ class _Builder:
         self.path = path
         self.stack: list[Element] = []
         self.root: Element | None = None
+        self.texts: list[list[str]] = []
+        """the pieces of text of each open element: adding to a string would cost their square"""
         self.parser = expat.ParserCreate()
+        self.parser.buffer_text = True
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._text
@@ -111,14 +121,15 @@ class _Builder:
         else:
             self.root = element
         self.stack.append(element)
+        self.texts.append([])
 
     def _end(self, name: str) -> None:
         del name
         element = self.stack.pop()
-        element.text = element.text.strip()
+        element.text = "".join(self.texts.pop()).strip()
 
     def _text(self, text: str) -> None:
-        self.stack[-1].text += text
+        self.texts[-1].append(text)
 
     def _refuse(self, *declared: object) -> None:
         line = self.parser.CurrentLineNumber
@@ -128,10 +139,11 @@ class _Builder:
 
 def read_xml(path: Path) -> Element:
     """The root element of an XML file; FormatError names the line where it breaks."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
+    return shared(path, _read_xml)
+
+
+def _read_xml(path: Path) -> Element:
+    content = read_bytes(path)
     builder = _Builder(path)
     try:
         builder.parser.Parse(content, True)  # noqa: FBT003 - expat's own signature

@@ -1,30 +1,28 @@
-"""YOLO text files in Ultralytics' layout: ``data.yaml``, ``images/<split>``, ``labels/<split>``.
+"""YOLO text files: boxes, segments, oriented boxes and poses, in the layouts that tools write.
 
 A line is ``class cx cy width height`` as shares of the picture, ``class`` from 0; a sixth number
-is a score; more are the corners of a polygon, whose bounding box is taken. A picture without a
-text file is labelled and empty, as Ultralytics trains on it. Ultralytics throws a whole picture
-away when one number is outside 0..1, so boxes are clipped to the picture on writing.
+is a score. With ``kpt_shape`` in ``data.yaml`` key points follow, and the box itself is read.
+Without it more numbers are the corners of a segment or oriented box (and a score, where the count
+of columns is even), whose upright hull is read. A picture without a text file is labelled and
+empty, as Ultralytics trains on it, unless ``Reading.labelled`` is ``listed``. ``yolo_layout`` finds
+the files.
+
+Ultralytics drops a complete picture when one number is outside 0..1, so boxes are clipped to the
+picture on writing.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from vodkit.formats.base import (
-    Reading,
-    Row,
-    Rows,
-    Writing,
-    picture_name,
-    relative_source,
-    rows_by_frame,
-    stems,
-)
-from vodkit.formats.jsonfile import read_text
-from vodkit.formats.pictures import picture_files, picture_size, still
-from vodkit.formats.textfile import Line, plain, read_lines, read_names
+from vodkit.formats import shapes
+from vodkit.formats.base import Reading, Row, Rows, Writing, picture_name, rows_by_frame, stems
+from vodkit.formats.jsonfile import head_of
+from vodkit.formats.pictures import picture_size, still, still_info
+from vodkit.formats.textfile import Line, count_lines, plain, read_lines
+from vodkit.formats.yolo_layout import Item, Layout, is_label, layout_of, num_lines, sheet_in
+from vodkit.ground.arrays import FloatArray
 from vodkit.ground.boxes import clip
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import Dataset, LabelledVideo
@@ -38,121 +36,142 @@ NOT_A_SHARE = 2.0
 
 
 def sniff(path: Path) -> bool:
-    """``data.yaml`` (or a folder with it), or a folder with ``labels``."""
-    if path.is_dir():
-        named = (path / "data.yaml").is_file() or (path / "classes.txt").is_file()
-        return named and next((path / "labels").rglob("*.txt"), None) is not None
-    if path.suffix.lower() not in (".yaml", ".yml"):
+    """A sheet with class names, or a folder with one or with label files and class names."""
+    sheet = sheet_in(path)
+    if sheet is not None and sheet.suffix == ".data":
+        return True
+    if sheet is not None:
+        head = head_of(sheet)
+        keys = {line.partition(":")[0].strip() for line in head.splitlines() if ":" in line}
+        return "names" in keys and bool(keys & {"train", "val", "test", "path", "nc"})
+    if not path.is_dir():
         return False
-    return (path.parent / "labels").is_dir()
+    named = any((path / name).is_file() for name in ("classes.txt", "labels/classes.txt"))
+    below = path / "labels" if (path / "labels").is_dir() else path
+    return named and any(is_label(file) for file in below.rglob("*.txt"))
+
+
+def contained(path: Path) -> int:
+    """Number of lines of all label files below the data set, once for each side that uses them."""
+    return num_lines(layout_of(path, Reading(classes=("any",))))
 
 
 def read(path: Path, reading: Reading) -> Dataset:
     """Every picture as a video of one frame."""
-    root = path if path.is_dir() else path.parent
-    sheet = root / "data.yaml" if path.is_dir() else path
-    classes, folders = _read_sheet(sheet, root, reading)
-    videos = [
-        video
-        for split, folder in folders
-        for video in _read_folder(root, folder, split, classes, reading)
+    layout = layout_of(path, reading)
+    for note in layout.notes:
+        reading.tally.note(note)
+    for file in layout.strays:
+        reading.tally.skip(
+            "line of a label file of no listed picture", str(file), count_lines(file)
+        )
+    _require_clear(layout, reading)
+    videos = tuple(_picture(item, layout, reading) for item in layout.items)
+    return Dataset(classes=layout.classes, videos=videos)
+
+
+def _require_clear(layout: Layout, reading: Reading) -> None:
+    """Refuse labels that are sparse, and long lines that could be poses or segments."""
+    missing = [item for item in layout.items if not item.label.is_file()]
+    if missing and reading.labelled in ("ask", ""):
+        seen = f"{len(missing)} of {len(layout.items)} pictures have no label file"
+        present = [item.label for item in layout.items if item.label.is_file()]
+        sparse = 2 * len(missing) > len(layout.items) and all(f.stat().st_size for f in present)
+        if sparse and reading.labelled == "ask":
+            message = (
+                f"{seen}; use --labelled listed (those were not labelled) or --labelled all "
+                "(nothing is in them)"
+            )
+            raise FormatError(message, path=layout.sheet)
+        first = f"{missing[0].source}: {seen}; they count as labelled and empty"
+        reading.tally.note(f"{first} (--labelled listed leaves them out)")
+    if layout.has_sheet:
+        return
+    seen_poses = [
+        (item.label, line.number, len(line.fields))
+        for item in layout.items[:200]
+        if item.label.is_file()
+        for line in read_lines(item.label, separator=None, least=1)
+        if len(line.fields) > 6
     ]
-    return Dataset(classes=classes, videos=tuple(videos))
-
-
-def _read_sheet(
-    sheet: Path, root: Path, reading: Reading
-) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
-    """Class names, and (split, folder of pictures) pairs."""
-    content = _read_yaml(sheet) if sheet.is_file() else {}
-    names = content.get("names")
-    if isinstance(names, dict):
-        wanted = list(range(len(names)))
-        if set(names) != set(wanted):
-            raise FormatError(f"names are numbered {list(names)}; allowed: {wanted}", path=sheet)
-        names = [names[number] for number in wanted]
-    if not isinstance(names or [], list):
-        raise FormatError(f"names is {names!r}; allowed: a list, or numbered", path=sheet)
-    if not names and (root / "classes.txt").is_file():
-        names = [*read_names(root / "classes.txt")]
-    classes = reading.classes or tuple(map(str, names or ()))
-    if not classes:
-        raise FormatError("no class names: neither in data.yaml nor told", path=sheet)
-    folders = [
-        (split, relative_source(str(folder), sheet))
-        for split in SPLITS
-        for folder in _as_list(content.get(split))
-        if not str(folder).endswith(".txt")
+    clear = [
+        item
+        for item in layout.items[:200]
+        if item.label.is_file()
+        for line in read_lines(item.label, separator=None, least=1)
+        if len(line.fields) > 6 and not _could_be_pose(line)
     ]
-    return classes, folders or _folders_there(root)
+    if seen_poses and not clear:
+        file, number, count = seen_poses[0]
+        message = (
+            f"{count} columns could be a box with key points or a polygon; a data.yaml with "
+            "kpt_shape, or without it, decides"
+        )
+        raise FormatError(message, path=file, line=number)
 
 
-def _as_list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list) else [value] if value else []
+def _could_be_pose(line: Line) -> bool:
+    """Whether all later points of a line lie within the box that its first numbers would be."""
+    shares = np.array([line.real(column) for column in range(1, len(line.fields))])
+    half = shares[2:4] / 2
+    low, high = shares[:2] - half - 1e-6, shares[:2] + half + 1e-6
+    rest = shares[4:]
+    for size in (2, 3):
+        if len(rest) % size == 0:
+            points = rest.reshape(-1, size)[:, :2]
+            if ((points >= low) & (points <= high)).all():
+                return True
+    return False
 
 
-def _folders_there(root: Path) -> list[tuple[str, str]]:
-    """The layout without a sheet: ``labels/<split>`` or just ``labels``."""
-    splits = [split for split in SPLITS if (root / "labels" / split).is_dir()]
-    return [(split, f"images/{split}") for split in splits] or [("", "images")]
+def _picture(item: Item, layout: Layout, reading: Reading) -> LabelledVideo:
+    size = picture_size(item.picture) or reading.size_px
+    if size is None:
+        message = f"picture {item.source} is missing, so its size is not known; put it there"
+        raise FormatError(message, path=item.label)
+    if not item.label.is_file() and reading.labelled == "listed":
+        info = still_info(item.source, size, item.label)
+        return LabelledVideo(source=item.source, info=info, split=item.split)
+    rows = Rows(item.label, reading, num_classes=len(layout.classes), num_frames=1)
+    if item.label.is_file():
+        for line in read_lines(item.label, separator=None, least=1):
+            with reading.taking(item.label, line.number):
+                _add(rows, line, size, layout.keypoints)
+    return still(item.source, size, rows, split=item.split)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    import yaml  # type: ignore[import-untyped]
-
-    try:
-        content = yaml.safe_load(read_text(path))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = None if mark is None else mark.line + 1
-        what = getattr(error, "problem", error)
-        raise FormatError(f"not YAML: {what}", path=path, line=line) from error
-    if not isinstance(content, dict):
-        raise FormatError("not a mapping of names to values", path=path)
-    return content
-
-
-def _read_folder(
-    root: Path, folder: str, split: str, classes: tuple[str, ...], reading: Reading
-) -> Iterator[LabelledVideo]:
-    labels = root / "labels".join(folder.rsplit("images", 1))
-    pictures = {Path(name).stem: name for name in picture_files(root / folder)}
-    files = {file.stem: file for file in sorted(labels.glob("*.txt"))}
-    for name in sorted({*pictures, *files}):
-        source = f"{folder}/{pictures.get(name, name + '.jpg')}"
-        size = picture_size(root / source) or reading.size_px
-        file = files.get(name, labels / f"{name}.txt")
-        if size is None:
-            message = f"picture {source} is missing, so its size is not known; put it there"
-            raise FormatError(message, path=file)
-        rows = Rows(file, reading, num_classes=len(classes), num_frames=1)
-        if name in files:
-            for line in read_lines(file, separator=None, least=5):
-                try:
-                    _add(rows, line, size)
-                except FormatError as fault:
-                    reading.fault(fault)
-        yield still(source, size, rows, split=split)
-
-
-def _add(rows: Rows, line: Line, size_px: tuple[int, int]) -> None:
+def _add(
+    rows: Rows, line: Line, size_px: tuple[int, int], keypoints: tuple[int, int] | None
+) -> None:
     count = len(line.fields)
+    if count < 5:
+        raise line.fault(f"{count} columns; allowed: 5 or more")
     shares = np.array([line.real(column) for column in range(1, count)])
-    if np.abs(shares).max() > NOT_A_SHARE:
-        raise line.fault(f"{shares.tolist()} are no shares of the picture; allowed: 0 to 1")
-    score = 1.0
-    if count in (5, 6):
-        score = shares[4] if count == 6 else 1.0
-        half = shares[2:4] / 2
-        corners = np.concatenate([shares[:2] - half, shares[:2] + half])
-    elif count % 2 == 1:
-        points = shares.reshape(-1, 2)
-        corners = np.concatenate([points.min(axis=0), points.max(axis=0)])
+    if keypoints is not None and count > 6:
+        wanted = 5 + keypoints[0] * keypoints[1]
+        if count not in (wanted, wanted + 1):
+            shape = f"kpt_shape {list(keypoints)}"
+            raise line.fault(f"{count} columns; {shape} allows 5, {wanted}, or {wanted + 1}")
+        scored, how = count == wanted + 1, shapes.KEYPOINTS_LEFT
+        corners = _corners(shares)
+    elif count in (5, 6):
+        scored, how = count == 6, ""
+        corners = _corners(shares)
     else:
-        raise line.fault(f"{count} columns; allowed: 5, 6, or an odd number (polygon)")
+        scored, how = count % 2 == 0, shapes.POLYGON
+        points = shares[: count - 1 - scored].reshape(-1, 2)
+        corners = np.concatenate([points.min(axis=0), points.max(axis=0)])
+    if not np.abs(corners).max() <= NOT_A_SHARE:
+        raise line.fault(f"{corners.tolist()} are no shares of the picture; allowed: 0 to 1")
     x1, y1, x2, y2 = (corners * np.array([*size_px, *size_px])).tolist()
-    label = line.whole(0)
-    rows.add(0, (x1, y1, x2, y2), line=line.number, label=label, score=float(score))
+    score = float(shares[-1]) if scored else 1.0
+    rows.add(0, (x1, y1, x2, y2), line=line.number, label=line.whole(0), score=score, how=how)
+
+
+def _corners(shares: FloatArray) -> FloatArray:
+    """Corners of a box of centre and size."""
+    half = shares[2:4] / 2
+    return np.concatenate([shares[:2] - half, shares[:2] + half])
 
 
 def write(dataset: Dataset, path: Path, writing: Writing) -> None:

@@ -1,7 +1,8 @@
 """YouTube-VIS JSON: one annotation a track, with a box or null for each frame of the video.
 
-Only boxes are read and written; masks (``segmentations``) are left aside. ``iscrowd`` becomes
-ignore rows. Frames are positions in ``file_names``; the rate is not in the file. Annotation ids are
+An object is one box of one frame. Where ``bboxes`` is missing the hulls of the masks
+(``segmentations``) are read; masks are not written. ``iscrowd`` becomes ignore rows.
+Frames are positions in ``file_names``; the rate is not in the file. Annotation ids are
 unique in the whole file; where writing must number a track anew, ``instance_id`` keeps its own id.
 """
 
@@ -19,8 +20,10 @@ from vodkit.formats.base import (
     stems,
     table_rows,
 )
+from vodkit.formats.coco_shapes import mask_hull
 from vodkit.formats.cocovid import json_lines, label_of, read_categories
-from vodkit.formats.jsonfile import Node, read_json
+from vodkit.formats.jsonfile import Node, head_of, read_json
+from vodkit.formats.shapes import Corners
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.ground.runs import write_atomic
@@ -31,7 +34,7 @@ PICTURES: str | None = "{stem}/{frame:05d}.jpg"
 
 def sniff(path: Path) -> bool:
     """A JSON file whose videos list ``file_names``."""
-    if path.suffix.lower() != ".json":
+    if path.suffix.lower() != ".json" or not head_of(path).lstrip().startswith("{"):
         return False
     try:
         content = read_json(path)
@@ -48,18 +51,31 @@ def read(path: Path, reading: Reading) -> Dataset:
     for node in content.items("videos"):
         number = node.integer("id")
         if number in found:
-            raise node.at("id").fault(f"video id {number} stands twice")
+            raise node.at("id").fault(f"video id {number} occurs twice")
         count = len(list(node.items("file_names")))
         rows = Rows(path, reading, num_classes=len(classes), num_frames=count or None)
         found[number] = (node, rows)
     if "annotations" in content:
         for node in content.items("annotations"):
-            try:
+            with reading.taking(path, node.line, count=_num_shapes(node.value)):
                 _add(node, found, labels)
-            except FormatError as fault:
-                reading.fault(fault)
     videos = tuple(_video(node, rows, reading) for node, rows in found.values())
     return Dataset(classes=classes, videos=videos)
+
+
+def contained(path: Path) -> int:
+    """Number of boxes (masks, where there are no boxes) that are not null."""
+    return sum(map(_num_shapes, read_json(path).value.get("annotations") or ()))
+
+
+def _num_shapes(annotation: Any) -> int:
+    """Number of frames for which an annotation has a shape; one that has none counts as one."""
+    if not isinstance(annotation, dict):
+        return 1
+    shapes = annotation.get("bboxes") or annotation.get("segmentations")
+    if not isinstance(shapes, list):
+        return 1
+    return sum(shape is not None for shape in shapes)
 
 
 def _add(node: Node, found: dict[int, tuple[Node, Rows]], labels: dict[int, int]) -> None:
@@ -69,21 +85,27 @@ def _add(node: Node, found: dict[int, tuple[Node, Rows]], labels: dict[int, int]
     rows = found[video][1]
     ignore = node.truth("iscrowd")
     label = label_of(node, labels, ignore=ignore)
-    boxes = list(node.items("bboxes"))
-    if len(boxes) != (rows.num_frames or 0):
-        raise node.at("bboxes").fault(f"{len(boxes)} boxes; the video has {rows.num_frames} frames")
-    for frame, box in enumerate(boxes):
-        if box.value is None:
+    key = "bboxes" if node.value.get("bboxes") else "segmentations"
+    shapes = list(node.items(key))
+    if len(shapes) != (rows.num_frames or 0):
+        raise node.at(key).fault(f"{len(shapes)} {key}; the video has {rows.num_frames} frames")
+    track_id = node.integer("instance_id", node.integer("id"))
+    for frame, shape in enumerate(shapes):
+        if shape.value is None:
             continue
-        x, y, width, height = node.at("bboxes").numbers(frame, 4)
-        rows.add(
-            frame,
-            (x, y, x + width, y + height),
-            line=box.line,
-            track_id=node.integer("instance_id", node.integer("id")),
-            label=label,
-            ignore=ignore,
-        )
+        with rows.reading.taking(node.path, shape.line):
+            box, how = _box(node.at(key), frame)
+            rows.add(
+                frame, box, line=shape.line, track_id=track_id, label=label, ignore=ignore, how=how
+            )
+
+
+def _box(shapes: Node, frame: int) -> tuple[Corners, str]:
+    """The box of one frame, and how it was made."""
+    if shapes.keys[-1] == "segmentations":
+        return mask_hull(shapes.at(frame))
+    x, y, width, height = shapes.numbers(frame, 4)
+    return (x, y, x + width, y + height), ""
 
 
 def _video(node: Node, rows: Rows, reading: Reading) -> LabelledVideo:

@@ -8,16 +8,19 @@ it. Labels are 0-based positions in a tuple of class names.
 Legend: N boxes in a frame, R rows in a table.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from fractions import Fraction
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from vodkit.ground.account import Account
 from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from vodkit.ground.errors import InputError
 
@@ -47,6 +50,8 @@ def _same_fields(a: object, b: object) -> bool:
     if type(a) is not type(b):
         return False
     for spec in fields(a):  # type: ignore[arg-type]
+        if not spec.compare:
+            continue
         one, two = getattr(a, spec.name), getattr(b, spec.name)
         if isinstance(one, np.ndarray) or isinstance(two, np.ndarray):
             if one is None or two is None:
@@ -453,10 +458,14 @@ class Dataset:
 
     classes: tuple[str, ...]
     videos: tuple[LabelledVideo, ...]
+    root: Path = field(default=Path(), compare=False)
+    """the folder that sources are relative to: that of the label file"""
+    accounts: tuple[Account, ...] = field(default=(), compare=False)
+    """what became of the objects of each label file that it was read from"""
 
     def __post_init__(self) -> None:
         """Check that classes are unique, no source stands twice in a split, labels are in range."""
-        doubled = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        doubled = sorted(name for name, count in Counter(self.classes).items() if count > 1)
         _require(not doubled, self, f"class names stand twice: {doubled}")
         splits: dict[str, list[str]] = {}
         for video in self.videos:
@@ -487,4 +496,4 @@ class Dataset:
             none = "none is on a side of a split yet; 'vodkit data split' deals them out"
             seen = f"it has: {', '.join(there)}" if there else none
             raise InputError(f"dataset has no videos in split {split!r}; {seen}")
-        return Dataset(classes=self.classes, videos=chosen)
+        return replace(self, videos=chosen)

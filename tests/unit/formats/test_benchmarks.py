@@ -217,7 +217,7 @@ def test_a_yolo_sheet_cannot_lead_outside(tmp_path: Path) -> None:
         ("tao", "a.json", ('{"videos": [], "images": [{"id": 1, "video_id": 3, "frame_index": 0}],'
          '"categories": [], "annotations": [], "tracks": []}'), "video 3 is unknown"),
         ("coco", "a.json", ('{"images": [{"id": 1}, {"id": 1}], "categories": [],'
-         '"annotations": []}'), "stands twice"),
+         '"annotations": []}'), "occurs twice"),
         ("datumaro", "a.json", ('{"items": [{"id": "../a"}], "categories": {"label":'
          '{"labels": []}}}'), "leads outside"),
     ],

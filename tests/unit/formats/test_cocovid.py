@@ -85,7 +85,7 @@ def test_files_of_others_are_read(shared_data: Path) -> None:
         ('"image_id": 1', '"image_id": 99', "unknown image 99"),
         ('"category_id": 2', '"category_id": 3', "unknown category 3; there are: 1 to 2"),
         ('"frame_id": 11', '"frame_id": 90', "frame 90 of 90 frames"),
-        ('"instance_id": 2', '"instance_id": 1', "track id 1 stands twice in frame 3"),
+        ('"instance_id": 2', '"instance_id": 1', "track id 1 occurs twice in frame 3"),
         ("[5.0, 5.0, 4.0, 4.0]", "[5.0, NaN, 4.0, 4.0]", "is not finite"),
         ("[5.0, 5.0, 4.0, 4.0]", "[5.0, 5.0, -4.0, 4.0]", "inverted"),
         ("[5.0, 5.0, 4.0, 4.0]", '[5.0, 5.0, "4", 4.0]', "allowed: a number"),
