@@ -4,8 +4,8 @@ Reads any COCO file, with category ids of any base: the order of the ids is the 
 Images come in the order of their ids, because pycocotools breaks ties of score in that order.
 ``iscrowd`` and ``ignore`` become ignore rows; ``area`` is kept where it is not that of the box.
 Annotations without ``bbox`` get the hull of their polygons, mask or key points. A folder is read in
-its usual layouts: ``annotations/instances_<split>.json`` with ``<split>/`` or ``images/`` beside it,
-``<split>/_annotations.coco.json``, ``labels.json`` with ``data/``.
+its usual layouts: ``annotations/instances_<split>.json`` with ``<split>/`` or ``images/`` beside
+it, ``<split>/_annotations.coco.json``, ``labels.json`` with ``data/``.
 
 Writes each labelled frame as ``<video>_<frame>.jpg`` (``data export`` makes the pictures).
 """

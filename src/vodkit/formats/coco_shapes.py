@@ -31,7 +31,7 @@ def box_of(node: Node, points: PointBoxes) -> tuple[Corners, str]:
     if "segmentation" in node and node.value["segmentation"] != []:
         return mask_hull(node.at("segmentation"))
     if "keypoints" in node:
-        return points.around(visible(node))
+        return points.around(visible(node), pose=True)
     raise node.fault("has no bbox, segmentation or keypoints")
 
 
@@ -88,11 +88,11 @@ def visible(node: Node) -> FloatArray:
 def point_boxes(nodes: Iterable[Node], reading: Reading) -> PointBoxes:
     """The rule for objects that are only points, of all annotations of a file."""
     size = reading.box_size
-    if size is None or size.px:
+    if size is not None and size.px:
         return PointBoxes(size, ())
     lengths = []
     for node in nodes:
-        if "keypoints" in node:
+        if "keypoints" in node and not has_box(node):
             with reading.taking(node.path, count=0):
                 found = visible(node)
                 lengths += [shapes.length_px(found)] if len(found) > 1 else []

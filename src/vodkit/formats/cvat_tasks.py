@@ -195,7 +195,7 @@ def shapes_of(parent: Element) -> list[Element]:
 
 def body_lengths(task: Task, reading: Reading) -> Iterator[float]:
     """The body lengths of all objects of several points."""
-    if reading.box_size is None or reading.box_size.px:
+    if reading.box_size is not None and reading.box_size.px:
         return
     for parent in (*task.tracks, *task.images):
         for shape in shapes_of(parent):
@@ -233,9 +233,8 @@ def _turned_box(shape: Element, points: PointBoxes) -> tuple[Corners, float, str
     if shape.name in HULLS:
         return shapes.hull(_pairs(shape)), 0.0, HULLS[shape.name]
     if shape.name in ("points", "skeleton"):
-        box, how = points.around(_points(shape))
-        skeleton = shape.name == "skeleton" and how == shapes.POINTS
-        return box, 0.0, shapes.SKELETON if skeleton else how
+        box, how = points.around(_points(shape), pose=shape.name == "skeleton")
+        return box, 0.0, how
     if shape.name == "tag":
         raise NoAreaError("tag of a whole picture")
     raise NoAreaError(f"shape of unknown type <{shape.name[:40]}>")

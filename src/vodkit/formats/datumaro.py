@@ -199,7 +199,7 @@ def _size(node: Node) -> tuple[int, int] | None:
 
 def _lengths(content: Node, reading: Reading) -> Iterator[float]:
     """The body lengths of all objects of several points."""
-    if reading.box_size is None or reading.box_size.px:
+    if reading.box_size is not None and reading.box_size.px:
         return
     for item in content.items("items"):
         for entry in item.items("annotations"):
@@ -230,8 +230,7 @@ def _box(node: Node, points: PointBoxes) -> tuple[Corners, str]:
         height_px, width_px = (int(side) for side in rle.numbers("size", 2))
         return shapes.rle_hull(rle.at("counts").value, height_px, width_px), shapes.MASK
     if kind in ("points", "skeleton"):
-        box, how = points.around(_points(node))
-        return box, shapes.SKELETON if kind == "skeleton" and how == shapes.POINTS else how
+        return points.around(_points(node), pose=kind == "skeleton")
     raise NoAreaError(f"annotation of type {kind[:40]!r}")
 
 

@@ -100,7 +100,7 @@ def contained(path: Path) -> int:
 
 def _lengths(frames: list[Node], reading: Reading) -> list[float]:
     """The body lengths of all objects that are several points."""
-    if reading.box_size is None or reading.box_size.px:
+    if reading.box_size is not None and reading.box_size.px:
         return []
     lengths = []
     for frame in frames:
@@ -137,8 +137,7 @@ def _box(node: Node, points: PointBoxes) -> tuple[Corners, str]:
         height, width = (int(side) for side in rle.numbers("size", 2))
         return shapes.rle_hull(rle.at("counts").value, height, width), shapes.MASK
     if "graph" in node:
-        box_xyxy, how = points.around(_graph(node))
-        return box_xyxy, shapes.SKELETON if how == shapes.POINTS else how
+        return points.around(_graph(node), pose=True)
     what = "box3d" if "box3d" in node else "no box"
     raise NoAreaError(f"label with {what} alone")
 

@@ -81,8 +81,11 @@ class PointBoxes:
         known = [length for length in lengths_px if length > 0 and math.isfinite(length)]
         self.length_px = float(np.median(known)) if known else 0.0
 
-    def around(self, points: FloatArray) -> tuple[Corners, str]:
+    def around(self, points: FloatArray, *, pose: bool = False) -> tuple[Corners, str]:
         """The box of an object with these points (P, 2), and how it was made.
+
+        Without a size, the only visible point of a ``pose`` stands for a square of the body length
+        of the others, so that a partly visible animal does not become background.
 
         Raises:
             NoAreaError: The box has no area; the message says what helps.
@@ -90,17 +93,19 @@ class PointBoxes:
         if not len(points):
             raise NoAreaError("object without a visible point")
         left, top, right, bottom = hull(points)
-        how = "single point" if len(points) == 1 else POINTS
-        if self.size is None:
-            if right > left and bottom > top:
-                return (left, top, right, bottom), how
+        size = self.size
+        if size is None and right > left and bottom > top:
+            return (left, top, right, bottom), SKELETON if pose else POINTS
+        if size is None and pose and len(points) == 1 and self.length_px:
+            size = BoxSize(share=1.0)
+        if size is None:
             what = "single point" if len(points) == 1 else "points on one line"
             raise NoAreaError(f"{what} {NO_AREA}; --box-size makes a box of it")
-        side = self.size.side_px(math.hypot(right - left, bottom - top) or self.length_px)
+        side = size.side_px(math.hypot(right - left, bottom - top) or self.length_px)
         if side <= 0:
             message = f"single point {NO_AREA}, no object has a body length"
             raise NoAreaError(f"{message}; give --box-size in pixels")
-        told = f"{self.size.px:g} px" if self.size.px else f"{self.size.share:.4g} of body length"
+        told = f"{size.px:g} px" if size.px else f"{100 * size.share:.4g}% of body length"
         how = f"single point -> box of {told}" if len(points) == 1 else f"{POINTS} + {told}"
         half = side / 2
         return (left - half, top - half, right + half, bottom + half), how

@@ -243,7 +243,7 @@ def _shape(video: dict[str, Any]) -> list[int] | None:
 
 def _lengths(content: _Content, reading: Reading) -> list[float]:
     """The body lengths of all animals with several points."""
-    if reading.box_size is None or reading.box_size.px:
+    if reading.box_size is not None and reading.box_size.px:
         return []
     found = (_points(one, content) for one in content.tables["instances"])
     return [shapes.length_px(points) for points in found if len(points) > 1]
@@ -304,7 +304,7 @@ def _points(one: Any, content: _Content) -> FloatArray:
 
 def _add(rows: Rows, one: Any, frame: int, content: _Content, boxes: PointBoxes) -> None:
     try:
-        box, how = boxes.around(_points(one, content))
+        box, how = boxes.around(_points(one, content), pose=True)
     except NoAreaError as reason:
         rows.reading.tally.skip(str(reason), f"{content.path}: frame {frame}")
         return
@@ -320,5 +320,5 @@ def _add(rows: Rows, one: Any, frame: int, content: _Content, boxes: PointBoxes)
         track_id=NO_ID if track < 0 else track + 1,
         label=int(one["skeleton"]),
         score=float(np.clip(scores.mean(), 0, 1)) if len(scores) else 0.0,
-        how=shapes.SKELETON if how == shapes.POINTS else how,
+        how=how,
     )

@@ -182,7 +182,7 @@ def test_ids_come_back_where_two_videos_use_the_same(name: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("2 .5 .5 .1 .1", r"a.txt:1: class 2 \(0-based\) in frame 0; allowed: 0 to 1"),
+        ("2 .5 .5 .1 .1", r"a.txt:1: class index 2 \(0-based\) in frame 0; allowed: 0 to 1"),
         ("0 320 240 10 10", "no shares of the picture"),
         ("0 .5 .5 .1", "4 columns"),
         ("0 .5 .5 .1 -.1", "inverted"),
@@ -207,7 +207,7 @@ def test_a_yolo_sheet_cannot_lead_outside(tmp_path: Path) -> None:
     ("name", "file", "content", "says"),
     [
         ("kitti", "label_02/0.txt", KITTI.replace("0 2 Car", "0 x Car"), "column 2 is 'x'"),
-        ("visdrone", "annotations/a.txt", VISDRONE.replace(",4,0,1", ",12,0,1"), "class 11"),
+        ("visdrone", "annotations/a.txt", VISDRONE.replace(",4,0,1", ",12,0,1"), "class index 11"),
         ("ua_detrac", "a.xml", DETRAC.replace('num="1"', 'num="0"'), "frame index -1"),
         ("imagenet_vid", "Annotations/VID/a/0.xml", VID.replace(">9<", ">0<"), "inverted"),
         ("voc", "Annotations/a.xml", VID.replace("<filename>000000", "<filename>/etc/p"),

@@ -78,7 +78,7 @@ def test_a_lone_text_file_needs_the_size_of_the_picture(tmp_path: Path) -> None:
         ("2,5,10,20,4,x,1,1,1", "column 6 is 'x'"),
         ("2,5,10,20,4,nan,1,1,1", "not finite"),
         ("2,5,10,20,-4,6,1,1,1", "inverted"),
-        ("0,5,10,20,4,6,1,1,1", "frame index -1"),
+        ("0,5,10,20,4,6,1,1,1", r"column 1 \(frame\) is 0"),
         ("10,5,10,20,4,6,1,1,1", "frame index 9"),
         ("1,5,10,20,4,6,1,1,1", "track id 5 occurs twice in frame 0"),
         ("2.5,5,10,20,4,6,1,1,1", "whole number"),
