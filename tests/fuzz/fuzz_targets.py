@@ -22,6 +22,7 @@ import numpy as np
 from vodkit.formats.base import Reading
 from vodkit.formats.embeddings import EmbeddingFile, read_embeddings
 from vodkit.formats.table import FORMATS, READERS, read_dataset, write_dataset
+from vodkit.ground.account import AccountError
 from vodkit.ground.errors import VodkitError
 from vodkit.ground.records import Dataset, Detections, Frame, LabelledVideo, TrackTable, VideoInfo
 from vodkit.ground.runs import TRACKER
@@ -80,6 +81,8 @@ def read_labels(name: str, content: bytes) -> None:
     try:
         file.write_bytes(rest)
         read_dataset(path, name, reading=collecting if which & 1 else TOLD)
+    except AccountError:
+        raise
     except VodkitError:
         pass
     finally:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from vodkit.formats.base import Reading
 from vodkit.formats.table import FORMATS, read_dataset, write_dataset
+from vodkit.ground.account import AccountError
 from vodkit.ground.errors import VodkitError
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
@@ -66,6 +67,8 @@ def test_only_our_own_errors(
     try:
         file.write_bytes(broken)
         read_dataset(path, name, reading=told)
+    except AccountError:
+        raise
     except VodkitError:
         pass
     finally:

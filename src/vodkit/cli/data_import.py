@@ -1,12 +1,16 @@
 """``vodkit data import``: labels of any format become one dataset file with measured times."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from vodkit.cli import data_options as options
-from vodkit.cli.terminal import say, say_json, say_next
-from vodkit.ground.errors import SettingsError
+from vodkit.cli.terminal import say, say_json, say_next, say_table
+from vodkit.ground.errors import InputError, SettingsError
+
+if TYPE_CHECKING:
+    from vodkit.data.ingest import Ingest
 
 
 def import_(
@@ -23,22 +27,30 @@ def import_(
     frames: Path = typer.Option(
         None, "--frames", help="frames.csv of `data sample`: labels go back to the videos."
     ),
+    labelled: str = options.LABELLED,
+    box_size: str = options.BOX_SIZE,
+    strict: bool = typer.Option(False, "--strict", help="Refuse labels of which any is skipped."),
     as_json: bool = options.JSON,
 ) -> None:
-    """Bring labels of any format and their videos into one dataset. The file is CocoVID JSON.
+    """Import labels of any format, and their videos, into one dataset file (CocoVID JSON).
 
-    A label file that names no video is that of the video with its name: a.txt of clips/a.mp4.
+    Every object of the labels is kept, converted to an upright box, or skipped with a reason; the
+    account is printed and kept in the file. A label file that names no video belongs to the video
+    with its own name: a.txt to clips/a.mp4.
 
     Example: vodkit data import labels.xml --videos clips/ -o dataset.json
     """
     from vodkit.data.ingest import ingest, joined
     from vodkit.data.sampled_frames import onto_videos
+    from vodkit.data.stats import overview
     from vodkit.formats.table import write_dataset
     from vodkit.ground.runs import make_folder
 
-    told = options.reading(classes=classes, rate=rate, size=size, video=video)
+    told = options.reading(
+        classes=classes, rate=rate, size=size, video=video, labelled=labelled, box_size=box_size
+    )
     if video and len(labels) > 1:
-        raise SettingsError(f"--video is of one label file; there are {len(labels)}")
+        raise SettingsError(f"--video is for one label file; there are {len(labels)}")
     for place in labels:
         options.require_other(out, place)
     make_folder(out.parent)
@@ -46,19 +58,50 @@ def import_(
         ingest(place, format, reading=told, videos=videos, relative_to=out.parent)
         for place in labels
     ]
+    if strict:
+        _refuse_skipped(done)
     dataset = joined([one.dataset for one in done])
     if frames is not None:
         dataset = onto_videos(dataset, frames, relative_to=out.parent)
     write_dataset(dataset, out)
+    counts = overview(dataset)
+    accounts = [one.account for one in done if one.account is not None]
     notes = [note for one in done for note in one.notes]
-    num_boxes = sum(len(one.tracks) for one in dataset.videos if one.tracks is not None)
     if as_json:
-        counts = {"videos": len(dataset.videos), "boxes": num_boxes}
-        say_json({"file": str(out), **counts, "notes": notes})
+        kept = [account.as_json() for account in accounts]
+        say_json({"file": str(out), **counts, "accounts": kept, "notes": notes})
         return
     read = str(labels[0]) if len(labels) == 1 else f"{len(labels)} label files"
-    say(f"{read} -> {out}: videos: {len(dataset.videos)}, boxes: {num_boxes}")
-    say(f"  classes: {', '.join(dataset.classes)}")
+    say(f"{read} -> {out}")
+    _show(counts)
+    for account in accounts:
+        where = f"{account.file}: " if len(accounts) > 1 else ""
+        for line in account.lines():
+            say(f"  {where}{line}")
     for note in notes:
         say(f"  {note}")
     say_next("vodkit", "data", "audit", str(out))
+
+
+def _refuse_skipped(done: "list[Ingest]") -> None:
+    """InputError that names every reason and its first place, where an object was skipped."""
+    accounts = [one.account for one in done if one.account is not None]
+    reasons = [
+        f"{account.file}: {one.count} x {reason} (first: {one.first})"
+        for account in accounts
+        for reason, one in account.skipped.items()
+    ]
+    if reasons:
+        raise InputError(f"--strict, and objects were skipped: {'; '.join(reasons)}")
+
+
+def _show(counts: dict[str, Any]) -> None:
+    """Videos, labelled frames, boxes and tracks, together and by class."""
+    titles = ("videos", "labelled frames", "boxes", "tracks")
+    keys = ("videos", "labelled_frames", "boxes", "tracks")
+    parts = [f"{title}: {counts[key]}" for title, key in zip(titles, keys, strict=True)]
+    say(f"  {', '.join(parts)}")
+    rows = [
+        [name, str(one["boxes"]), str(one["tracks"])] for name, one in counts["classes"].items()
+    ]
+    say_table(["class", "boxes", "tracks"], rows)

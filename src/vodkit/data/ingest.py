@@ -1,8 +1,8 @@
-"""Bringing labels in: any format, with sizes, frame counts and times from the videos themselves.
+"""Import of labels: any format, with sizes, frame counts and times from the videos themselves.
 
-A label file says which frame; only the video says when that frame is. Times are therefore read
-from the container wherever the video is there; where it is not, they stay frame index / rate and
-the video keeps the tag ``times: nominal``.
+A label file has the frame of a box; only the video has its time. Times are therefore read from the
+container wherever the video exists; where it does not, they stay frame index / rate and the video
+keeps the tag ``times: nominal``.
 """
 
 import os
@@ -14,9 +14,10 @@ import numpy as np
 
 from vodkit.data.audit.video_scan import frame_times_s, probe
 from vodkit.formats.base import TIMES, Reading, is_still, stem, stem_of
-from vodkit.formats.table import read_dataset
+from vodkit.formats.table import read_labels
+from vodkit.ground.account import Account
 from vodkit.ground.arrays import FloatArray, IntArray
-from vodkit.ground.errors import InputError
+from vodkit.ground.errors import FormatError, InputError
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv")
@@ -24,11 +25,13 @@ VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg
 
 @dataclass(frozen=True, eq=False)
 class Ingest:
-    """A dataset brought in, and what could not be taken from its videos."""
+    """An imported dataset, and what could not be taken from its videos."""
 
     dataset: Dataset
     notes: tuple[str, ...]
     """one line for each video that is missing, or does not fit its labels"""
+    account: Account | None = None
+    """what became of the objects of the label file"""
 
 
 def ingest(
@@ -39,27 +42,48 @@ def ingest(
     videos: Path | None = None,
     relative_to: Path | None = None,
 ) -> Ingest:
-    """Read labels and look at their videos once.
+    """Read labels, and sizes and times from their videos.
 
-    ``videos`` is the folder of the videos, where they are not beside the labels. Sources come out
-    relative to ``relative_to``, the folder of the dataset file that will be written.
+    Args:
+        path: A label file, or a folder of labels.
+        format: A key of ``READERS``, or ``auto``.
+        reading: What the labels do not contain.
+        videos: The folder of the videos, where they are not beside the labels.
+        relative_to: The folder of the dataset file that will be written; sources come out relative
+            to it.
+
+    Raises:
+        FormatError: The first fault in the labels; no video or no box in them.
     """
-    told = reading or Reading()
+    told = replace(reading or Reading(), skip_empty=True)
     root = path if path.is_dir() else path.parent
     home = videos or root
     typed = Path(told.source)
     if told.source and (typed.is_absolute() or not (root / typed).exists()):
         found = _found(home, told.source)
         told = replace(told, source=_relative(found, root))
-    dataset = read_dataset(path, format, reading=replace(told, probe=_probing(root, home)))
+    told = replace(told, probe=_probing(root, home))
+    dataset, account = read_labels(path, format, reading=told)
+    require_labels(dataset, account, path)
     dataset = _placed(dataset, root, home, relative_to or root, told.source)
-    return attach(dataset, relative_to or root)
+    return replace(attach(dataset, relative_to or root), account=account)
+
+
+def require_labels(dataset: Dataset, account: Account, path: Path) -> None:
+    """FormatError where labels hold no video, or no box that could be kept."""
+    if not dataset.videos:
+        raise FormatError("no video or picture in these labels", path=path)
+    if sum(len(video.tracks) for video in dataset.videos if video.tracks is not None):
+        return
+    seen = f"no box in {len(dataset.videos)} videos or pictures"
+    why = "; ".join(account.lines()) if account.contained else "the labels contain no object"
+    raise FormatError(f"{seen}; {why}", path=path)
 
 
 def joined(parts: Sequence[Dataset]) -> Dataset:
-    """One dataset of several: videos behind each other, classes brought together by their names.
+    """One dataset of several: videos one after another, classes joined by their names.
 
-    Raises InputError where a video is in two of them: nobody could say which labels count.
+    Raises InputError where a video is in two of them: it is unclear which labels count.
     """
     classes = tuple(dict.fromkeys(name for part in parts for name in part.classes))
     videos: dict[str, tuple[LabelledVideo, ...]] = {}
@@ -74,7 +98,12 @@ def joined(parts: Sequence[Dataset]) -> Dataset:
             same = inside.get(video.source, ())  # a video cut over several sides of a split
             inside[video.source] = (*same, replace(video, tracks=_in_terms(video.tracks, ours)))
         videos |= inside
-    return Dataset(classes=classes, videos=tuple(one for same in videos.values() for one in same))
+    return Dataset(
+        classes=classes,
+        videos=tuple(one for same in videos.values() for one in same),
+        root=parts[0].root if parts else Path(),
+        accounts=tuple(account for part in parts for account in part.accounts),
+    )
 
 
 def _in_terms(table: TrackTable | None, ours: IntArray) -> TrackTable | None:
@@ -122,7 +151,7 @@ def _placed(dataset: Dataset, root: Path, home: Path, relative_to: Path, named: 
         info = replace(video.info, path=name)
         files = () if place.is_file() else video.frame_files
         videos.append(replace(video, source=name, info=info, frame_files=files))
-    return Dataset(classes=dataset.classes, videos=tuple(videos))
+    return replace(dataset, videos=tuple(videos), root=relative_to)
 
 
 def _of_that_name(home: Path, name: str) -> list[Path]:
@@ -138,7 +167,7 @@ def moved(dataset: Dataset, root: Path, relative_to: Path) -> Dataset:
         replace(video, source=_relative(root / video.source, relative_to))
         for video in dataset.videos
     )
-    return Dataset(classes=dataset.classes, videos=videos)
+    return replace(dataset, videos=videos, root=relative_to)
 
 
 def attach(dataset: Dataset, root: Path) -> Ingest:
@@ -148,7 +177,7 @@ def attach(dataset: Dataset, root: Path) -> Ingest:
         timed, note = _attach_one(video, root)
         videos.append(timed)
         notes += [note] if note else []
-    return Ingest(Dataset(classes=dataset.classes, videos=tuple(videos)), tuple(notes))
+    return Ingest(replace(dataset, videos=tuple(videos)), tuple(notes))
 
 
 def _attach_one(video: LabelledVideo, root: Path) -> tuple[LabelledVideo, str]:

@@ -169,9 +169,8 @@ def _require_whole(dataset: Dataset) -> None:
 def merge(sides: Mapping[str, Dataset]) -> Dataset:
     """All sides as one dataset; a video that is on several sides stands in it once for each."""
     videos = [video for data in sides.values() for video in data.videos]
-    classes = next(iter(sides.values())).classes
     ordered = sorted(videos, key=lambda video: video.source)
-    return Dataset(classes=classes, videos=tuple(ordered))
+    return replace(next(iter(sides.values())), videos=tuple(ordered))
 
 
 def _units(dataset: Dataset, settings: SplitSettings, cuts: Mapping[str, IntArray]) -> list[Unit]:
@@ -313,7 +312,7 @@ def _side(dataset: Dataset, side: str, units: Sequence[Unit], *, guard_s: float)
         for position in sorted(parts)
     ]
     named = tuple(replace(video, split=side) for video in videos)
-    return Dataset(classes=dataset.classes, videos=named)
+    return replace(dataset, videos=named)
 
 
 def _restricted(
@@ -348,4 +347,4 @@ def _tagged(dataset: Dataset, warning: str) -> Dataset:
     videos = tuple(
         replace(video, tags={**video.tags, SPLIT_WARNING: warning}) for video in dataset.videos
     )
-    return Dataset(classes=dataset.classes, videos=videos)
+    return replace(dataset, videos=videos)

@@ -20,6 +20,34 @@ NEAR_FRAMES = 10
 """motion IoU is the mean overlap with the object's own boxes up to this many frames away"""
 
 
+def overview(dataset: Dataset) -> dict[str, Any]:
+    """Videos, labelled frames, boxes and tracks of a dataset, together and by class.
+
+    Ignore regions are no boxes. A box without a track counts in no track.
+    """
+    boxes = dict.fromkeys(dataset.classes, 0)
+    tracks = dict.fromkeys(dataset.classes, 0)
+    frames = 0
+    for video in dataset.videos:
+        if video.tracks is None:
+            continue
+        frames += len(labelled_frames(video))
+        table = video.tracks[~np.asarray(video.tracks.ignore)]
+        for label, count in zip(*np.unique(table.labels, return_counts=True), strict=True):
+            boxes[dataset.classes[label]] += int(count)
+        owned = table.ids != NO_ID
+        pairs = np.unique(np.stack([table.labels[owned], table.ids[owned]]), axis=1)
+        for label, count in zip(*np.unique(pairs[0], return_counts=True), strict=True):
+            tracks[dataset.classes[label]] += int(count)
+    return {
+        "videos": len(dataset.videos),
+        "labelled_frames": frames,
+        "boxes": sum(boxes.values()),
+        "tracks": sum(tracks.values()),
+        "classes": {name: {"boxes": boxes[name], "tracks": tracks[name]} for name in boxes},
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClassStats:
     """One class."""

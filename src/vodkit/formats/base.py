@@ -38,7 +38,7 @@ MOST_DRAWN = 5_000_000
 """boxes that the key frames of one file may be drawn out to"""
 BROKEN = "breaks the format"
 """reason of objects whose fault was reported"""
-LABELLED = ("", "ask", "listed", "all")
+LABELLED = ("ask", "listed", "all")
 
 Place: TypeAlias = int | Callable[[], int | None] | None
 """a line of a file, or the function that finds it"""
@@ -71,9 +71,9 @@ class Reading:
     """size, rate and length of a video file; None where it cannot be opened"""
     fault: Callable[[FormatError], None] = raise_fault
     """takes every fault; when it returns, the reader skips the faulty object"""
-    labelled: str = ""
+    labelled: str = "ask"
     """which frames were labelled, in formats that do not record it: ``listed`` (those with a box),
-    ``all``, ``ask`` (all, but a FormatError where the labels look sparse); default: all"""
+    ``all``, or ``ask``: all, but a FormatError where the labels look sparse"""
     box_size: BoxSize | None = None
     """the square that a point stands for; None: points need a hull with an area"""
     skip_empty: bool = False
@@ -444,15 +444,15 @@ def frames_labelled(rows: Rows, num_frames: int | None) -> IntArray | None:
     if reading.labelled == "listed":
         return boxed
     total = num_frames if num_frames is not None else rows.last_frame + 1
-    if reading.labelled != "ask" or len(boxed) == total:
+    if reading.labelled == "all" or len(boxed) == total:
         return None
     seen = f"{len(boxed)} of {total} frames have a box"
     if 2 * len(boxed) < total or (len(boxed) and 3 * (boxed[-1] + 1) < 2 * total):
         last = f", the last one is {boxed[-1]} (0-based)" if len(boxed) else ""
         message = (
-            f"{seen}{last}, and the format does not record which frames were labelled; use "
-            "--labelled listed (only frames with a box were) or --labelled all (the others are "
-            "empty)"
+            f"{seen}{last}, and the format does not record which frames were labelled; "
+            "vodkit data import --labelled listed (only frames with a box were) or --labelled all "
+            "(nothing is in the others) decides"
         )
         raise FormatError(message, path=rows.path)
     reading.tally.note(

@@ -229,7 +229,8 @@ class _OpenVideo:
         text = self.node.words(key, f"video_{self.number}")
         files = list(self.pictures.values())
         if not own and files and "#" not in files[0]:
-            text = str(PurePosixPath(files[0]).parent)
+            folder = str(PurePosixPath(files[0]).parent)
+            text = folder if folder != "." else text  # flat names: the video has its own
         line = self.node.line
         try:
             return relative_source(text, self.node.path, up=True)

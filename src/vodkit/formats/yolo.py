@@ -73,14 +73,14 @@ def read(path: Path, reading: Reading) -> Dataset:
 def _require_clear(layout: Layout, reading: Reading) -> None:
     """Refuse labels that are sparse, and long lines that could be poses or segments."""
     missing = [item for item in layout.items if not item.label.is_file()]
-    if missing and reading.labelled in ("ask", ""):
+    if missing and reading.labelled == "ask":
         seen = f"{len(missing)} of {len(layout.items)} pictures have no label file"
         present = [item.label for item in layout.items if item.label.is_file()]
         sparse = 2 * len(missing) > len(layout.items) and all(f.stat().st_size for f in present)
-        if sparse and reading.labelled == "ask":
+        if sparse:
             message = (
-                f"{seen}; use --labelled listed (those were not labelled) or --labelled all "
-                "(nothing is in them)"
+                f"{seen}; vodkit data import --labelled listed (those were not labelled) or "
+                "--labelled all (nothing is in them) decides"
             )
             raise FormatError(message, path=layout.sheet)
         first = f"{missing[0].source}: {seen}; they count as labelled and empty"

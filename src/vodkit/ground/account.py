@@ -56,7 +56,7 @@ class Account:
     def lines(self) -> Iterator[str]:
         """The account in lines of text; the notes follow."""
         converted = sum(self.converted.values())
-        parts = [f"objects: {self.contained}", f"kept: {self.kept}"]
+        parts = [f"objects in the file: {self.contained}", f"kept: {self.kept}"]
         parts += [f"converted: {converted}"] if converted else []
         parts += [f"skipped: {self.num_skipped}"] if self.num_skipped else []
         yield ", ".join(parts)

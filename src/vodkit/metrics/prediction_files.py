@@ -260,9 +260,10 @@ def _without_regions(table: TrackTable) -> TrackTable:
 def _reading(file: Path, dataset: Dataset) -> Reading:
     """What plain text files do not say, taken from the truth: classes by number, size, rate."""
     if not dataset.videos:
-        return Reading()
+        return Reading(labelled="all")
     info = dataset.videos[0].info
     return Reading(
+        labelled="all",
         classes=dataset.classes if file.suffix.lower() == ".txt" else (),
         rate=info.rate,
         size_px=(info.width_px, info.height_px),

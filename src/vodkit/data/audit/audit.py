@@ -16,7 +16,7 @@ from vodkit.data.audit.missing_labels import LookalikeSearch, lookalikes, unlabe
 from vodkit.data.audit.velocity_shift import estimate_slow, surer
 from vodkit.data.audit.video_scan import Footage, look
 from vodkit.data.audit.videos import check_video
-from vodkit.formats.base import Reading, is_still, split_warnings
+from vodkit.formats.base import BROKEN, Reading, is_still, split_warnings
 from vodkit.formats.table import read_dataset
 from vodkit.ground.errors import FormatError, VideoError
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
@@ -61,14 +61,7 @@ def audit_file(
     """Audit a label file: faulty rows become findings, the rest is audited without them."""
     told = reading or Reading()
     faults: list[FormatError] = []
-    lenient = Reading(
-        classes=told.classes,
-        rate=told.rate,
-        size_px=told.size_px,
-        source=told.source,
-        probe=told.probe,
-        fault=faults.append,
-    )
+    lenient = replace(told, fault=faults.append)
     dataset = read_dataset(path, format, reading=lenient)
     done = audit(dataset, root_of(path), settings=settings)
     broken = [Finding(code="file-fault", grade=Grade.ERROR, message=str(one)) for one in faults]
@@ -78,7 +71,7 @@ def audit_file(
 def audit(dataset: Dataset, root: Path, *, settings: AuditSettings | None = None) -> Audit:
     """All findings about a dataset whose sources are relative to ``root``."""
     chosen = settings or AuditSettings()
-    findings = [*check_classes(dataset), *_warned(dataset)]
+    findings = [*_empty(dataset), *_accounted(dataset), *check_classes(dataset), *_warned(dataset)]
     footage: dict[str, Footage] = {}
     shifts: dict[str, Shift] = {}
     for video in dataset.videos:
@@ -147,6 +140,28 @@ def sides_of(
         for video in dataset.videos
         if (video.split or unnamed) and video.source in footage
     ]  # fmt: skip
+
+
+def _empty(dataset: Dataset) -> Iterator[Finding]:
+    """An error where there is nothing to learn from or to measure with."""
+    boxes = sum(len(video.tracks) for video in dataset.videos if video.tracks is not None)
+    if not boxes:
+        what = "no video has a box" if dataset.videos else "the dataset has no video"
+        yield Finding(code="no-labels", grade=Grade.ERROR, message=what)
+
+
+def _accounted(dataset: Dataset) -> Iterator[Finding]:
+    """What the import of the labels skipped or converted."""
+    for account in dataset.accounts:
+        for reason, one in account.skipped.items():
+            if reason != BROKEN:  # a finding of its own
+                message = f"{account.file}: {one.count} {reason} (first: {one.first})"
+                yield Finding(
+                    code="skipped-objects", grade=Grade.WARNING, message=message, count=one.count
+                )
+        for how, count in account.converted.items():
+            message = f"{account.file}: {count} {how}"
+            yield Finding(code="converted-shapes", grade=Grade.NOTE, message=message, count=count)
 
 
 def _warned(dataset: Dataset) -> Iterator[Finding]:

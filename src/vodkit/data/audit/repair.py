@@ -32,7 +32,7 @@ def mend(audit: Audit) -> tuple[Dataset, list[str]]:
         )
         videos.append(mended)
         done += [f"{video.source}: {note}" for note in notes]
-    return Dataset(classes=audit.dataset.classes, videos=tuple(videos)), done
+    return replace(audit.dataset, videos=tuple(videos)), done
 
 
 def _mend_video(
