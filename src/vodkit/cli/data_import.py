@@ -32,11 +32,12 @@ def import_(
     strict: bool = typer.Option(False, "--strict", help="Refuse labels of which any is skipped."),
     as_json: bool = options.JSON,
 ) -> None:
-    """Import labels of any format, and their videos, into one dataset file (CocoVID JSON).
+    """Import labels of any format into one dataset file.
 
-    Every object of the labels is kept, converted to an upright box, or skipped with a reason; the
-    account is printed and kept in the file. A label file that names no video belongs to the video
-    with its own name: a.txt to clips/a.mp4.
+    The file is CocoVID JSON, with times from the videos. Every object of the labels is kept,
+    converted to an upright box, or skipped with a reason; the account is printed and kept in the
+    file. A label file that names no video belongs to the video with its own name: a.txt to
+    clips/a.mp4.
 
     Example: vodkit data import labels.xml --videos clips/ -o dataset.json
     """

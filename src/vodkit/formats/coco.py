@@ -26,10 +26,11 @@ from vodkit.formats.base import (
     rows_by_frame,
     stems,
 )
+from vodkit.formats.coco_columns import plain_columns
 from vodkit.formats.coco_shapes import box_of, point_boxes
 from vodkit.formats.cocovid import area_of, json_lines, label_of, read_area, read_categories
 from vodkit.formats.jsonfile import Node, head_of, read_json
-from vodkit.formats.pictures import picture_size, still
+from vodkit.formats.pictures import picture_size, still, still_info
 from vodkit.formats.shapes import NoAreaError, PointBoxes, ShapeError
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import Dataset, LabelledVideo
@@ -119,14 +120,26 @@ def _read_file(
 ) -> Iterator[LabelledVideo]:
     """The pictures of one file."""
     path = content.path
-    found: dict[int, tuple[Node, Rows]] = {}
+    images: dict[int, Node] = {}
     for node in content.items("images"):
         number = node.integer("id")
-        if number in found:
+        if number in images:
             raise node.at("id").fault(f"image id {number} occurs twice")
-        found[number] = (node, Rows(path, reading, num_classes=num_classes, num_frames=1))
-    points = point_boxes(content.items("annotations"), reading)
-    for node in content.items("annotations"):
+        images[number] = node
+    annotations = content.at("annotations")
+    if not isinstance(annotations.value, list):
+        raise annotations.fault("allowed: a list")
+    columns = plain_columns(annotations.value, labels, images, skip_empty=reading.skip_empty)
+    others = [annotations.at(place) for place in columns.one_by_one]
+    reading.tally.take(count=len(columns))
+    tables = dict(columns.tables())
+    found: dict[int, tuple[Node, Rows]] = {
+        number: (node, Rows(path, reading, num_classes=num_classes, num_frames=1))
+        for number, node in images.items()
+        if number not in tables
+    }
+    points = point_boxes(others, reading)
+    for node in others:
         try:
             _add(node, found, labels, points)
         except FormatError as fault:
@@ -136,8 +149,13 @@ def _read_file(
         except ShapeError as error:
             reading.refuse(node.fault(str(error)))
     names = sources_of(content, root)
-    for number, (node, rows) in sorted(found.items()):
-        yield still(names[number], _size(node, root, names[number], reading), rows, split=split)
+    for number, node in sorted(images.items()):
+        size = _size(node, root, names[number], reading)
+        if number in tables:
+            info = still_info(names[number], size, path)
+            yield LabelledVideo(source=names[number], info=info, tracks=tables[number], split=split)
+        else:
+            yield still(names[number], size, found[number][1], split=split)
 
 
 def pictures_by_id(content: Node) -> dict[int, tuple[str, int]]:

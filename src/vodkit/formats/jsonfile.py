@@ -4,6 +4,7 @@ The line of a value is computed only when a fault needs it, by scanning the text
 occurs twice in one object is an error: readers disagree on which of the values counts.
 """
 
+import gc
 import json
 import math
 import re
@@ -152,10 +153,14 @@ def parsed_once() -> Iterator[None]:
         yield
         return
     token = _PARSED.set({})
+    collects = gc.isenabled()
+    gc.disable()  # it would walk through millions of values again and again: half of the time
     try:
         yield
     finally:
         _PARSED.reset(token)
+        if collects:
+            gc.enable()
 
 
 def shared(path: Path, parse: Callable[[Path], T]) -> T:

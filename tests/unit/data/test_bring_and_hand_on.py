@@ -142,7 +142,7 @@ def test_pictures_come_along_and_fit(name: str, make_video: Make, tmp_path: Path
     folder = tmp_path / "out"
     pictures = [*folder.rglob("*.jpg"), *folder.rglob("*.JPEG")]
     assert len(pictures) == 2
-    again = read_dataset(out, name)
+    again = read_dataset(out, name, reading=Reading(labelled="listed"))
     found = {(one.info.width_px, one.info.height_px) for one in again.videos}
     assert found == {(160, 120)}
     if name in ("yolo", "voc"):
@@ -399,7 +399,7 @@ def test_import_audit_split_stats_preview_export(
         (tmp_path / one.source).rename(tmp_path / "mot" / "train" / name / "img1")
     done = run(app, ["import", str(tmp_path / "mot"), "-o", str(made)])
     assert done.exit_code == 0, done.output
-    assert "videos: 3, boxes: 180" in done.output
+    assert "videos: 3, labelled frames: 90, boxes: 180" in done.output
     done = run(
         app, ["split", str(made), "-o", str(split), "--train", "0.6", "--val", "0.4", "--json"]
     )

@@ -23,7 +23,7 @@ def sequence(folder: Path, lines: str) -> Path:
 
 def test_frames_from_one_and_columns_of_mot17(tmp_path: Path) -> None:
     folder = sequence(tmp_path / "MOT17-02", "1,5,10,20,4,6,1,3,0.25\n2,5,11,20,4,6,0,8,-1\n")
-    dataset = read_dataset(folder)
+    dataset = read_dataset(folder, reading=Reading(labelled="all"))
     assert dataset.classes == MOT16_CLASSES
     table = dataset.videos[0].tracks
     assert table is not None
