@@ -109,7 +109,9 @@ def plain_columns(
 def _image(entry: Any) -> int | None:
     """The image id of an annotation, where it has one that is a number."""
     number = entry.get("image_id") if isinstance(entry, dict) else None
-    return int(number) if type(number) in _NUMBERS and abs(number) < LARGEST else None
+    if not isinstance(number, int | float) or not abs(number) < LARGEST:
+        return None
+    return int(number)
 
 
 def _plain(
