@@ -24,9 +24,10 @@ from tempfile import TemporaryDirectory
 
 from vodkit.detect.base import in_stream
 from vodkit.detect.detector import GraphDetector
+from vodkit.detect.devices import on_gpu
 from vodkit.detect.models import find_card, listed, load_detector
 from vodkit.detect.runtimes.choice import AUTO
-from vodkit.detect.runtimes.table import RUNTIMES
+from vodkit.detect.runtimes.table import ON_GPU, RUNTIMES
 from vodkit.ground.errors import InputError, PartialError, SettingsError
 from vodkit.ground.lookup import pick
 from vodkit.ground.records import Frame
@@ -48,8 +49,11 @@ class BenchSettings:
     """videos"""
     models: tuple[str, ...] = ()
     """names or files; none: every model whose weights are here"""
-    runtimes: tuple[str, ...] = ("torch", "openvino", "onnx")
-    """those that are not installed are left out"""
+    runtimes: tuple[str, ...] = ()
+    """none: torch, openvino and onnx, and cuda where a GPU works; those that are not installed are
+    left out"""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, ...; of auto the GPU, for runtimes that can use one"""
     tracker: str = "vodkit"
     """of the whole pipeline"""
     batch_size: int = 0
@@ -139,12 +143,16 @@ def _check_names(settings: BenchSettings) -> None:
         find_card(name)
 
 
+def _default_runtimes(settings: BenchSettings) -> tuple[str, ...]:
+    return (*NEEDS, "cuda") if on_gpu(settings.device) else tuple(NEEDS)
+
+
 def _entries(settings: BenchSettings, left_out: list[str], failed: list[str]) -> Iterator[_Entry]:
     """All detectors that can be had; those without weights here have random ones."""
     here = [line.card.name for line in listed() if line.here]
     for name in settings.models or here:
         random = not (name in here or Path(name).exists())
-        for runtime in settings.runtimes:
+        for runtime in settings.runtimes or _default_runtimes(settings):
             if runtime in NEEDS and find_spec(NEEDS[runtime]) is None:
                 left_out.append(f"{name}, {runtime}: not installed")
                 continue
@@ -152,6 +160,7 @@ def _entries(settings: BenchSettings, left_out: list[str], failed: list[str]) ->
                 detector = load_detector(
                     name,
                     runtime=runtime,
+                    device=settings.device if runtime in ON_GPU else "auto",
                     weights="random" if random else "default",
                 )
             except SettingsError as error:

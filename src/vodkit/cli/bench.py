@@ -19,8 +19,11 @@ def bench(
         [], "--model", "-m", help="Repeatable; default: every model whose weights are here."
     ),
     runtimes: list[str] = typer.Option(
-        [], "--runtime", help="Repeatable; default: all that are installed."
+        [],
+        "--runtime",
+        help="Repeatable; default: all that are installed, and cuda where a GPU works.",
     ),
+    device: str = options.option_of(InferSettings, "device"),
     tracker: str = options.option_of(InferSettings, "tracker"),
     batch_size: int = options.option_of(InferSettings, "batch_size"),
     seconds: float = typer.Option(2.0, "--seconds", help="For each speed, in each turn."),
@@ -44,6 +47,7 @@ def bench(
     process.settle()
     given = {"sources": tuple(sources or ()), "models": tuple(models), "runtimes": tuple(runtimes)}
     wanted = BenchSettings(
+        device=device,
         tracker=tracker,
         batch_size=batch_size,
         seconds=seconds,

@@ -3,7 +3,6 @@
 Or to be learnt from as they are: refined with knowledge of the whole video, unsure tracks ignored.
 """
 
-import os
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -15,6 +14,7 @@ import typer
 from vodkit.cli import data_options, options
 from vodkit.cli.terminal import say
 from vodkit.ground.errors import InputError, OutputError
+from vodkit.ground.paths import relative
 from vodkit.infer.settings import InferSettings
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def prelabel(
     needs_pictures = pick(FORMATS, format, "label format").PICTURES is not None
     # The native file is read with its videos beside it; labelling tools know them by name.
     names = {
-        str(path): relative_name(path, out.parent) if format == "cocovid" else path.name
+        str(path): relative(path, out.parent) if format == "cocovid" else path.name
         for path in videos
     }
     _require_new(videos, names, out, overwrite=overwrite)
@@ -111,15 +111,6 @@ def _require_new(videos: list[Path], names: dict[str, str], out: Path, *, overwr
     if holds_something(out) and not overwrite:
         hint = "give another -o, or --overwrite to replace it"
         raise OutputError(f"is there, maybe corrected by hand; {hint}", path=out)
-
-
-def relative_name(path: Path, folder: Path) -> str:
-    """A path as seen from a folder, with forward slashes.
-
-    >>> relative_name(Path("clips/a.mp4"), Path("labels"))
-    '../clips/a.mp4'
-    """
-    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def _second_pass(words: list[str], *, refined: bool) -> "Callable[[TrackTable], TrackTable]":

@@ -70,11 +70,13 @@ def _sigterm_stops() -> Iterator[None]:
     def stop(_number: int, _frame: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    names = [name for name in ("SIGTERM", "SIGBREAK") if hasattr(signal, name)]  # of Windows
+    before = {name: signal.signal(getattr(signal, name), stop) for name in names}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def _show(steps: Iterable["LiveStep"], came: set[str]) -> None:

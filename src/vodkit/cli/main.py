@@ -3,6 +3,7 @@
 Exit codes: 0 fine, 1 our fault, 2 the user's input, 3 partial result, 130 stopped by Ctrl-C.
 """
 
+import errno
 import sys
 import time
 import traceback
@@ -31,6 +32,7 @@ from vodkit.cli.train import train
 from vodkit.cli.tune import tune
 from vodkit.ground import process
 from vodkit.ground.errors import ToldElsewhereError, VodkitError, shortage_of
+from vodkit.ground.paths import expanded
 from vodkit.ground.process import is_first_here
 
 _TELLING_S = 60.0  # in which another process has surely printed what it has to
@@ -95,7 +97,7 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and leave with its exit code."""
-    words = sys.argv[1:] if arguments is None else arguments
+    words = expanded(sys.argv[1:]) if arguments is None else arguments
     verbose = "-v" in words or "--verbose" in words
     words = [word for word in words if word not in {"-v", "--verbose"}]
     process.let_waiting_threads_sleep()
@@ -115,11 +117,12 @@ def main(arguments: list[str] | None = None) -> None:
         code = _complain(only_own(str(error), command), error.exit_code, verbose=verbose)
     except (KeyboardInterrupt, typer.Abort):
         code = _stopped(command)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away, as `head` does
-        code = 0
     except Exception as error:  # noqa: BLE001
-        code = _unforeseen(error, verbose=verbose)
+        if _reader_is_gone(error):  # the reader of our output went away, as `head` does
+            sys.stderr.close()
+            code = 0
+        else:
+            code = _unforeseen(error, verbose=verbose)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -128,6 +131,12 @@ def _print_whatever_comes() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _reader_is_gone(error: Exception) -> bool:
+    """Windows reports a closed pipe as an invalid argument."""
+    on_windows = sys.platform == "win32" and getattr(error, "errno", None) == errno.EINVAL
+    return isinstance(error, BrokenPipeError) or on_windows
 
 
 def _stopped(command: Chosen) -> int:

@@ -15,6 +15,7 @@ from vodkit.formats.base import Writing, is_still, labelled_frames, picture_name
 from vodkit.formats.table import FORMATS, what_is_lost, write_dataset
 from vodkit.ground.errors import FormatError, InputError, OutputError
 from vodkit.ground.lookup import pick
+from vodkit.ground.paths import put_in_place
 from vodkit.ground.records import Dataset, Frame, LabelledVideo
 from vodkit.video.reader import open_video
 
@@ -55,7 +56,7 @@ def export_dataset(
                     default_split=chosen.default_split,
                 )  # fmt: skip
         _remove(path)
-        part.replace(path)
+        put_in_place(part, path)
     except (FormatError, OutputError) as error:
         raise _named(error, part, path) from error
     finally:
@@ -104,8 +105,13 @@ def _write_pictures(
         # OpenCV warns of every picture whose form has no such setting (PNG)
         lossy = target.suffix.lower() in (".jpg", ".jpeg")
         quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if lossy else []
-        if not cv2.imwrite(str(target), frame.image[:, :, ::-1], quality):
-            raise OutputError("the picture cannot be written", path=target)
+        is_made, content = cv2.imencode(target.suffix, frame.image[:, :, ::-1], quality)
+        if not is_made:
+            raise OutputError("the picture cannot be encoded", path=target)
+        try:  # not by OpenCV, which on Windows knows no names beyond the code page
+            target.write_bytes(content.tobytes())
+        except OSError as error:
+            raise OutputError(f"cannot write: {error.strerror}", path=target) from error
 
 
 def frames_of(source: Path, wanted: list[int]) -> Iterator[Frame]:

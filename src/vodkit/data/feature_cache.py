@@ -87,6 +87,12 @@ class FeatureCache:
         parts = torch.split(rows, sizes, dim=1)
         return [_as_map(part, s) for part, s in zip(parts, self.layout.shapes, strict=True)]
 
+    def close(self) -> None:
+        """Let go of the file; nothing can be read or written afterwards."""
+        mapped: Any = self._slots.base
+        del self._slots
+        mapped.close()
+
     def finish(self, made_from: dict[str, Any]) -> None:
         """Say that all slots are filled, and from what."""
         self._slots.flush()

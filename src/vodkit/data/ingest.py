@@ -5,7 +5,6 @@ container wherever the video exists; where it does not, they stay frame index / 
 keeps the tag ``times: nominal``.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -18,6 +17,7 @@ from vodkit.formats.table import read_labels
 from vodkit.ground.account import Account
 from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.errors import FormatError, InputError
+from vodkit.ground.paths import relative
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv")
@@ -120,7 +120,7 @@ def _found(home: Path, name: str) -> Path:
 
 
 def _relative(place: Path, root: Path) -> str:
-    return PurePosixPath(os.path.relpath(place.resolve(), root.resolve())).as_posix()
+    return relative(place.resolve(), root.resolve())
 
 
 def _probing(root: Path, home: Path) -> Callable[[Path], VideoInfo | None]:

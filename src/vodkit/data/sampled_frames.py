@@ -8,7 +8,6 @@ stay on one side of a split.
 import csv
 import io
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,6 +21,7 @@ from vodkit.data.export import JPEG_QUALITY, frames_of
 from vodkit.data.worth_labelling import Chosen
 from vodkit.formats.base import is_still
 from vodkit.ground.errors import FormatError, InputError, OutputError
+from vodkit.ground.paths import relative
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.ground.runs import write_atomic
 
@@ -75,7 +75,7 @@ def _seen_from(folder: Path, source: str) -> str:
     """A path relative to ``folder``, so that both can be moved together; else absolute."""
     place = Path(source).resolve()
     try:
-        return Path(os.path.relpath(place, folder.resolve())).as_posix()
+        return relative(place, folder.resolve())
     except ValueError:  # on another drive of Windows
         return place.as_posix()
 

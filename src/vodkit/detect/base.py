@@ -48,6 +48,7 @@ class Trial:
     """What one runtime did when it was tried."""
 
     runtime: str
+    """a name in RUNTIMES; where a GPU and the CPU compete, with the device: ``torch on cuda:0``"""
     one_ms: float = 0.0
     """a picture alone, the best of some"""
     batch_ms: float = 0.0
@@ -66,13 +67,15 @@ class Choice:
     """Which runtime ``auto`` means here, and how that was found out."""
 
     runtime: str
-    """a name in RUNTIMES"""
+    """a name in RUNTIMES; where a GPU and the CPU compete, with the device: ``torch on cuda:0``"""
     trials: tuple[Trial, ...] = ()
     """empty: there was nothing to choose between, or nothing was measured"""
     why: str = ""
     """where there are no trials"""
     load: float = 0.0
     """running processes for each core when it was measured"""
+    gpu_fault: str = ""
+    """why a GPU that is installed was not tried; empty: it was, or none is installed"""
 
     @property
     def on_busy_machine(self) -> bool:
@@ -92,7 +95,9 @@ class Choice:
             for trial in self.trials
         )
         busy = ", while the machine was busy" if self.on_busy_machine else ""
-        return f"runtime: {self.runtime} ({f'measured here{busy}: {told}' if told else self.why})"
+        why = f"measured here{busy}: {told}" if told else self.why
+        gpu = f"; the GPU cannot be used: {self.gpu_fault}" if self.gpu_fault else ""
+        return f"runtime: {self.runtime} ({why}){gpu}"
 
 
 class Detector(Protocol):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from vodkit.detect.base import ModelCard, read_card, write_card
@@ -66,6 +66,6 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     """Weights (on the CPU) and card; WeightsError when missing, corrupt, or not belonging."""
     card = read_checkpoint_card(path)
     try:
-        return load_file(path), card
+        return load(path.read_bytes()), card  # not mapped: Windows could not replace the file
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: cannot read the weights: {error}") from error

@@ -24,7 +24,8 @@ from vodkit.detect.base import Detector, ModelCard, Output, Preprocessing, in_st
 from vodkit.detect.preprocess import Placement
 from vodkit.detect.roi import roi_align
 from vodkit.detect.runtimes.base import Runtime
-from vodkit.detect.runtimes.table import RUNTIMES, Runnable, candidates
+from vodkit.detect.runtimes.choice import AUTO, choose
+from vodkit.detect.runtimes.table import RUNTIMES, Runnable, way
 from vodkit.detect.weights import check, digest, read_state
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.errors import SettingsError, WeightsError
@@ -315,7 +316,7 @@ def load_crops(path: Path, *, runtime: str = "auto", device: str = "auto") -> Cr
         return Graph(module.eval(), card).eval()
 
     wanted = Runnable(card=card, device=device, graph=graph)
-    name = candidates(wanted)[0] if runtime == "auto" else runtime
+    name, wanted = way(choose(wanted).runtime, wanted) if runtime == AUTO else (runtime, wanted)
     return Crops(card, RUNTIMES[name](wanted))
 
 

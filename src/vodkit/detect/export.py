@@ -357,7 +357,8 @@ def graph_card(card: ModelCard, path: Path) -> ModelCard:
 
 
 def _in_torch(graph: "nn.Module", card: ModelCard) -> GraphDetector:
-    from vodkit.detect.runtimes.torch_module import TorchRuntime, device_of
+    from vodkit.detect.devices import device_of
+    from vodkit.detect.runtimes.torch_module import TorchRuntime
 
     batched = card.output.decoding not in UNBATCHED
     runtime = TorchRuntime(graph, device=device_of("cpu"), batched=batched, max_batch=1)

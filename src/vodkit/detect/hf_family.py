@@ -168,6 +168,14 @@ def why_not_cached(module: nn.Module) -> str:
     return ""
 
 
+def why_not_recorded(card: ModelCard) -> str:
+    """Why a CUDA graph cannot be recorded; empty: it can."""
+    kind = card.architecture.get("config", {}).get("model_type")
+    if kind == "deformable_detr":
+        return "Deformable DETR copies the sizes of its feature maps from the CPU in each pass"
+    return ""
+
+
 def renamed(card: ModelCard, module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors under this version's names; files of the hub have those of the version they are of.
 

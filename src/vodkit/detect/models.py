@@ -18,7 +18,7 @@ from vodkit.detect.defaults import MAX_DETECTIONS, SCORE_THRESHOLD
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.embed import Pooled, load_pooled
 from vodkit.detect.runtimes.choice import AUTO, choose
-from vodkit.detect.runtimes.table import GRAPH_SUFFIXES, RUNTIMES, Runnable
+from vodkit.detect.runtimes.table import GRAPH_SUFFIXES, RUNTIMES, Runnable, way
 from vodkit.detect.weights import check, digest, fetch, parts, weights_path
 from vodkit.ground.errors import SettingsError, WeightsError
 from vodkit.ground.lookup import pick, unknown
@@ -396,7 +396,7 @@ def load_detector(
     chosen = None
     if runtime == AUTO:
         chosen = choose(wanted)
-        runtime = chosen.runtime
+        runtime, wanted = way(chosen.runtime, wanted)
     pooled = load_pooled(appearance, wanted.card) if appearance else None
     return GraphDetector(
         wanted.card,

@@ -33,6 +33,10 @@ def _cachable(_module: nn.Module) -> str:
     return ""
 
 
+def _recordable(_card: ModelCard) -> str:
+    return ""
+
+
 def _one_stage(_module: nn.Module, _count: int) -> bool:
     return False
 
@@ -61,6 +65,8 @@ class Family:
     """the tensors of a weight file under the network's own names"""
     why_not_cached: Callable[[nn.Module], str] = _cachable
     """why features of the frozen part cannot be kept; empty: they can"""
+    why_not_recorded: Callable[[ModelCard], str] = _recordable
+    """why its graph cannot be recorded as a CUDA graph; empty: it can"""
     limit_proposals: Callable[[nn.Module, int], bool] = _one_stage
     """let a second stage learn from so many boxes of a picture; whether there is one"""
 
@@ -81,6 +87,7 @@ FAMILIES: dict[str, Family] = {
         stages=torchvision_family.stages,
         outputs=torchvision_family.outputs,
         class_tensors=torchvision_family.CLASS_TENSORS,
+        why_not_recorded=torchvision_family.why_not_recorded,
         limit_proposals=torchvision_family.limit_proposals,
     ),
     "hf": Family(
@@ -92,6 +99,7 @@ FAMILIES: dict[str, Family] = {
         class_tensors=hf_family.CLASS_TENSORS,
         renamed=hf_family.renamed,
         why_not_cached=hf_family.why_not_cached,
+        why_not_recorded=hf_family.why_not_recorded,
     ),
 }
 
@@ -126,6 +134,12 @@ def load_file(module: nn.Module, card: ModelCard, path: Path) -> None:
 def why_not_cached(module: nn.Module, card: ModelCard) -> str:
     """Why features of the frozen part cannot be kept; empty: they can."""
     return _family(card).why_not_cached(module)
+
+
+def why_not_recorded(card: ModelCard) -> str:
+    """Why the graph of a network cannot be recorded as a CUDA graph; empty: it can."""
+    family = FAMILIES.get(card.family)  # none for networks that embed crops
+    return "" if family is None else family.why_not_recorded(card)
 
 
 def limit_proposals(module: nn.Module, card: ModelCard, count: int) -> bool:

@@ -15,6 +15,7 @@ from vodkit.ground.lookup import pick
 from vodkit.ground.records import Detections, Frame
 
 LEAST_SCORE = 0.01  # compare even very uncertain boxes
+EMBEDDING = "embedding"  # in place of a decoding: the output is a vector
 TOLERANCE_PX = 0.05
 """of a corner in the network's input, between runtimes that claim the same numbers"""
 TOLERANCE_SCORE = 1e-3
@@ -74,17 +75,32 @@ def compare_outputs(
     decoding: str,
     size_px: tuple[int, int],
 ) -> Differences:
-    """The same of raw outputs, picture by picture, before any box is suppressed.
+    """Differences of raw outputs, picture by picture, before any box is suppressed.
+
+    Embeddings are compared at length 1, and their difference is reported as one of scores.
 
     ``size_px`` is width and height of the network's input. Where both give their candidates in
     the same order all are compared, else the best of each are looked for in the other.
     """
+    if decoding == EMBEDDING:
+        return _of_embeddings(one, two)
     decode = pick(DECODINGS, decoding, "decoding")
     seen = []
     for a, b in zip(one, two, strict=True):
         pair = decode(a, 0.0, size_px), decode(b, 0.0, size_px)
         seen.append(_in_order(*pair) or _worse(_sought(*pair), _sought(*pair[::-1])))
     return together(seen)
+
+
+def _of_embeddings(
+    one: Sequence[tuple[FloatArray, ...]], two: Sequence[tuple[FloatArray, ...]]
+) -> Differences:
+    pairs = [
+        [outputs[0] / np.linalg.norm(outputs[0]) for outputs in pair]
+        for pair in zip(one, two, strict=True)
+    ]
+    apart = [float(np.abs(a - b).max()) for a, b in pairs]
+    return Differences(num_boxes=len(pairs), num_unpaired=0, max_box_px=0.0, max_score=max(apart))
 
 
 def together(parts: Iterable[Differences]) -> Differences:

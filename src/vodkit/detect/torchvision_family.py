@@ -115,6 +115,12 @@ def limit_proposals(module: nn.Module, count: int) -> bool:
     return True
 
 
+def why_not_recorded(card: ModelCard) -> str:
+    """Why a CUDA graph cannot be recorded: outputs of two-stage networks vary in length."""
+    two_stage = str(card.architecture.get("builder")).startswith("fasterrcnn")
+    return "outputs of a two-stage network vary in length" if two_stage else ""
+
+
 def deployed(module: nn.Module, card: ModelCard) -> nn.Module:
     """The graph for inference that goes with the network's kind."""
     if isinstance(module, detection.ssd.SSD):
@@ -133,13 +139,40 @@ class _Scored(nn.Module):
         super().__init__()
         self.module = module
         self.register_buffer("columns", _columns(card), persistent=False)
+        generator = module.anchor_generator
+        for level, pairs in enumerate(generator._wh_pairs):  # noqa: SLF001 - as it is trained with
+            shapes = pairs.clamp(min=0, max=1) if generator.clip else pairs
+            self.register_buffer(f"shapes{level}", shapes.clone(), persistent=False)
 
     def forward(self, x_B3HW: Tensor) -> tuple[Tensor, Tensor]:
         """After SSD.postprocess_detections, up to where scores are cut."""
-        found, anchors = _heads(self.module, x_B3HW)
+        features = _features(self.module, x_B3HW)
+        found = self.module.head(features)
         scores = found["cls_logits"].softmax(dim=2)[:, :, self.columns]
-        boxes = _decode(self.module, found["bbox_regression"], anchors, x_B3HW)
-        return boxes, scores
+        anchors = self._anchors(features, x_B3HW)
+        return _decode(self.module, found["bbox_regression"], anchors, x_B3HW), scores
+
+    def _anchors(self, features: list[Tensor], x_B3HW: Tensor) -> Tensor:
+        """Default boxes (A, 4), after torchvision's generator, made on the network's device.
+
+        torchvision makes them on the CPU, which a CUDA graph cannot record.
+        """
+        height, width = x_B3HW.shape[2:]
+        steps = self.module.anchor_generator.steps
+        levels = []
+        for level, one in enumerate(features):
+            rows, columns = one.shape[2:]
+            across, down = (width, height) if steps else (columns, rows)
+            step = steps[level] if steps else 1
+            x = (torch.arange(columns, device=one.device) + 0.5) / (across / step)
+            y = (torch.arange(rows, device=one.device) + 0.5) / (down / step)
+            y, x = torch.meshgrid(y, x, indexing="ij")
+            shapes: Tensor = getattr(self, f"shapes{level}")
+            places = torch.stack([x, y] * len(shapes), dim=2).reshape(-1, 2)
+            half = 0.5 * shapes.repeat(rows * columns, 1)
+            levels.append(torch.cat([places - half, places + half], dim=1))
+        x1, y1, x2, y2 = torch.cat(levels).unbind(1)
+        return torch.stack([x1 * width, y1 * height, x2 * width, y2 * height], dim=1)
 
 
 class _TopScored(nn.Module):
@@ -227,23 +260,32 @@ def _features(module: Any, x_B3HW: Tensor) -> list[Tensor]:
     return list(features.values())
 
 
-def _heads(module: Any, x_B3HW: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """What the head says of each anchor, and the anchors (A, 4), alike in all pictures."""
-    features = _features(module, x_B3HW)
-    anchors: Tensor = module.anchor_generator(_image_list(x_B3HW), features)[0]
-    return module.head(features), anchors
-
-
 def _decode(module: Any, codes_BA4: Tensor, anchors_A4: Tensor, x_B3HW: Tensor) -> Tensor:
-    """Boxes (B, A, 4), clipped to the input."""
-    pictures, count = codes_BA4.shape[:2]
-    repeated = anchors_A4.repeat(pictures, 1)
-    coder = module.box_coder
-    decode = coder.decode if isinstance(module, detection.FCOS) else coder.decode_single
-    boxes = decode(codes_BA4.reshape(-1, 4), repeated).reshape(pictures, count, 4)
+    """Boxes (B, A, 4) in float32, clipped to the input."""
+    codes_BA4, anchors_A4 = codes_BA4.float(), anchors_A4.float()
+    if isinstance(module, detection.FCOS):
+        pictures, count = codes_BA4.shape[:2]
+        repeated = anchors_A4.repeat(pictures, 1)
+        boxes = module.box_coder.decode(codes_BA4.reshape(-1, 4), repeated)
+        boxes = boxes.reshape(pictures, count, 4)
+    else:
+        boxes = _offset(module.box_coder, codes_BA4, anchors_A4)
     height, width = x_B3HW.shape[2:]
     x, y = boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)
     return torch.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], dim=2)
+
+
+def _offset(coder: Any, codes_BA4: Tensor, anchors_A4: Tensor) -> Tensor:
+    """Anchors moved and scaled, as ``BoxCoder.decode_single``, without its copies from the CPU."""
+    sizes_A2 = anchors_A4[:, 2:] - anchors_A4[:, :2]
+    centres_A2 = anchors_A4[:, :2] + 0.5 * sizes_A2
+    x, y, w, h = (
+        code / scale for code, scale in zip(codes_BA4.unbind(2), coder.weights, strict=True)
+    )
+    most = coder.bbox_xform_clip
+    centres_BA2 = torch.stack([x, y], dim=2) * sizes_A2 + centres_A2
+    half = 0.5 * (torch.stack([w.clamp(max=most), h.clamp(max=most)], dim=2).exp() * sizes_A2)
+    return torch.cat([centres_BA2 - half, centres_BA2 + half], dim=2)
 
 
 def _freeze_norms(module: nn.Module, eps: float | None) -> None:

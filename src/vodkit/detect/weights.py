@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from vodkit.detect.base import ModelCard
 from vodkit.detect.onnx_files import external_files
 from vodkit.ground.errors import WeightsError
+from vodkit.ground.paths import put_in_place
 from vodkit.ground.runs import make_folder, sha256, write_atomic
 
 if TYPE_CHECKING:
@@ -167,10 +168,10 @@ def read_state(path: Path) -> dict[str, "Tensor"]:
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
-    try:
-        return load_file(path)
+    try:  # read, not mapped: on Windows a mapped file can be neither replaced nor deleted
+        return load(path.read_bytes())
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: cannot read the weights: {error}") from error
 
@@ -229,7 +230,7 @@ def _download(card: ModelCard, path: Path, progress: Progress | None) -> None:
         wanted = f"sha256 begins {seen[:12]}, allowed: {card.sha256[:12]}"
         raise WeightsError(f"{card.url}: what came is not the file of the card: {wanted}")
     write_atomic(path.with_name(path.name + ".sha256"), seen + "\n")
-    part.replace(path)
+    put_in_place(part, path)
 
 
 def _transfer(url: str, part: Path, progress: Progress | None) -> bool:

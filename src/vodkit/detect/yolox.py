@@ -306,20 +306,30 @@ class YOLOX(nn.Module):
         return out
 
 
-def grid(height_px: int, width_px: int) -> tuple[Tensor, Tensor]:
-    """Cell corners (A, 2) in strides and strides (A, 1) of an input of this size, float32."""
+def grid(
+    height_px: int, width_px: int, device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
+    """Cell corners (A, 2) in strides and strides (A, 1) of an input of this size, float32.
+
+    They are made on ``device``: a copy from the CPU could not be recorded in a CUDA graph.
+    """
     corners, strides = [], []
     for stride in STRIDES:
         rows, columns = height_px // stride, width_px // stride
-        y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+        along = (torch.arange(count, device=device) for count in (rows, columns))
+        y, x = torch.meshgrid(*along, indexing="ij")
         corners.append(torch.stack([x, y], dim=2).reshape(-1, 2))
-        strides.append(torch.full((rows * columns, 1), stride))
+        strides.append(torch.full((rows * columns, 1), stride, device=device))
     return torch.cat(corners).float(), torch.cat(strides).float()
 
 
 def decode_boxes(raw_BAK: Tensor, *, height_px: int, width_px: int) -> Tensor:
-    """Boxes (B, A, 4) as centre x, centre y, width, height in input pixels (differentiable)."""
-    corners_A2, strides_A1 = (part.to(raw_BAK) for part in grid(height_px, width_px))
+    """Boxes (B, A, 4) as centre x, centre y, width, height in input pixels (differentiable).
+
+    Half precision is widened to float32 first: at 1280 px it would move centres by 4 px.
+    """
+    raw_BAK = raw_BAK.to(torch.promote_types(raw_BAK.dtype, torch.float32))
+    corners_A2, strides_A1 = grid(height_px, width_px, raw_BAK.device)
     centres = (raw_BAK[..., :2] + corners_A2) * strides_A1
     return torch.cat([centres, raw_BAK[..., 2:4].exp() * strides_A1], dim=-1)
 

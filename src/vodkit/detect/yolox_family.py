@@ -58,7 +58,7 @@ class Deployed(nn.Module):
     def forward(self, x_B3HW: Tensor) -> Tensor:
         """(B, A, 6)."""
         height, width = x_B3HW.shape[2:]
-        raw = self.module(x_B3HW)
+        raw = self.module(x_B3HW).float()  # half precision ends here: pixels need more digits
         boxes = yolox.decode_boxes(raw, height_px=height, width_px=width)
         half = boxes[..., 2:] / 2
         # The best logit is the best probability: one sigmoid a cell instead of one a class.

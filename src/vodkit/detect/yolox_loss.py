@@ -175,7 +175,7 @@ def _objectness(
     weight_BA = torch.ones_like(wanted_BA)
     regions_R4, owners = flatten([target.regions().to(raw_BAK) for target in targets])
     if len(regions_R4):
-        corners, strides = (part.to(raw_BAK) for part in grid(height_px, width_px))
+        corners, strides = grid(height_px, width_px, raw_BAK.device)
         centres = ((corners + 0.5) * strides)[None]
         in_region = (centres > regions_R4[:, None, :2]) & (centres < regions_R4[:, None, 2:])
         region, cell = in_region.all(dim=2).nonzero(as_tuple=True)

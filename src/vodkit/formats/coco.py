@@ -10,7 +10,6 @@ it, ``<split>/_annotations.coco.json``, ``labels.json`` with ``data/``.
 Writes each labelled frame as ``<video>_<frame>.jpg`` (``data export`` makes the pictures).
 """
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -33,6 +32,7 @@ from vodkit.formats.jsonfile import Node, head_of, read_json
 from vodkit.formats.pictures import picture_size, still, still_info
 from vodkit.formats.shapes import NoAreaError, PointBoxes, ShapeError
 from vodkit.ground.errors import FormatError
+from vodkit.ground.paths import relative
 from vodkit.ground.records import Dataset, LabelledVideo
 from vodkit.ground.runs import write_atomic
 
@@ -191,7 +191,7 @@ def sources_of(content: Node, root: Path) -> dict[int, str]:
         message = f"picture {first!r} could be {both}; remove or rename one of them"
         raise FormatError(message, path=content.path)
     place = next(iter(there.values()), home)
-    prefix = PurePosixPath(Path(os.path.relpath(place, base)).as_posix())
+    prefix = PurePosixPath(relative(place, base))
     return {number: str(prefix / name) for number, name in names.items()}
 
 

@@ -7,7 +7,6 @@ rows, as the VOC protocol treats them. Objects without ``bndbox`` get the hull o
 """
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from vodkit.formats.shapes import Corners
 from vodkit.formats.textfile import plain
 from vodkit.formats.xmlfile import Element, read_xml, tag
 from vodkit.ground.errors import FormatError
+from vodkit.ground.paths import relative
 from vodkit.ground.records import Dataset, LabelledVideo
 from vodkit.ground.runs import make_folder, write_atomic
 
@@ -190,7 +190,7 @@ class _Pictures:
         return self._relative(home / name)
 
     def _relative(self, place: Path) -> str:
-        return Path(os.path.relpath(place, self.root)).as_posix()
+        return relative(place, self.root)
 
 
 def _read_one(

@@ -18,6 +18,7 @@ from vodkit.formats.jsonfile import head_of, read_text
 from vodkit.formats.textfile import count_lines, number_of, read_names
 from vodkit.formats.yamlfile import read_yaml
 from vodkit.ground.errors import FormatError
+from vodkit.ground.paths import relative
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 SHEETS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml", "obj.data")
@@ -321,8 +322,7 @@ def _add_picture(layout: Layout, picture: Path, split: str) -> None:
 
 
 def _item(layout: Layout, picture: Path, label: Path, split: str) -> Item:
-    source = PurePosixPath(Path(os.path.relpath(picture, layout.root)).as_posix())
-    return Item(str(source), picture, label, split)
+    return Item(relative(picture, layout.root), picture, label, split)
 
 
 def _require_one_each(layout: Layout) -> None:

@@ -20,18 +20,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-Lack = Literal["threads", "memory", "threads or memory"]
+Lack = Literal["threads", "memory", "threads or memory", "GPU memory"]
+_RAISE = "close other programs, or raise the limit (ulimit {}, or the container's)"
 _LACKS: dict[Lack, tuple[str, str]] = {
-    "threads": ("starts no more threads or processes", "ulimit -u"),
-    "memory": ("has no more memory", "ulimit -v"),
-    "threads or memory": ("has no more threads or memory", "ulimit -u, ulimit -v"),
-}
+    "threads": ("the machine starts no more threads or processes", _RAISE.format("-u")),
+    "memory": ("the machine has no more memory", _RAISE.format("-v")),
+    "threads or memory": (
+        "the machine has no more threads or memory", _RAISE.format("-u, ulimit -v")
+    ),
+    "GPU memory": (
+        "the GPU has no more memory",
+        "close other programs that use it, lower the batch size, or use the CPU (--device cpu)",
+    ),
+}  # fmt: skip
 # What Python, onnxruntime and OpenVINO (which has the system's words) say where a thread cannot be
 # begun, and PyTorch and OpenCV where there is no memory.
 _OF_THREADS = (
     "can't start new thread", "pthread_create failed", "Resource temporarily unavailable"
 )  # fmt: skip
 _OF_MEMORY = ("DefaultCPUAllocator", "Insufficient memory")
+GPU_MEMORY_SIGNS = (
+    "CUDA out of memory", "CUDA error: out of memory", "HIP out of memory",
+    "MPS backend out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED",
+)  # fmt: skip
+"""what PyTorch reports where a GPU has no memory left"""
 
 
 class VodkitError(Exception):
@@ -103,9 +115,8 @@ class ShortageError(VodkitError):
 
     def __init__(self, seen: str, *, of: Lack = "threads") -> None:
         """``seen`` is the system's word for it."""
-        lack, limits = _LACKS[of]
-        allowed = f"close other programs, or raise the limit ({limits}, or the container's)"
-        super().__init__(f"the machine {lack} ({seen}); {allowed}")
+        lack, allowed = _LACKS[of]
+        super().__init__(f"{lack} ({seen}); {allowed}")
 
 
 def shortage_of(error: Exception) -> ShortageError | None:
@@ -115,15 +126,21 @@ def shortage_of(error: Exception) -> ShortageError | None:
     True
     >>> str(shortage_of(MemoryError("for a picture"))).partition("; ")[0]
     'the machine has no more memory (for a picture)'
+    >>> str(shortage_of(RuntimeError("CUDA error: out of memory"))).partition("; ")[0]
+    'the GPU has no more memory (CUDA error: out of memory)'
     """
     if isinstance(error, ShortageError):
         return error
     told = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-    lacks: dict[Lack, tuple[type[Exception], tuple[str, ...]]]
-    lacks = {"threads": (BlockingIOError, _OF_THREADS), "memory": (MemoryError, _OF_MEMORY)}
-    for lack, (kind, signs) in lacks.items():
+    lacks: dict[Lack, tuple[tuple[type[Exception], ...], tuple[str, ...]]]
+    lacks = {
+        "threads": ((BlockingIOError,), _OF_THREADS),
+        "GPU memory": ((), GPU_MEMORY_SIGNS),
+        "memory": ((MemoryError,), _OF_MEMORY),
+    }
+    for lack, (kinds, signs) in lacks.items():
         begins = [told.index(sign) for sign in signs if sign in told]
-        if begins or isinstance(error, kind):
+        if begins or isinstance(error, kinds):
             return ShortageError(told[min(begins, default=0) :].splitlines()[0], of=lack)
     return None
 

@@ -442,6 +442,14 @@ class LabelledVideo:
             beyond = int(self.tracks.frames[-1])
             _require(beyond < last, self, f"{self.source}: box in frame {beyond} of {last} frames")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tags as a plain mapping: a read-only one cannot be sent to a worker process."""
+        return {**self.__dict__, "tags": dict(self.tags)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As it was, with read-only tags."""
+        self.__dict__.update(state, tags=MappingProxyType(state["tags"]))
+
     def __eq__(self, other: object) -> bool:
         """Equal when all fields are."""
         return _same_fields(self, other)

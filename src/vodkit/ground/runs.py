@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import platform
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from vodkit.ground.errors import InputError, OutputError
+from vodkit.ground.paths import put_in_place
 
 SETTINGS = "settings.toml"
 MANIFEST = "manifest.json"
@@ -43,6 +45,7 @@ EXPORTS = {
 METRICS = "metrics.json"
 REPORT = "report.html"
 
+_LOCK = ".lock"
 _ROOM = 4096  # bytes by which what is written last may be longer, as the words of an error
 _STACK = ("vodkit", "numpy", "scipy", "av", "torch", "torchvision", "timm", "openvino", "hotcoco")
 
@@ -109,7 +112,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(0o644)
-        Path(name).replace(path)
+        put_in_place(Path(name), path)
     except OSError as error:
         Path(name).unlink(missing_ok=True)
         raise OutputError(f"cannot write: {error.strerror}", path=path) from error
@@ -154,7 +157,7 @@ def write_last(path: Path, content: Mapping[str, Any]) -> None:
             file.truncate()
             file.flush()
             os.fsync(file.fileno())
-        room.replace(path)
+        put_in_place(room, path)
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror}", path=path) from error
 
@@ -181,14 +184,15 @@ def sha256(path: Path) -> str:
 def only_one(folder: Path) -> Iterator[None]:
     """Within, no other process may work in a folder: two would write into each other's files.
 
-    The system lets go of it when a process ends, however it ends. Where it knows no such locks
-    (Windows, some network disks) nothing is held. Raises OutputError where another one is at work.
+    The lock ends with the process, however it ends. Disks without locks (some network disks) hold
+    nothing. Raises OutputError where another process is working in the folder.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield
+    if sys.platform == "win32":
+        with _locked_file(folder):
+            yield
         return
+    import fcntl
+
     place = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -201,6 +205,26 @@ def only_one(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(place)
+
+
+@contextmanager
+def _locked_file(folder: Path) -> Iterator[None]:
+    """Windows locks no folders: a file in it is locked instead, and stays."""
+    import msvcrt
+
+    lock: Any = msvcrt  # other systems know none of its names
+    with (folder / _LOCK).open("a+b") as file:
+        file.seek(0)
+        try:
+            lock.locking(file.fileno(), lock.LK_NBLCK, 1)
+        except OSError as error:
+            message = "another process is at work here; wait for its end, or take another folder"
+            raise OutputError(message, path=folder) from error
+        try:
+            yield
+        finally:
+            file.seek(0)
+            lock.locking(file.fileno(), lock.LK_UNLCK, 1)
 
 
 def num_cores() -> int:

@@ -27,6 +27,7 @@ from vodkit.formats.predictions import (
 )
 from vodkit.ground import boxes
 from vodkit.ground.errors import OutputError, PartialError, SettingsError, VodkitError
+from vodkit.ground.paths import put_in_place
 from vodkit.ground.records import NO_ID, STATE_NAMES, Detections, Tracks
 
 CSV_COLUMNS = (
@@ -216,7 +217,7 @@ def _whole_file(path: Path) -> Iterator[TextIO]:
         with io.TextIOWrapper(os.fdopen(descriptor, "wb"), encoding="utf-8", newline="") as file:
             yield file
         Path(name).chmod(0o644)
-        Path(name).replace(path)
+        put_in_place(Path(name), path)
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror}", path=path) from error
     finally:

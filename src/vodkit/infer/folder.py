@@ -15,6 +15,7 @@ from vodkit.detect.base import Detector
 from vodkit.formats.predictions import Predictions, read_predictions
 from vodkit.ground import runs, settings
 from vodkit.ground.errors import FormatError, InputError, OutputError, SettingsError
+from vodkit.ground.paths import folder_name, is_taken
 from vodkit.infer.follow import tracker_words
 from vodkit.infer.manifest import Ended, Manifest, read_manifest
 from vodkit.infer.settings import AUTO, InferSettings, differences
@@ -230,13 +231,15 @@ def folder_names(sources: Sequence[str]) -> list[str]:
     ['clip-2', 'clip', 'clip-3']
     >>> folder_names([".", "..", ".hidden.mp4"])
     ['source', 'source-2', 'hidden']
+    >>> folder_names(["A/Clip.mp4", "b/clip.mp4", "nul.mp4"])
+    ['Clip', 'clip-2', '_nul']
     """
     names: list[str] = []
     for source in sources:
         last = source.split("?")[0].rstrip("/").replace("\\", "/").split("/")[-1]
         stem = last.rsplit(".", 1)[0] if "." in last[1:] else last
-        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem).strip(".") or "source"
-        number = next(n for n in count(1) if _numbered(safe, n) not in names)
+        safe = folder_name(stem)
+        number = next(n for n in count(1) if not is_taken(_numbered(safe, n), names))
         names.append(_numbered(safe, number))
     return names
 

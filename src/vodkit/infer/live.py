@@ -33,6 +33,7 @@ from vodkit.formats.predictions import Header, PredictionWriter, last_complete_f
 from vodkit.ground import runs
 from vodkit.ground.errors import OutputError, PartialError, SettingsError, VideoError
 from vodkit.ground.records import Detections, Tracks
+from vodkit.ground.waiting import wait_until
 from vodkit.infer.exports import export
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.follow import make_follower
@@ -136,9 +137,10 @@ def _wait_for_one(
     """Until all have been tried; VideoError where none is there."""
     videos = [channel.video for channel in channels]
     with changed:
-        changed.wait_for(
+        wait_until(
+            changed,
             lambda: all(video.is_here or video.trouble or video.has_news for video in videos),
-            timeout=patience.open_timeout_s + patience.read_timeout_s,
+            patience.open_timeout_s + patience.read_timeout_s,
         )
     if not any(video.is_here for video in videos):
         raise VideoError(videos[0].trouble or "does not answer", path=channels[0].source)
@@ -149,9 +151,10 @@ def _wait(
 ) -> None:
     """Until any source has news; its reader gives up in time, so that this ends."""
     with changed:
-        changed.wait_for(
+        wait_until(
+            changed,
             lambda: any(channel.video.has_news or channel.has_trouble for channel in active),
-            timeout=patience.give_up_s + patience.open_timeout_s,
+            patience.give_up_s + patience.open_timeout_s,
         )
 
 

@@ -5,7 +5,6 @@ so it can be mailed, printed and read without a network. Only the links that ope
 moment need the video to be where it was.
 """
 
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from vodkit.ground.errors import InputError
+from vodkit.ground.paths import relative
 from vodkit.ground.records import Dataset, TrackTable
 from vodkit.ground.runs import write_atomic
 from vodkit.metrics.clips import Clip, make_clips
@@ -204,5 +204,5 @@ def _link(subject: Subject, failure: Failure, root: Path, page: Path) -> str:
     """What opens the video half a second before the moment (a media fragment)."""
     given = subject.videos.get(failure.video)
     if given is None:
-        given = quote(Path(os.path.relpath(root / failure.video, page.parent)).as_posix())
+        given = quote(relative(root / failure.video, page.parent))
     return f"{given}#t={max(failure.time_s - 0.5, 0):.2f}"

@@ -18,11 +18,11 @@ from vodkit.data.loader import Example, TrainingViews, batches
 from vodkit.data.sampling import chunks
 from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
+from vodkit.detect.memory import fitting
 from vodkit.detect.targets import Target
 from vodkit.ground.arrays import IntArray
 from vodkit.ground.errors import SettingsError
 from vodkit.train.frozen_features import Tree, cut_points, leaves, rebuilt, record, replaying
-from vodkit.train.memory import fitting
 
 _BATCHES_PER_CHUNK = 8  # made together: enough for neighbours to be decoded together
 
@@ -59,13 +59,23 @@ class Batch:
 def from_examples(examples: Sequence[Example], device: torch.device) -> Batch:
     """Examples of one size on the device."""
     images = torch.stack([example.image for example in examples])
-    targets = [_target(example, device) for example in examples]
-    return Batch(images.to(device, non_blocking=True), targets, [e.index for e in examples])
+    truth = [(one.boxes_xyxy, one.labels, one.ignore) for one in examples]
+    return Batch(_sent(images, device), _targets(truth, device), [e.index for e in examples])
 
 
-def _target(example: Example, device: torch.device) -> Target:
-    columns = (example.boxes_xyxy, example.labels, example.ignore)
-    return Target(*(column.to(device) for column in columns))
+def _targets(truth: Sequence[tuple[Tensor, ...]], device: torch.device) -> list[Target]:
+    """Boxes, labels and ignored flags of each picture; three copies to the device in all."""
+    counts = [len(boxes) for boxes, *_ in truth]
+    columns = zip(*truth, strict=True)
+    sent = (torch.split(_sent(torch.cat(column), device), counts) for column in columns)
+    return [Target(*row) for row in zip(*sent, strict=True)]
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """On the device; to a GPU from pinned memory, so that the copy overlaps with its work."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def run_graph(graph: nn.Module, batch: Batch, cuts: Sequence[str]) -> tuple[Tensor, ...]:
@@ -93,6 +103,10 @@ class CachedViews:
         self._form = form
         self._truth: list[tuple[Tensor, Tensor, Tensor]] = []
         self._size: tuple[int, int] = (0, 0)
+
+    def close(self) -> None:
+        """Let go of the file, so that it can be deleted (Windows keeps open files)."""
+        self._store.close()
 
     def fill(
         self,
@@ -127,10 +141,9 @@ class CachedViews:
     def batch(self, indices: Sequence[int], views: Sequence[int], device: torch.device) -> Batch:
         """Given views of given samples."""
         slots = [i * self.views + view for i, view in zip(indices, views, strict=True)]
-        stored = iter([part.to(device) for part in self._store.read(slots)])
+        stored = iter([_sent(part, device) for part in self._store.read(slots)])
         features = rebuilt(self._form, stored)
-        columns = [self._truth[slot] for slot in slots]
-        targets = [Target(*(column.to(device) for column in row)) for row in columns]
+        targets = _targets([self._truth[slot] for slot in slots], device)
         black = torch.zeros((), dtype=torch.uint8, device=device)
         images = black.expand(len(slots), 3, *self._size)
         return Batch(images, targets, list(indices), features)

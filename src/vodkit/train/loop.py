@@ -9,6 +9,7 @@ The run folder holds afterwards::
     state.pt                           everything that resuming needs
 """
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,8 +27,10 @@ from vodkit.data.sampling import repeat_factors, whole_batches
 from vodkit.detect import networks
 from vodkit.detect.base import Metric, ModelCard
 from vodkit.detect.checkpoint import card_path, halved, save_checkpoint
+from vodkit.detect.devices import missing_on_mps
+from vodkit.detect.memory import free_gpu_memory, is_out_of_memory
 from vodkit.ground.arrays import IntArray
-from vodkit.ground.errors import InputError, TrainingError, VideoError
+from vodkit.ground.errors import InputError, SettingsError, TrainingError, VideoError
 from vodkit.ground.runs import (
     MANIFEST,
     REPORT,
@@ -48,7 +51,6 @@ from vodkit.train.frozen_features import replaying
 from vodkit.train.gradients import scaler_of, take_step
 from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.loggers import TENSORBOARD, Journal, open_journals, require_journals
-from vodkit.train.memory import is_out_of_memory
 from vodkit.train.optim import lr_factor, make_optimizer, set_rates
 from vodkit.train.processes import agreed, launched
 from vodkit.train.progress import Progress, watch_nothing
@@ -151,7 +153,10 @@ def train(
         hold = held.enter_context if fabric.is_global_zero else None
         goes_on = agreed(fabric, lambda: begins(hold))  # all have looked, before anything changes
         run = agreed(fabric, lambda: _begun(settings, fabric, watch, goes_on=goes_on))
-        run.fit()
+        try:
+            run.fit()
+        finally:
+            run.material.close()
         delete_features(Path(settings.out))
     return TrainResult(
         checkpoint=Path(settings.out) / (LAST if run.best is None else BEST),
@@ -168,9 +173,13 @@ def train(
 
 @contextmanager
 def _saying_what_helps(settings: TrainSettings) -> Iterator[None]:
-    """Within, what a setting helps against is told with it: broken videos, too little memory."""
+    """Within, errors name the setting that helps: broken videos, too little memory, MPS."""
     try:
         yield
+    except NotImplementedError as error:
+        if settings.device != "mps":
+            raise
+        raise SettingsError(missing_on_mps(error)) from error
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -332,6 +341,7 @@ class _Run:
             except (RuntimeError, MemoryError) as error:
                 if size == 1 or not is_out_of_memory(error) or self.fabric.world_size > 1:
                     raise
+            free_gpu_memory()
             self.halvings += 1
 
     def _set_mode(self, epoch: int) -> None:
@@ -457,11 +467,13 @@ class _Run:
                 most = max(len(part.indices) for part in smaller)
                 if most == 1 or self.fabric.world_size > 1:  # the others would not know
                     raise TrainingError(self._too_large(smaller[0])) from error
+                self.optimizer.zero_grad()
             except ValueError as error:  # torch's word for a norm that sees one number a channel
                 if not self.halvings or "more than 1 value per channel" not in str(error):
                     raise
                 larger = parts[0].pieces(2 ** (self.halvings - 1))[0]
                 raise TrainingError(self._too_small(larger)) from error
+            free_gpu_memory()  # outside of the handler, which keeps the tensors of the failed part
             self.halvings += 1
 
     def _all_parts(self, parts: list[Batch]) -> dict[str, float]:
@@ -479,11 +491,12 @@ class _Run:
     def _backward(self, part: Batch, share: float) -> dict[str, float]:
         cuts = () if self.material.cached is None else self.material.cached.cuts
         losses = self.wrapped(lambda: part, cuts)
-        total = torch.stack(list(losses.values())).sum()
-        if not bool(torch.isfinite(total)):
-            raise TrainingError(self._culprit(part, cuts, float(total.detach())))
-        self.fabric.backward(total * share)
-        return {name: float(value.detach()) for name, value in losses.items()}
+        each = torch.stack(list(losses.values()))
+        shown = each.detach().tolist()  # read together: each read waits for the device
+        if not math.isfinite(sum(shown)):
+            raise TrainingError(self._culprit(part, cuts, sum(shown)))
+        self.fabric.backward(each.sum() * share)
+        return dict(zip(losses, shown, strict=True))
 
     def _too_large(self, part: Batch) -> str:
         height, width = part.images.shape[2:]
@@ -619,6 +632,7 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "scaler": {} if self.scaler is None else self.scaler.state_dict(),
             "random": torch.get_rng_state(),
+            "random of the device": _random_of(self.fabric.device),
             "threads": torch.get_num_threads(),  # another number of them sums in another order
             "at": {"epoch": self.epoch, "batch": self.batch, "worse": self.worse},
             "halvings": self.halvings,
@@ -645,6 +659,7 @@ class _Run:
         if self.scaler is not None:
             self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["random"])
+        _set_random_of(self.fabric.device, state["random of the device"])
         torch.set_num_threads(state["threads"])
         self.meter = Meter(**state["meter"])
         self.epoch, self.batch = state["at"]["epoch"], state["at"]["batch"]
@@ -658,6 +673,21 @@ class _Run:
             )
         self.per_class = {name: CocoScores(**one) for name, one in state["per_class"].items()}
         self.cached, self.ended = state["cached"], state["ended"]
+
+
+def _random_of(device: torch.device) -> list[Tensor]:
+    """States of the generators on the device: dropout and sampling draw from them."""
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state_all()
+    return [torch.mps.get_rng_state()] if device.type == "mps" else []
+
+
+def _set_random_of(device: torch.device, states: list[Tensor]) -> None:
+    """Set the states that were saved on the same kind of device; others are no use here."""
+    if device.type == "cuda" and len(states) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states)
+    if device.type == "mps" and states:
+        torch.mps.set_rng_state(states[0])
 
 
 def _close(journal: Journal, kind: type[BaseException] | None, *_: object) -> None:

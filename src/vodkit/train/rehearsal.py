@@ -1,11 +1,11 @@
-"""Learning something new without forgetting: a teacher says what it sees in the same pictures.
+"""Learning without forgetting: a teacher's outputs on the training pictures are learnt as well.
 
-Labels of a few videos pull a network towards those videos. A second pull, towards the dense
-answers of a teacher on every training picture (augmented, mosaics and all), keeps what labels do
-not speak of (Li and Hoiem, 2016, arXiv:1606.09282). The teacher may be a larger network, the one
-that the labels came from, or the very network that the training begins with.
+Labels of a few videos adapt a network to those videos. Losses against the dense outputs of a
+teacher on every training picture (augmented, mosaics included) keep what the labels do not cover
+(Li and Hoiem, 2016, arXiv:1606.09282). The teacher may be a larger network, the one that made the
+labels, or the initial network itself.
 
-Only for YOLOX networks: both answer cell by cell. Classes are matched by name.
+Only for YOLOX networks, whose outputs correspond cell by cell. Classes are matched by name.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _NECK_WEIGHT = 3.0  # as in distill
 
 
 class Keeper:
-    """Compares what a network says while it is trained with what the teacher says."""
+    """Losses between the outputs of a network in training and those of its teacher."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Keeper:
         self._module = module
 
     def losses(self, images_B3HW: Tensor, given: Answers) -> dict[str, Tensor]:
-        """Weighted losses, named ``kept_...``, of what the network said to these pictures."""
+        """Weighted losses ``kept_...`` of the network's outputs on these pictures."""
         x_B3HW = networks.normalise(images_B3HW, self._teacher.card)
         wanted = self._teacher.look(x_B3HW.contiguous(memory_format=torch.channels_last))
         necks = zip(given.neck, wanted.neck, strict=True)
@@ -66,7 +66,7 @@ class Keeper:
 
     @contextmanager
     def listening(self) -> "Iterator[_Heard]":
-        """What the network says in the meantime, without a second pass through it."""
+        """Record the network's outputs within, without a second forward pass."""
         heard = _Heard()
         hooks = [
             self._module.backbone.register_forward_hook(heard.take_neck),
@@ -80,7 +80,7 @@ class Keeper:
 
 
 class _Heard:
-    """The last answers of a network."""
+    """The last outputs of a network."""
 
     def __init__(self) -> None:
         self._neck: list[Tensor] = []

@@ -8,7 +8,8 @@ search goes on where it was.
 
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,10 @@ def best_settings(
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # a warning comes with a whole traceback
     about = _about(settings)
     folder = make_folder(Path(settings.out) / "search")
-    with only_one(folder):
+    with only_one(folder), _opened(folder / "trials.db") as storage:
         study = optuna.create_study(
             study_name="train",
-            storage=f"sqlite:///{folder / 'trials.db'}",
+            storage=storage,
             direction="maximize",
             load_if_exists=True,
             pruner=optuna.pruners.MedianPruner(n_startup_trials=3),
@@ -105,6 +106,19 @@ def best_settings(
             _refuse_no_result(study, folder)
         tell(f"search: the best is {_ended(study.best_trial)}")
         return replace(_changed(settings, study.best_trial), out=settings.out)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The database of trials, closed afterwards: Optuna itself leaves its connections open."""
+    import optuna
+
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def _refuse(settings: TrainSettings, trials: int) -> None:

@@ -1,10 +1,9 @@
-"""What can be set for a training, with defaults that suit a small set of labelled video."""
+"""Settings of a training, with defaults for a small set of labelled video."""
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Literal
-
-import torch
 
 from vodkit.data.transforms import Augment
 from vodkit.ground.errors import SettingsError
@@ -23,12 +22,6 @@ _FEW_STEPS = 400
 LAST_SEED = 2**32 - 1  # of NumPy's old generators, which a search draws from
 
 
-def devices_here() -> tuple[str, ...]:
-    """What this machine can train on."""
-    others = {"cuda": torch.cuda, "mps": torch.backends.mps}
-    return ("cpu", *(name for name, other in others.items() if other.is_available()))
-
-
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """One training run; unknown names are refused."""
@@ -44,90 +37,90 @@ class TrainSettings:
     root: str = ""
     """folder that the videos' paths are relative to; empty: the dataset file's"""
     data_licence: str = ""
-    """of pictures and labels (SPDX, or words); the checkpoint's card tells it"""
+    """of pictures and labels (SPDX, or words); written to the checkpoint's card"""
     train_split: str = "train"
     val_split: str = "val"
-    """what the best checkpoint is chosen on; empty: validate on nothing, keep the last"""
+    """split that the best checkpoint is chosen on; empty: no validation, the last is kept"""
     width_px: int = 0
     """of the network's input; 0: the model's own"""
     height_px: int = 0
     every: int = 1
-    """take every n-th labelled frame, to learn from and to validate on"""
+    """use every n-th labelled frame, for training and validation"""
     still_iou: float = 0.98
-    """leave out frames whose boxes all overlap the last kept frame's at least that much"""
+    """skip frames whose boxes all overlap those of the last kept frame by at least this IoU"""
     rare_share: float = 0.0
-    """classes in a smaller share of frames than this come more often; 0: all frames alike"""
+    """classes in a smaller share of frames than this are sampled more often; 0: uniform sampling"""
     epochs: int = 0
-    """0: as many as make about 400 steps, 10 to 60"""
+    """number of epochs; 0: enough for about 400 steps, 10 to 60"""
     batch_size: int = 8
-    """pictures a step, over all processes"""
+    """pictures in a step, over all processes"""
     accumulate: int = 1
-    """parts that a step's pictures are worked on one after the other, to save memory; where it
-    does not suffice, parts are halved until it does"""
+    """parts that the pictures of a step are processed in, one after the other, to save memory;
+    parts that do not fit are halved"""
     proposals: int = 0
-    """boxes of a picture that the second stage of Faster R-CNN learns from; 0: 512, as published"""
+    """boxes of a picture that train the second stage of Faster R-CNN; 0: 512, as published"""
     optimizer: str = "adamw"
     lr: float = 2e-3
-    """of neck and head, at its highest"""
+    """peak learning rate of neck and head"""
     weight_decay: float = 0.02
     stage_lr_ratio: float = 0.3
-    """each backbone stage learns at this share of the rate of the one above it"""
+    """learning rate of each backbone stage, as a share of the next stage's"""
     warmup_share: float = 0.05
-    """of all steps, with the rate rising"""
+    """share of all steps in which the learning rate rises"""
     final_lr_ratio: float = 0.02
     clip_norm: float = 10.0
-    """largest gradient norm; 0: any"""
+    """largest gradient norm; 0: no clipping"""
     freeze: str = "backbone"
-    """up to where the network stays as it is: none, stem, stage1 .. stage3, backbone, head-only"""
+    """last frozen part: none, stem, stage1 .. stage3, backbone, head-only"""
     thaw_every: int = 0
-    """free one more stage every so many epochs, the last first; 0: never"""
+    """unfreeze one more stage after this many epochs, the last first; 0: never"""
     fixed_norms: bool = False
-    """normalise with the statistics the model came with, in all stages"""
+    """keep the batch statistics of the pre-trained model in all stages"""
     ema_decay: float = 0.998
-    """of the average of the weights that is saved, at most (short runs take less); 0: none"""
+    """largest decay of the averaged weights (short runs use less); 0: no averaging"""
     cache: str = "auto"
-    """keep the frozen part's features on disk: auto (where it can), on, off"""
+    """store features of the frozen part on disk: auto (where possible), on, off"""
     cache_views: int = 0
-    """fixed views of each picture that are kept; the first is the picture as it is, for the plain
-    epochs; 0: one for every four epochs, but four at least"""
+    """stored views of each picture; the first is not augmented, for the plain epochs; 0: one for
+    every four epochs, at least four"""
     cache_gib: float = 2.0
-    """most disk space for features; fewer views are kept where it is not enough"""
+    """largest disk space for features; fewer views are stored if it does not suffice"""
     augment: Augment = field(default_factory=Augment)
     plain_epochs: int = 2
-    """last epochs, without augmentation"""
+    """number of last epochs without augmentation"""
     val_every: int = 0
     """epochs between validations; 0: about ten in all"""
     patience: int = 0
-    """stop after so many validations without a better AP; 0: never"""
+    """stop after this many validations without a better AP; 0: never"""
     precision: str = "32"
-    """32, bf16 or 16 (the latter two mixed with 32; 16 not on a CPU)"""
+    """32, bf16 or 16 (the latter two mixed with 32; 16 only on a GPU)"""
     device: str = "auto"
-    """auto, cpu, cuda or mps"""
+    """auto (a GPU if it works, else the CPU), cpu, cuda, cuda:1, ...; mps only when named"""
     workers: int = 0
-    """processes that decode and augment beside the training"""
+    """processes that decode and augment while the network is trained"""
     save_every_s: float = 60.0
-    """least time between two states to resume from"""
+    """shortest time between two saved states"""
     journals: tuple[str, ...] = ()
-    """where the numbers go besides log.csv: tensorboard, mlflow"""
+    """loggers besides log.csv: tensorboard, mlflow"""
     num_pictures: int = 4
-    """validation frames that are shown with what was found, at every validation"""
+    """validation frames that are shown with their detections, at every validation"""
     skip_broken: bool = False
-    """leave out videos that cannot be read, or not at a labelled frame (all are decoded once before
-    the training, to know); the manifest names them"""
+    """skip videos with unreadable labelled frames (all are decoded once before training); the
+    manifest lists them"""
     seed: int = 0
     teacher: str = ""
-    """a YOLOX model or checkpoint whose answers on the training pictures are learnt, too, so that
-    what it knows is not forgotten; empty: labels alone"""
+    """YOLOX model or checkpoint whose outputs on the training pictures are learnt, too, against
+    forgetting; empty: labels alone"""
     teacher_weight: float = 1.0
-    """of its losses, beside those of the labels"""
+    """weight of the teacher's losses, relative to those of the labels"""
     name: str = ""
-    """of the model that comes out, for its card; empty: the run folder's"""
+    """name of the trained model, for its card; empty: that of the run folder"""
     source: str = ""
-    """for the card: who made the weights, from what; empty: from what the training began with"""
+    """source of the weights, for the card; empty: that of the initial weights"""
     notes: str = ""
-    """for the card: what else is worth knowing"""
+    """notes for the card"""
     half: bool = False
-    """write checkpoints in half precision: half the size, the same boxes"""
+    """write checkpoints in half precision: half the size, matching boxes"""
 
     def __post_init__(self) -> None:
         """Check words and ranges, and what contradicts."""
@@ -162,13 +155,11 @@ class TrainSettings:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0, finite")
 
     def _check_device(self) -> None:
-        # Asked only where it matters: to look for a GPU takes a moment.
-        if self.device not in {"auto", "cpu"} and self.device not in devices_here():
-            allowed = ", ".join(("auto", *devices_here()))
-            raise SettingsError(f"device is {self.device}; allowed on this machine: {allowed}")
-        if self.precision == "16" and (self.device == "cpu" or devices_here() == ("cpu",)):
-            # Fabric would take bf16 in its place, which the run folder would not tell.
-            raise SettingsError("precision is 16, on a CPU; allowed there: bf16, 32")
+        # Only words are checked: the device is asked for when the training starts.
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            raise SettingsError(f"device is {self.device}; allowed: auto, cpu, cuda, cuda:1, mps")
+        if self.precision == "16" and self.device == "cpu":
+            raise SettingsError("precision is 16, on cpu; allowed there: bf16, 32")
 
     def _check_cache(self) -> None:
         if self.freeze not in {"backbone", "head-only"} or self.thaw_every:
@@ -192,14 +183,14 @@ class TrainSettings:
         return self.cache != "off" and frozen and not wants_pictures
 
     def num_views(self, epochs: int) -> int:
-        """Views of each picture to keep for so many epochs.
+        """Views of each picture to store for this many epochs.
 
-        To make a view costs about a tenth of an epoch from pictures. A set so small that it comes
-        dozens of times is learnt by heart from four views: AP 0.64 on average where 15 or 16 gave
-        0.73 (flies, 30 pictures, 60 epochs, four and nine seeds, which differ by as much).
+        A view costs about a tenth of an epoch from pictures. With four views, a small set overfits
+        over many epochs: mean AP 0.64 against 0.73 with 15 or 16 views (flies, 30 pictures, 60
+        epochs, four and nine seeds).
         """
         return min(self.cache_views or max(4, epochs // 4), epochs)
 
     def num_epochs(self, steps_per_epoch: int) -> int:
-        """The epochs to train, by the size of the data where none are given."""
+        """Number of epochs; from the size of the data if none is set."""
         return self.epochs or min(max(-(-_FEW_STEPS // steps_per_epoch), 10), 60)

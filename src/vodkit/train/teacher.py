@@ -61,7 +61,8 @@ class Teacher:
         """The same of pictures that are normalised as its card wants them."""
         neck = self.module.backbone.neck(self.module.backbone.backbone(x_B3HW))
         columns = [*range(5), *(5 + row for row in self.rows)]
-        return Answers(self.module.head(neck)[..., columns], neck)
+        # Under bf16 autocast the raw outputs are half precision; losses and boxes need float32.
+        return Answers(self.module.head(neck)[..., columns].float(), neck)
 
 
 def load_teacher(name_or_path: str, *, weights: str, classes: Sequence[str]) -> Teacher:

@@ -16,13 +16,14 @@ from vodkit.data.transforms import Picture
 from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
 from vodkit.detect.decode import DECODINGS, UNBATCHED
+from vodkit.detect.devices import exact_float32
+from vodkit.detect.memory import fitting
 from vodkit.detect.postprocess import finish
 from vodkit.detect.preprocess import Placement
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.records import Dataset, Detections, LabelledVideo, TrackTable
 from vodkit.metrics.detection.ap import CocoResult, table_average_precision
 from vodkit.train.batches import Batch, CachedViews, from_examples, run_graph
-from vodkit.train.memory import fitting
 
 _THRESHOLD, _MOST = 0.01, 100
 _MOST_PICTURES = 8  # through the network at once
@@ -127,7 +128,8 @@ def _found(
     batched = card.output.decoding not in UNBATCHED
 
     def outputs(part: range) -> list[FloatArray]:
-        given = run_graph(graph, _batch(against, device, part), cuts)
+        with exact_float32(device):  # as at inference
+            given = run_graph(graph, _batch(against, device, part), cuts)
         return [one.float().cpu().numpy() for one in given]
 
     for part, arrays in fitting(

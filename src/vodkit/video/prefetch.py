@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from vodkit.ground.errors import noticing_shortage
 from vodkit.ground.runs import num_cores
+from vodkit.ground.waiting import wait_until
 
 T = TypeVar("T")
 
@@ -95,7 +96,7 @@ class _Belt(Generic[T]):
         """The items as they are made; then the error that ended them, if one did."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._ended)
+                wait_until(self._changed, lambda: bool(self._waiting or self._ended))
                 if not self._waiting:
                     break
                 item = self._waiting.popleft()

@@ -24,6 +24,7 @@ import av
 
 from vodkit.ground.errors import SettingsError, ShortageError, VideoError, noticing_shortage
 from vodkit.ground.records import Frame, VideoInfo
+from vodkit.ground.waiting import wait_until
 from vodkit.video.clock import Clock, Pace
 from vodkit.video.decoding import refuse_shortage
 from vodkit.video.limits import LIMITS, Limits, size_note
@@ -180,9 +181,10 @@ class LiveVideo:
     def _take(self) -> Arrived | None:
         """The next waiting frame; None when it ended, or was closed; the reader's error as such."""
         with self._changed:
-            arrived = self._changed.wait_for(
+            arrived = wait_until(
+                self._changed,
                 lambda: self.has_news,
-                timeout=self._settings.give_up_s + self._settings.open_timeout_s,
+                self._settings.give_up_s + self._settings.open_timeout_s,
             )
             if self._waiting:
                 return self._waiting.popleft()
@@ -470,5 +472,18 @@ def _has_an_end(container: Any) -> bool:
 
 def _open_camera(number: int, timeout: tuple[float, float]) -> Any:
     system = platform.system()
-    name = {"Linux": f"/dev/video{number}", "Windows": f"video={number}"}.get(system, str(number))
-    return av.open(name, format=_CAMERAS.get(system), timeout=timeout)
+    # Most cameras of Macs refuse FFmpeg's default of 29.97 frames a second.
+    options = {"framerate": "30"} if system == "Darwin" else {}
+    form = _CAMERAS.get(system)
+    return av.open(_camera_name(system, number), format=form, options=options, timeout=timeout)
+
+
+def _camera_name(system: str, number: int) -> str:
+    """What FFmpeg calls a camera; DirectShow knows devices by name only."""
+    if system != "Windows":
+        return f"/dev/video{number}" if system == "Linux" else str(number)
+    found = [one.name for one in av.enumerate_input_devices("dshow") if "video" in one.media_types]
+    if number >= len(found):
+        there = "; ".join(f"{i} {name}" for i, name in enumerate(found)) or "none"
+        raise VideoError(f"no such camera; cameras found: {there}", path=str(number))
+    return f"video={found[number]}"

@@ -16,6 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from vodkit.ground.arrays import ByteArray
 from vodkit.ground.errors import InputError, OutputError, ShortageError, noticing_shortage
+from vodkit.ground.paths import put_in_place
 from vodkit.video.rgb import words
 
 # Two thirds of the time of x264's "veryfast" for a tenth more bytes at the same quality. As it is,
@@ -188,7 +189,7 @@ class VideoWriter:
             self._copy_sound()
         try:
             self._out.close()
-            self._part.replace(self.path)
+            put_in_place(self._part, self.path)
         except (av.FFmpegError, OSError) as error:
             raise OutputError(f"cannot write: {words(error)}", path=self.path) from error
 

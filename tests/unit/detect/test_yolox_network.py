@@ -79,3 +79,13 @@ def test_unknown_backbones_are_refused_with_near_names() -> None:
         yolox.build_yolox_timm("tf_efficientnet_lite", 2)
     with torch.device("meta"), pytest.raises(SettingsError, match="strides"):
         yolox.build_yolox_timm("vit_tiny_patch16_224", 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_boxes_are_decoded_in_float32_whatever_the_precision(dtype: torch.dtype) -> None:
+    """At 1280 px half precision would move centres by pixels."""
+    raw = torch.randn(1, 160 * 160 + 80 * 80 + 40 * 40, 6, generator=torch.manual_seed(0)).to(dtype)
+    boxes = yolox.decode_boxes(raw, height_px=1280, width_px=1280)
+    expected = yolox.decode_boxes(raw.double(), height_px=1280, width_px=1280)
+    assert boxes.dtype == torch.float32
+    assert float((boxes - expected).abs().max()) < 1e-3

@@ -15,13 +15,13 @@ import pytest
 import torch
 
 from vodkit.detect.checkpoint import load_checkpoint
+from vodkit.detect.memory import is_out_of_memory
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground.errors import InputError, OutputError, SettingsError, TrainingError
 from vodkit.train import batch_norms as norms
 from vodkit.train import validate
 from vodkit.train.loggers import TensorBoard
 from vodkit.train.loop import Losses, train
-from vodkit.train.memory import is_out_of_memory
 from vodkit.train.settings import TrainSettings
 
 TINY: dict[str, Any] = {

@@ -1,5 +1,6 @@
 """Numbers, devices, states and videos that would turn a training around, silently or late."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 import torch
 
 from vodkit.detect.checkpoint import load_checkpoint
+from vodkit.detect.devices import usable_gpu
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground.errors import InputError, SettingsError, VideoError, WeightsError
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.train import processes
 from vodkit.train.loop import train
+from vodkit.train.processes import launched
 from vodkit.train.progress import watch_nothing
 from vodkit.train.resume import described, footage, load_state, save_state
 from vodkit.train.settings import TrainSettings
@@ -70,24 +74,57 @@ def test_no_number_may_be_far_below_zero() -> None:
             replace(known, **dict[str, Any]({name: -9}))
 
 
-@pytest.mark.parametrize("device", ["cuda", "tpu"])
-def test_a_device_that_is_not_here_is_told_with_those_that_are(
-    device: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(SettingsError, match=f"device is {device}; allowed on .*: auto, cpu$"):
+    usable_gpu.cache_clear()
+    yield
+    usable_gpu.cache_clear()
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:", "gpu", "cuda:x", "CPU"])
+def test_an_unknown_device_is_refused_with_the_allowed_ones(device: str) -> None:
+    with pytest.raises(SettingsError, match=f"device is {device}; allowed: auto, cpu, cuda"):
         TrainSettings(data="x", out="y", device=device)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert TrainSettings(data="x", out="y", device="cuda", precision="16").precision == "16"
 
 
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_missing_gpu_is_refused_before_the_data_is_read(device: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=f"device is '{device}', but torch finds no CUDA GPU"):
+        train(TrainSettings(data="no such file", out=str(tmp_path), device=device))
+
+
+@pytest.mark.usefixtures("no_gpu")
 @pytest.mark.parametrize("device", ["cpu", "auto"])
-def test_a_cpu_has_no_half_precision_but_bf16(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(SettingsError, match="precision is 16, on a CPU; allowed there: bf16, 32"):
-        TrainSettings(data="x", out="y", device=device, precision="16")
+def test_a_cpu_has_no_half_precision_but_bf16(device: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"precision is 16, on cpu.*allowed there: bf16, 32"):
+        train(TrainSettings(data="x", out=str(tmp_path), device=device, precision="16"))
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_auto_never_takes_mps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert launched(TrainSettings(data="x", out="y")).device.type == "cpu"
+
+
+def test_precisions_that_a_device_lacks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = TrainSettings(data="x", out="y", precision="bf16")
+    with pytest.raises(SettingsError, match="on mps, where it is untested; allowed: 32"):
+        processes._refuse_precision(half, torch.device("mps"))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
+    with pytest.raises(SettingsError, match="would emulate it; allowed there: 16, 32"):
+        processes._refuse_precision(half, torch.device("cuda"))
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    wanted = TrainSettings(data="x", out="y", device="cuda")
+    processes._refuse_too_many(wanted, 2)
+    with pytest.raises(SettingsError, match="3 processes on a machine with 2 GPUs; allowed: --n"):
+        processes._refuse_too_many(wanted, 3)
+    with pytest.raises(SettingsError, match="device is cuda:1, in 2 processes"):
+        processes._refuse_too_many(replace(wanted, device="cuda:1"), 2)
 
 
 @pytest.mark.parametrize("words", [{"batch_size": 1}, {"batch_size": 4, "accumulate": 4}])

@@ -30,8 +30,8 @@ def wanted(data: Path, out: Path, **other: Any) -> TrainSettings:
 
 
 def trials(out: Path) -> list[Any]:
-    storage = f"sqlite:///{out / 'search' / 'trials.db'}"
-    return list(optuna.load_study(study_name="train", storage=storage).trials)
+    with search._opened(out / "search" / "trials.db") as storage:
+        return list(optuna.load_study(study_name="train", storage=storage).trials)
 
 
 @pytest.fixture

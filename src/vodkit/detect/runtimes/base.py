@@ -13,6 +13,7 @@ from vodkit.detect.base import ModelCard, RunsOn
 from vodkit.detect.weights import digest
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.errors import OutputError, WeightsError
+from vodkit.ground.paths import put_in_place
 from vodkit.ground.runs import make_folder, stack, write_atomic
 
 Made = TypeVar("Made")
@@ -68,7 +69,7 @@ def write_whole(path: Path, write: Callable[[Path], Made]) -> Made:
         with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
             made = write(Path(folder) / path.name)
             for part in sorted(Path(folder).iterdir()):
-                part.replace(path.parent / part.name)
+                put_in_place(part, path.parent / part.name)
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror or error}", path=path) from error
     return made

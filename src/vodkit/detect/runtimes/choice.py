@@ -1,9 +1,10 @@
 """``--runtime auto``: try the runtimes once on this machine, remember which one was fastest.
 
-What is remembered belongs to one machine (CPU model, number of cores, GPU), one set of library
-versions, one set of weights and one input size; a change of any of them is measured anew. So is
-what was measured while the machine was busy with other work, once it is not. Only a runtime that
-says the same as the reference (see ``vodkit.detect.parity``) can be chosen.
+The result is kept for one machine (CPU model, number of cores, GPU), one set of library versions,
+one set of weights and one input size; a change of any of them is measured anew, and so is a result
+that was measured on a busy machine, once it is idle. Where a GPU works, its runtimes compete with
+those of the CPU. Only a runtime whose outputs match the reference (see ``vodkit.detect.parity``)
+can be chosen.
 """
 
 import hashlib
@@ -19,11 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from vodkit.detect import devices
 from vodkit.detect.base import BUSY, Choice, ModelCard, Trial
+from vodkit.detect.devices import on_gpu, usable_gpu
 from vodkit.detect.parity import TOLERANCE_PX, TOLERANCE_SCORE, compare_outputs
 from vodkit.detect.preprocess import place
 from vodkit.detect.runtimes.base import Runtime, versions
-from vodkit.detect.runtimes.table import RUNTIMES, Runnable, candidates, on_gpu
+from vodkit.detect.runtimes.table import RUNTIMES, Runnable, candidates, way
 from vodkit.detect.weights import cache_folder
 from vodkit.ground import settings
 from vodkit.ground.arrays import ByteArray, FloatArray
@@ -32,8 +35,8 @@ from vodkit.ground.records import Frame
 from vodkit.ground.runs import num_cores, write_atomic
 from vodkit.samples import samples
 
-AUTO = "auto"
-_SCHEMA = 2
+AUTO = devices.AUTO
+_SCHEMA = 3
 _BATCH = 4
 _UNPAIRED = 0.01
 """share of candidates that may be in one only: rounding can turn the order of two equal ones"""
@@ -49,7 +52,11 @@ def choose(wanted: Runnable, *, load: float | None = None) -> Choice:
 
     ``load``: running processes for each core; by default what the system says.
     """
-    load = _load() if load is None else load
+    found = _choose(wanted, _load() if load is None else load)
+    return replace(found, gpu_fault=usable_gpu().fault if wanted.device == AUTO else "")
+
+
+def _choose(wanted: Runnable, load: float) -> Choice:
     names = candidates(wanted)
     if len(names) == 1:
         return Choice(runtime=names[0], why="the only one that runs it here")
@@ -71,8 +78,9 @@ def choose(wanted: Runnable, *, load: float | None = None) -> Choice:
     return made
 
 
-def _maker(name: str, wanted: Runnable) -> Callable[[], Runtime]:
-    return lambda: RUNTIMES[name](wanted)
+def _maker(label: str, wanted: Runnable) -> Callable[[], Runtime]:
+    name, what = way(label, wanted)
+    return lambda: RUNTIMES[name](what)
 
 
 def measure(
@@ -87,7 +95,9 @@ def measure(
     try:
         reference = makers[reference_name]()
         expected = reference.run(pictures)
-    except InputError as error:
+    except (InputError, RuntimeError, MemoryError) as error:
+        if (shortage := shortage_of(error)) is not None:
+            raise shortage from error
         raise SettingsError(f"no runtime to choose: {reference_name}: {error}") from error
     agree: dict[str, Runtime] = {}
     trials: dict[str, Trial] = {}
@@ -235,9 +245,9 @@ def machine(device: str = "cpu") -> dict[str, str | int]:
     if on_gpu(device):
         import torch
 
-        index = torch.device("cuda" if device == "auto" else device).index or 0
-        if torch.cuda.is_available():
-            found["gpu"] = torch.cuda.get_device_name(index)
+        used = torch.device(usable_gpu().device if device == AUTO else device)
+        is_cuda = used.type == "cuda" and torch.cuda.is_available()
+        found["gpu"] = torch.cuda.get_device_name(used) if is_cuda else str(used)
     return found
 
 

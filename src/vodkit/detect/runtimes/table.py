@@ -4,17 +4,16 @@ Every maker takes a Runnable (a network of ours, or a graph file) and gives a Ru
 with SettingsError why it cannot.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from shutil import which
 from typing import TYPE_CHECKING
 
 from vodkit.detect.base import ModelCard, without_normalisation
 from vodkit.detect.decode import UNBATCHED
+from vodkit.detect.devices import AUTO, CPU, on_gpu, usable_gpu
 from vodkit.detect.runtimes.base import KeptGraphs, Runtime, is_kept
 from vodkit.detect.weights import cache_folder, require_trust
 from vodkit.ground.errors import SettingsError
@@ -51,19 +50,24 @@ class Runnable:
 
 
 def _torch(wanted: Runnable, *, compiled: bool) -> Runtime:
-    from vodkit.detect.runtimes.torch_module import TorchRuntime, device_of, read_exported
+    from vodkit.detect.devices import device_of
+    from vodkit.detect.runtimes.torch_module import TorchRuntime, read_exported
 
     name = "compile" if compiled else "torch"
-    device = device_of(wanted.device)
+    is_file_for_auto = wanted.graph is None and wanted.device == AUTO
+    device = device_of(CPU if is_file_for_auto else wanted.device)  # files were exported there
     if wanted.graph is not None:
         return TorchRuntime(
             wanted.graph(), device=device, batched=wanted.batched, compiled=compiled
         )
     file = _file(wanted, name, (".pt2",))
     require_trust(file)
-    # An archive is made for one picture at a time.
     return TorchRuntime(
-        read_exported(file), device=device, batched=wanted.batched, max_batch=1, compiled=compiled
+        read_exported(file, device),
+        device=device,
+        batched=wanted.batched,
+        max_batch=1,  # an archive is made for one picture at a time
+        compiled=compiled,
     )
 
 
@@ -73,10 +77,13 @@ def _cuda(wanted: Runnable, *, amp: bool) -> Runtime:
         raise SettingsError(f"runtime {name} runs networks of vodkit, not {_named(wanted)}")
     if wanted.device == "cpu":
         raise SettingsError(f"runtime {name} needs an NVIDIA GPU; device is 'cpu'")
+    from vodkit.detect.devices import device_of
+    from vodkit.detect.networks import why_not_recorded
     from vodkit.detect.runtimes.cuda_graphs import CudaGraphRuntime
-    from vodkit.detect.runtimes.torch_module import device_of
 
     device = device_of("cuda" if wanted.device == "auto" else wanted.device)
+    if reason := why_not_recorded(wanted.card):
+        raise SettingsError(f"runtime {name}: {reason}; allowed: torch, compile")
     return CudaGraphRuntime(wanted.graph(), device=device, batched=wanted.batched, amp=amp)
 
 
@@ -125,11 +132,13 @@ RUNTIMES: dict[str, Callable[[Runnable], Runtime]] = {
     "cuda": partial(_cuda, amp=False),
     "cuda-amp": partial(_cuda, amp=True),
 }
-# What may stand for each other, the likeliest first; the last one is the reference. Not among
-# them: what is not the same numbers (bf16, amp), and what takes minutes to start (compile on a
-# CPU, unless there is nothing else).
-_ON_GPU = ("cuda", "compile", "torch")
+ON_GPU = (AUTO, "torch", "compile", "cuda", "cuda-amp")
+"""words for ``--runtime`` that can use a GPU"""
+# Runtimes that auto chooses from, the likeliest first; the last one is the reference. Left out:
+# those with other outputs (bf16, amp), and compile, which takes minutes to start.
+_ON_GPU = ("cuda", "torch")
 _ON_CPU = ("openvino", "onnx", "torch")
+_NEEDS = {"openvino": ("openvino",), "onnx": ("onnxruntime", "onnx"), "torch": ()}
 _BY_SUFFIX = {
     ".onnx": ("openvino", "onnx"),
     ".xml": ("openvino",),
@@ -139,46 +148,44 @@ _BY_SUFFIX = {
 
 
 def candidates(wanted: Runnable) -> tuple[str, ...]:
-    """Names in RUNTIMES that could run it here with the same numbers; the last is the reference."""
+    """The ways to run a network on this machine with matching outputs; the last is the reference.
+
+    Each is a name in RUNTIMES; where a GPU and the CPU compete, with the device: ``cuda on cuda:0``
+    (see ``way``).
+    """
     if wanted.graph is None:
         assert wanted.file is not None
         names = _BY_SUFFIX[wanted.file.suffix]
-    elif on_gpu(wanted.device):
-        names = _ON_GPU if wanted.batched else ("torch",)
-    else:
-        names = _ON_CPU
-    here = tuple(name for name in names if _is_here(name))
-    if here == ("torch",) and wanted.graph is not None and _is_here("compile"):
-        return ("compile", "torch")
-    return here or names[:1]
+        return _installed(names) or names[:1]
+    on_cpu = _installed(_ON_CPU)
+    gpu = usable_gpu().device if wanted.device == AUTO else ""
+    if gpu:
+        here = [f"{name} on {gpu}" for name in _on_gpu(wanted)]
+        return (*here, *(f"{name} on {CPU}" for name in on_cpu))
+    return _on_gpu(wanted) if on_gpu(wanted.device) else on_cpu
 
 
-def on_gpu(device: str) -> bool:
-    """Whether a ``--device`` word means a GPU here; without one, found out without torch."""
-    if device not in {"auto", "cpu"}:
-        return True
-    if device == "cpu" or not (Path("/dev/nvidiactl").exists() or which("nvidia-smi")):
-        return False
-    import torch
-
-    return torch.cuda.is_available()
+def way(label: str, wanted: Runnable) -> tuple[str, Runnable]:
+    """The name in RUNTIMES, and what to run on which device, of one of ``candidates``."""
+    name, _, device = label.partition(" on ")
+    return name, replace(wanted, device=device) if device else wanted
 
 
-def _is_here(name: str) -> bool:
-    if name == "openvino":
-        return find_spec("openvino") is not None
-    if name == "onnx":
-        return find_spec("onnxruntime") is not None and find_spec("onnx") is not None
-    if name == "compile":
-        compilers = (os.environ.get("CXX"), "g++", "clang++", "cl")
-        return any(which(compiler) for compiler in compilers if compiler)
-    return True
+def _on_gpu(wanted: Runnable) -> tuple[str, ...]:
+    from vodkit.detect.networks import why_not_recorded
+
+    is_cuda = wanted.device == AUTO or wanted.device.startswith("cuda")
+    return _ON_GPU if is_cuda and not why_not_recorded(wanted.card) else ("torch",)
+
+
+def _installed(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if all(find_spec(needed) for needed in _NEEDS[name]))
 
 
 def _on_cpu(wanted: Runnable, name: str) -> None:
     if wanted.device not in {"auto", "cpu"}:
         raise SettingsError(
-            f"runtime {name} runs on the cpu; device {wanted.device!r} needs torch or cuda"
+            f"runtime {name} runs on the CPU; allowed on device {wanted.device!r}: torch, cuda"
         )
 
 

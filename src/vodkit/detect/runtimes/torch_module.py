@@ -13,33 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from vodkit.detect.base import RunsOn
-from vodkit.detect.weights import UNREADABLE
+from vodkit.detect.devices import exact_float32, missing_on_mps
+from vodkit.detect.memory import free_gpu_memory, is_out_of_memory
+from vodkit.detect.weights import UNREADABLE, cache_folder
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.errors import InputError, SettingsError, WeightsError
 
 _COMPILED_BATCH = 8  # batches are cut into 8, 4, 2, 1, so that only four shapes are compiled
 
 
-def device_of(name: str) -> torch.device:
-    """The torch device of a ``--device`` word: auto takes a GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise SettingsError(f"device is {name!r}; allowed: auto, cpu, cuda, cuda:1, ...") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise SettingsError(f"device is {name!r}, but torch finds no CUDA GPU; allowed: auto, cpu")
-    try:
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, ImportError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise SettingsError(f"device is {name!r}, which is not here: {reason}") from error
-    return device
-
-
 class TorchRuntime:
-    """Runs a graph from ``networks.deployed``, or one that torch has exported."""
+    """Runs a graph from ``networks.deployed``, or one that torch has exported.
+
+    On a GPU in float32 without TF32. A batch that does not fit into memory is halved.
+    """
 
     def __init__(
         self,
@@ -70,17 +57,33 @@ class TorchRuntime:
         while len(found) < len(pictures):
             count = min(len(pictures) - len(found), self._max_batch)
             count = even_batch(count) if self._compiled else count
-            some = pictures[len(found) : len(found) + count]
-            outputs = as_arrays(self._run(self._batch(some)))
-            if self._batched:
+            outputs = self._outputs(pictures[len(found) : len(found) + count])
+            if outputs is None:
+                self._max_batch = count // 2
+                free_gpu_memory()
+            elif self._batched:
                 found += [tuple(output[i] for output in outputs) for i in range(count)]
             else:
                 found.append(outputs)
         return found
 
+    def _outputs(self, pictures: Sequence[ByteArray]) -> tuple[FloatArray, ...] | None:
+        """The graph's outputs of a batch; None if there is no memory for so many pictures."""
+        try:
+            with exact_float32(self._device):
+                return as_arrays(self._run(self._batch(pictures)))
+        except (RuntimeError, MemoryError) as error:
+            if len(pictures) == 1 or not is_out_of_memory(error):
+                raise
+            return None
+
     def _run(self, pictures_BHW3: Tensor) -> Any:
         try:
             return self._graph(pictures_BHW3)
+        except NotImplementedError as error:
+            if self._device.type != "mps":
+                raise
+            raise SettingsError(missing_on_mps(error)) from error
         except AssertionError as error:
             if not str(error).startswith("Guard failed"):
                 raise
@@ -93,7 +96,7 @@ class TorchRuntime:
 
 
 def even_batch(left: int) -> int:
-    """The largest of 8, 4, 2, 1 that is not above ``left``: few shapes for whoever compiles.
+    """The largest of 8, 4, 2, 1 that is not above ``left``, so that few shapes are compiled.
 
     >>> [even_batch(n) for n in (1, 3, 7, 64)]
     [1, 2, 4, 8]
@@ -119,16 +122,27 @@ def _compiled(graph: nn.Module) -> Callable[[Tensor], Any]:
         named = os.environ.get("CXX")
         seen = f"CXX is {named!r}, which is not there" if named else "neither g++ nor clang++ found"
         raise SettingsError(f"runtime compile needs a C++ compiler: {seen}; allowed: torch, ...")
+    # Kept between processes: compiling takes minutes.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compile"))
     return torch.compile(graph, dynamic=False)
 
 
-def read_exported(path: Path) -> nn.Module:
-    """The module in a ``.pt2`` archive. Torch unpickles in there: only for files we trust."""
+def read_exported(path: Path, device: torch.device | None = None) -> nn.Module:
+    """The module in a ``.pt2`` archive. Torch unpickles it: only for trusted files.
+
+    The archive names the device that it was exported on in every operator that makes a tensor;
+    these are rewritten for ``device``.
+    """
+    from torch.export.passes import move_to_device_pass
+
     log = logging.getLogger("torch.export")
     level = log.level
     log.setLevel(logging.CRITICAL)  # torch tells a broken archive with a whole traceback
     try:
-        return torch.export.load(path).module()
+        program = torch.export.load(path)
+        if device is not None and device.type != "cpu":
+            program = move_to_device_pass(program, device)
+        return program.module()
     except (*UNREADABLE, BadZipFile) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{path}: torch cannot read the archive: {reason}") from error

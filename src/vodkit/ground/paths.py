@@ -1,0 +1,97 @@
+"""Names and moves of files that work alike on Linux, macOS and Windows."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from glob import glob
+from itertools import count
+from pathlib import Path
+
+from vodkit.ground.errors import InputError
+
+_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+_TRIES, _PAUSE_S = 10, 0.05
+_RESERVED = {
+    "con", "prn", "aux", "nul",
+    *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)),
+}  # fmt: skip
+
+
+def relative(path: Path, folder: Path) -> str:
+    """``path`` as seen from ``folder``, with ``/`` between its parts.
+
+    Raises:
+        InputError: they are on two drives of a Windows machine, so there is no such path.
+
+    >>> relative(Path("a/clips/x.mp4"), Path("a/labels"))
+    '../clips/x.mp4'
+    """
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError as error:
+        allowed = "allowed: files on one drive, since paths in datasets are relative"
+        raise InputError(f"{path} and {folder} are on different drives; {allowed}") from error
+
+
+def put_in_place(part: Path, path: Path) -> None:
+    """Rename ``part`` to ``path``, replacing it in one step.
+
+    On Windows a virus scanner or an indexer may hold the old file for a moment; the rename is then
+    tried again for half a second.
+    """
+    for attempt in count(1):
+        try:
+            part.replace(path)
+        except PermissionError:
+            if sys.platform != "win32" or attempt == _TRIES:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return
+
+
+def expanded(words: Sequence[str]) -> list[str]:
+    """Command-line words; on Windows, whose shells leave it to programs, with patterns expanded.
+
+    Patterns of pictures stay: they name one source, a sequence of frames.
+    """
+    if sys.platform != "win32":
+        return list(words)
+    found: list[str] = []
+    for word in words:
+        is_pattern = bool(set("*?") & set(word)) and not word.startswith("-")
+        files = sorted(glob(word)) if is_pattern else []  # noqa: PTH207 - of any folder
+        pictures = any(file.lower().endswith(_PICTURES) for file in files)
+        found += [word] if pictures or not files else files
+    return found
+
+
+def folder_name(stem: str) -> str:
+    """A name for a folder made of ``stem`` that every system accepts.
+
+    >>> folder_name("Plaza 1?"), folder_name("nul"), folder_name("a..")
+    ('Plaza_1_', '_nul', 'a')
+    >>> folder_name("..")
+    'source'
+    """
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem).strip(".") or "source"
+    return unreserved(safe)
+
+
+def unreserved(name: str) -> str:
+    """``name``, with ``_`` before it where Windows keeps it for a device.
+
+    >>> unreserved("com1.jpg"), unreserved("common")
+    ('_com1.jpg', 'common')
+    """
+    return f"_{name}" if name.lower().partition(".")[0] in _RESERVED else name
+
+
+def is_taken(name: str, names: list[str]) -> bool:
+    """Whether ``name`` would be the same file as one of ``names`` on macOS or Windows.
+
+    >>> is_taken("clip", ["Clip", "street"])
+    True
+    """
+    return name.lower() in {other.lower() for other in names}
