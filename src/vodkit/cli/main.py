@@ -3,7 +3,6 @@
 Exit codes: 0 fine, 1 our fault, 2 the user's input, 3 partial result, 130 stopped by Ctrl-C.
 """
 
-import errno
 import sys
 import time
 import traceback
@@ -118,9 +117,9 @@ def main(arguments: list[str] | None = None) -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _stopped(command)
     except Exception as error:  # noqa: BLE001
-        if _reader_is_gone(error):  # the reader of our output went away, as `head` does
+        code = 0
+        if process.reader_is_gone(error):  # the reader of our output went away, as `head` does
             sys.stderr.close()
-            code = 0
         else:
             code = _unforeseen(error, verbose=verbose)
     sys.exit(code if isinstance(code, int) else 0)
@@ -131,12 +130,6 @@ def _print_whatever_comes() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _reader_is_gone(error: Exception) -> bool:
-    """Windows reports a closed pipe as an invalid argument."""
-    on_windows = sys.platform == "win32" and getattr(error, "errno", None) == errno.EINVAL
-    return isinstance(error, BrokenPipeError) or on_windows
 
 
 def _stopped(command: Chosen) -> int:

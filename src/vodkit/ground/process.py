@@ -1,6 +1,7 @@
 """Settings of the whole process, for long work on video: programs make them, the library never."""
 
 import ctypes
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -80,3 +81,9 @@ def told_once() -> Iterator[None]:
         if is_first_here():
             raise
         raise ToldElsewhereError(error.exit_code) from error
+
+
+def reader_is_gone(error: Exception) -> bool:
+    """Whether the reader of a pipe has closed it; Windows reports that as an invalid argument."""
+    on_windows = sys.platform == "win32" and getattr(error, "errno", None) == errno.EINVAL
+    return isinstance(error, BrokenPipeError) or on_windows

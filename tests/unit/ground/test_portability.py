@@ -12,9 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from vodkit.cli.main import _reader_is_gone
 from vodkit.ground.errors import InputError, OutputError, VideoError
 from vodkit.ground.paths import expanded, put_in_place, relative
+from vodkit.ground.process import reader_is_gone
 from vodkit.ground.records import LabelledVideo, VideoInfo
 from vodkit.ground.runs import only_one, write_atomic
 from vodkit.ground.waiting import wait_until
@@ -105,11 +105,11 @@ def test_windows_expands_patterns_of_videos_and_leaves_those_of_pictures(
 
 def test_a_closed_pipe_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = OSError(errno.EINVAL, "Invalid argument")
-    assert _reader_is_gone(BrokenPipeError())
-    assert not _reader_is_gone(closed)
+    assert reader_is_gone(BrokenPipeError())
+    assert not reader_is_gone(closed)
     monkeypatch.setattr(sys, "platform", "win32")
-    assert _reader_is_gone(closed)
-    assert not _reader_is_gone(OSError(errno.ENOSPC, "No space left on device"))
+    assert reader_is_gone(closed)
+    assert not reader_is_gone(OSError(errno.ENOSPC, "No space left on device"))
 
 
 @pytest.mark.parametrize("platform", ["win32", "linux"])
