@@ -76,7 +76,7 @@ def _seen_from(folder: Path, source: str) -> str:
     place = Path(source).resolve()
     try:
         return relative(place, folder.resolve())
-    except ValueError:  # on another drive of Windows
+    except InputError:  # on another drive of Windows
         return place.as_posix()
 
 

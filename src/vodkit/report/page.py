@@ -196,7 +196,7 @@ def _command(subject: Subject, failure: Failure, root: Path, page: Path) -> str:
         return shlex.join(
             ["vodkit", "review", "--data", truth, "--at", f"{failure.video}:{failure.frame}"]
         )
-    source = Path(os.path.relpath(root / failure.video, page.parent)).as_posix()
+    source = relative(root / failure.video, page.parent)
     return shlex.join(["vodkit", "review", source, "--at", str(failure.frame)])
 
 
