@@ -97,7 +97,7 @@ def _show(done: "Sequence[Audit]") -> None:
 
 
 def _fix(done: "Sequence[Audit]", datasets: Sequence[Path], out: Path, *, as_json: bool) -> None:
-    from vodkit.data.audit.repair import mend
+    from vodkit.data.audit.repair import repair
     from vodkit.data.ingest import moved
     from vodkit.formats.table import write_dataset
     from vodkit.ground.errors import OutputError
@@ -106,9 +106,9 @@ def _fix(done: "Sequence[Audit]", datasets: Sequence[Path], out: Path, *, as_jso
         raise InputError("--fix repairs one dataset at a time; give one")
     if out.exists():
         raise OutputError("is there already; --fix never overwrites", path=out)
-    mended, notes = mend(done[0])
+    repaired, notes = repair(done[0])
     root = datasets[0] if datasets[0].is_dir() else datasets[0].parent
-    write_dataset(moved(mended, root, out.parent), out)
+    write_dataset(moved(repaired, root, out.parent), out)
     if not as_json:
         say(f"repaired copy: {out}")
         for note in notes or ["nothing had to be changed"]:

@@ -42,7 +42,7 @@ def prelabel(
     unsure: float = typer.Option(
         0.0, "--unsure", help="Tracks with a lower median score become ignore regions."
     ),
-    resume: bool = typer.Option(False, "--resume", help="Go on where it was stopped."),
+    resume: bool = typer.Option(False, "--resume", help="Continue where it was stopped."),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace labels that are there, and begin anew unless --resume."
     ),

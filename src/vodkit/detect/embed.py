@@ -4,7 +4,7 @@ Two ways to come by one:
 
     pooled   from the detector's own feature maps, which are there anyway; raw, or through a small
              head that ``vodkit train --appearance`` made for this very detector
-    crops    a network of its own (OSNet) that looks at every box; slower, and it needs full frames
+    crops    a network of its own (OSNet) that embeds every box; slower, and it needs full frames
 
 Either is described by a ``ModelCard`` beside its weights. Embeddings are float32 (N, D) of length
 1 (or all 0, where a box has no pixels), carried in ``Detections.embeddings``.
@@ -150,7 +150,7 @@ class Pooled:
 
 
 class Crops:
-    """Embeddings from a network that looks at every box."""
+    """Embeddings from a network that embeds every box."""
 
     def __init__(self, card: ModelCard, runtime: Runtime) -> None:
         """``runtime`` gives one output (D,) a picture."""
@@ -283,7 +283,7 @@ def load_pooled(name_or_path: str | Path, detector: ModelCard) -> Pooled:
     path = Path(name_or_path)
     card = appearance_card(path)
     if card.family != HEAD_FAMILY:
-        raise SettingsError(f"{path} looks at crops, not at the maps of {detector.name}")
+        raise SettingsError(f"{path} embeds crops, not feature maps of {detector.name}")
     made_for = str(card.architecture.get("detector_sha256"))
     if made_for != detector.sha256:
         name = card.architecture.get("detector")
@@ -300,7 +300,7 @@ def load_pooled(name_or_path: str | Path, detector: ModelCard) -> Pooled:
 
 
 def load_crops(path: Path, *, runtime: str = "auto", device: str = "auto") -> Crops:
-    """A network that looks at crops, ready to run; errors are those of ``load_detector``."""
+    """A network that embeds crops, ready to run; errors are those of ``load_detector``."""
     card = appearance_card(path)
     if card.family != CROP_FAMILY:
         raise SettingsError(f"{path} is of family {card.family!r}; allowed: {CROP_FAMILY}")

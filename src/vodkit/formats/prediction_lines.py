@@ -179,7 +179,7 @@ def node_of(line: bytes, number: int, path: Path) -> Node:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        torn = "" if line.endswith(b"\n") else "; the end is missing, --resume of its run goes on"
+        torn = "" if line.endswith(b"\n") else "; the end is missing, --resume continues its run"
         raise FormatError(f"not JSON: {error}{torn}", path=path, line=number) from error
     if not isinstance(value, dict):
         raise FormatError("not a JSON object", path=path, line=number)

@@ -93,7 +93,7 @@ class DataFacts:
     num_found: int
     """predicted boxes in evaluated frames"""
     num_found_outside: int
-    """predicted boxes left out because nobody looked at their frame"""
+    """predicted boxes left out because their frame is not labelled"""
     tracked: bool
     """whether truth and predictions carry ids"""
     split_warnings: tuple[str, ...] = ()
@@ -152,7 +152,7 @@ class Evaluation:
     per_video: Mapping[str, VideoScores]
     replicates: Replicates
     streaming: StreamingResult | None = None
-    """None where nobody said how long a frame takes"""
+    """None where the time a frame takes is unknown"""
     schema: int = SCHEMA
 
     def to_json(self) -> dict[str, Any]:
@@ -430,7 +430,7 @@ def _notes(
     notes = {
         f"no predictions for {len(missing)} of {len(clips)} videos: counted as nothing found "
         f"({', '.join(missing[:3])})": bool(missing),
-        f"{outside} predictions in frames that nobody labelled are left out": outside > 0,
+        f"{outside} predictions in frames without labels are left out": outside > 0,
         "truth or predictions carry no ids: tracking is not measured": not tracked,
         f"only {_videos(len(clips))}: intervals are over {replicates.num_units} blocks of frames "
         "and do not say what other videos would give": replicates.unit == "block",

@@ -110,8 +110,8 @@ def guards(run: Run) -> list[tuple[str, str]]:
         "evaluated": f"{counted(data['num_videos'], 'video')}, "
         f"{counted(data['num_frames'], 'labelled frame')}, "
         f"{counted(data['num_truth'], 'box', 'boxes')}, {counted(data['num_tracks'], 'track')}",
-        "not evaluated": f"{counted(data['num_found_outside'], 'prediction')} in frames nobody "
-        f"labelled, {counted(data['num_ignored'], 'ignore region')}",
+        "not evaluated": f"{counted(data['num_found_outside'], 'prediction')} in frames "
+        f"without labels, {counted(data['num_ignored'], 'ignore region')}",
         "score threshold": f"{threshold} ({_threshold_from(run)})",
         "boxes counted": ", ".join(run.settings["states"]),
         "benchmark rules": run.settings.get("benchmark", ""),

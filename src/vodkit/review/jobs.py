@@ -286,7 +286,7 @@ class Jobs:
             self._waiting += [
                 {"do": "prelabel", "video": v} for v in range(len(self._project.paths))
             ]
-        return f"learnt and adopted: {told}; prelabelling what nobody accepted"
+        return f"learnt and adopted: {told}; prelabelling what is not accepted"
 
 
 def _used(table: TrackTable, classes: tuple[str, ...]) -> list[str]:

@@ -18,7 +18,7 @@ from vodkit.ground.lookup import pick
 
 EXPERIMENT = "vodkit"
 TENSORBOARD = "tensorboard"
-_HINT = "--resume goes on, without journals if need be"
+_HINT = "--resume continues, without loggers if need be"
 _PLACE = "vodkit.folder"
 """the tag that tells on what machine, in which run folder, an MLflow run is made"""
 

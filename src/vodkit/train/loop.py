@@ -212,7 +212,7 @@ def _begun(
     if goes_on:
         run.restore()
         done = f"{run.epoch} epochs and {run.batch} steps are done"
-        seen = f"{'has ended' if run.ended else 'going on'}: {done}"
+        seen = f"{'has ended' if run.ended else 'resumed'}: {done}"
         watch(Progress(what="material", done=0, total=0, told=(seen,)))
     if not run.ended:  # what has ended needs none
         run.keep_features()

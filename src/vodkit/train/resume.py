@@ -50,7 +50,7 @@ def load_state(path: Path, *, parts: Iterable[str]) -> dict[str, Any]:
         if names
     ]
     if seen:
-        allowed = "allowed: to go on with that version, or to begin anew (--overwrite)"
+        allowed = "allowed: resume with that version, or start anew (--overwrite)"
         fault = f"cannot resume what another version of vodkit began ({'; '.join(seen)})"
         raise InputError(f"{path}: {fault}; {allowed}")
     return state
@@ -59,7 +59,7 @@ def load_state(path: Path, *, parts: Iterable[str]) -> dict[str, Any]:
 def refuse_training_in(folder: Path) -> None:
     """OutputError where there is one: it is neither gone on with nor thrown away unasked."""
     if (folder / MANIFEST).is_file():
-        message = "has a training; --resume goes on with it, --overwrite starts anew"
+        message = "holds a training; --resume continues it, --overwrite starts anew"
         raise OutputError(message, path=folder)
 
 

@@ -12,7 +12,7 @@ from vodkit.data.audit.audit import Audit, AuditSettings, audit, audit_file, aud
 from vodkit.data.audit.findings import CODES, Finding, Grade
 from vodkit.data.audit.labels import LabelChecks, check_classes, check_labels
 from vodkit.data.audit.leaks import LeakSearch, find_leaks
-from vodkit.data.audit.repair import mend
+from vodkit.data.audit.repair import repair
 from vodkit.data.audit.video_scan import difference_hash, hamming, look
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground.errors import SettingsError
@@ -55,9 +55,9 @@ def test_a_planted_shift_is_found_and_undone(make_video: Make, tmp_path: Path, s
     done = audit(whole(moved(video, shift)), tmp_path)
     assert "label-shift" in codes(done, Grade.ERROR)
     assert done.shifts["a.mp4"].frames == -shift
-    mended, notes = mend(done)
+    repaired, notes = repair(done)
     assert f"a.mp4: moved the labels by {-shift:+d} frames" in notes
-    table, truth = mended.videos[0].tracks, video.tracks
+    table, truth = repaired.videos[0].tracks, video.tracks
     assert table is not None
     assert truth is not None
     again = truth[np.isin(truth.frames, table.frames)]
@@ -155,7 +155,7 @@ def test_the_variable_rate_trap_is_found_and_undone(make_video: Make, tmp_path: 
     found = next(finding for finding in done.findings if finding.code == "wrong-times")
     assert (found.grade, found.frame) == (Grade.ERROR, 41)
     assert "off by up to 0.320 s (8 frames)" in found.message
-    table = mend(done)[0].videos[0].tracks
+    table = repair(done)[0].videos[0].tracks
     assert table is not None
     np.testing.assert_allclose(table.times_s, video.tracks.times_s, atol=1e-6)
     assert "wrong-times" not in codes(audit(whole(video), tmp_path))
@@ -246,9 +246,9 @@ def test_boxes_and_tracks(make_video: Make) -> None:
 
 def test_mending_changes_nothing_that_is_right(make_video: Make, tmp_path: Path) -> None:
     data = whole(make_video())
-    mended, notes = mend(audit(data, tmp_path))
+    repaired, notes = repair(audit(data, tmp_path))
     assert notes == []
-    assert mended == data
+    assert repaired == data
 
 
 def test_findings_are_json(make_video: Make, tmp_path: Path) -> None:

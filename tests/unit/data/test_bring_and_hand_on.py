@@ -330,7 +330,7 @@ def test_prelabel_goes_on_with_what_it_has(make_video: Make, tmp_path: Path) -> 
     before = of_a.stat().st_mtime_ns
     assert "maybe corrected by hand" in error("--resume")
     made.unlink()
-    assert "--resume goes on with it" in error()
+    assert "--resume continues it" in error()
     assert "now asked for: ['every = 2']" in error("--resume", "--every", "2")
     assert error("--resume", "--classes", "car") == "2 of 2 sources failed"
     (tmp_path / "b.mp4").write_bytes(whole)

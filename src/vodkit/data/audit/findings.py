@@ -32,7 +32,7 @@ CODES = {
     "start-offset": "the first frame is not at time 0",
     "black-frames": "frames without a picture",
     "duplicate-frames": "frames that show the picture before once more",
-    "cut-in-track": "a track goes on over a shot change",
+    "cut-in-track": "a track continues across a shot change",
     "label-shift": "labels fit the picture of another frame better",
     "unlabelled": "what looks like a labelled object carries no label",
     "no-labels": "a video or a split without a box",

@@ -15,7 +15,7 @@ from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
 EPSILON_S = 1e-6
 
 
-def mend(audit: Audit) -> tuple[Dataset, list[str]]:
+def repair(audit: Audit) -> tuple[Dataset, list[str]]:
     """What can be repaired without guessing, and one line for everything that was changed.
 
     Rows that break the format are gone already (the audit read without them). Boxes without an
@@ -27,10 +27,10 @@ def mend(audit: Audit) -> tuple[Dataset, list[str]]:
     videos = []
     for video in audit.dataset.videos:
         shift = audit.shifts.get(video.source)
-        mended, notes = _mend_video(
+        repaired, notes = _mend_video(
             video, audit.footage.get(video.source), 0 if shift is None else shift.frames
         )
-        videos.append(mended)
+        videos.append(repaired)
         done += [f"{video.source}: {note}" for note in notes]
     return replace(audit.dataset, videos=tuple(videos)), done
 

@@ -142,7 +142,7 @@ def _cuts(video: LabelledVideo, footage: Footage) -> Iterator[Finding]:
     over = [(cut, [i for i in ids if i >= 0]) for cut, ids in over]
     bad = [(cut, ids) for cut, ids in over if ids]
     if bad:
-        message = f"tracks go on over {len(bad)} of {len(footage.cuts)} shot changes"
+        message = f"tracks continue across {len(bad)} of {len(footage.cuts)} shot changes"
         places = tuple(f"frame {cut}, ids {ids[:5]}" for cut, ids in bad[:5])
         yield _at(
             (video, footage),
