@@ -1,15 +1,14 @@
 """``vodkit eval``: predictions against labels, every number with its uncertainty."""
 
 import json
-import sys
 from collections.abc import Mapping
-from contextlib import redirect_stdout
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from vodkit.cli import options
+from vodkit.cli import eval_model, options
 from vodkit.cli.terminal import say, say_json, say_table
 from vodkit.infer.settings import InferSettings
 
@@ -34,6 +33,9 @@ def evaluate(
     threshold_from: str = typer.Option(
         "", "--threshold-from", help="Side of the split that min_score was chosen on."
     ),
+    include_predicted: bool = typer.Option(
+        False, "--include-predicted", help="Score boxes of hidden objects as detections, too."
+    ),
     audit: bool = typer.Option(False, "--audit", help="Look for leaks first; reads every video."),
     settings: list[str] = typer.Option(
         [], "--set", help="A setting, e.g. min_score=0.3; 'help' lists all."
@@ -46,6 +48,7 @@ def evaluate(
 
     Example: vodkit eval labels.json runs/plaza --split test
     """
+    from vodkit.formats.base import are_stills
     from vodkit.formats.coco_results import ids_of
     from vodkit.formats.table import read_dataset
     from vodkit.ground import runs
@@ -55,15 +58,20 @@ def evaluate(
 
     if bool(predictions) == bool(model):
         raise SettingsError("give either prediction files or --model NAME")
-    wanted = load(evaluation.EvalSettings, words=settings)
+    chosen = ["states=observed,predicted,filled"] if include_predicted else []
+    wanted = load(evaluation.EvalSettings, words=[*settings, *chosen])
     labels = read_dataset(truth, format)
     dataset = labels.only(split) if split else labels
     renamed = prediction_files.parse_class_map(class_map)
     prediction_files.require_measurable(dataset, renamed)
     folder = runs.make_folder(out)
-    if model:
+    unreadable: tuple[str, ...] = ()
+    if model and are_stills(dataset):
+        place, unreadable = eval_model.run_on_stills(dataset, truth, folder, renamed, model=model)
+        predictions = [place]
+    elif model:
         ran = InferSettings(model=model, tracker=tracker, temporal=temporal)
-        predictions = [_run_model(dataset, truth, folder, ran)]
+        predictions = [eval_model.run(dataset, truth, folder, renamed, ran)]
     given = prediction_files.read_predictions(
         predictions,
         dataset,
@@ -73,14 +81,18 @@ def evaluate(
         ids=ids_of(truth),
     )
     about = {**given.about, "truth": str(truth), "stack": json.dumps(runs.stack())}
-    tables, notes, latencies = given.tables, given.notes, dict(given.latency_s)
+    about["date"] = datetime.now(tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    tables, latencies = given.tables, dict(given.latency_s)
+    notes = (*unreadable, *given.notes)
     if latency_s is not None:
         latencies = {video.source: latency_s for video in dataset.videos}
+    if model:
+        about.setdefault("model", model)
     if threshold_from:
         about["threshold_from"] = f"chosen on {threshold_from}"
         if threshold_from == split:
-            chosen = f"min_score was chosen on {split}, which it is measured on: too good"
-            notes = (chosen, *notes)
+            same = f"min_score was chosen on {split}, which it is measured on: too good"
+            notes = (same, *notes)
     if audit:
         about["audit"], leaks = _audit(labels, truth)
         notes = (*leaks, *notes)
@@ -102,30 +114,6 @@ def evaluate(
         _show(result, folder, report=report)
 
 
-def _run_model(dataset: "Dataset", truth: Path, folder: Path, wanted: InferSettings) -> Path:
-    from vodkit.benchmark.latency import note_latency
-    from vodkit.cli.run import run_batch
-    from vodkit.cli.summary import aside, raise_failures, say, say_runtime
-    from vodkit.ground import process
-    from vodkit.infer.batch import Batch, holds_other_runs
-
-    process.settle()
-    root = truth if truth.is_dir() else truth.parent
-    sources = [str(root / video.source) for video in dataset.videos if video.tracks is not None]
-    place = folder / "predictions"
-    again = holds_other_runs(place, sources, wanted)  # as after the model was trained once more
-    with redirect_stdout(sys.stderr):
-        batch = Batch(sources, wanted, out=place, resume=not again, overwrite=again, notify=aside)
-        say_runtime(batch.detector, wanted)
-        outcomes = list(run_batch(batch))
-        for one in outcomes:
-            say(one.source, one.folder.path, one.files, one.errors, as_json=False)
-    raise_failures([one.errors for one in outcomes])
-    for one in outcomes:
-        note_latency(one.source, one.folder, batch.detector, wanted)
-    return place
-
-
 def _audit(labels: "Dataset", truth: Path) -> tuple[str, tuple[str, ...]]:
     """What the audit found, in a line, and every leak in words."""
     from vodkit.data.audit.audit import AuditSettings
@@ -145,25 +133,31 @@ def _write_page(
     tables: "Mapping[str, TrackTable]",
     result: "Evaluation",
 ) -> None:
-    from vodkit.report.page import write_report
+    from vodkit.report.page import PageSettings, write_report
     from vodkit.report.sections import Subject
 
     root = truth if truth.is_dir() else truth.parent
     videos = {one.source: (root / one.source).resolve().as_uri() for one in dataset.videos}
     subject = Subject(title=path.parent.name, evaluation=result, predictions=tables, videos=videos)
-    write_report(path, dataset, root, [subject])
+    settings = PageSettings(title=f"Evaluation: {path.parent.name}")
+    write_report(path, dataset, root, [subject], settings=settings)
 
 
 def _show(result: "Evaluation", folder: Path, *, report: bool) -> None:
-    from vodkit.metrics.headline import DEFINITIONS, shown, shown_span
+    from vodkit.metrics.headline import shown, shown_span, title_of
 
     data = result.data
-    counts = f"videos: {data.num_videos}, labelled frames: {data.num_frames}, boxes: "
-    say(f"{counts}{data.num_truth}, tracks: {data.num_tracks}, split: {data.split or 'all'}")
+    counts = f"videos: {data.num_videos}, labelled frames: {data.num_frames}, "
+    counts = f"images: {data.num_videos}, " if data.stills else counts
+    tracks = "" if data.stills else f"tracks: {data.num_tracks}, "
+    say(f"{counts}boxes: {data.num_truth}, {tracks}split: {data.split or 'all'}")
     titles = ["metric", "value", f"{result.settings.bootstrap.confidence:.0%} interval", "is"]
     rows = []
     for one in result.headline:
-        title, span = DEFINITIONS[one.name].title, shown_span(one.name, one.low, one.high)
+        title, span = (
+            title_of(one.name, stills=data.stills),
+            shown_span(one.name, one.low, one.high),
+        )
         rows.append([title, shown(one.name, one.value), span, one.protocol])
     say_table(titles, rows)
     say(*result.notes, f"all numbers{' and the report' * report} are in {folder}")

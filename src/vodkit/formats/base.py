@@ -608,6 +608,12 @@ def is_still(video: LabelledVideo) -> bool:
     return video.info.num_frames == 1 and ending in PICTURE_ENDINGS
 
 
+def are_stills(dataset: Dataset) -> bool:
+    """Whether all labelled videos of a dataset are still pictures: nothing in it has a clock."""
+    labelled = [video for video in dataset.videos if video.tracks is not None]
+    return bool(labelled) and all(is_still(video) for video in labelled)
+
+
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 

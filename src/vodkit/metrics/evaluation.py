@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.formats.base import split_warnings
+from vodkit.formats.base import are_stills, split_warnings
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.lookup import pick
 from vodkit.ground.records import NO_ID, STATE_NAMES, Dataset, TrackTable
@@ -39,7 +39,14 @@ from vodkit.metrics.detection.stability import StabilityScores, evaluate_stabili
 from vodkit.metrics.detection.streaming import StreamingResult, evaluate_latency
 from vodkit.metrics.detection.vid import VidResult, VidScores, evaluate_vid
 from vodkit.metrics.detection.voc import VocResult, voc_average_precision
-from vodkit.metrics.headline import Counted, Headline, Replicates, make_headline, make_replicates
+from vodkit.metrics.headline import (
+    OF_VIDEO,
+    Counted,
+    Headline,
+    Replicates,
+    make_headline,
+    make_replicates,
+)
 from vodkit.metrics.plain import as_json
 from vodkit.metrics.tracking.occlusion import OcclusionResult, evaluate_occlusion
 from vodkit.metrics.tracking.preprocess import BENCHMARKS, mot_challenge
@@ -54,8 +61,9 @@ class EvalSettings:
 
     min_score: float = 0.5
     """score threshold of frame accuracy, confusion, stability and occlusion"""
-    states: tuple[str, ...] = STATE_NAMES
-    """which boxes count: observed, predicted (while hidden), filled (afterwards)"""
+    states: tuple[str, ...] = ("observed", "filled")
+    """boxes that count: observed, filled (afterwards), predicted (while the object is hidden). The
+    occlusion measures count all of them"""
     benchmark: str = ""
     """MOT15, MOT16, MOT17 or MOT20: that benchmark's preprocessing before tracks are counted"""
     engine: str = "auto"
@@ -96,6 +104,8 @@ class DataFacts:
     """predicted boxes left out because their frame is not labelled"""
     tracked: bool
     """whether truth and predictions carry ids"""
+    stills: bool = False
+    """whether the truth is single pictures: nothing about time is measured"""
     split_warnings: tuple[str, ...] = ()
     """what the split itself had to warn of, as where all sides are one recording"""
 
@@ -188,15 +198,18 @@ def evaluate(
     num_images = sum(len(clip.frames) for clip in clips)
     matched = [match_frames(clip, min_score=settings.min_score) for clip in clips]
     tracked = is_tracked(clips)
+    hidden = _with_predicted(truth, predictions, matched, settings)
     detection = _detection(clips, columns, num_images, classes, settings)
     frames = evaluate_frames(clips, classes, min_score=settings.min_score)
     tracks = count_tracks(clips, classes, settings.benchmark) if tracked else None
     tracking = None if tracks is None else combine(tracks, classes)
-    stability, occlusion = evaluate_stability(matched), evaluate_occlusion(matched)
+    stability, occlusion = evaluate_stability(matched), evaluate_occlusion(hidden)
     replicates = _replicates(
-        clips, columns, matched, tracks=tracks, classes=classes, settings=settings
+        clips, columns, (matched, hidden), tracks=tracks, classes=classes, settings=settings
     )
+    stills = are_stills(truth)
     values = _headline_values(detection.coco, frames, tracking, occlusion, stability)
+    values = {name: value for name, value in values.items() if not stills or name not in OF_VIDEO}
     return Evaluation(
         data=_facts(clips, truth, split, tracked=tracked),
         settings=settings,
@@ -204,9 +217,10 @@ def evaluate(
         notes=(
             *split_warnings(truth),
             *notes,
-            *_notes(clips, predictions, replicates, tracked=tracked),
+            *_left_out(predictions, settings.states),
+            *_notes(clips, predictions, replicates, tracked=tracked, stills=stills),
         ),
-        headline=make_headline(values, replicates),
+        headline=make_headline(values, replicates, stills=stills),
         detection=detection,
         frames=frames,
         tracking=tracking,
@@ -237,6 +251,29 @@ def _of_states(
         name: table[np.isin(np.asarray(table.states), wanted)]
         for name, table in predictions.items()
     }
+
+
+def _with_predicted(
+    truth: Dataset,
+    predictions: Mapping[str, TrackTable],
+    matched: list[FrameMatches],
+    settings: EvalSettings,
+) -> list[FrameMatches]:
+    """What the occlusion measures are made of: boxes of every state."""
+    if not _left_out(predictions, settings.states):
+        return matched
+    every = make_clips(truth, predictions)
+    return [match_frames(clip, min_score=settings.min_score) for clip in every]
+
+
+def _left_out(predictions: Mapping[str, TrackTable], states: Sequence[str]) -> tuple[str, ...]:
+    """A note on boxes that count in the occlusion measures only."""
+    out = [k for k, name in enumerate(STATE_NAMES) if name not in states]
+    num = sum(int(np.isin(np.asarray(one.states), out).sum()) for one in predictions.values())
+    if not num:
+        return ()
+    names = " and ".join(STATE_NAMES[k] for k in out)
+    return (f"{num} {names} boxes count only in the occlusion measures (see --include-predicted)",)
 
 
 def is_tracked(clips: Sequence[Clip]) -> bool:
@@ -299,17 +336,20 @@ def count_tracks(
 def _replicates(
     clips: Sequence[Clip],
     columns: tuple[BoxColumns, BoxColumns],
-    matched: Sequence[FrameMatches],
+    matches: tuple[Sequence[FrameMatches], Sequence[FrameMatches]],
     *,
     tracks: Mapping[str, Sequence[TrackCounts]] | None,
     classes: tuple[str, ...],
     settings: EvalSettings,
 ) -> Replicates:
     """Whole videos were counted already; blocks of them must be counted anew."""
+    matched, hidden = matches
     units = make_units(clips, settings.bootstrap)
     by_unit = None if tracks is None else list(tracks.values())
     if units.kind != "video" and settings.bootstrap.resamples:
+        same = hidden is matched
         matched = [match_frames(clip, min_score=settings.min_score) for clip in units.clips]
+        hidden = matched if same else _in_units(clips, units.clips, hidden)
         if tracks is not None:
             ready = [benchmark_clip(clip, settings.benchmark) for clip in units.clips]
             by_unit = [count_clip(clip, len(classes)) for clip in ready]
@@ -318,9 +358,18 @@ def _replicates(
         verdicts=coco_verdicts(*columns, num_classes=len(classes)),
         num_classes=len(classes),
         matched=matched,
+        hidden=hidden,
         tracks=None if by_unit is None else [sum(one, TrackCounts.zero()) for one in by_unit],
     )
     return make_replicates(counted, settings.bootstrap)
+
+
+def _in_units(
+    clips: Sequence[Clip], units: Sequence[Clip], hidden: Sequence[FrameMatches]
+) -> list[FrameMatches]:
+    """The matches of whole videos, made again for the frames of each unit."""
+    whole = {clip.name: one.clip for clip, one in zip(clips, hidden, strict=True)}
+    return [match_frames(whole[unit.name].of_frames(unit.frames), min_score=0) for unit in units]
 
 
 def _headline_values(
@@ -396,6 +445,7 @@ def _facts(clips: Sequence[Clip], truth: Dataset, split: str, *, tracked: bool) 
         num_found=sum(len(clip.found) for clip in clips),
         num_found_outside=sum(clip.num_outside for clip in clips),
         tracked=tracked,
+        stills=are_stills(truth),
         split_warnings=split_warnings(truth),
     )
 
@@ -414,25 +464,23 @@ def fingerprint(clips: Sequence[Clip], classes: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
-def _videos(count: int) -> str:
-    return "1 video" if count == 1 else f"{count} videos"
-
-
 def _notes(
     clips: Sequence[Clip],
     predictions: Mapping[str, TrackTable],
     replicates: Replicates,
     *,
     tracked: bool,
+    stills: bool,
 ) -> tuple[str, ...]:
+    videos = f"{len(clips)} {'image' if stills else 'video'}{'s' * (len(clips) > 1)}"
     missing = [clip.name for clip in clips if clip.name not in predictions]
     outside = sum(clip.num_outside for clip in clips)
     notes = {
-        f"no predictions for {len(missing)} of {len(clips)} videos: counted as nothing found "
+        f"no predictions for {len(missing)} of {videos}: counted as nothing found "
         f"({', '.join(missing[:3])})": bool(missing),
         f"{outside} predictions in frames without labels are left out": outside > 0,
-        "truth or predictions carry no ids: tracking is not measured": not tracked,
-        f"only {_videos(len(clips))}: intervals are over {replicates.num_units} blocks of frames "
+        "truth or predictions carry no ids: tracking is not measured": not tracked and not stills,
+        f"only {videos}: intervals are over {replicates.num_units} blocks of frames "
         "and do not say what other videos would give": replicates.unit == "block",
         "best thresholds are chosen on the data they are shown for": True,
     }

@@ -1,7 +1,7 @@
 """The numbers that stand in the first table, each with its interval and its definition."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from vodkit.metrics.tracking.occlusion import find_spells
 from vodkit.metrics.tracking.summary import TrackCounts
 
 REPLICATE_DIGITS = 6
+OF_VIDEO = frozenset({"stability"})
+"""numbers that still pictures do not have, besides those of tracks"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +130,8 @@ class Counted:
     verdicts: Verdicts
     num_classes: int
     matched: Sequence[FrameMatches]
+    hidden: Sequence[FrameMatches]
+    """the same with boxes of every state, for the occlusion measures"""
     tracks: Sequence[TrackCounts] | None
     """summed over classes; None where there are no ids"""
 
@@ -156,10 +160,26 @@ def make_replicates(counted: Counted, settings: BootstrapSettings) -> Replicates
 
 
 def make_headline(
-    values: Mapping[str, float | None], replicates: Replicates
+    values: Mapping[str, float | None], replicates: Replicates, *, stills: bool = False
 ) -> tuple[Headline, ...]:
     """The first table: numbers with what is known of their uncertainty."""
-    return tuple(_headline(name, value, replicates) for name, value in values.items())
+    rows = (_headline(name, value, replicates) for name, value in values.items())
+    return tuple(replace(row, protocol=as_images(row.protocol)) if stills else row for row in rows)
+
+
+def as_images(text: str) -> str:
+    """A text about frames of video, for still pictures.
+
+    >>> as_images("frames without error")
+    'images without error'
+    """
+    return text.replace("frame", "image").replace(' (VID protocol "coco")', "")
+
+
+def title_of(name: str, *, stills: bool = False) -> str:
+    """A headline number's name for people."""
+    title = DEFINITIONS[name].title
+    return as_images(title) if stills else title
 
 
 def _headline(name: str, value: float | None, replicates: Replicates) -> Headline:
@@ -239,7 +259,7 @@ def _hota(sums: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
 def _from_spells(counted: Counted, draws: IntArray) -> dict[str, FloatArray]:
     if counted.tracks is None:
         return {}
-    judged = [[s.kept for s in find_spells(one) if s.kept is not None] for one in counted.matched]
+    judged = [[s.kept for s in find_spells(one) if s.kept is not None] for one in counted.hidden]
     counts = np.array([(sum(kept), len(kept)) for kept in judged], float)
     return {"identities_kept": replicate_sums(draws, counts, lambda s: s[:, 0] / s[:, 1])}
 

@@ -450,11 +450,7 @@ def _in_classes(
     part: _Part, classes: tuple[str, ...], class_map: Mapping[str, str]
 ) -> tuple[TrackTable, str]:
     """The table with labels of the dataset; boxes of classes that it lacks are left out."""
-    names = [class_map.get(name, name) for name in part.classes]
-    if part.classes and not set(names) & set(classes):
-        message = f"classes {', '.join(part.classes[:5])} are none of {', '.join(classes[:5])}"
-        hint = f"--class-map {part.classes[0]}={classes[0]}" if part.classes and classes else ""
-        raise InputError(f"{part.file}: {message}; rename them with {hint}")
+    names = require_class(str(part.file), part.classes, classes, class_map)
     new = np.array([classes.index(name) if name in classes else -1 for name in names])
     labels = new[part.table.labels] if len(part.table) else part.table.labels
     known = labels >= 0
@@ -464,6 +460,18 @@ def _in_classes(
         return table, ""
     left_out = f"{int((~known).sum())} boxes of classes that the truth lacks"
     return table, f"{left_out} are left out: {', '.join(others[:5])}"
+
+
+def require_class(
+    where: str, theirs: Sequence[str], classes: Sequence[str], class_map: Mapping[str, str]
+) -> list[str]:
+    """The names of ``theirs`` after ``class_map``; InputError where the truth has none of them."""
+    names = [class_map.get(name, name) for name in theirs]
+    if names and not set(names) & set(classes):
+        message = f"classes {', '.join(theirs[:5])} are none of {', '.join(classes[:5])}"
+        hint = f"--class-map {theirs[0]}={classes[0]}" if classes else "--class-map"
+        raise InputError(f"{where}: {message}; rename them with {hint}")
+    return names
 
 
 def _gaps(part: _Part, video: LabelledVideo) -> str:

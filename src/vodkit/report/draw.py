@@ -7,7 +7,7 @@ each line keeps them visible on any ground, and the id is written on the box, si
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,10 +36,10 @@ DASHES_PX = {State.OBSERVED: (0, 0), State.PREDICTED: (9, 8), State.FILLED: (1, 
 class DrawSettings:
     """What is written at a box, and how thick lines are."""
 
-    line_px: int = 2
-    """width of a box's lines"""
-    text_scale: float = 0.45
-    """size of the writing (OpenCV's font scale)"""
+    line_px: int = 0
+    """width of a box's lines; 0: follows the size of the picture"""
+    text_scale: float = 0.0
+    """size of the writing (OpenCV's font scale); 0: follows the size of the picture"""
     show_class: bool = True
     """write the class"""
     show_score: bool = False
@@ -49,10 +49,23 @@ class DrawSettings:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if self.line_px < 1:
-            raise SettingsError(f"line_px is {self.line_px}; allowed: 1 or more")
-        if self.text_scale <= 0:
-            raise SettingsError(f"text_scale is {self.text_scale}; allowed: above 0")
+        if self.line_px < 0:
+            raise SettingsError(f"line_px is {self.line_px}; allowed: 0 or more")
+        if not self.text_scale >= 0:
+            raise SettingsError(f"text_scale is {self.text_scale}; allowed: 0 or more")
+
+    def for_picture(self, height_px: int, width_px: int) -> "DrawSettings":
+        """With a width of lines and a size of writing that suit a picture of this size.
+
+        >>> [DrawSettings().for_picture(*size).line_px for size in ((480, 640), (2160, 3840))]
+        [2, 9]
+        """
+        side = min(height_px, width_px)
+        return replace(
+            self,
+            line_px=self.line_px or max(1, round(side / 240)),
+            text_scale=self.text_scale or min(max(0.45 * side / 480, 0.35), 2.5),
+        )
 
 
 DEFAULTS = DrawSettings()
@@ -89,6 +102,7 @@ def draw_onto(
 ) -> None:
     """Draw the same into ``canvas`` itself."""
     ids, states = _who_and_how(found)
+    settings = settings.for_picture(*canvas.shape[:2])
     for row, box in enumerate(found.boxes_xyxy):
         label = int(found.labels[row])
         state = State(states[row])
@@ -126,7 +140,8 @@ def draw_box(
     import cv2
 
     x1, y1, x2, y2 = (round(float(value)) for value in box_xyxy)
-    stroke_px, gap_px = DASHES_PX[state]
+    stroke_px, gap_px = (length * max(line_px / 2, 1) for length in DASHES_PX[state])
+    stroke_px, gap_px = round(stroke_px), round(gap_px)
     if not stroke_px:
         cv2.rectangle(canvas, (x1, y1), (x2, y2), EDGE, line_px + 2)
         cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, line_px)
@@ -163,7 +178,8 @@ def put_words(
     x1, y1, x2, y2 = (float(value) for value in box_xyxy)
     if not words or x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
         return
-    (text_w, text_h), below = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    thick = max(1, round(scale / 0.6))
+    (text_w, text_h), below = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
     left = min(max(round(x1), 0), max(width - text_w - 4, 0))
     bottom = round(y1) - 2
     if bottom - text_h - below - 2 < 0:
@@ -172,7 +188,7 @@ def put_words(
     cv2.rectangle(canvas, (left, bottom), corner, colour, -1)
     ink = EDGE if _is_light(colour) else (255, 255, 255)
     place = (left + 2, bottom - below)
-    cv2.putText(canvas, words, place, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, 1, cv2.LINE_AA)
+    cv2.putText(canvas, words, place, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, thick, cv2.LINE_AA)
 
 
 def _is_light(colour: Colour) -> bool:

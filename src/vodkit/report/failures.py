@@ -115,6 +115,33 @@ def _by_truth_track(matches: FrameMatches) -> Iterator[Failure]:
         yield from _misses(followed)
         yield from _flickers(followed)
         yield from _loose(followed, found.boxes_xyxy)
+    for row in np.flatnonzero(truth.ids == NO_ID).tolist():
+        yield from _without_id(matches, row)
+
+
+def _without_id(matches: FrameMatches, row: int) -> Iterator[Failure]:
+    """A labelled box that belongs to no track: missed, or found with a loose box."""
+    truth, partner = matches.clip.truth, int(matches.found_of_truth[row])
+    overlap = 0.0
+    if partner != UNMATCHED:
+        found = matches.clip.found.boxes_xyxy[partner : partner + 1]
+        overlap = float(iou_pairs(truth.boxes_xyxy[row : row + 1], found)[0])
+        if overlap >= LOOSE_IOU:
+            return
+    x1, y1, x2, y2 = truth.boxes_xyxy[row].tolist()
+    missed = partner == UNMATCHED
+    frame = int(truth.frames[row])
+    yield Failure(
+        kind="miss" if missed else "loose box",
+        video=matches.clip.name,
+        frame=frame,
+        time_s=float(truth.times_s[row]),
+        first_frame=frame,
+        last_frame=frame,
+        box_xyxy=(x1, y1, x2, y2),
+        severity=(x2 - x1) * (y2 - y1) if missed else 1 - overlap,
+        words="a labelled object not found" if missed else f"overlap (IoU) only {overlap:.2f}",
+    )
 
 
 def _switches(track: _Followed, found_ids: IntArray) -> Iterator[Failure]:
@@ -206,7 +233,8 @@ def _false_alarm(matches: FrameMatches, rows: IntArray) -> Failure:
         last_frame=int(found.frames[rows[-1]]),
         box_xyxy=(x1, y1, x2, y2),
         severity=float(scores.sum()),
-        words=f"{who} where nothing is labelled, {counted(len(rows), 'frame')}, "
+        words=f"{who} where nothing is labelled, "
+        f"{'' if identity == NO_ID else counted(len(rows), 'frame') + ', '}"
         f"score {scores.max():.2f}",
     )
 

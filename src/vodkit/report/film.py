@@ -55,6 +55,7 @@ def film_strips(
     if not failures:
         return []
     with open_video(source, strict=False) as video:
+        alone = video.info.num_frames == 1
         step = max(round(settings.step_s * float(video.info.rate)), 1)
         total = video.info.num_frames or max(failure.frame for failure in failures) + 1
         chosen = [_around(failure.frame, step, total) for failure in failures]
@@ -63,7 +64,7 @@ def film_strips(
     strips = []
     for failure, indices in zip(failures, chosen, strict=True):
         cells = [
-            _cell(frames[index], failure, truth, found, settings)
+            _cell(frames[index], failure, truth, found, settings, timed=not alone)
             for index in indices
             if index in frames
         ]
@@ -78,7 +79,13 @@ def _around(frame: int, step: int, total: int) -> list[int]:
 
 
 def _cell(
-    frame: Frame, failure: Failure, truth: TrackTable, found: TrackTable, settings: FilmSettings
+    frame: Frame,
+    failure: Failure,
+    truth: TrackTable,
+    found: TrackTable,
+    settings: FilmSettings,
+    *,
+    timed: bool,
 ) -> ByteArray:
     """One square picture around the failure's box, the boxes of that frame drawn in."""
     import cv2
@@ -98,7 +105,7 @@ def _cell(
         draw_box(canvas, box, colour, state=State(np.asarray(found.states)[row]), line_px=1)
         if identity != NO_ID:
             put_words(canvas, f"#{identity}", box, colour, scale=0.38)
-    words = f"{frame.time_s:.1f} s"
+    words = f"{frame.time_s:.1f} s" if timed else ""
     plate = np.array([2, settings.cell_px - 2, 2, settings.cell_px], float)
     put_words(canvas, words, plate, (20, 20, 20), scale=0.36)
     canvas[:, -2:] = 128

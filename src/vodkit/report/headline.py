@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vodkit.formats.predictions import MODES
 from vodkit.metrics.compare import Comparison, Run
 from vodkit.metrics.evaluation import EvalSettings
-from vodkit.metrics.headline import DEFINITIONS, shown, shown_span
+from vodkit.metrics.headline import DEFINITIONS, as_images, shown, shown_span, title_of
 from vodkit.report.sections import counted
 
 
@@ -35,12 +36,14 @@ class Row:
     cells: tuple[Cell, ...]
 
 
-def headline(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> list[Row]:
+def headline(
+    runs: Sequence[Run], comparisons: Sequence[Comparison], *, stills: bool = False
+) -> list[Row]:
     """The first table; each of ``comparisons`` is of the first run with another one."""
-    return [_row(name, runs, comparisons) for name in runs[0].values]
+    return [_row(name, runs, comparisons, stills=stills) for name in runs[0].values]
 
 
-def _row(name: str, runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Row:
+def _row(name: str, runs: Sequence[Run], comparisons: Sequence[Comparison], *, stills: bool) -> Row:
     known = [run.values[name] for run in runs if run.values.get(name) is not None]
     better = max if DEFINITIONS[name].higher_is_better else min
     told = not comparisons or any(
@@ -61,8 +64,11 @@ def _row(name: str, runs: Sequence[Run], comparisons: Sequence[Comparison]) -> R
             verdict=verdict,
         )
         cells.append(cell)
+    protocol = DEFINITIONS[name].protocol
     return Row(
-        title=DEFINITIONS[name].title, protocol=DEFINITIONS[name].protocol, cells=tuple(cells)
+        title=title_of(name, stills=stills),
+        protocol=as_images(protocol) if stills else protocol,
+        cells=tuple(cells),
     )
 
 
@@ -101,19 +107,22 @@ def guards(run: Run) -> list[tuple[str, str]]:
     """What a reader must know to judge the numbers."""
     about, data = run.about, run.data
     units = "blocks of frames" if run.unit == "block" else "videos"
-    threshold = f"{run.settings['min_score']:g} for frames, stability and occlusion"
+    stills = data.get("stills", False)
+    units = "images" if stills else units
+    threshold = f"{run.settings['min_score']:g}"
+    threshold += "" if stills else " for frames, stability and occlusion"
     facts = {
         "model": about.get("model") or about.get("detector", ""),
         "tracker": about.get("tracker", ""),
-        "tracks": _mode(about),
-        "split": data["split"] or "all videos; no side of a split was chosen",
-        "evaluated": f"{counted(data['num_videos'], 'video')}, "
-        f"{counted(data['num_frames'], 'labelled frame')}, "
-        f"{counted(data['num_truth'], 'box', 'boxes')}, {counted(data['num_tracks'], 'track')}",
-        "not evaluated": f"{counted(data['num_found_outside'], 'prediction')} in frames "
-        f"without labels, {counted(data['num_ignored'], 'ignore region')}",
+        "tracks": "" if stills else _mode(about),
+        "split": data["split"] or "all; no side of a split was chosen",
+        "evaluated": _amount(data, stills=stills),
+        "not evaluated": f"{counted(data['num_ignored'], 'ignore region')}"
+        if stills
+        else f"{counted(data['num_found_outside'], 'prediction')} in frames without labels, "
+        f"{counted(data['num_ignored'], 'ignore region')}",
         "score threshold": f"{threshold} ({_threshold_from(run)})",
-        "boxes counted": ", ".join(run.settings["states"]),
+        "boxes counted": "" if stills else ", ".join(run.settings["states"]),
         "benchmark rules": run.settings.get("benchmark", ""),
         "audit": about.get("audit", "not run: leaks between the splits were not looked for"),
         "intervals": f"{run.confidence:.0%} bootstrap over {run.num_units} {units}"
@@ -122,6 +131,15 @@ def guards(run: Run) -> list[tuple[str, str]]:
         "data fingerprint": data["fingerprint"][:16],
     }
     return [(name, words) for name, words in facts.items() if words]
+
+
+def _amount(data: Mapping[str, Any], *, stills: bool) -> str:
+    boxes = counted(data["num_truth"], "box", "boxes")
+    if stills:
+        return f"{counted(data['num_videos'], 'image')}, {boxes}"
+    frames = counted(data["num_frames"], "labelled frame")
+    tracks = counted(data["num_tracks"], "track")
+    return f"{counted(data['num_videos'], 'video')}, {frames}, {boxes}, {tracks}"
 
 
 def _threshold_from(run: Run) -> str:

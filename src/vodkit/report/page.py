@@ -22,6 +22,7 @@ from vodkit.report.every_number import every_number
 from vodkit.report.failures import KINDS, Failure, find_failures
 from vodkit.report.film import FilmSettings, Strip, film_strips
 from vodkit.report.headline import guards, headline, verdict
+from vodkit.report.opening import opening, placed, result_strip
 from vodkit.report.sections import Subject, charts, tables
 from vodkit.report.timeline import timeline
 
@@ -32,6 +33,10 @@ EXPLAINED = {
     "flicker": "Flicker",
     "loose box": "Loose boxes",
 }
+
+
+OF_PICTURES = ("miss", "false alarm", "loose box")
+"""kinds of failures that a single picture can show"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +84,9 @@ def write_report(
 
     ``root`` is the folder that the dataset's sources are relative to; videos that are not there
     have no film strips. ``comparisons`` are of the first subject with others, by their titles, as
-    ``metrics.compare.compare_all`` gives them. ``notes`` stand at the top. Raises InputError for
-    subjects that were evaluated on different data, OutputError where the page cannot be written.
+    ``metrics.compare.compare_all`` gives them. ``notes`` stand below the verdict. Raises InputError
+    for subjects that were evaluated on different data, OutputError where the page cannot be
+    written.
     """
     settings = settings or PageSettings()
     if not subjects:
@@ -90,19 +96,23 @@ def write_report(
         names = ", ".join(subject.title for subject in subjects)
         raise InputError(f"{names} were evaluated on different data; evaluate all on the same")
     clips = [make_clips(dataset, subject.predictions) for subject in subjects]
+    stills = subjects[0].evaluation.data.stills
     pairs = list(zip(subjects, clips, strict=True))
     runs = [from_evaluation(subject.evaluation, subject.title) for subject in subjects]
     content = {
         "title": settings.title,
-        "notes": _notes(subjects, comparisons, notes),
+        "notes": placed(_notes(subjects, comparisons, notes)),
+        "openings": [opening(subject) for subject in subjects],
+        "strip": result_strip(subjects[0], clips[0], root),
+        "stills": stills,
         "subjects": [subject.title for subject in subjects],
         "guards": [(run.name, guards(run)) for run in runs],
-        "headline": headline(runs, comparisons),
+        "headline": headline(runs, comparisons, stills=stills),
         "confidence": f"{runs[0].confidence:.0%}",
         "verdicts": [(f"{one.a} against {one.b}", verdict(one)) for one in comparisons],
         "charts": charts(subjects),
         "tables": [*tables(subjects), every_number(subjects)],
-        "timelines": _timelines(pairs, settings),
+        "timelines": [] if stills else _timelines(pairs, settings),
         "reels": [_reel(subject, one, root, path, settings) for subject, one in pairs],
     }
     write_atomic(path, render("report.html.j2", content))
@@ -178,6 +188,7 @@ def _reel(
     kinds = tuple(
         (EXPLAINED[kind], tuple(one for one in moments if one.failure.kind == kind))
         for kind in KINDS
+        if not subject.evaluation.data.stills or kind in OF_PICTURES
     )
     return _Reel(title=subject.title, kinds=kinds)
 
@@ -205,4 +216,6 @@ def _link(subject: Subject, failure: Failure, root: Path, page: Path) -> str:
     given = subject.videos.get(failure.video)
     if given is None:
         given = quote(relative(root / failure.video, page.parent))
+    if subject.evaluation.data.stills:
+        return given
     return f"{given}#t={max(failure.time_s - 0.5, 0):.2f}"

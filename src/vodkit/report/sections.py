@@ -1,7 +1,7 @@
 """The parts of the report's page, as plain words and tables that the template only lays out."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vodkit.ground.records import TrackTable
 from vodkit.metrics.evaluation import Evaluation
@@ -33,7 +33,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     explained: str = ""
     folded: bool = False
-    """closed until somebody opens it"""
+    """closed until it is opened"""
 
     @property
     def worded(self) -> tuple[bool, ...]:
@@ -81,7 +81,9 @@ def _calibration(subjects: Sequence[Subject]) -> str:
         pairs = zip(found.mean_score, found.share_right, strict=True)
         points = [(s, r) for s, r in pairs if s is not None and r is not None]
         lines.append(Line(name=subject.title, x=[p[0] for p in points], y=[p[1] for p in points]))
-    axes = Axes(title="Calibration", x="mean score", y="share that is right", ideal="as it says")
+    axes = Axes(
+        title="Calibration", x="mean score", y="share that is right", ideal="perfectly calibrated"
+    )
     return line_chart(lines, axes)
 
 
@@ -99,11 +101,15 @@ def _losses(subjects: Sequence[Subject]) -> str:
 
 
 def tables(subjects: Sequence[Subject]) -> list[Table]:
-    """Per class, per video, by size, speed, occlusion, density and kind of error."""
+    """Per class, per video, by size, speed, occlusion, density and kind of error.
+
+    Columns and tables in which no subject has anything are left out.
+    """
+    stills = subjects[0].evaluation.data.stills
     whole: tuple[Callable[[Subject], Table], ...] = (_by_video, _by_class, *_confusions(subjects))
     binned: tuple[Callable[[Subject], Table], ...] = (
         _by_size_and_speed,
-        _by_occlusion,
+        *(() if stills else (_by_occlusion,)),
         _by_density,
     )
     made = [_joined([make(subject) for subject in subjects], subjects) for make in whole]
@@ -111,7 +117,17 @@ def tables(subjects: Sequence[Subject]) -> list[Table]:
         _joined([make(subject) for subject in subjects], subjects, drop_empty=True)
         for make in binned
     ]
-    return made
+    return [_without_empty(one) for one in made if one.rows]
+
+
+def _without_empty(one: Table) -> Table:
+    """Without columns in which every cell is undefined."""
+    kept = [
+        k for k in range(len(one.columns)) if k == 0 or any(row[k] != UNDEFINED for row in one.rows)
+    ]
+    columns = tuple(one.columns[k] for k in kept)
+    rows = tuple(tuple(row[k] for k in kept) for row in one.rows)
+    return replace(one, columns=columns, rows=rows)
 
 
 def _joined(
@@ -170,6 +186,10 @@ def _by_video(subject: Subject) -> Table:
         for name, one in subject.evaluation.per_video.items()
     ]
     columns = ("video", "frames", "boxes", "AP", "AP50", "frame accuracy", "HOTA", "MOTA", "IDF1")
+    if subject.evaluation.data.stills:
+        rows = [(row[0], UNDEFINED, *row[2:]) for row in rows]
+        columns = ("image", "", "boxes", "AP", "AP50", "image accuracy", "", "", "")
+        return Table(title="By image", columns=(*columns, ""), rows=tuple(rows))
     return Table(title="By video", columns=(*columns, "id switches"), rows=tuple(rows))
 
 
@@ -201,6 +221,8 @@ def _by_size_and_speed(subject: Subject) -> Table:
         ("medium (to 96 x 96 px)", "COCO AP", _percent(scores.ap_medium)),
         ("large", "COCO AP", _percent(scores.ap_large)),
     ]
+    if subject.evaluation.data.stills:
+        return Table(title="By size", columns=("objects", "measure", "%"), rows=tuple(rows))
     speeds = subject.evaluation.detection.vid.by_speed
     for protocol, by_speed in speeds.items():
         rows += [
@@ -231,4 +253,6 @@ def _by_density(subject: Subject) -> Table:
         for name, one in subject.evaluation.frames.by_density.items()
     ]
     columns = ("in the frame", "frame accuracy %", "frames")
+    if subject.evaluation.data.stills:
+        columns = ("in the image", "image accuracy %", "images")
     return Table(title="By density", columns=columns, rows=tuple(rows))

@@ -60,10 +60,10 @@ def test_boxes_anywhere_are_legal(box: list[float], state: State) -> None:
 
 
 def test_settings_speak_their_name() -> None:
-    with pytest.raises(SettingsError, match="line_px is 0"):
-        DrawSettings(line_px=0)
-    with pytest.raises(SettingsError, match="text_scale is 0"):
-        DrawSettings(text_scale=0)
+    with pytest.raises(SettingsError, match="line_px is -1"):
+        DrawSettings(line_px=-1)
+    with pytest.raises(SettingsError, match="text_scale is -1"):
+        DrawSettings(text_scale=-1)
 
 
 def test_a_sheet_holds_every_picture_in_order() -> None:
@@ -99,3 +99,14 @@ def test_who_is_out_of_the_picture_is_not_named_at_its_edge() -> None:
     away = Tracks([[200.0, 40.0, 230.0, 100.0]], [0.9], [0], [3], [State.PREDICTED])
     drawn = draw_found(GREY, away, ("person",))
     assert (drawn == 128).all()
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "least", "most"), [(240, 320, 1, 1), (2160, 3840, 7, 12)]
+)
+def test_lines_are_as_wide_as_suits_the_picture(height, width, least, most) -> None:
+    """A box of a 4K picture is still seen when the picture is shown small."""
+    found = Detections(np.array([[50.0, 50, 200, 200]]), np.ones(1), np.zeros(1))
+    drawn = draw_found(np.zeros((height, width, 3), np.uint8), found, ["a"])
+    side = drawn[120, 20:80].max(axis=1) > 100
+    assert least <= side.sum() <= most

@@ -1,0 +1,66 @@
+"""The model of ``vodkit eval --model``: it runs on what is labelled, before it is measured."""
+
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vodkit.infer.settings import InferSettings
+
+if TYPE_CHECKING:
+    from vodkit.ground.records import Dataset
+
+
+def run(
+    dataset: "Dataset",
+    truth: Path,
+    folder: Path,
+    renamed: Mapping[str, str],
+    wanted: InferSettings,
+) -> Path:
+    """Detect and track in every labelled video; the folder of the run folders."""
+    from vodkit.benchmark.latency import note_latency
+    from vodkit.cli.run import run_batch
+    from vodkit.cli.summary import aside, raise_failures, say, say_runtime
+    from vodkit.ground import process
+    from vodkit.infer.batch import Batch, holds_other_runs
+    from vodkit.metrics.prediction_files import require_class
+
+    process.settle()
+    root = truth if truth.is_dir() else truth.parent
+    sources = [str(root / video.source) for video in dataset.videos if video.tracks is not None]
+    place = folder / "predictions"
+    again = holds_other_runs(place, sources, wanted)  # as after the model was trained once more
+    with redirect_stdout(sys.stderr):
+        batch = Batch(sources, wanted, out=place, resume=not again, overwrite=again, notify=aside)
+        require_class(wanted.model, batch.detector.classes, dataset.classes, renamed)
+        say_runtime(batch.detector, wanted)
+        outcomes = list(run_batch(batch))
+        for one in outcomes:
+            say(one.source, one.folder.path, one.files, one.errors, as_json=False)
+    raise_failures([one.errors for one in outcomes])
+    for one in outcomes:
+        note_latency(one.source, one.folder, batch.detector, wanted)
+    return place
+
+
+def run_on_stills(
+    dataset: "Dataset", truth: Path, folder: Path, renamed: Mapping[str, str], *, model: str
+) -> tuple[Path, tuple[str, ...]]:
+    """Detections in every picture, as one file; notes on pictures that could not be read."""
+    from vodkit.cli.bars import bar
+    from vodkit.formats.table import write_dataset
+    from vodkit.ground import process
+    from vodkit.infer.flow import make_detector
+    from vodkit.infer.stills import detect_stills
+    from vodkit.metrics.prediction_files import require_class
+
+    process.settle()
+    detector = make_detector(InferSettings(model=model, tracker="none"))
+    require_class(model, detector.classes, dataset.classes, renamed)
+    root = truth if truth.is_dir() else truth.parent
+    with bar(model, unit="images") as show:
+        found = detect_stills(dataset, root, detector, progress=show)
+    write_dataset(found.predictions, folder / "predictions.json")
+    return folder / "predictions.json", found.unreadable

@@ -1,0 +1,96 @@
+"""Still pictures are measured as pictures: no tracker, no clock, no notes about video."""
+
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vodkit.cli.main import app
+from vodkit.formats.base import are_stills
+from vodkit.formats.table import read_dataset, write_dataset
+from vodkit.ground.records import Detections
+from vodkit.infer.stills import detect_stills
+from vodkit.metrics.evaluation import evaluate
+from vodkit.report.page import write_report
+from vodkit.report.sections import Subject
+
+SIZES = ((64, 48), (120, 80), (50, 90), (64, 48), (80, 80), (90, 60))
+
+
+class FindsBrightBoxes:
+    """A detector whose boxes are the bright rectangle of each picture."""
+
+    classes = ("raccoon",)
+
+    def detect(self, frames):
+        found = []
+        for frame in frames:
+            rows, columns = np.nonzero(frame.image[..., 0] > 128)
+            box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            found.append(Detections(np.array([box], float), np.array([0.9]), np.array([0])))
+        return found
+
+
+@pytest.fixture
+def coco(tmp_path):
+    """A COCO file of pictures of many sizes, named as frames of a film might be."""
+    (tmp_path / "pics").mkdir()
+    images, boxes = [], []
+    for k, (width, height) in enumerate(SIZES):
+        picture = np.zeros((height, width, 3), np.uint8)
+        picture[10:30, 5 + k : 25 + k] = 255
+        name = f"pics/p00{k}0.png"
+        cv2.imwrite(str(tmp_path / name), picture)
+        images.append({"id": k + 1, "file_name": name, "width": width, "height": height})
+        boxes.append({"id": k + 1, "image_id": k + 1, "category_id": 1,
+                      "bbox": [5 + k, 10, 20, 20], "area": 400, "iscrowd": 0})  # fmt: skip
+    content = {"images": images, "annotations": boxes,
+               "categories": [{"id": 1, "name": "raccoon"}]}  # fmt: skip
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    return tmp_path / "labels.json"
+
+
+def test_pictures_of_any_size_are_detected_and_found_again(coco):
+    truth = read_dataset(coco)
+    assert are_stills(truth)
+    found = detect_stills(truth, coco.parent, FindsBrightBoxes())
+    assert found.unreadable == ()
+    write_dataset(found.predictions, coco.parent / "found.json")
+    words = ["eval", str(coco), str(coco.parent / "found.json"), "--no-report",
+             "--out", str(coco.parent / "out"), "--json"]  # fmt: skip
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    numbers = json.loads(result.stdout)
+    assert numbers["detection"]["coco"]["overall"]["ap"] == pytest.approx(1)
+    assert numbers["data"]["stills"] is True
+    names = [row["name"] for row in numbers["headline"]]
+    assert names == ["ap", "ap50", "frame_accuracy", "exact_frame_accuracy"]
+    text = " ".join([*numbers["notes"], *(row["protocol"] for row in numbers["headline"])])
+    for word in ("frame", "video", "track", "block"):
+        assert word not in text
+
+
+def test_a_picture_that_is_cut_off_is_named_and_skipped(coco):
+    path = coco.parent / "pics/p0010.png"
+    path.write_bytes(path.read_bytes()[:60])
+    found = detect_stills(read_dataset(coco), coco.parent, FindsBrightBoxes())
+    assert len(found.predictions.videos) == len(SIZES) - 1
+    (line,) = found.unreadable
+    assert "p0010.png" in line
+
+
+def test_the_report_of_pictures_speaks_of_no_video(coco):
+    truth = read_dataset(coco)
+    found = detect_stills(truth, coco.parent, FindsBrightBoxes()).predictions
+    tables = {one.source: one.tracks for one in found.videos[1:]}
+    tables[found.videos[1].source] = replace(found.videos[1].tracks, scores=np.array([0.3]))
+    evaluation = evaluate(truth, tables)
+    subject = Subject(title="mine", evaluation=evaluation, predictions=tables, videos={})
+    write_report(coco.parent / "r.html", truth, coco.parent, [subject])
+    page = (coco.parent / "r.html").read_text()
+    shown = page.split("Every number")[0].lower()
+    for word in ("time line", "hota", "identit", "by video", "moving", "frame accuracy"):
+        assert word not in shown, word
+    assert "by image" in shown
