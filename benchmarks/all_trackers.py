@@ -8,7 +8,8 @@ Domains: MOT15 (six sequences, weak detector), MOT17 (validation halves, YOLOX),
 (cars and pedestrians from a moving car), PETS09-S2L1, two flies and the plaza clips with boxes of
 our own detectors, made-up streets (``walkers.py``), and the truth of real videos with noise. One
 set of defaults for all. Each tracker runs without camera motion and with the recorded one. The
-online rows are observed boxes, the refined ones those of ``vodkit refine``. Scenes run in parallel;
+online rows are those of ``vodkit track``, the refined ones those of ``vodkit refine``, both with
+the predicted and filled boxes that count (``p_present`` above one half). Scenes run in parallel;
 results are kept under build/trackers by the hash of the tracker's source.
 """
 
@@ -18,6 +19,7 @@ import hashlib
 import io
 import json
 import pickle
+import sys
 import tempfile
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -26,7 +28,8 @@ from pathlib import Path
 import numpy as np
 
 import vodkit.track
-from track_domains import CACHE, DOMAINS, KITTI_CLASSES, Counts, Scene, count, scenes
+from track_domains import CACHE, DOMAINS, KITTI_CLASSES, Counts, Scene, count, scenes, shortened
+from vodkit.formats.predictions import COUNTED_ABOVE
 from vodkit.ground.records import State, TrackTable
 from vodkit.track.lifecycle import backfill
 from vodkit.track.refine import refine
@@ -66,29 +69,24 @@ def follow(scene: Scene, words: list[str], *, motion: bool) -> TrackTable:
 
 
 def counted(table: TrackTable) -> TrackTable:
-    """The rows that count: observed ones."""
-    return table[table.states == State.OBSERVED]
+    """The rows that count: observed, or probably present (``formats.predictions.counted``)."""
+    return table[(table.states == State.OBSERVED) | (table.p_present > COUNTED_ABOVE)]
 
 
 def measure(scene: Scene, words: list[str], *, motion: bool) -> dict[str, dict[str, Counts]]:
     """Counts of one scene: kind of row (online, refined), then domain."""
     table = follow(scene, words, motion=motion)
     clock = {frame.index: frame.time_s for frame, _ in scene.steps}
-    kinds = {"online": counted(table), "refined": counted_refined(refine(table, clock=clock))}
+    kinds = {"online": counted(table), "refined": counted(refine(table, clock=clock))}
     return {kind: count(scene, rows) for kind, rows in kinds.items()}
 
 
-def counted_refined(table: TrackTable) -> TrackTable:
-    """The rows of a refined table that count: all."""
-    return table
-
-
-def _job(job: tuple[str, int, list[str], bool, str]) -> dict[str, dict[str, Counts]]:
-    domain, place, words, motion, key = job
+def _job(job: tuple[str, int, list[str], bool, int, str]) -> dict[str, dict[str, Counts]]:
+    domain, place, words, motion, most, key = job
     path = CACHE / "results" / f"{key}.pickle"
     if path.exists():
         return pickle.loads(path.read_bytes())
-    found = measure(scenes(domain)[place], words, motion=motion)
+    found = measure(shortened(scenes(domain)[place], most), words, motion=motion)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickle.dumps(found))
     return found
@@ -104,16 +102,22 @@ def _source_hash(name: str) -> str:
 
 
 def run(
-    words: list[str], domains: list[str], *, motion: bool, pool: ProcessPoolExecutor
+    words: list[str],
+    domains: list[str],
+    *,
+    motion: bool,
+    pool: ProcessPoolExecutor,
+    most: int = sys.maxsize,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Scores of one tracker: kind of row, then domain."""
+    """Scores of one tracker on at most ``most`` frames a scene: kind of row, then domain."""
     jobs = []
     for domain in domains:
         for place, scene in enumerate(scenes(domain)):
             if motion and not scene.motion and len(scenes(domain)) == 1:
                 continue
-            key = json.dumps([_source_hash(words[0]), domain, scene.name, words, motion])
-            jobs.append((domain, place, words, motion, hashlib.sha256(key.encode()).hexdigest()))
+            key = json.dumps([_source_hash(words[0]), domain, scene.name, words, motion, most])
+            name = hashlib.sha256(key.encode()).hexdigest()
+            jobs.append((domain, place, words, motion, most, name))
     total: dict[str, dict[str, Counts]] = {"online": {}, "refined": {}}
     for found in pool.map(_job, jobs):
         for kind, by_domain in found.items():

@@ -117,8 +117,9 @@ def _with_identity(entries: list[dict[str, Any]], found: Tracks) -> list[dict[st
     assert found.sigma_px is not None
     assert found.tentative is not None
     assert found.hidden_behind is not None
+    assert found.p_present is not None
     tracks = []
-    behind = found.hidden_behind.tolist()
+    behind, present = found.hidden_behind.tolist(), _short(found.p_present)
     ids, states = found.ids.tolist(), found.states.tolist()
     hidden, sigma = _short(found.hidden_s), _short(found.sigma_px)
     for row, entry in enumerate(entries):
@@ -128,6 +129,8 @@ def _with_identity(entries: list[dict[str, Any]], found: Tracks) -> list[dict[st
             track["sigma_px"] = sigma[row]
         if behind[row]:
             track["hidden_behind"] = behind[row]
+        if present[row] < 1:
+            track["p_present"] = present[row]
         if found.tentative[row]:
             track["tentative"] = True
         tracks.append(track)
@@ -205,16 +208,22 @@ def parse_frame(node: Node, num_classes: int) -> PredictedFrame:
         truncated = node.truth("truncated")
         found = Detections(boxes, scores, labels, truncated=truncated)
         return PredictedFrame(index, time_s, found)
+    present = [entry.get("p_present") for entry in entries]
+    states = np.array([_state(entry, node) for entry in entries], np.uint8)
+    unknown = np.where(states == State.OBSERVED, 1.0, np.nan)
     tracks = Tracks(
         boxes_xyxy=boxes,
         scores=scores,
         labels=labels,
         ids=np.array([entry["id"] for entry in entries], np.int64),
-        states=np.array([_state(entry, node) for entry in entries], np.uint8),
+        states=states,
         hidden_s=np.array([entry.get("hidden_s", 0) for entry in entries], np.float32),
         sigma_px=np.array([entry.get("sigma_px", 0) for entry in entries], np.float32),
         tentative=np.array([entry.get("tentative", False) for entry in entries], np.bool_),
         hidden_behind=np.array([entry.get("hidden_behind", 0) for entry in entries], np.int64),
+        p_present=np.array(
+            [one if p is None else p for one, p in zip(unknown, present, strict=True)], np.float32
+        ),
     )
     return PredictedFrame(index, time_s, tracks)
 

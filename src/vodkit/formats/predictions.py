@@ -58,6 +58,8 @@ __all__ = [
     "write_table",
 ]  # fmt: skip
 
+COUNTED_ABOVE = 0.5
+"""``p_present`` of a predicted or filled row that is counted"""
 _HOLD_S, _HOLD_FRAMES = 30.0, 30
 """an undecided track that is absent for both is never confirmed"""
 
@@ -307,12 +309,16 @@ def _settled(frame: PredictedFrame, confirmed: set[int]) -> PredictedFrame:
 def counted(frame: PredictedFrame) -> PredictedFrame:
     """A final frame with the rows that are counted and exported by default.
 
-    These are what was observed, and what was filled with the future known. A predicted row says
-    where a hidden object probably is: it stays in ``predictions.jsonl`` and in the video.
+    These are the observed rows, and predicted and filled ones whose object is probably there
+    (``p_present`` above one half). Where ``p_present`` is not known, filled rows are counted and
+    predicted ones are not. The others stay in ``predictions.jsonl`` and in the video.
     """
-    if not isinstance(frame.found, Tracks):
+    found = frame.found
+    if not isinstance(found, Tracks):
         return frame
-    return replace(frame, found=frame.found[frame.found.states != State.PREDICTED])
+    assert found.p_present is not None
+    unknown = np.isnan(found.p_present) & (found.states != State.PREDICTED)
+    return replace(frame, found=found[unknown | (found.p_present > COUNTED_ABOVE)])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -414,7 +420,8 @@ def write_table(
         )
         if tracked:
             columns = (found.boxes_xyxy, found.scores, found.labels)
-            found = Tracks(*columns, table.ids[rows], table.states[rows])
+            present = None if table.p_present is None else table.p_present[rows]
+            found = Tracks(*columns, table.ids[rows], table.states[rows], p_present=present)
         boxed_s = table.times_s[start] if end > start else float(frame / header.info.rate)
         time_s = known_s.get(frame, boxed_s)
         lines.append(frame_entry(frame, time_s, found, header.classes))

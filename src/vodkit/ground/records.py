@@ -228,6 +228,9 @@ class Tracks:
     """(N,) bool: not confirmed yet, may turn out to be a false alarm"""
     hidden_behind: IntArray | None = None
     """(N,) int64: id of the object that stands in front of a hidden one; 0: none is known"""
+    p_present: FloatArray | None = None
+    """(N,) float32: probability that the object is in a box in which it was not observed, with IoU
+    of at least 0.5; 1 where observed, NaN where not known"""
 
     def __post_init__(self) -> None:
         """Check counts, corners, and that no id stands twice."""
@@ -243,8 +246,18 @@ class Tracks:
         _set(self, "tentative", zeros if self.tentative is None else self.tentative, np.bool_)
         behind = zeros if self.hidden_behind is None else self.hidden_behind
         _set(self, "hidden_behind", behind, np.int64)
+        known = np.where(self.states == State.OBSERVED, 1.0, np.nan)
+        _set(self, "p_present", known if self.p_present is None else self.p_present, np.float32)
         _check_detections(self, self.boxes_xyxy, self.scores, self.labels)
-        for name in ("ids", "states", "hidden_s", "sigma_px", "tentative", "hidden_behind"):
+        for name in (
+            "ids",
+            "states",
+            "hidden_s",
+            "sigma_px",
+            "tentative",
+            "hidden_behind",
+            "p_present",
+        ):
             shape = getattr(self, name).shape
             if shape != (n,):
                 _require(False, self, f"{name} is {shape}; allowed: ({n},)")  # noqa: FBT003
@@ -303,6 +316,8 @@ class TrackTable:
     """(R,) float64 in [0, 1], NaN where not known"""
     ignore: BoolArray | None = None
     """(R,) bool: crowd or don't-care region, neither right nor wrong to find"""
+    p_present: FloatArray | None = None
+    """(R,) float64, see ``Tracks``; NaN where not known"""
     areas: FloatArray | None = None
     """(R,) float64, square pixels: area of the object's mask, which COCO's small, medium and large
     go by; NaN where it is width x height of the box"""
@@ -323,6 +338,10 @@ class TrackTable:
                 np.float64,
             ),
             "ignore": (np.zeros(n) if self.ignore is None else self.ignore, np.bool_),
+            "p_present": (
+                np.full(n, np.nan) if self.p_present is None else self.p_present,
+                np.float64,
+            ),
             "areas": (np.full(n, np.nan) if self.areas is None else self.areas, np.float64),
         }
         for name, (values, _) in columns.items():
@@ -405,6 +424,9 @@ class TrackTable:
             scores=np.concatenate([x.scores for x in found]),
             states=np.concatenate(
                 [x.states if isinstance(x, Tracks) else np.zeros(len(x)) for x in found]
+            ),
+            p_present=np.concatenate(
+                [x.p_present if isinstance(x, Tracks) else np.full(len(x), np.nan) for x in found]
             ),
         )
 

@@ -19,6 +19,7 @@ from vodkit.formats.predictions import PredictedFrame, final_frames
 from vodkit.ground.arrays import BoolArray, FloatArray
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import Detections, Frame, State, Tracks
+from vodkit.track import presence
 from vodkit.track.assign import rows_where
 from vodkit.track.kalman import boxes_of, sigma_px
 from vodkit.track.track_table import Book
@@ -138,12 +139,14 @@ def give_out(
     boxes = (boxes_of(book.mean) if filtered else book.seen_xyxy).take(rows, axis=0)
     scores, unseen_s = book.scores[rows], np.zeros(len(rows))
     states = np.zeros(len(rows), np.uint8)  # observed, all of them
+    present = np.ones(len(rows))
     hidden = rows_where(book.missed[rows] > 0)
     if len(hidden):
         states[hidden] = State.PREDICTED
         unseen_s[hidden] = book.now_s - book.seen_s[rows[hidden]]
         boxes[hidden] = book.expected_xyxy[rows[hidden]]
         scores[hidden] *= 0.5 ** unseen_s[hidden]
+        present[hidden] = presence.predicted(book, rows[hidden])
     return Tracks(
         boxes,
         scores,
@@ -154,6 +157,7 @@ def give_out(
         sigma_px(book.cov)[rows],
         book.status[rows] == Status.TENTATIVE,
         np.where(book.status == Status.OCCLUDED, book.hider, 0)[rows],
+        present,
     )
 
 

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.boxes import iou
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import NO_ID, State, TrackTable
+from vodkit.track import presence
 from vodkit.track.tracklet_linking import StitchSettings, stitch
 
 
@@ -139,6 +141,14 @@ def fill(
     even = step / (frames[b] - frames[a])
     share = np.divide(at_s - times[a], span_s, out=even, where=span_s > 0)
     boxes = ends_xyxy[a] * (1 - share)[:, None] + ends_xyxy[b] * share[:, None]
+    gap = presence.Gap(
+        before_xyxy=table.boxes_xyxy[a],
+        after_xyxy=table.boxes_xyxy[b],
+        gap_s=span_s,
+        near_s=np.minimum(at_s - times[a], times[b] - at_s),
+        known_s=np.minimum(times[a] - born[a], last[b] - times[b]),
+        overlap=_overlap(table, frames[a] + step, boxes),
+    )
     own = TrackTable(
         frames=frames[a] + step,
         times_s=at_s,
@@ -147,8 +157,21 @@ def fill(
         labels=table.labels[a],
         scores=np.minimum(table.scores[a], table.scores[b]),
         states=np.full(len(a), State.FILLED),
+        p_present=presence.filled(gap),
     )
     return TrackTable.concat([table, own])
+
+
+def _overlap(table: TrackTable, frames: IntArray, boxes_xyxy: FloatArray) -> FloatArray:
+    """The largest IoU (P,) of each box with one of the table in its frame."""
+    best = np.zeros(len(frames))
+    order = np.argsort(frames, kind="stable")
+    known, first = np.unique(frames[order], return_index=True)
+    starts = np.searchsorted(table.frames, known)
+    ends = np.searchsorted(table.frames, known, side="right")
+    for own, start, end in zip(np.split(order, first[1:]), starts, ends, strict=True):
+        best[own] = iou(boxes_xyxy[own], table.boxes_xyxy[start:end]).max(axis=1, initial=0)
+    return best
 
 
 def _stride(frames: IntArray) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from vodkit.ground.arrays import FloatArray
+from vodkit.ground.errors import InputError
 from vodkit.ground.records import Detections
 
 REFERENCE = 0.9
@@ -51,4 +52,6 @@ class ScoreScale:
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue where ``state_dict`` was taken."""
-        self.sums = np.array(state["score_sums"])
+        if "score_sums" not in state:
+            raise InputError("tracker state lacks score_sums; saved by another version?")
+        self.sums = np.array(state["score_sums"], np.float64)

@@ -20,6 +20,10 @@ PAST = 5
 
 EVIDENCE_S = 0.1
 """an observation is evidence of this much time before it, at most"""
+RETURN_S = 1.0
+"""who vanishes and is observed again within this time came back at once"""
+_LONG_S = 0.3
+"""only tracks that were observed for longer count there"""
 _STILL = np.eye(3)[:2]
 """the affine of a camera at rest"""
 
@@ -28,6 +32,7 @@ _COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {
     "status": ((), np.uint8),
     "labels": ((), np.int64),
     "scores": ((), np.float64),
+    "levels": ((), np.float64),
     "mean": ((8,), np.float64),
     "cov": ((3, 4), np.float64),
     "born_s": ((), np.float64),
@@ -58,6 +63,8 @@ class Book:
     """the class that most recent observations voted for"""
     scores: FloatArray
     """of the last observation"""
+    levels: FloatArray
+    """the same in the detector's units, see ``score_scale``"""
     mean: FloatArray
     cov: FloatArray
     born_s: FloatArray
@@ -110,6 +117,8 @@ class Book:
         self.quick = quick
         self.now_s = -np.inf
         self.next_id = 1
+        self.returns = np.zeros(2)
+        """how often vanished objects came back within ``RETURN_S``, and how often they did not"""
 
     def __len__(self) -> int:
         """Number of tracks."""
@@ -140,7 +149,14 @@ class Book:
             if self.quick is not None:
                 self._advance_quick(dt_s, self.quick)
             self.missed += 1
+            unseen_s = self.now_s - self.seen_s
+            gone = (unseen_s > RETURN_S) & (unseen_s - dt_s <= RETURN_S)
+            if np.count_nonzero(gone):
+                self.returns[1] += np.count_nonzero(gone & self._long_known())
         return dt_s
+
+    def _long_known(self) -> BoolArray:
+        return np.asarray(self.seen_s - self.born_s > _LONG_S)
 
     def _advance_quick(self, dt_s: float, motion: Motion) -> None:
         """Objects observed one step ago are expected halfway between the two filters' boxes."""
@@ -182,7 +198,11 @@ class Book:
             fade = np.exp((self.seen_s[rows] - self.now_s) / self.look_memory_s)
             keep = np.where(self.looks[rows].any(axis=1), fade, 0.0)[:, None]
             self.looks[rows] = keep * self.looks[rows] + (1 - keep) * seen.looks
-        spans_s = np.minimum(self.now_s - self.seen_s[rows], EVIDENCE_S)
+        spans_s = self.now_s - self.seen_s[rows]
+        back = (self.missed[rows] > 1) & (spans_s <= RETURN_S)
+        if np.count_nonzero(back):
+            self.returns[0] += np.count_nonzero(back & self._long_known()[rows])
+        spans_s = np.minimum(spans_s, EVIDENCE_S)
         self.evidence[rows] += spans_s * seen.levels
         self._note(rows, seen, mean, cov)
         self.hits[rows] += 1
@@ -230,7 +250,7 @@ class Book:
 
     def _note(self, rows: IntArray, seen: Found, mean: FloatArray, cov: FloatArray) -> None:
         self._believe(rows, mean, cov)
-        self.scores[rows] = seen.scores
+        self.scores[rows], self.levels[rows] = seen.scores, seen.levels
         past_xyxy, past_s = self.past_xyxy.take(rows, axis=0), self.past_s.take(rows, axis=0)
         past_xyxy[:, 1:], past_xyxy[:, 0] = past_xyxy[:, :-1], seen.boxes_xyxy
         past_s[:, 1:], past_s[:, 0] = past_s[:, :-1], self.now_s
@@ -332,11 +352,12 @@ class Book:
     def state_dict(self) -> dict[str, np.ndarray]:
         """All columns, the clock and the counter."""
         state = {name: getattr(self, name).copy() for name in _COLUMNS}
-        return state | {"now_s": np.array(self.now_s), "next_id": np.array(self.next_id)}
+        own = {"next_id": np.array(self.next_id), "returns": self.returns.copy()}
+        return state | own | {"now_s": np.array(self.now_s)}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Take over what ``state_dict`` gave; InputError names what is missing."""
-        missing = sorted({*_COLUMNS, "now_s", "next_id"} - {*state})
+        missing = sorted({*_COLUMNS, "now_s", "next_id", "returns"} - {*state})
         if missing:
             raise InputError(f"tracker state lacks {', '.join(missing)}; saved by another version?")
         counts = {name: len(state[name]) for name in _COLUMNS}
@@ -346,6 +367,7 @@ class Book:
             setattr(self, name, np.array(state[name], dtype))
         self.now_s = float(state["now_s"])
         self.next_id = int(state["next_id"])
+        self.returns = np.array(state["returns"])
 
 
 class Booked:

@@ -21,7 +21,7 @@ from functools import partial
 import numpy as np
 
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
-from vodkit.ground.boxes import iou_pairs
+from vodkit.ground.boxes import iou, iou_pairs
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.track.appearance import NUM_COLOURS, colours
@@ -32,6 +32,7 @@ from vodkit.track.camera_motion import CameraMotion
 from vodkit.track.kalman import SMALLEST_PX, Motion, areas_px, sigma_px
 from vodkit.track.lifecycle import Life, Status, expire, give_out, promote, send_away
 from vodkit.track.matching import Rounds, look_alike, same_class, straight_on
+from vodkit.track.occluders import Occluders
 from vodkit.track.occlusion import Occlusion, excuse
 from vodkit.track.score_scale import ScoreScale
 from vodkit.track.track_table import Book
@@ -100,6 +101,9 @@ class VodkitSettings:
     """relative standard deviation of an object's height, between being lost and found"""
     min_likeness: float = 0.7
     """what was away (life.away_s) comes back only above this cosine"""
+    duplicate_iou: float = 0.6
+    """no track begins with a detection that overlaps a better one of its class, or an object
+    observed in this frame, by more than this; real neighbours overlap less"""
     reupdate: bool = False
     """walk a returning track's filter again along a straight line (OC-SORT)"""
     camera_motion: bool = True
@@ -121,7 +125,7 @@ class VodkitSettings:
     def __post_init__(self) -> None:
         """Check ranges and order."""
         shares = (
-            *("high", "low", "new", "min_gain", "min_height"),
+            *("high", "low", "new", "min_gain", "min_height", "duplicate_iou"),
             *("weak_iou", "weak_velocity", "weak_side", "weak_again"),
             *("class_flip_iou", "min_likeness"),
         )
@@ -151,6 +155,7 @@ class VodkitTracker:
             quick=self.settings.quick,
         )
         self.scale = ScoreScale()
+        self.occluders = Occluders()
         self.camera = CameraMotion()
         self.evidence = Evidence()
 
@@ -166,19 +171,30 @@ class VodkitTracker:
         book, s = self.book, self.settings
         found = self._looked_at(frame, detections, embeddings)
         book.advance(frame, s.motion)
-        if camera_motion is not None:
-            self.camera.forget()
-            book.warp(camera_motion)
-        elif s.camera_motion and len(book):
-            book.warp(self.camera.step(frame, found.boxes_xyxy))
-        elif s.camera_motion:
-            self.camera.look(frame)
+        affine = self._moved(frame, found, camera_motion)
+        book.warp(affine)
+        self.occluders.warp(affine)
+        lost_ids = book.ids[book.status == Status.LOST]
         expire(book, s.life, frame)
         free = self._associate(found)
-        book.open(free[found.levels[free] >= s.new], found, s.motion)
+        book.open(self._fresh(found, free), found, s.motion)
         promote(book, s.life)
         excuse(book, s.occlusion)
+        self.occluders.learn(book, lost_ids)
+        self.occluders.explain(book)
         return give_out(book, s.life, shown=self._plausible(), filtered=s.filtered)
+
+    def _moved(self, frame: Frame, found: Found, given: FloatArray | None) -> FloatArray | None:
+        """The camera's motion (2, 3) since the last frame, as given or from pixels; None: none."""
+        if given is not None:
+            self.camera.forget()
+            return given
+        if not self.settings.camera_motion:
+            return None
+        if len(self.book):
+            return self.camera.step(frame, found.boxes_xyxy)
+        self.camera.look(frame)
+        return None
 
     def _looked_at(
         self, frame: Frame, detections: Detections, embeddings: FloatArray | None
@@ -328,6 +344,19 @@ class VodkitTracker:
         book.restart(back, found, s.motion)
         return cols[~np.isin(cols, back.cols)]
 
+    def _fresh(self, found: Found, cols: IntArray) -> IntArray:
+        """Detections that begin a track: of a high level, and not a second box of an object."""
+        book, s = self.book, self.settings
+        cols = cols[found.levels[cols] >= s.new]
+        if len(cols) == 0:
+            return cols
+        observed = book.missed == 0
+        boxes, labels = found.boxes_xyxy[cols], found.labels[cols]
+        rivals = labels[:, None] == np.concatenate([book.labels[observed], labels])
+        rivals &= np.tri(*rivals.shape, rivals.shape[1] - len(cols) - 1, dtype=bool)  # better ones
+        overlap = iou(boxes, np.concatenate([book.seen_xyxy[observed], boxes]))
+        return cols[~(rivals & (overlap > s.duplicate_iou)).any(axis=1)]
+
     def _plausible(self) -> BoolArray:
         """Predictions reach no further into the future than observations into the past."""
         book = self.book
@@ -337,10 +366,11 @@ class VodkitTracker:
         """A new shot begins: all tracks end, or wait for somebody who looks like them."""
         send_away(self.book, self.settings.life)
         self.camera.forget()
+        self.occluders.forget()
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """All that the tracker knows."""
-        parts = (self.camera, self.evidence, self.scale)
+        parts = (self.camera, self.evidence, self.scale, self.occluders)
         state = self.book.state_dict()
         return {k: v for one in parts for k, v in one.state_dict().items()} | state
 
@@ -350,3 +380,4 @@ class VodkitTracker:
         self.camera.load_state(state)
         self.evidence.load_state(state)
         self.scale.load_state(state)
+        self.occluders.load_state(state)

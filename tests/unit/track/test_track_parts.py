@@ -315,19 +315,6 @@ def test_a_person_who_stands_half_behind_another_is_a_second_object():
     assert ids == {1, 2}
 
 
-@pytest.mark.parametrize("late", [0, 10])
-def test_what_a_detector_sees_between_two_who_stand_close_is_nobody(late: int):
-    """From the first frame on as well as later, whichever of its neighbours is nearer."""
-    tracker, ids = make_tracker("vodkit"), set()
-    for i in range(40):
-        shift = 3 * np.sin(i)
-        boxes = [[100, 100, 124, 160], [128, 102, 152, 162], [116 + shift, 101, 140 + shift, 161]]
-        count = 2 if i < late else 3
-        found = Detections(boxes[:count], [0.9, 0.85, 0.75][:count], [0] * count)
-        ids |= set(tracker.step(frame_at(i), found).ids.tolist())
-    assert ids == {1, 2}
-
-
 def test_backfill_keeps_first_detections_and_drops_what_was_never_confirmed():
     ghost = [[400, 100, 440, 200]]
     steps = []
