@@ -1,4 +1,4 @@
-"""Milliseconds of one tracker step at 10, 100, 300 and 1,000 objects, motion only; or of camera motion.
+"""Milliseconds of one tracker step at 10 to 1,000 objects, motion only; or of camera motion.
 
     python benchmarks/bench_track.py [NAME ...]
     python benchmarks/bench_track.py --camera VIDEO

@@ -10,6 +10,7 @@ from vodkit.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from vodkit.formats.predictions import Header
+    from vodkit.ground.arrays import FloatArray
     from vodkit.ground.records import Dataset, Detections, LabelledVideo, TrackTable
     from vodkit.track.tune import Clip
 
@@ -75,6 +76,9 @@ def _each_once(given: list[Path]) -> list[Path]:
 
 
 def _clip(path: Path, labels: "Dataset | None") -> "Clip":
+    from dataclasses import replace
+
+    from vodkit.formats.camera_motion import motion_beside
     from vodkit.formats.predictions import read_frames, read_header
     from vodkit.ground.errors import InputError
     from vodkit.ground.records import Detections, Frame, Tracks
@@ -83,14 +87,26 @@ def _clip(path: Path, labels: "Dataset | None") -> "Clip":
     header = read_header(path)
     size = {"width_px": header.info.width_px, "height_px": header.info.height_px}
     truth = None if labels is None else _truth(path, header, labels)
+    rows = _embeddings_beside(path)
     steps = []
     for line in read_frames(path):
         if isinstance(line.found, Tracks):
             raise InputError(f"{path}: tracks; tuning replays detections (`vodkit detect`)")
         assert isinstance(line.found, Detections)
         found = line.found if labels is None else _named_as(line.found, header, labels)
+        if rows is not None:
+            found, rows = replace(found, embeddings=rows[: len(found)]), rows[len(found) :]
         steps.append((Frame.unseen(line.index, line.time_s, **size), found))
-    return Clip(steps=steps, truth=truth)
+    return Clip(steps=steps, truth=truth, motion=motion_beside(path))
+
+
+def _embeddings_beside(detections: Path) -> "FloatArray | None":
+    """The embeddings (R, D) of all detections of a run, in order; None: it recorded none."""
+    from vodkit.formats.embeddings import read_embeddings
+    from vodkit.ground.runs import EMBEDDINGS
+
+    path = detections.with_name(EMBEDDINGS)
+    return read_embeddings(path) if path.exists() else None
 
 
 def _truth(path: Path, header: "Header", labels: "Dataset") -> "LabelledVideo":

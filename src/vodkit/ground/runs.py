@@ -6,6 +6,7 @@ predictions.jsonl  one frame a line, append-only, resumable
 detections.jsonl   the same before tracking
 tracker.npz        what the tracker knew at the end, for the next piece of the recording
 embeddings.bin     what the detections look like, if it was looked at
+camera_motion.txt  how the camera moved between frames, as the tracker used it
 refined.jsonl      the predictions once more, with the future known
 annotated.mp4      the video with the boxes drawn in
 metrics.json       every number, with its definition's name
@@ -33,6 +34,7 @@ MANIFEST = "manifest.json"
 PREDICTIONS = "predictions.jsonl"
 DETECTIONS = "detections.jsonl"
 EMBEDDINGS = "embeddings.bin"
+CAMERA_MOTION = "camera_motion.txt"
 TRACKER = "tracker.npz"
 REFINED = "refined.jsonl"
 ANNOTATED = "annotated.mp4"

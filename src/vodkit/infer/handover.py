@@ -71,6 +71,12 @@ class Continuing:
             frame, detections, embeddings=embeddings, camera_motion=camera_motion
         )
 
+    @property
+    def last_motion(self) -> FloatArray | None:
+        """The camera's motion (2, 3) before the last step; None: at rest, or not known."""
+        found: FloatArray | None = getattr(self._tracker, "last_motion", None)
+        return found
+
     def notice_cut(self) -> None:
         """See Tracker."""
         self._tracker.notice_cut()

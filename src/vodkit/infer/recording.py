@@ -1,14 +1,20 @@
 """What a run has detected, on disk: not detected again when the run goes on (decision 0006)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
+
+import numpy as np
 
 from vodkit.detect.base import Detector, in_stream
+from vodkit.formats.camera_motion import line_of
 from vodkit.formats.embeddings import EmbeddingFile
 from vodkit.formats.predictions import PredictionWriter, read_frames
+from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import OutputError
-from vodkit.ground.records import Detections, Frame
+from vodkit.ground.records import Detections, Frame, Tracks
+from vodkit.track.base import Tracker
 
 
 class Recording(Detector):
@@ -84,3 +90,45 @@ def append_looks(looks: EmbeddingFile, found: Detections) -> None:
     """Put the embeddings of a frame's detections behind those that are there."""
     assert found.embeddings is not None
     looks.append(found.embeddings)
+
+
+class MotionLog:
+    """A tracker whose camera motion is written to a file, so that replays use the same.
+
+    Satisfies track.base.Tracker. The file is begun anew: a resumed run tracks from the first frame.
+    """
+
+    def __init__(self, tracker: Tracker, path: Path) -> None:
+        """``path``: see ``formats.camera_motion``; it appears with the first motion."""
+        self._tracker, self._path = tracker, path
+        path.unlink(missing_ok=True)
+
+    def step(
+        self,
+        frame: Frame,
+        detections: Detections,
+        *,
+        embeddings: FloatArray | None = None,
+        camera_motion: FloatArray | None = None,
+    ) -> Tracks:
+        """See Tracker."""
+        tracks = self._tracker.step(
+            frame, detections, embeddings=embeddings, camera_motion=camera_motion
+        )
+        affine = getattr(self._tracker, "last_motion", None)
+        if affine is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(line_of(frame.index, affine))
+        return tracks
+
+    def notice_cut(self) -> None:
+        """See Tracker."""
+        self._tracker.notice_cut()
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """See Tracker."""
+        return self._tracker.state_dict()
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """See Tracker."""
+        self._tracker.load_state(state)

@@ -30,7 +30,7 @@ from vodkit.infer.folder import ANEW, RunFolder
 from vodkit.infer.follow import Followed, Follower, make_follower
 from vodkit.infer.handover import keep_tracker
 from vodkit.infer.manifest import Ended, Manifest, describe
-from vodkit.infer.recording import Recording
+from vodkit.infer.recording import MotionLog, Recording
 from vodkit.infer.settings import OFF, InferSettings
 from vodkit.infer.summary import Tally
 from vodkit.video.reader import Video, open_video
@@ -217,6 +217,9 @@ class _Run:
         It is also put there when the video breaks off: the recording may continue in another file.
         """
         follower = make_follower(self._settings)
+        if follower.tracker is not None:
+            motion = self._folder / runs.CAMERA_MOTION
+            follower.tracker = MotionLog(follower.tracker, motion)
         try:
             with closing(follow_video(video, recording, follower, self._settings)) as steps:
                 report = yield from steps

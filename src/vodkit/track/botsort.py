@@ -67,6 +67,8 @@ class BotSort:
         self.settings = settings or BotSortSettings()
         self.book = Book()
         self.camera = CameraMotion()
+        self.last_motion: FloatArray | None = None
+        """the camera's motion before the last step, as given or found"""
 
     def step(
         self,
@@ -82,9 +84,10 @@ class BotSort:
         book.advance(frame, s.motion)
         if camera_motion is not None:
             self.camera.forget()
-            book.warp(camera_motion)
         elif s.camera_motion:
-            book.warp(self.camera.step(frame, found.boxes_xyxy))
+            camera_motion = self.camera.step(frame, found.boxes_xyxy)
+        self.last_motion = camera_motion
+        book.warp(camera_motion)
         expire(book, s.life, frame)
         pairs, overlap, may = overlapping(book, found, class_aware=s.class_aware, by=s.overlap)
         status, score = book.status[pairs.rows], found.scores[pairs.cols]

@@ -40,8 +40,10 @@ class Occluders:
         """Mark the gaps of tracks that were lost, with nothing in front, and are back now."""
         if len(lost_ids) == 0:
             return
-        back = (book.missed == 0) & (book.past_s[:, 0] - book.past_s[:, 1] >= LEAST_GAP_S)
-        rows = rows_where(back & np.isin(book.ids, lost_ids))
+        gap_s = book.past_s[:, 0] - book.past_s[:, 1]  # inf for new tracks
+        back = (book.missed == 0) & (gap_s >= LEAST_GAP_S) & (gap_s < np.inf)
+        rows = rows_where(back)
+        rows = rows[np.isin(book.ids[rows], lost_ids)] if len(rows) else rows
         if len(rows) == 0:
             return
         ends = book.past_xyxy[rows, 1], book.past_xyxy[rows, 0]

@@ -38,13 +38,13 @@ class ScoreScale:
         cubes, count = scores**3, self.sums.shape[1]
         self.sums[0] += np.bincount(labels, cubes, minlength=count)
         self.sums[1] += np.bincount(labels, cubes * scores, minlength=count)
-        return np.minimum(scores * (REFERENCE / self.typical()[labels]), 1.0)
+        return np.asarray(np.minimum(scores * (REFERENCE / self.typical()[labels]), 1.0))
 
     def typical(self) -> FloatArray:
         """The typical score (C,) of each class."""
         known = self.sums[0] > 0
         mean = np.divide(self.sums[1], self.sums[0], out=np.zeros(len(known)), where=known)
-        return np.maximum(mean, LEAST_TYPICAL)
+        return np.asarray(np.maximum(mean, LEAST_TYPICAL))
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """What was learnt."""

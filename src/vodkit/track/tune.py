@@ -8,18 +8,19 @@ detections are joined, not those that say which detections count.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from vodkit.ground.arrays import BoolArray, IntArray
+from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.errors import InputError, SettingsError
 from vodkit.ground.records import NO_ID, Detections, Frame, LabelledVideo, State, TrackTable
 from vodkit.track.lifecycle import backfill
 from vodkit.track.table import make_tracker
 
 Steps = Sequence[tuple[Frame, Detections]]
+Motions = Mapping[int, FloatArray]
 Score = Callable[[LabelledVideo, TrackTable], float]
 
 # What is searched, and where: setting -> (lowest, highest).
@@ -60,6 +61,8 @@ class Clip:
 
     steps: Steps
     truth: LabelledVideo | None = None
+    motion: Motions = field(default_factory=dict)
+    """frame index: the camera's motion (2, 3) since the frame before, where it is known"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,14 +77,37 @@ class Tuned:
     num_trials: int
 
 
-def replay(steps: Steps, name: str, words: Sequence[str] = ()) -> TrackTable:
-    """The tracks of cached detections, with first detections filled back in."""
-    tracker = make_tracker(name, words)
-    followed = ((frame, found, tracker.step(frame, found)) for frame, found in steps)
+def replay(
+    steps: Steps, name: str, words: Sequence[str] = (), *, motion: Motions | None = None
+) -> TrackTable:
+    """The tracks of recorded detections, with first detections filled back in.
+
+    Args:
+        steps: frames and detections, with embeddings where they were recorded.
+        name: the tracker, as ``make_tracker`` takes it.
+        words: its settings.
+        motion: the camera's motion by frame index, where it was recorded.
+    """
+    tracker, known = make_tracker(name, words), motion or {}
+    followed = (
+        (
+            frame,
+            found,
+            tracker.step(
+                frame,
+                found,
+                embeddings=found.embeddings,
+                camera_motion=known.get(frame.index),
+            ),
+        )
+        for frame, found in steps
+    )
     return TrackTable.from_frames([(f.index, f.time_s, t) for f, _, t in backfill(followed)])
 
 
-def consistency(steps: Steps, name: str, words: Sequence[str] = ()) -> float:
+def consistency(
+    steps: Steps, name: str, words: Sequence[str] = (), *, motion: Motions | None = None
+) -> float:
     """A score in [0, 1] without labels: agreement of forward and backward tracking, times tidiness.
 
     *Agreement*: does the film tracked backwards give the same tracks? It is the AssA of HOTA
@@ -93,7 +119,8 @@ def consistency(steps: Steps, name: str, words: Sequence[str] = ()) -> float:
     if not steps:
         return 0.0
     mirrored = _mirrored(steps)
-    forward, backward = (_seen(replay(film, name, words)) for film in (steps, mirrored))
+    forward = _seen(replay(steps, name, words, motion=motion))
+    backward = _seen(replay(mirrored, name, words, motion=_mirrored_motion(steps, motion or {})))
     if not len(forward) or not len(backward):
         return 0.0
     places = np.array([frame.index for frame, _ in reversed(steps)])
@@ -121,6 +148,16 @@ def _mirrored(steps: Steps) -> list[tuple[Frame, Detections]]:
         )
         for place, (frame, found) in enumerate(reversed(steps))
     ]
+
+
+def _mirrored_motion(steps: Steps, motion: Motions) -> dict[int, FloatArray]:
+    """The camera's motion in the film run backwards: from a frame to the one that was before it."""
+    found: dict[int, FloatArray] = {}
+    for place, (frame, _) in enumerate(reversed(steps)):
+        if frame.index in motion:
+            affine = np.vstack([motion[frame.index], [0, 0, 1]])
+            found[place + 1] = np.linalg.inv(affine)[:2]
+    return found
 
 
 def _by_box(table: TrackTable, frames: IntArray) -> dict[tuple[float, ...], int]:
@@ -211,5 +248,5 @@ def _score(
     score: Score | None,
 ) -> float:
     if clip.truth is None or score is None:
-        return consistency(clip.steps, name, words)
-    return score(clip.truth, replay(clip.steps, name, words))
+        return consistency(clip.steps, name, words, motion=clip.motion)
+    return score(clip.truth, replay(clip.steps, name, words, motion=clip.motion))

@@ -156,6 +156,8 @@ class VodkitTracker:
         )
         self.scale = ScoreScale()
         self.occluders = Occluders()
+        self.last_motion: FloatArray | None = None
+        """the camera's motion before the last step, as given or found"""
         self.camera = CameraMotion()
         self.evidence = Evidence()
 
@@ -171,7 +173,7 @@ class VodkitTracker:
         book, s = self.book, self.settings
         found = self._looked_at(frame, detections, embeddings)
         book.advance(frame, s.motion)
-        affine = self._moved(frame, found, camera_motion)
+        self.last_motion = affine = self._moved(frame, found, camera_motion)
         book.warp(affine)
         self.occluders.warp(affine)
         lost_ids = book.ids[book.status == Status.LOST]
@@ -353,9 +355,10 @@ class VodkitTracker:
         observed = book.missed == 0
         boxes, labels = found.boxes_xyxy[cols], found.labels[cols]
         rivals = labels[:, None] == np.concatenate([book.labels[observed], labels])
-        rivals &= np.tri(*rivals.shape, rivals.shape[1] - len(cols) - 1, dtype=bool)  # better ones
+        before = rivals.shape[1] - len(cols)  # observed objects; then new ones, the best first
+        rivals &= np.tri(len(cols), rivals.shape[1], before - 1, dtype=bool)
         overlap = iou(boxes, np.concatenate([book.seen_xyxy[observed], boxes]))
-        return cols[~(rivals & (overlap > s.duplicate_iou)).any(axis=1)]
+        return cols[~np.any(rivals & (overlap > s.duplicate_iou), axis=1)]
 
     def _plausible(self) -> BoolArray:
         """Predictions reach no further into the future than observations into the past."""
