@@ -104,8 +104,8 @@ def read(path: Path, reading: Reading) -> Dataset:
 
 
 def _split_of(file: Path) -> str:
-    """The side of a split that a file's name, or that of its folder, contains."""
-    words = [word for part in (file.stem, file.parent.name) for word in re.split(r"\W|_|\d", part)]
+    """The side of a split that a file's name contains, or that its folder is called after."""
+    words = [*re.split(r"\W|_|\d", file.stem), file.parent.name]
     return next((SPLITS[word] for word in words if word in SPLITS), "")
 
 

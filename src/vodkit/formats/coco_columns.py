@@ -41,7 +41,7 @@ class Columns:
     def tables(self) -> Iterator[tuple[int, TrackTable]]:
         """(image id, its boxes in the order of the file) of every image that has a row."""
         numbers, starts = np.unique(self.images, return_index=True)
-        ends = [*starts[1:].tolist(), len(self)]
+        ends = [*starts.tolist(), len(self)][1:]
         for number, start, end in zip(numbers.tolist(), starts.tolist(), ends, strict=True):
             rows = slice(start, end)
             zeros = np.zeros(end - start)
