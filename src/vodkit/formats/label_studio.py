@@ -228,6 +228,7 @@ def _add(
     places = np.array(region.places) - 1.0  # from 0, in Label Studio's frames
     first = math.ceil(places[0] / per_frame - 1e-6)
     end = max(last, round(places[-1] / per_frame))
+    rows.require_room(max(end + 1 - first, 0), region.node.line)
     frames = np.arange(max(first, 0), end + 1)
     there = frames * per_frame
     before = np.searchsorted(places, there + 1e-6, side="right") - 1
