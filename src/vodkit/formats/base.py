@@ -481,7 +481,7 @@ def labelled_frames(video: LabelledVideo) -> list[int]:
         return sorted({*video.labelled_frames.tolist(), *boxed})
     count = video.info.num_frames
     if count is None:
-        count = int(boxed[-1]) + 1 if len(boxed) else 0
+        count = int(boxed[-1]) + 1 if boxed else 0
     return list(range(count))
 
 
