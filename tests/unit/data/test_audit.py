@@ -304,3 +304,14 @@ def test_pictures_in_a_folder_have_the_rate_of_their_labels(
     table = replace(video.tracks, times_s=video.tracks.frames / 50)
     folder = replace(video, source="frames", info=info, tracks=table)
     assert codes(audit(whole(folder), tmp_path)) == set()
+
+
+def test_a_dataset_without_a_box_is_an_error(make_video: Make, tmp_path: Path) -> None:
+    """It would train to nothing, and every score on it would be undefined."""
+    empty = replace(make_video(num_frames=3), tracks=TrackTable.empty())
+    for videos in ((), (empty,)):
+        done = audit(
+            Dataset(classes=("bee",), videos=videos), tmp_path, settings=AuditSettings(pixels=False)
+        )
+        assert done.worst is Grade.ERROR
+        assert "no-labels" in {finding.code for finding in done.findings}
