@@ -14,6 +14,7 @@ from vodkit.data.audit.findings import Grade, in_a_line
 from vodkit.formats.predictions import final_frames, open_predictions
 from vodkit.formats.table import read_dataset
 from vodkit.ground import runs
+from vodkit.ground.ledger import require_ours
 from vodkit.ground.records import Dataset
 from vodkit.infer.flow import make_detector
 from vodkit.infer.folder import RunFolder
@@ -37,6 +38,9 @@ ONE_SCENE = (
     "well the detector was fitted to this camera, not how good it is anywhere else."
 )
 BEFORE, AFTER = "before", "after"
+
+
+_SHEET = "contact_sheet.png"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +93,8 @@ def run_demo(
     """
     settings = settings or DemoSettings()
     runs.make_folder(out)
+    for name in (runs.REPORT, _SHEET):
+        require_ours(out / name)
     tell("1/5 checking the labels of both clips")
     num_findings, audited = _audit()
     tell("2/5 tracking clip B with the detector as it comes")
@@ -112,7 +118,7 @@ def run_demo(
         notes=(ONE_SCENE,),
         settings=PageSettings(title="Clip B before and after fine-tuning on clip A"),
     )
-    sheet = out / "contact_sheet.png"
+    sheet = out / _SHEET
     _sheet(out / AFTER / runs.PREDICTIONS, sheet, settings.frames_on_sheet)
     return DemoResult(
         before=before,

@@ -3,7 +3,6 @@
 Or to be learnt from as they are: refined with knowledge of the whole video, unsure tracks ignored.
 """
 
-import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +57,7 @@ def prelabel(
     from vodkit.formats.base import Writing
     from vodkit.formats.table import FORMATS
     from vodkit.ground import process
+    from vodkit.ground.ledger import remove_tree
     from vodkit.ground.lookup import pick
     from vodkit.ground.records import Dataset
     from vodkit.infer.batch import Batch
@@ -98,12 +98,13 @@ def prelabel(
             say(f"  no pictures: for those -f cocovid, then vodkit data export -f {format}")
         say(f"next: correct them, then vodkit data import {out} --videos FOLDER -o dataset.json")
     raise_failures(failures)
-    shutil.rmtree(runs)
+    remove_tree(runs)
 
 
 def _require_new(videos: list[Path], names: dict[str, str], out: Path, *, overwrite: bool) -> None:
     """Before any work: every video has a name of its own, and no labels are at ``out``."""
     from vodkit.data.export import holds_something
+    from vodkit.ground.ledger import require_all_ours, require_ours
 
     name, count = Counter(names[str(path)] for path in videos).most_common(1)[0]
     if count > 1:
@@ -111,6 +112,10 @@ def _require_new(videos: list[Path], names: dict[str, str], out: Path, *, overwr
     if holds_something(out) and not overwrite:
         hint = "give another -o, or --overwrite to replace it"
         raise OutputError(f"is there, maybe corrected by hand; {hint}", path=out)
+    if out.is_dir():
+        require_all_ours(out)
+    else:
+        require_ours(out)
 
 
 def _second_pass(words: list[str], *, refined: bool) -> "Callable[[TrackTable], TrackTable]":

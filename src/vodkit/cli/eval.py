@@ -51,7 +51,7 @@ def evaluate(
     from vodkit.formats.base import are_stills
     from vodkit.formats.coco_results import ids_of
     from vodkit.formats.table import read_dataset
-    from vodkit.ground import runs
+    from vodkit.ground import ledger, runs
     from vodkit.ground.errors import SettingsError
     from vodkit.ground.settings import load
     from vodkit.metrics import evaluation, prediction_files
@@ -65,6 +65,7 @@ def evaluate(
     renamed = prediction_files.parse_class_map(class_map)
     prediction_files.require_measurable(dataset, renamed)
     folder = runs.make_folder(out)
+    ledger.require_ours(folder / runs.METRICS)
     unreadable: tuple[str, ...] = ()
     if model and are_stills(dataset):
         place, unreadable = eval_model.run_on_stills(dataset, truth, folder, renamed, model=model)

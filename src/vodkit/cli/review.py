@@ -37,6 +37,7 @@ def review(
     from vodkit.cli.options import names_of
     from vodkit.ground import process
     from vodkit.ground.errors import SettingsError
+    from vodkit.ground.ledger import require_ours
     from vodkit.review.jobs import ModelSettings
     from vodkit.review.project import ProjectSettings, journal_of
 
@@ -47,6 +48,7 @@ def review(
         raise SettingsError(message) from error
 
     process.settle()
+    require_ours(out)
     project = ProjectSettings(
         videos=tuple(videos or ()),
         labels=labels,

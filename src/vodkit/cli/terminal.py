@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 from unicodedata import combining, east_asian_width
 
+from vodkit.ground.text import redacted
+
 UNDEFINED = "\N{EN DASH}"
 """how tables show a number that is undefined"""
 _PLAIN = {
@@ -35,7 +37,7 @@ def visible(text: str, encoding: str = "utf-8") -> str:
     """
     shown = "".join(
         one if one.isprintable() or one in _JOINERS else one.encode("unicode_escape").decode()
-        for one in text
+        for one in redacted(text)
     )
     try:
         shown.encode(encoding)

@@ -7,16 +7,19 @@ folder takes it when it is whole, a label file when its pictures are there.
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import cv2
 
 from vodkit.formats.base import Writing, is_still, labelled_frames, picture_name, stems
 from vodkit.formats.table import FORMATS, what_is_lost, write_dataset
+from vodkit.ground import ledger
 from vodkit.ground.errors import FormatError, InputError, OutputError
 from vodkit.ground.lookup import pick
 from vodkit.ground.paths import put_in_place
 from vodkit.ground.records import Dataset, Frame, LabelledVideo
+from vodkit.ground.runs import make_folder, only_one
 from vodkit.video.reader import open_video
 
 JPEG_QUALITY = 95
@@ -34,34 +37,80 @@ def export_dataset(
 ) -> list[str]:
     """Write labels, and pictures where the form needs them; what is lost, in words.
 
-    Sources are relative to ``root``. ``pictures`` False leaves pictures to the caller. A file,
-    or a folder that holds something, is replaced with ``overwrite``, else it is an OutputError:
-    labels of two exports must not mix, and what a person corrected must not go.
+    Sources are relative to ``root``. ``pictures`` False leaves pictures to the caller. What vodkit
+    exported to ``path`` before is replaced with ``overwrite``: labels of two exports must not mix.
+
+    Raises:
+        OutputError: something is at ``path`` and ``overwrite`` is not given, vodkit did not write
+            all of it, a video of the dataset lies in it, or another process writes there.
     """
     path = path.resolve()
-    chosen = writing or Writing()
+    require_replaceable(path, dataset, root=root, overwrite=overwrite)
     lost = what_is_lost(dataset, format)
-    if holds_something(path) and not overwrite:
-        raise OutputError("is there and not empty; --overwrite replaces it", path=path)
     part = path.with_name(f".part-{path.name}")
-    _remove(part)
-    try:
-        write_dataset(dataset, part, format, writing=chosen)
-        layout = pick(FORMATS, format, "label format").PICTURES
-        if pictures and layout is not None:
-            base = part if part.is_dir() else path.parent
-            for video, name in zip(dataset.videos, stems(dataset), strict=True):
-                _write_pictures(
-                    video, name, root=root, base=base, layout=layout,
-                    default_split=chosen.default_split,
-                )  # fmt: skip
-        _remove(path)
-        put_in_place(part, path)
-    except (FormatError, OutputError) as error:
-        raise _named(error, part, path) from error
-    finally:
+    with _alone(path, part):
         _remove(part)
+        try:
+            _write(dataset, part, path, format, root=root, writing=writing, pictures=pictures)
+            if part.is_dir():
+                ledger.record_all(part)
+                ledger.remove_tree(path)
+            else:
+                ledger.claim(path)
+            put_in_place(part, path)
+        except (FormatError, OutputError) as error:
+            raise _named(error, part, path) from error
+        finally:
+            _remove(part)
     return lost
+
+
+def _write(
+    dataset: Dataset, part: Path, path: Path, format: str, *,  # noqa: A002
+    root: Path, writing: Writing | None, pictures: bool,
+) -> None:  # fmt: skip
+    """Everything that belongs to the export, at ``part``, or beside ``path`` for a label file."""
+    chosen = writing or Writing()
+    with ledger.unrecorded():
+        write_dataset(dataset, part, format, writing=chosen)
+    layout = pick(FORMATS, format, "label format").PICTURES
+    if not pictures or layout is None:
+        return
+    base, split = (part if part.is_dir() else path.parent), chosen.default_split
+    with ledger.unrecorded() if part.is_dir() else nullcontext():
+        for video, name in zip(dataset.videos, stems(dataset), strict=True):
+            _write_pictures(video, name, root=root, base=base, layout=layout, default_split=split)
+
+
+def require_replaceable(path: Path, dataset: Dataset, *, root: Path, overwrite: bool) -> None:
+    """OutputError where an export may not take the place of what is at ``path``."""
+    if not holds_something(path):
+        return
+    if not overwrite:
+        raise OutputError("is there and not empty; --overwrite replaces it", path=path)
+    if path.is_dir():
+        for video in dataset.videos:
+            source = (root / video.source).resolve()
+            if source.is_relative_to(path.resolve()):
+                message = f"holds {video.source}, which is read here; choose another folder"
+                raise OutputError(message, path=path)
+        ledger.require_all_ours(path)
+    else:
+        ledger.require_ours(path)
+
+
+@contextmanager
+def _alone(path: Path, part: Path) -> Iterator[None]:
+    """Within, no other process exports to ``path``."""
+    lock = part.with_name(f"{part.name}.lock")
+    make_folder(path.parent)
+    lock.mkdir(exist_ok=True)
+    with only_one(lock):
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                lock.rmdir()
 
 
 def holds_something(path: Path) -> bool:
@@ -95,10 +144,13 @@ def _write_pictures(
         filled = layout.format(split=split, stem=stem, name=name, frame=frame, frame1=frame + 1)
         target = base / filled
         target.parent.mkdir(parents=True, exist_ok=True)
+        if not (target.exists() and target.samefile(source)):
+            ledger.claim(target)
         return target
 
     if is_still(video):
-        shutil.copyfile(source, place(0))
+        if not ((target := place(0)).exists() and target.samefile(source)):
+            shutil.copyfile(source, target)
         return
     for frame in frames_of(source, labelled_frames(video)):
         target = place(frame.index)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vodkit.ground import ledger
 from vodkit.ground.errors import InputError, OutputError
 from vodkit.ground.runs import write_json
 
@@ -131,6 +132,7 @@ def _reserve(path: Path, num_bytes: int) -> None:
         if path.is_file() and path.stat().st_size == num_bytes:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
+        ledger.claim(path)
         _note(path).unlink(missing_ok=True)  # of a file that is gone
         with path.open("wb") as file:
             if hasattr(os, "posix_fallocate"):

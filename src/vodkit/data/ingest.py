@@ -17,6 +17,7 @@ from vodkit.formats.table import read_labels
 from vodkit.ground.account import Account
 from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.errors import FormatError, InputError
+from vodkit.ground.label_size import Sized, scaling_of
 from vodkit.ground.paths import relative
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
@@ -198,10 +199,15 @@ def _timed(video: LabelledVideo, info: VideoInfo, times_s: FloatArray) -> tuple[
     if last >= len(times_s):
         message = f"labels up to frame {last}, the video has {len(times_s)} frames (0-based)"
         return video, f"{video.source}: {message}; times are frame index / rate"
-    size, seen = (video.info.width_px, video.info.height_px), (info.width_px, info.height_px)
-    note = "" if size == seen else f"{video.source}: labels are for {size}, the video is {seen}"
+    seen = (info.width_px, info.height_px)
+    note = "".join(scaling_of([Sized(video, seen)]))
+    if table is not None and note:
+        ratio = np.array(seen) / (video.info.width_px, video.info.height_px)
+        table = replace(table, boxes_xyxy=table.boxes_xyxy * np.tile(ratio, 2))
     kept = replace(
         video.info,
+        width_px=seen[0],
+        height_px=seen[1],
         rate=info.rate,
         num_frames=len(times_s),
         duration_s=info.duration_s,

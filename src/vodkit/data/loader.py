@@ -35,6 +35,7 @@ from vodkit.data.sampling import (
 from vodkit.data.transforms import FILL, Augment, Picture, View, apply_view, draw_clip, draw_view
 from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.errors import InputError, VodkitError
+from vodkit.ground.label_size import Sized, scaling_of
 from vodkit.ground.records import Dataset, LabelledVideo
 from vodkit.video.pictures import first_other
 from vodkit.video.reader import Video, open_video
@@ -173,7 +174,9 @@ class FrameReader:
         while len(self._open) >= _MOST_OPEN:
             self._open.popitem(last=False)[1][0].close()
         opened = ExitStack()
-        video = opened.enter_context(open_labelled(self.dataset.videos[number], self.root))
+        labelled = self.dataset.videos[number]
+        video = opened.enter_context(open_labelled(labelled, self.root))
+        scaling_of([Sized(labelled, (video.info.width_px, video.info.height_px))])
         self._open[number] = (opened, video)
         return video
 

@@ -5,6 +5,7 @@ fields. Nothing here imports torch, so listing models is instant.
 """
 
 import json
+import math
 from abc import abstractmethod
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,10 @@ RESIZES = ("letterbox", "stretch", "fit")
 CHANNELS = ("rgb", "bgr")
 LAYOUTS = ("nchw", "nhwc")
 DTYPES = ("float32", "uint8")
+_MOST_INPUT_AREA = 2**24  # 4096 x 4096: 200 MB as float32
+_MOST_CLASSES = 100_000
+_MOST_NAME_BYTES = 150  # digests and endings are added in file names
+_MOST_CARD_BYTES = 2**24
 BUSY = 0.75
 """running processes a core, above which times measured here are those of other work"""
 
@@ -200,12 +205,16 @@ class Preprocessing:
         _choice("preprocessing.channels", self.channels, CHANNELS)
         _choice("preprocessing.layout", self.layout, LAYOUTS)
         _choice("preprocessing.dtype", self.dtype, DTYPES)
-        if min(self.width_px, self.height_px) < 1:
+        area = self.width_px * self.height_px
+        if min(self.width_px, self.height_px) < 1 or area > _MOST_INPUT_AREA:
             seen = f"{self.width_px}x{self.height_px}"
-            raise SettingsError(f"preprocessing.width_px, height_px are {seen}; allowed: above 0")
+            allowed = f"above 0, up to {_MOST_INPUT_AREA} pixels in all"
+            raise SettingsError(f"preprocessing.width_px, height_px are {seen}; allowed: {allowed}")
         lengths = (len(self.fill), len(self.mean), len(self.std))
         if lengths != (3, 3, 3) or 0 in self.std:
             raise SettingsError("preprocessing.fill, mean, std need three numbers each, std not 0")
+        if not all(map(math.isfinite, (self.scale, *self.mean, *self.std))):
+            raise SettingsError("preprocessing.scale, mean, std; allowed: finite numbers")
 
     def resized_px(self, width_px: int, height_px: int) -> tuple[int, int]:
         """Width and height of a picture of this size in the network's input, without filling.
@@ -324,8 +333,23 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         """A card without classes, or with one twice, is useless."""
+        if not is_plain_name(self.name):
+            raise WeightsError(f"card: name is {self.name[:60]!r}; allowed: a name, and no path")
+        if len(self.classes) > _MOST_CLASSES:
+            seen = f"{len(self.classes)} classes"
+            raise WeightsError(f"card of {self.name}: {seen}; allowed: up to {_MOST_CLASSES}")
         if not self.classes or len(set(self.classes)) < len(self.classes):
             raise WeightsError(f"card of {self.name}: classes are {self.classes}; allowed: unique")
+
+
+def is_plain_name(name: str) -> bool:
+    r"""Whether files may be named after it: no folders, no control characters, not hidden.
+
+    >>> is_plain_name("yolox_nano"), is_plain_name("../x"), is_plain_name("a\\nb")
+    (True, False, False)
+    """
+    plain = name.isprintable() and not set("/\\:") & set(name)
+    return plain and 0 < len(name.encode()) <= _MOST_NAME_BYTES and not name.startswith(".")
 
 
 def read_card(path: Path) -> ModelCard:
@@ -333,6 +357,8 @@ def read_card(path: Path) -> ModelCard:
     if path.suffix == ".toml":
         return settings.load(ModelCard, toml=path)
     try:
+        if path.stat().st_size > _MOST_CARD_BYTES:
+            raise FormatError(f"is larger than {_MOST_CARD_BYTES} bytes; no card is", path=path)
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FormatError(f"cannot read the card: {error}", path=path) from error

@@ -12,6 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from vodkit.detect.base import ModelCard, read_card, write_card
+from vodkit.detect.weights import refuse_not_finite
 from vodkit.ground.errors import WeightsError
 from vodkit.ground.runs import sha256, write_atomic
 
@@ -66,6 +67,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     """Weights (on the CPU) and card; WeightsError when missing, corrupt, or not belonging."""
     card = read_checkpoint_card(path)
     try:
-        return load(path.read_bytes()), card  # not mapped: Windows could not replace the file
+        state = load(path.read_bytes())  # not mapped: Windows could not replace the file
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: cannot read the weights: {error}") from error
+    refuse_not_finite(state, path)
+    return state, card

@@ -7,8 +7,10 @@ where it stopped.
 
 import hashlib
 import os
+import stat
 import struct
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 import warnings
@@ -18,9 +20,9 @@ from pathlib import Path
 from pickle import UnpicklingError  # only to catch it
 from typing import TYPE_CHECKING, Any
 
-from vodkit.detect.base import ModelCard
+from vodkit.detect.base import ModelCard, is_plain_name
 from vodkit.detect.onnx_files import external_files
-from vodkit.ground.errors import WeightsError
+from vodkit.ground.errors import OutputError, WeightsError
 from vodkit.ground.paths import put_in_place
 from vodkit.ground.runs import make_folder, sha256, write_atomic
 
@@ -37,14 +39,53 @@ Progress = Callable[[int, int], None]  # bytes here, bytes in all (0: not known)
 
 
 def cache_folder() -> Path:
-    """Where fetched and converted files are kept: ``VODKIT_CACHE``, else the user's cache."""
+    """Where fetched and converted files are kept: ``VODKIT_CACHE``, else the user's cache.
+
+    Raises:
+        OutputError: another user owns the folder, or may write into it.
+    """
+    folder = _cache_folder()
+    require_own(folder)
+    return folder
+
+
+def require_own(folder: Path) -> None:
+    """OutputError for a folder whose files others could replace: graphs may run code."""
+    if not hasattr(os, "geteuid"):  # Windows: profiles are private
+        return
+    try:
+        about = folder.stat()
+    except OSError:
+        return
+    own_group = about.st_gid == os.getegid()
+    others = stat.S_IWOTH | (0 if own_group else stat.S_IWGRP)
+    if about.st_uid not in (os.geteuid(), 0) or about.st_mode & others:
+        message = "the cache belongs to another user, or others may write into it"
+        raise OutputError(f"{message}; chmod go-w, or set VODKIT_CACHE", path=folder)
+
+
+def _cache_folder() -> Path:
     if os.environ.get("VODKIT_CACHE"):
         return Path(os.environ["VODKIT_CACHE"])
+    home = _home()
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "vodkit"
+        return home / "Library" / "Caches" / "vodkit"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", str(Path.home()))) / "vodkit"
-    return Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "vodkit"
+        return Path(os.environ.get("LOCALAPPDATA", str(home))) / "vodkit"
+    return Path(os.environ.get("XDG_CACHE_HOME", str(home / ".cache"))) / "vodkit"
+
+
+def _home() -> Path:
+    """The user's home; of a user without one (``docker run -u``) a folder for temporary files."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = Path("/")
+    if home == Path("/") or not home.is_dir():
+        user = os.getuid() if hasattr(os, "getuid") else 0
+        home = Path(tempfile.gettempdir()) / f"vodkit-{user}"
+        require_own(home)
+    return home
 
 
 def weights_path(card: ModelCard) -> Path:
@@ -52,7 +93,7 @@ def weights_path(card: ModelCard) -> Path:
     if not card.url:
         return _PACKAGED / f"{card.name}.safetensors"
     name = card.url.rpartition("/")[2]
-    if name in HUB_NAMES:  # every model's file has this name there
+    if not is_plain_name(name) or name in HUB_NAMES:  # every model's file has this name there
         name = card.name + Path(name).suffix
     return cache_folder() / "weights" / name
 
@@ -124,7 +165,7 @@ def trust(path: Path) -> str:
     make_folder(known.parent)
     lines = _trusted()
     if seen not in lines:
-        write_atomic(known, "".join(f"{line}\n" for line in [*lines, seen]))
+        write_atomic(known, "".join(f"{line}\n" for line in [*lines, seen]), ours=True)
     return seen
 
 
@@ -163,7 +204,22 @@ def read_state(path: Path) -> dict[str, "Tensor"]:
     strange = [name for name, value in state.items() if not hasattr(value, "shape")]
     if strange or not state:
         raise WeightsError(f"{path}: no state dict; {strange[:3]} are no tensors")
+    refuse_not_finite(state, path)
     return state
+
+
+def refuse_not_finite(state: Mapping[str, "Tensor"], path: Path) -> None:
+    """WeightsError for tensors with NaN or infinite values, of which nothing can be computed."""
+    import torch
+
+    bad = [
+        name
+        for name, value in state.items()
+        if value.is_floating_point() and not bool(torch.isfinite(value).all())
+    ]
+    if bad:
+        named = ", ".join(bad[:3]) + ", ..." * (len(bad) > 3)
+        raise WeightsError(f"{path}: {len(bad)} tensors hold NaN or infinite values: {named}")
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
@@ -229,7 +285,7 @@ def _download(card: ModelCard, path: Path, progress: Progress | None) -> None:
         part.unlink()
         wanted = f"sha256 begins {seen[:12]}, allowed: {card.sha256[:12]}"
         raise WeightsError(f"{card.url}: what came is not the file of the card: {wanted}")
-    write_atomic(path.with_name(path.name + ".sha256"), seen + "\n")
+    write_atomic(path.with_name(path.name + ".sha256"), seen + "\n", ours=True)
     put_in_place(part, path)
 
 

@@ -22,6 +22,7 @@ from vodkit.formats.base import close_written
 from vodkit.formats.predictions import read_frames
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import FormatError, OutputError
+from vodkit.ground.ledger import claim
 from vodkit.ground.records import TrackTable
 from vodkit.ground.runs import DETECTIONS, EMBEDDINGS
 
@@ -39,6 +40,7 @@ class EmbeddingFile:
         self._size = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            claim(path)
             path.touch()
             self._file: BufferedRandom = path.open("r+b")
         except OSError as error:

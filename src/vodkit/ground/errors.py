@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from vodkit.ground.text import redacted
+
 Lack = Literal["threads", "memory", "threads or memory", "GPU memory"]
 _RAISE = "close other programs, or raise the limit (ulimit {}, or the container's)"
 _LACKS: dict[Lack, tuple[str, str]] = {
@@ -88,9 +90,9 @@ class VideoError(InputError):
 
     def __init__(self, message: str, *, path: str | Path, time_s: float | None = None) -> None:
         """Prefix the message with the path and, where known, the time in the video."""
-        self.path = str(path)
+        self.path = redacted(str(path))
         self.time_s = time_s
-        self.message = message
+        self.message = message = redacted(message)
         place = self.path if time_s is None else f"{self.path} at {time_s:.3f} s"
         super().__init__(f"{place}: {message}")
 

@@ -17,8 +17,8 @@ import hashlib
 import json
 import os
 import platform
+import secrets
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -26,6 +26,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from vodkit.ground import ledger
 from vodkit.ground.errors import InputError, OutputError
 from vodkit.ground.paths import put_in_place
 
@@ -48,6 +49,7 @@ METRICS = "metrics.json"
 REPORT = "report.html"
 
 _LOCK = ".lock"
+_MOST_NAME_BYTES = 240  # of 255 that a file's name may have
 _ROOM = 4096  # bytes by which what is written last may be longer, as the words of an error
 _STACK = ("vodkit", "numpy", "scipy", "av", "torch", "torchvision", "timm", "openvino", "hotcoco")
 
@@ -98,29 +100,38 @@ def parts_in(folder: Path) -> list[Path]:
     return sorted([*folder.glob(PREDICTIONS), *parts], key=part_of)
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
+def write_atomic(path: Path, content: bytes | str, *, ours: bool = False) -> None:
     """Write so that ``path`` holds the old content or the new, never a part (even after kill -9).
 
-    The text goes to a neighbour file, is flushed to disk, and then takes the name in one step.
+    The text goes to a neighbour file, is flushed to disk, and then takes the name in one step. A
+    file that vodkit did not write is not replaced (see ``ledger``), but with ``ours``: caches, and
+    files that the user asked to have edited.
+
+    Raises:
+        OutputError: the file cannot be written, or belongs to the user.
     """
     data = content.encode() if isinstance(content, str) else content
+    if not ours:
+        ledger.claim(path)
+    part = part_beside(path)
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+        with part.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        put_in_place(Path(name), path)
+        put_in_place(part, path)
     except OSError as error:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise OutputError(f"cannot write: {error.strerror}", path=path) from error
     except BaseException:  # Ctrl-C leaves no half file, either
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
+
+
+def part_beside(path: Path) -> Path:
+    """A hidden name beside ``path`` for what is not complete; created with the user's umask."""
+    name = path.name.encode()[:_MOST_NAME_BYTES].decode(errors="ignore")
+    return path.with_name(f".{name}.{secrets.token_hex(4)}")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -153,6 +164,7 @@ def write_last(path: Path, content: Mapping[str, Any]) -> None:
     """``write_json`` into the room that ``keep_room`` holds, which is none any more after it."""
     room = _room_of(path)
     data = _as_json(content).encode()
+    ledger.claim(path)
     try:
         with room.open("r+b" if room.exists() else "wb") as file:
             file.write(data)

@@ -163,12 +163,13 @@ class Batch:
                 )
             except VodkitError as error:
                 failed = [error]
+        manifest = folder.manifest()
         return Outcome(
             **about,
             files=(predictions, *written),
             errors=(*errors, *failed),
-            notes=tuple(notes),
-            manifest=folder.manifest(),
+            notes=(*(() if manifest is None else manifest.notes), *notes),
+            manifest=manifest,
             is_new=is_new,
         )
 

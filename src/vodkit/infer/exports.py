@@ -8,10 +8,7 @@ Which rows are final, and which count, is the rule of ``formats.predictions``.
 """
 
 import csv
-import io
 import json
-import os
-import tempfile
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -25,10 +22,12 @@ from vodkit.formats.predictions import (
     final_frames,
     open_predictions,
 )
-from vodkit.ground import boxes
+from vodkit.ground import boxes, ledger
 from vodkit.ground.errors import OutputError, PartialError, SettingsError, VodkitError
 from vodkit.ground.paths import put_in_place
 from vodkit.ground.records import NO_ID, STATE_NAMES, Detections, Tracks
+from vodkit.ground.runs import part_beside
+from vodkit.ground.text import csv_cell
 
 CSV_COLUMNS = (
     "frame", "time_s", "id", "class", "score", "x1", "y1", "x2", "y2", "state", "hidden_s",
@@ -55,7 +54,7 @@ def _csv_rows(frame: PredictedFrame, header: Header) -> Iterator[list[object]]:
     ids, states, hidden_s, behind = _identity(found)
     for row in range(len(found)):
         corners = [f"{value:.2f}" for value in found.boxes_xyxy[row]]
-        name = header.classes[found.labels[row]]
+        name = csv_cell(header.classes[found.labels[row]])
         place = [frame.index, f"{frame.time_s:.6f}", "" if ids[row] == NO_ID else ids[row]]
         known = [STATE_NAMES[states[row]], f"{hidden_s[row]:.3f}", behind[row] or ""]
         yield [*place, name, f"{found.scores[row]:.4f}", *corners, *known]
@@ -209,16 +208,13 @@ class _Sinks:
 @contextmanager
 def _whole_file(path: Path) -> Iterator[TextIO]:
     """A text file that takes its name only when it is complete."""
+    ledger.claim(path)
+    part = part_beside(path)
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
-    try:
-        with io.TextIOWrapper(os.fdopen(descriptor, "wb"), encoding="utf-8", newline="") as file:
+        with part.open("x", encoding="utf-8", newline="") as file:
             yield file
-        Path(name).chmod(0o644)
-        put_in_place(Path(name), path)
+        put_in_place(part, path)
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror}", path=path) from error
     finally:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)

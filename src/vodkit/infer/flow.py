@@ -145,7 +145,9 @@ def open_source(source: Source, detector: Detector, settings: InferSettings) -> 
     Where few frames are detected, cores are free.
     """
     alone = fills_the_cores(detector) and not settings.is_sparse
-    return open_video(source, strict=not settings.lenient, one_thread=alone)
+    return open_video(
+        source, strict=not settings.lenient, picture_rate=settings.rate, one_thread=alone
+    )
 
 
 def follow_video(

@@ -13,9 +13,10 @@ from typing import Any
 
 from vodkit.detect.base import Detector
 from vodkit.formats.predictions import Predictions, read_predictions
-from vodkit.ground import runs, settings
+from vodkit.ground import ledger, runs, settings
 from vodkit.ground.errors import FormatError, InputError, OutputError, SettingsError
 from vodkit.ground.paths import folder_name, is_taken
+from vodkit.ground.text import redacted
 from vodkit.infer.follow import tracker_words
 from vodkit.infer.manifest import Ended, Manifest, read_manifest
 from vodkit.infer.settings import AUTO, InferSettings, differences
@@ -77,7 +78,13 @@ class RunFolder:
             form = re.compile(rf"{numbered}|\.{numbered}\.(part|\w{{8}})")
             paths = self.path.iterdir() if self.path.is_dir() else ()
             found += [path for path in paths if form.fullmatch(path.name) and path.is_file()]
-        return found
+        return [path for path in found if path.name.startswith(".") or ledger.is_ours(path)]
+
+    def require_free(self) -> None:
+        """OutputError where a file of the user has a name that a run writes."""
+        names = [runs.SETTINGS, runs.PREDICTIONS, runs.DETECTIONS, runs.EMBEDDINGS, runs.TRACKER]
+        for name in [*names, runs.MANIFEST, *runs.EXPORTS.values()]:
+            ledger.require_ours(self / name)
 
     def discard(self, *, but: Sequence[str] = ()) -> None:
         """Delete all that ``made`` finds, ``but`` these."""
@@ -102,7 +109,7 @@ class RunFolder:
         """
         _canonical(wanted)
         with self.claim():
-            pass  # no other process works here
+            self.require_free()  # and no other process works here
         if all(path.name.startswith(".") for path in self.made()):
             return False
         if overwrite:
@@ -227,6 +234,8 @@ def folder_names(sources: Sequence[str]) -> list[str]:
 
     >>> folder_names(["a/x.mp4", "b/x.mp4", "rtsp://10.0.0.1/cam?user=1"])
     ['x', 'x-2', 'cam']
+    >>> folder_names(["rtsp://ann:secret@10.0.0.1"])
+    ['10.0.0']
     >>> folder_names(["clip-2.mp4", "clip.mp4", "old/clip.mp4"])
     ['clip-2', 'clip', 'clip-3']
     >>> folder_names([".", "..", ".hidden.mp4"])
@@ -235,8 +244,9 @@ def folder_names(sources: Sequence[str]) -> list[str]:
     ['Clip', 'clip-2', '_nul']
     """
     names: list[str] = []
-    for source in sources:
-        last = source.split("?")[0].rstrip("/").replace("\\", "/").split("/")[-1]
+    for source in map(redacted, sources):
+        place = source.replace("***@", "").split("?")[0]
+        last = place.rstrip("/").replace("\\", "/").split("/")[-1]
         stem = last.rsplit(".", 1)[0] if "." in last[1:] else last
         safe = folder_name(stem)
         number = next(n for n in count(1) if not is_taken(_numbered(safe, n), names))

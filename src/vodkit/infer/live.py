@@ -33,6 +33,7 @@ from vodkit.formats.predictions import Header, PredictionWriter, last_complete_f
 from vodkit.ground import runs
 from vodkit.ground.errors import OutputError, PartialError, SettingsError, VideoError
 from vodkit.ground.records import Detections, Tracks
+from vodkit.ground.text import redacted
 from vodkit.ground.waiting import wait_until
 from vodkit.infer.exports import export
 from vodkit.infer.folder import RunFolder
@@ -287,7 +288,7 @@ class _Channel:
     @cached_property
     def _header(self) -> Header:
         return Header(
-            source=self.source,
+            source=redacted(self.source),
             classes=self._detector.classes,
             info=self.video.info,
             detector=self._detector.card.name,
@@ -376,6 +377,7 @@ class _Channel:
         return replace(
             self._manifest,
             num_frames=self._num_frames,
+            notes=self.video.notes,
             live=live,
             sessions=self._files.earlier,
             ended=ended,

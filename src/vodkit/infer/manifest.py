@@ -10,6 +10,7 @@ from typing import Any, Self
 from vodkit.detect.base import Detector
 from vodkit.ground import runs
 from vodkit.ground.errors import FormatError
+from vodkit.ground.text import redacted
 from vodkit.infer.handover import tracker_in
 from vodkit.infer.settings import InferSettings
 from vodkit.video.fingerprint import digest
@@ -53,6 +54,8 @@ class Manifest:
     num_frames: int | None = None
     summary: Mapping[str, Any] | None = None
     """see ``infer.summary.Summary``"""
+    notes: Sequence[str] = ()
+    """what was changed or assumed of the source's times, sizes and values (``Video.notes``)"""
     sparse: Mapping[str, Any] | None = None
     """see ``SparseReport``"""
     live: Mapping[str, Any] | None = None
@@ -116,7 +119,7 @@ def describe(source: str, detector: Detector, settings: InferSettings) -> Manife
         weights = runs.sha256(looks) if looks.is_file() else None
         appearance = {"name": settings.appearance, "sha256": weights}
     return Manifest(
-        source=source,
+        source=redacted(source),
         source_sha256=digest(Path(source)),
         model={
             "name": card.name,

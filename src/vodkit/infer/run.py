@@ -73,7 +73,7 @@ def check_after(settings: InferSettings, folders: Sequence[Path]) -> None:
 
 def require_frames(source: str, settings: InferSettings) -> None:
     """VideoError where not even one frame can be decoded: before results are discarded."""
-    with open_video(source, strict=not settings.lenient) as video:
+    with open_video(source, strict=not settings.lenient, picture_rate=settings.rate) as video:
         next(video.frames(), None)
 
 
@@ -140,7 +140,7 @@ def _run(
     try:
         with open_source(source, detector, settings) as video:
             yield from run.steps(video)
-            num_lost = video.num_lost
+            num_lost, run.notes = video.num_lost, video.notes
     except VideoError as error:
         num_done = run.finish(Ended.BROKEN, str(error))
         if not num_done:
@@ -162,6 +162,8 @@ class _Run:
         self._manifest = manifest
         self._tally = Tally()
         self._last: Frame | None = None
+        self.notes: tuple[str, ...] = ()
+        """of the video; complete at its end"""
 
     def steps(self, video: Video) -> Iterator[Step]:
         """Each frame, done."""
@@ -186,6 +188,7 @@ class _Run:
         """Record how the run ended; how many frames are done."""
         summary = self._tally.summary(self._detector.classes, str(self._detector.runs_on))
         done = replace(self._manifest, num_frames=summary.num_frames, summary=asdict(summary))
+        done = replace(done, notes=self.notes)
         _write(self._folder, replace(done, ended=ended, reason=reason))
         return summary.num_frames
 

@@ -6,6 +6,7 @@ Nothing here imports numpy, so ``--help`` does not wait.
 """
 
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from typing import Any
 
 from vodkit.detect.defaults import CANDIDATE_SCORE, MAX_DETECTIONS, SCORE_THRESHOLD, check_grid
@@ -74,6 +75,10 @@ class InferSettings:
     )
     cuts: bool = setting(True, "Detect shot changes; no track continues across one.")  # noqa: FBT003
     lenient: bool = setting(False, "Skip and count frames that cannot be decoded.")  # noqa: FBT003
+    picture_rate: str = setting(
+        "",
+        "Pictures a second in a folder, as 10 or 30000/1001; default: seqinfo.ini, else 25.",
+    )
     after: str = setting("", "Run folder of the file before this one; its tracks continue.")
     ahead: int | None = setting(
         None,
@@ -97,6 +102,7 @@ class InferSettings:
             raise SettingsError(f"temporal is {self.temporal} with tiles; allowed: one of the two")
         if self.temporal == LINKS_BOTH and self.is_sparse:
             raise SettingsError("temporal is links-both, every is auto; allowed: links")
+        assert self.rate is None or self.rate > 0
         if self.tracker == NO_TRACKER:
             self._check_without_tracker()
 
@@ -107,6 +113,18 @@ class InferSettings:
             raise SettingsError(f"after is {self.after}, tracker is none; no tracks to continue")
         if self.tracker_settings:
             raise SettingsError(f"tracker is none, but has settings {self.tracker_settings}")
+
+    @property
+    def rate(self) -> Fraction | None:
+        """``picture_rate`` as a number; None: not given."""
+        if not self.picture_rate:
+            return None
+        from vodkit.formats.base import rate_from  # imports numpy
+
+        try:
+            return rate_from(self.picture_rate)
+        except ValueError as error:
+            raise SettingsError(f"picture_rate: {error}") from error
 
     @property
     def is_sparse(self) -> bool:

@@ -23,6 +23,7 @@ from vodkit.formats.coco_results import CocoIds, Results
 from vodkit.formats.table import read_dataset
 from vodkit.ground.arrays import IntArray
 from vodkit.ground.errors import FormatError, InputError, SettingsError
+from vodkit.ground.label_size import Sized, scaling_of
 from vodkit.ground.lookup import nearest
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.ground.runs import MANIFEST, PREDICTIONS, predictions_of
@@ -106,10 +107,12 @@ def read_predictions(
             both = f"{files[video.source]} and {part.file}"
             raise InputError(f"two files are for {video.source}: {both}")
         table, dropped = _in_classes(part, dataset.classes, class_map or {})
+        table, scaled = _in_label_px(part, video, table)
         tables[video.source], files[video.source] = table, str(part.file)
         for kind, text in {
             "only video": _taken_for(part, video),
-            "other size": _other_video(part, video),
+            "other size": scaled,
+            "other rate": _other_video(part, video),
             "classes": dropped,
             "gaps": _gaps(part, video),
             "doubted": _doubted(part),
@@ -415,14 +418,28 @@ def _taken_for(part: _Part, video: LabelledVideo) -> str:
     return f"is of {part.source!r}; taken for {video.source!r}, the only video"
 
 
+def _in_label_px(part: _Part, video: LabelledVideo, table: TrackTable) -> tuple[TrackTable, str]:
+    """Boxes in pixels of the labels, and a note where they were scaled to them.
+
+    Raises InputError where the labels contradict the size that they declare.
+    """
+    if part.info is None:
+        return table, ""
+    seen = (part.info.width_px, part.info.height_px)
+    if not scaling_of([Sized(video, seen)]):
+        return table, ""
+    size = (video.info.width_px, video.info.height_px)
+    boxes = table.boxes_xyxy * np.tile(np.array(size) / seen, 2)
+    note = "is of pictures of {}x{} px; its boxes are scaled to {}x{}, the size of the labels"
+    return replace(table, boxes_xyxy=boxes), note.format(*seen, *size)
+
+
 def _other_video(part: _Part, video: LabelledVideo) -> str:
     """A warning where the video processed cannot be the one labelled: a copy, scaled or cut."""
     if part.info is None:
         return ""
     seen, labelled = part.info, video.info
     differ = []
-    if (seen.width_px, seen.height_px) != (labelled.width_px, labelled.height_px):
-        differ.append("{0.width_px}x{0.height_px} px")
     if TIMES not in video.tags and seen.rate != labelled.rate:
         differ.append("{0.rate} frames/s")
     if not differ:

@@ -53,7 +53,7 @@ def film(
 
     See ``write_video``.
     """
-    with open_video(source, strict=False) as video:
+    with open_video(source, strict=False, picture_rate=header.info.rate) as video:
         sound = Path(source) if Path(source).is_file() else None
         info = video.info
         with VideoWriter(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vodkit.ground import ledger
 from vodkit.ground.arrays import ByteArray
 from vodkit.ground.runs import MANIFEST, SETTINGS, make_folder, write_atomic
 from vodkit.metrics.detection.ap import CocoScores
@@ -44,7 +45,7 @@ class TrainingPage:
         """Take note of a validation."""
         if progress.what == "parameters" and not (self.folder / LOG).exists():
             for old in (self.folder / PICTURES).glob("epoch-*.webp"):  # of a run thrown away
-                old.unlink()
+                ledger.remove(old)
         if progress.shown:
             picture = examined(progress.shown, list(progress.per_class))
             path = make_folder(self.folder / PICTURES) / f"epoch-{progress.done:04d}.webp"

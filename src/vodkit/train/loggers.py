@@ -6,13 +6,13 @@ was stopped and gone on with.
 
 import os
 import platform
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from vodkit.ground import ledger
 from vodkit.ground.errors import OutputError, SettingsError
 from vodkit.ground.lookup import pick
 
@@ -51,8 +51,11 @@ class TensorBoard:
         self._place = folder / TENSORBOARD
         with self._written():
             if not mark:
-                shutil.rmtree(self._place, ignore_errors=True)
+                ledger.remove_tree(self._place)
+            before = set(self._place.glob("*"))
             self._writer = writer(str(self._place), purge_step=epochs + 1 if mark else None)
+            made = {path.name for path in self._place.glob("*") if path not in before}
+            ledger.record(self._place, *made)
             if not mark:
                 lines = "\n".join(f"    {name} = {value}" for name, value in settings.items())
                 self._writer.add_text("settings", lines)

@@ -10,7 +10,6 @@ The run folder holds afterwards::
 """
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -29,6 +28,7 @@ from vodkit.detect.base import Metric, ModelCard
 from vodkit.detect.checkpoint import card_path, halved, save_checkpoint
 from vodkit.detect.devices import missing_on_mps
 from vodkit.detect.memory import free_gpu_memory, is_out_of_memory
+from vodkit.ground import ledger
 from vodkit.ground.arrays import IntArray
 from vodkit.ground.errors import InputError, SettingsError, TrainingError, VideoError
 from vodkit.ground.runs import (
@@ -730,6 +730,8 @@ def _goes_on(
     if hold is not None:
         hold(only_one(out))
         _clear_away_parts(out)
+    for name in (resume.STATE, MANIFEST, SETTINGS, LOG, REPORT, BEST, LAST):
+        ledger.require_ours(out / name)
     if not resume_run and not overwrite:
         resume.refuse_training_in(out)
     return resume_run and (out / resume.STATE).is_file()
@@ -742,7 +744,7 @@ def _clear_away_parts(out: Path) -> None:
         *(name for path in (BEST, LAST) for name in (path, card_path(Path(path)))),
     ]
     for name in names:
-        for part in out.glob(f".{name}.*"):
+        for part in out.glob(f".{name}.????????"):
             part.unlink(missing_ok=True)
 
 
@@ -752,8 +754,8 @@ def _begin_anew(settings: TrainSettings, material: Material) -> None:
     weights = (out / BEST, out / LAST)
     files = [out / name for name in (resume.STATE, MANIFEST, LOG, REPORT)]
     for path in (*files, *weights, *map(card_path, weights)):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(out / TENSORBOARD, ignore_errors=True)
+        ledger.remove(path)
+    ledger.remove_tree(out / TENSORBOARD)
     write_atomic(out / SETTINGS, to_toml(settings))
     _describe(settings, material)
 

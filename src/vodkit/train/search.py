@@ -16,6 +16,7 @@ from typing import Any
 
 from vodkit.detect.models import find_card
 from vodkit.formats.table import read_dataset
+from vodkit.ground import ledger
 from vodkit.ground.errors import InputError, SettingsError, TrainingError
 from vodkit.ground.runs import make_folder, only_one
 from vodkit.train.log import flat
@@ -79,6 +80,7 @@ def best_settings(
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # a warning comes with a whole traceback
     about = _about(settings)
     folder = make_folder(Path(settings.out) / "search")
+    ledger.claim(folder / "trials.db")
     with only_one(folder), _opened(folder / "trials.db") as storage:
         study = optuna.create_study(
             study_name="train",

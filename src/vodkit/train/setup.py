@@ -1,7 +1,6 @@
 """What a training needs before its first step: data, network, features."""
 
 import os
-import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -22,7 +21,9 @@ from vodkit.detect.memory import is_out_of_memory
 from vodkit.detect.models import build_network, find_card
 from vodkit.detect.preprocess import input_px
 from vodkit.formats.table import read_dataset
+from vodkit.ground import ledger
 from vodkit.ground.errors import InputError, SettingsError, VideoError
+from vodkit.ground.label_size import Sized, scaling_of
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
 from vodkit.ground.runs import stack
 from vodkit.train import freeze
@@ -70,14 +71,14 @@ class Material:
 
 def delete_features(out: Path) -> None:
     """Free the disk space of what is stored in a run folder."""
-    shutil.rmtree(out / FEATURES, ignore_errors=True)
+    ledger.remove_tree(out / FEATURES)
 
 
 def prepare(settings: TrainSettings, device: torch.device, watch: Watch) -> Material:
     """Read the dataset, and build the network for its classes; features come later."""
     whole = read_dataset(settings.data)
     root = root_of(settings)
-    train_part, left_out = _readable(whole.only(settings.train_split), root, settings)
+    train_part, left_out, scaled = _readable(whole.only(settings.train_split), root, settings)
     torch.manual_seed(settings.seed)  # the fresh parts of the head
     module, card = _network(settings, whole.classes)
     training = _views(train_part, root, card, settings, still_iou=settings.still_iou)
@@ -86,12 +87,13 @@ def prepare(settings: TrainSettings, device: torch.device, watch: Watch) -> Mate
     about = weights_of(settings) | described(train_part) | footage(train_part, root)
     validation = None
     if settings.val_split:
-        val_part, lost = _readable(whole.only(settings.val_split), root, settings)
-        left_out += lost
+        val_part, lost, notes = _readable(whole.only(settings.val_split), root, settings)
+        left_out, scaled = left_out + lost, (*scaled, *notes)
         validation = Validation(views=_views(val_part, root, card, settings, still_iou=2.0))
         _refuse_one_frame(validation, settings)
         about |= described(val_part) | footage(val_part, root)
-    watch(Progress(what="material", done=0, total=0, told=_told(settings, training, validation)))
+    told = (*_told(settings, training, validation), *dict.fromkeys(scaled))
+    watch(Progress(what="material", done=0, total=0, told=told))
     freeze.refuse_missing_stage(module, card, settings.freeze)
     freeze.freeze(module, card, freeze.FREEZES[settings.freeze])
     _refuse_lone_values(settings, module, card, training)
@@ -342,21 +344,25 @@ def _views(
 
 def _readable(
     part: Dataset, root: Path, settings: TrainSettings
-) -> tuple[Dataset, tuple[str, ...]]:
+) -> tuple[Dataset, tuple[str, ...], tuple[str, ...]]:
     """The videos that can be opened and decoded at their last labelled frame; the names of others.
 
-    Raises VideoError at the first broken one unless ``skip_broken``. With it, every labelled frame
-    is decoded: whoever wants to go on without what is broken has to know before the first step.
+    Also notes on labels that are scaled to their pictures. Raises InputError for those that cannot
+    be of their pictures' size, and VideoError at the first broken video unless ``skip_broken``.
+    With it, every labelled frame is decoded, so that what is left out is known before the first
+    step.
     """
     good: list[LabelledVideo] = []
     bad: list[str] = []
     wanted: dict[int, list[int]] = defaultdict(list)
     for key in labelled_keys(part, every=settings.every):
         wanted[key.video].append(key.frame)
+    sizes: list[Sized] = []
     for number, video in enumerate(part.videos):
         frames = wanted[number]
         try:
             with open_video(root / video.source) as opened:
+                sizes.append(Sized(video, (opened.info.width_px, opened.info.height_px)))
                 for frame in frames if settings.skip_broken else frames[-1:]:
                     opened.frame_at(frame)
         except VideoError:
@@ -367,7 +373,8 @@ def _readable(
             good.append(video)
     if not good:
         raise InputError(f"{settings.data}: none of the videos can be read: {', '.join(bad[:3])}")
-    return Dataset(classes=part.classes, videos=tuple(good)), tuple(bad)
+    notes = scaling_of(sizes)
+    return Dataset(classes=part.classes, videos=tuple(good)), tuple(bad), notes
 
 
 def _cached(

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from vodkit.ground.errors import InputError, VideoError
 from vodkit.ground.records import Frame, VideoInfo
+from vodkit.ground.text import redacted
 from vodkit.video.decoding import Decoding
 from vodkit.video.limits import LIMITS, Limits, size_note
 from vodkit.video.timeline import Timeline, rate_of, read_timeline
@@ -186,7 +187,7 @@ class ContainerVideo:
             if timeline.end_byte and isinstance(source := self._opener(), str):
                 self._unread = next_recording(source, container, timeline.end_byte)
         return VideoInfo(
-            path=self._name,
+            path=redacted(self._name),
             width_px=size[turns % 2],
             height_px=size[1 - turns % 2],
             rate=rate,

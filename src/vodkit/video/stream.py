@@ -24,6 +24,7 @@ import av
 
 from vodkit.ground.errors import SettingsError, ShortageError, VideoError, noticing_shortage
 from vodkit.ground.records import Frame, VideoInfo
+from vodkit.ground.text import redacted
 from vodkit.ground.waiting import wait_until
 from vodkit.video.clock import Clock, Pace
 from vodkit.video.decoding import refuse_shortage
@@ -216,7 +217,7 @@ class LiveVideo:
                     begun_s = arrived.frame.time_s if begun_s is None else begun_s
                     pause_s, last_frame_at = self._settings.first_pause_s, time.monotonic()
             except (av.FFmpegError, VideoError, ShortageError, MemoryError) as error:
-                reason = words(error).removeprefix(f"{self._source}: ")
+                reason = redacted(words(error)).removeprefix(f"{redacted(self._source)}: ")
             self._disconnect()
             self._notice_end(begun_s, clock, reason)
             if self.ended:
@@ -393,7 +394,7 @@ class LiveVideo:
         stream.codec_context.options = {"max_pixels": str(self._limits.max_pixels)}
         if not self.is_here:
             self.info = VideoInfo(
-                path=self._source,
+                path=redacted(self._source),
                 width_px=stream.width,
                 height_px=stream.height,
                 rate=Fraction(stream.average_rate or stream.base_rate or 25),

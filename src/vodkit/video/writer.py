@@ -16,6 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from vodkit.ground.arrays import ByteArray
 from vodkit.ground.errors import InputError, OutputError, ShortageError, noticing_shortage
+from vodkit.ground.ledger import claim
 from vodkit.ground.paths import put_in_place
 from vodkit.video.rgb import words
 
@@ -117,6 +118,7 @@ class VideoWriter:
         """how the sound's rate was changed, in words; None: it was not"""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            claim(path)
             self._out: Any = av.open(
                 str(self._part), "w", format="mp4", options={"movflags": "+faststart"}
             )

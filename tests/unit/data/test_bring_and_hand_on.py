@@ -343,12 +343,17 @@ def test_prelabel_goes_on_with_what_it_has(make_video: Make, tmp_path: Path) -> 
     assert "tracker" in error("--overwrite", "--tracker", "none")
 
 
-def test_export_replaces_a_file_only_when_asked(make_video: Make, tmp_path: Path) -> None:
+def test_export_replaces_its_own_file_only_and_only_when_asked(
+    make_video: Make, tmp_path: Path
+) -> None:
     one, file = make_video(num_frames=2), tmp_path / "made.json"
-    file.write_text("corrected by hand")
-    with pytest.raises(OutputError, match="--overwrite replaces it"):
-        export_dataset(whole(one), file, "cocovid", root=tmp_path)
-    assert file.read_text() == "corrected by hand"
+    file.write_text("of another program")
+    for overwrite, why in ((False, "--overwrite replaces it"), (True, "not written by vodkit")):
+        with pytest.raises(OutputError, match=why):
+            export_dataset(whole(one), file, "cocovid", root=tmp_path, overwrite=overwrite)
+    assert file.read_text() == "of another program"
+    file.unlink()
+    export_dataset(whole(one), file, "cocovid", root=tmp_path)
     export_dataset(whole(one), file, "cocovid", root=tmp_path, overwrite=True)
     assert len(read_dataset(file).videos) == 1
 

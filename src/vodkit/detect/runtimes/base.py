@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from vodkit.detect.base import ModelCard, RunsOn
 from vodkit.detect.weights import digest
+from vodkit.ground import ledger
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.errors import OutputError, WeightsError
 from vodkit.ground.paths import put_in_place
@@ -67,8 +68,10 @@ def write_whole(path: Path, write: Callable[[Path], Made]) -> Made:
     make_folder(path.parent)
     try:
         with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-            made = write(Path(folder) / path.name)
+            with ledger.unrecorded():
+                made = write(Path(folder) / path.name)
             for part in sorted(Path(folder).iterdir()):
+                ledger.claim(path.parent / part.name)
                 put_in_place(part, path.parent / part.name)
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror or error}", path=path) from error
@@ -97,7 +100,7 @@ class KeptGraphs:
     def keep(self, path: Path, write: Callable[[Path], object]) -> None:
         """Let ``write`` make the file (see ``write_whole``), and note its digest."""
         write_whole(path, write)
-        write_atomic(_noted(path), digest(path) + "\n")
+        write_atomic(_noted(path), digest(path) + "\n", ours=True)
 
 
 def is_kept(path: Path) -> bool:

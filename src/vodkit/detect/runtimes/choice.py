@@ -214,7 +214,7 @@ def remember(path: Path, made: Choice, facts: Mapping[str, Any]) -> None:
     text = json.dumps({"choice": asdict(made), "measured_on": facts}, indent=2)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, text + "\n")
+        write_atomic(path, text + "\n", ours=True)
     except (OSError, InputError):
         return
 
