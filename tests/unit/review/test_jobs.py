@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from vodkit.review.project import ProjectSettings, open_project
 from vodkit.review.relabel import renumbered
 from vodkit.review.worker import followed
 from vodkit.samples import samples
+from vodkit.video.reader import open_video
+from vodkit.video.writer import VideoWriter
 
 
 class Brightest:
@@ -94,12 +97,29 @@ def test_whole_stretches_are_held_back(tmp_path: Path) -> None:
     assert (tmp_path / "models" / parts.videos[0].source).resolve() == samples.CLIP_B.resolve()
 
 
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """The first 40 frames of a sample clip."""
+    path = tmp_path / "people.mp4"
+    with open_video(samples.CLIP_B) as video:
+        frames = list(islice(video.frames(), 40))
+        info = video.info
+    with VideoWriter(
+        path, width_px=info.width_px, height_px=info.height_px, rate=info.rate
+    ) as writer:
+        for frame in frames:
+            writer.write(frame.image, frame.time_s)
+    return path
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_model_prelabels_and_learns_only_what_nobody_accepted(tmp_path: Path) -> None:
+@pytest.mark.timeout(900)
+def test_a_model_prelabels_and_learns_only_what_nobody_accepted(
+    people: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "a.json"
     said: list[dict[str, Any]] = []
-    settings = ProjectSettings(videos=(samples.CLIP_B,), out=out, classes=("person",))
+    settings = ProjectSettings(videos=(people,), out=out, classes=("person",))
     with open_project(settings) as project:
         jobs = Jobs(project, ModelSettings(model="vodkit-street", epochs=1))
         jobs.tell = said.append
@@ -134,7 +154,7 @@ def test_a_model_prelabels_and_learns_only_what_nobody_accepted(tmp_path: Path) 
 
 def _wait(said: list[dict[str, Any]], words: str, *, after: str = "") -> str:
     """The first message with these words, from the one with ``after`` on."""
-    for _ in range(2000):
+    for _ in range(8000):
         texts = [one["words"] for one in said if "words" in one]
         texts = texts[texts.index(after) :] if after else texts
         found = [
