@@ -29,7 +29,7 @@ class RefineSettings:
     """gaps up to this long are filled along a straight line ..."""
     fill_smooth_s: float = 0.4
     """... from where the object was on average over about this time, not from one trembling box"""
-    min_track_s: float = 0.15
+    min_track_s: float = 0.25
     """tracks that were seen over a shorter time are taken for false alarms"""
     min_score: float = 0.0
     """tracks with a lower mean score are taken for false alarms"""
