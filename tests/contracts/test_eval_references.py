@@ -294,3 +294,9 @@ def test_a_list_of_one_video_finds_it_among_several(tmp_path):
         result = evaluate(truth, path, "--out", tmp_path / "out")
         assert result["per_video"]["clips/b.mp4"]["ap50"] == pytest.approx(1)
         assert result["per_video"]["clips/a.mp4"]["ap50"] == 0
+
+
+def test_a_truth_of_empty_images_is_undefined_not_a_fault(tmp_path):
+    truth, found = coco_scene(0, "plain")
+    result = evaluate(*write(tmp_path, {**truth, "annotations": []}, found))
+    assert result["detection"]["coco"]["overall"]["ap"] is None

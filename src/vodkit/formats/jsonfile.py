@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any, TypeVar
@@ -289,22 +290,35 @@ def _skip(text: str, position: int, extra: str = "") -> int:
 
 
 def _member(text: str, position: int, key: str) -> int:
-    decoder = json.JSONDecoder()
+    return _members(text, position)[key]
+
+
+def _entry(text: str, position: int, index: int) -> int:
+    return _entries(text, position)[index]
+
+
+# A file of many faults asks for a line of the same long list each time: walk it once.
+@lru_cache(maxsize=16)
+def _members(text: str, position: int) -> dict[str, int]:
+    """Where the values of the object at ``position`` begin; of equal keys the first."""
+    decoder, found = json.JSONDecoder(), dict[str, int]()
     position = _skip(text, position + 1)
     while text[position] != "}":
         name, position = scanstring(text, position + 1)
         position = _skip(text, position, ":")
-        if name == key:
-            return position
+        found.setdefault(name, position)
         _, position = decoder.raw_decode(text, position)
         position = _skip(text, position, ",")
-    raise KeyError(key)
+    return found
 
 
-def _entry(text: str, position: int, index: int) -> int:
-    decoder = json.JSONDecoder()
+@lru_cache(maxsize=16)
+def _entries(text: str, position: int) -> list[int]:
+    """Where the entries of the list at ``position`` begin."""
+    decoder, found = json.JSONDecoder(), list[int]()
     position = _skip(text, position + 1)
-    for _ in range(index):
+    while text[position] != "]":
+        found.append(position)
         _, position = decoder.raw_decode(text, position)
         position = _skip(text, position, ",")
-    return position
+    return found
