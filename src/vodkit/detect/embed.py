@@ -1,6 +1,6 @@
-"""Embeddings: what a detected object looks like, as a vector whose cosine tells same from other.
+"""Embeddings of detected objects: vectors whose cosine is high for the same object.
 
-Two ways to come by one:
+Two ways to compute them:
 
     pooled   from the detector's own feature maps, which are there anyway; raw, or through a small
              head that ``vodkit train --appearance`` made for this very detector

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from vodkit.detect.base import Detector, RunsOn, in_stream
+from vodkit.detect.devices import CPU, device_of
 from vodkit.detect.embed import WithLooks, is_pooled, load_crops
 from vodkit.detect.models import load_detector
 from vodkit.detect.tiles import TiledDetector, TileSettings
@@ -51,6 +52,8 @@ def make_detector(settings: InferSettings, *, runs_on: RunsOn | None = None) -> 
     if pooled and settings.tiles:
         allowed = f"{COLOUR}, or a network for crops"
         raise SettingsError(f"tiles with appearance {looks}: views differ; allowed: {allowed}")
+    if runs_on is not None:
+        _require_device(runs_on)
     detector: Detector = load_detector(
         settings.model,
         runtime=settings.runtime if runs_on is None else runs_on.runtime,
@@ -68,6 +71,17 @@ def make_detector(settings: InferSettings, *, runs_on: RunsOn | None = None) -> 
         crops = load_crops(Path(looks), runtime=settings.runtime, device=settings.device)
         return WithLooks(detector, crops)
     return detector
+
+
+def _require_device(runs_on: RunsOn) -> None:
+    """SettingsError if a run that is resumed began on a GPU that does not work here."""
+    if runs_on.device == CPU:
+        return
+    try:
+        device_of(runs_on.device)
+    except SettingsError as error:
+        hint = "resume it where that device works, or start it again with --overwrite"
+        raise SettingsError(f"the run began with {runs_on}: {error}; {hint}") from error
 
 
 def detect_video(

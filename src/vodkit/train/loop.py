@@ -105,7 +105,7 @@ class Losses(nn.Module):
         if batch.features is None:
             return self._of_pictures(batch)
         with replaying(self.module, cuts, batch.features):
-            # Nobody looks at the pictures: normalising black ones would cost a tenth of a step.
+            # The pictures are not used: normalising black ones would cost a tenth of a step.
             return networks.losses_of_normalised(
                 self.module, self.card, batch.images, batch.targets
             )
@@ -129,18 +129,17 @@ def train(
 
     Args:
         settings: what to do; written to the run folder.
-        resume_run: go on with the run in ``settings.out``; on a CPU it ends bit for bit as if it
-            had never stopped; where there is none, it begins.
-        overwrite: throw away the training that is in ``settings.out``.
+        resume_run: resume the run in ``settings.out``; on a CPU the result is bit for bit that of
+            an uninterrupted run; without a run, one starts.
+        overwrite: discard the training in ``settings.out``.
         watch: called after every step and epoch, by the first process.
 
     Raises:
-        OutputError: a training is in the folder already, and neither of the two is asked for, or
-            it is under way.
+        OutputError: the folder has a training and neither of the two is set, or it is running.
         InputError: no labelled frames, or, when resuming, a changed dataset or setting (the
             difference is named).
-        TrainingError: a loss that is not finite (the sample is named), or not enough memory.
-        ToldElsewhereError: in all but one of several processes, when none can begin.
+        TrainingError: a non-finite loss (the sample is named), or out of memory.
+        ToldElsewhereError: in all but one of several processes, if none can start.
         VideoError: a video cannot be read (see ``skip_broken``).
     """
     started = time.monotonic()
@@ -151,7 +150,9 @@ def train(
     begins = partial(_goes_on, settings, resume_run=resume_run, overwrite=overwrite)
     with _saying_what_helps(settings), ExitStack() as held:
         hold = held.enter_context if fabric.is_global_zero else None
-        goes_on = agreed(fabric, lambda: begins(hold))  # all have looked, before anything changes
+        goes_on = agreed(
+            fabric, lambda: begins(hold)
+        )  # every process checks before anything changes
         run = agreed(fabric, lambda: _begun(settings, fabric, watch, goes_on=goes_on))
         try:
             run.fit()
@@ -199,7 +200,7 @@ def _begun(
     *,
     goes_on: bool,
 ) -> "_Run":
-    """A training ready for its next step; what was there is thrown away, or gone on with."""
+    """A training ready for its next step; an earlier one is discarded or resumed."""
     share = Share(
         rank=fabric.global_rank,
         world=fabric.world_size,
@@ -222,7 +223,7 @@ def _begun(
 
 
 class _Run:
-    """A training under way: all that changes from step to step."""
+    """A running training: all that changes from step to step."""
 
     def __init__(
         self,
@@ -294,7 +295,7 @@ class _Run:
             self._epochs()
         self._checkpoint(LAST, None)
         self.ended = True
-        self._save()  # whoever resumes it finds that it has ended, and of what
+        self._save()  # so that --resume finds a finished training
 
     def _open_journals(self, opened: ExitStack) -> None:
         settings = self.settings
@@ -317,7 +318,7 @@ class _Run:
                 row |= self._validate()
             self._log(row)
             self._save_if_due()
-        if self.depth < 0:  # gone on with at its end: what learns is what did in the last epoch
+        if self.depth < 0:  # resumed at its end: the last epoch decides what learns
             self._set_mode(self.epoch - 1)
         if self.material.validation is None and not self.ended:
             self._measure_norms()
@@ -700,7 +701,7 @@ def _for_journals(row: Mapping[str, float]) -> tuple[dict[str, float], int]:
 
 
 def _refuse_nothing_to_find(settings: TrainSettings, material: Material) -> None:
-    """Without a box on it, a validation split measures nothing."""
+    """InputError for a validation split without boxes, which measures nothing."""
     if material.validation is None:
         return
     frames = material.validation.frames
@@ -720,10 +721,10 @@ def _goes_on(
     resume_run: bool,
     overwrite: bool,
 ) -> bool:
-    """Make the run folder, and ``hold`` it alone; whether there is a state in it to go on from.
+    """Make and lock (``hold``) the run folder; whether it has a state to resume from.
 
-    A run that was killed before its first state begins again, as one that never began does: a
-    script may always say ``--resume``.
+    A run that was killed before its first state starts again, so scripts may always pass
+    ``--resume``.
     """
     require_journals(settings.journals)
     out = make_folder(Path(settings.out))
@@ -738,7 +739,7 @@ def _goes_on(
 
 
 def _clear_away_parts(out: Path) -> None:
-    """Files that a kill left half written: of each kill as large as a state, for ever."""
+    """Delete partial files of killed runs, each as large as a state."""
     names = [
         resume.STATE,
         *(name for path in (BEST, LAST) for name in (path, card_path(Path(path)))),
@@ -749,7 +750,7 @@ def _clear_away_parts(out: Path) -> None:
 
 
 def _begin_anew(settings: TrainSettings, material: Material) -> None:
-    """Throw away what is there, and say what this training is made from."""
+    """Discard an earlier training and write what this one is made from."""
     out = Path(settings.out)
     weights = (out / BEST, out / LAST)
     files = [out / name for name in (resume.STATE, MANIFEST, LOG, REPORT)]

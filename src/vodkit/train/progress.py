@@ -1,4 +1,4 @@
-"""What a training says of itself while it is under way."""
+"""Progress reports of a running training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The state of a training, whole: killed at any moment, it goes on as if nothing had happened.
+"""The complete state of a training, so that a run killed at any moment resumes exactly.
 
 The state file is replaced in one step, so there is always a complete one. It remembers what the
 training was made from; a changed dataset or setting is refused with the difference.
@@ -57,7 +57,7 @@ def load_state(path: Path, *, parts: Iterable[str]) -> dict[str, Any]:
 
 
 def refuse_training_in(folder: Path) -> None:
-    """OutputError where there is one: it is neither gone on with nor thrown away unasked."""
+    """OutputError if the folder has a training, which is neither resumed nor discarded unasked."""
     if (folder / MANIFEST).is_file():
         message = "holds a training; --resume continues it, --overwrite starts anew"
         raise OutputError(message, path=folder)

@@ -1,9 +1,8 @@
 """The few settings that matter most, tried out: ``vodkit train --search N`` (extra ``tune``).
 
-Each trial is a short training in its own folder below ``search/``; those that are worse than
-the median of the others half-way are ended early. One whose settings lead nowhere (a loss that is
-not finite, too little memory) has failed, and says why. Trials are kept in a file, so a stopped
-search goes on where it was.
+Each trial is a short training in its own folder in ``search/``; trials below the median of the
+others are stopped early. A trial that diverges (non-finite loss) or runs out of memory has failed,
+with the reason. Trials are kept in a database, so a stopped search resumes.
 """
 
 import os
@@ -160,7 +159,7 @@ def _refuse_others(then: dict[str, str], now: dict[str, str], folder: Path) -> N
 
 
 def _forget_killed(study: Any, folder: Path) -> None:
-    """Trials that were under way when an earlier search was killed: no one goes on with them."""
+    """Mark trials that were running when a search was killed as failed: they are not resumed."""
     for trial in study.trials:
         if trial.state.name == "RUNNING":
             study.tell(trial.number, state=type(trial.state).FAIL)
@@ -200,7 +199,7 @@ def _try(settings: TrainSettings, trial: Any, folder: Path) -> float:
     except TrainingError as error:
         trial.set_user_attr(_WHY, str(error))
         raise
-    finally:  # no one goes on with a trial that ended early, and its features are gigabytes
+    finally:  # trials are not resumed, and their features are gigabytes
         delete_features(out)
 
 

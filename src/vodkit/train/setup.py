@@ -1,4 +1,4 @@
-"""What a training needs before its first step: data, network, features."""
+"""Data, network and features that a training needs before its first step."""
 
 import os
 from collections import defaultdict
@@ -167,7 +167,7 @@ def _refuse_lone_values(
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if settings.fixed_norms or settings.batch_size // world // settings.accumulate != 1:
         return
-    copied = deepcopy(module)  # to look at it in evaluation mode leaves no trace in the network
+    copied = deepcopy(module)  # so that evaluation mode leaves no trace in the network
     epochs = settings.num_epochs(-(-len(training.frames) // settings.batch_size))
     depth = freeze.depth_at(settings.freeze, epoch=epochs - 1, thaw_every=settings.thaw_every)
     freeze.freeze(copied, card, depth)  # by then most norms learn

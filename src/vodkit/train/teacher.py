@@ -1,4 +1,4 @@
-"""A teacher's dense answers, and how far a student is from them.
+"""Dense outputs of a teacher, and losses of a student against them.
 
 Legend: B pictures, A cells, K = 5 + C columns, H W picture; see ``detect/yolox.py``.
 """
@@ -25,7 +25,7 @@ _LEAST_NORM = 4.0  # of a batch in which there is next to nothing
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a network says to a batch: raw outputs, and what its neck gives to the head."""
+    """Outputs of a network for a batch: raw, and the feature maps of its neck."""
 
     raw: Tensor
     """(B, A, K)"""
@@ -34,7 +34,7 @@ class Answers:
 
 
 class Teacher:
-    """A YOLOX network that is asked and never changed."""
+    """A YOLOX network whose outputs are learnt; its weights stay fixed."""
 
     def __init__(self, module: yolox.YOLOX, card: ModelCard, classes: Sequence[str]) -> None:
         """``classes`` must be among the card's."""

@@ -420,3 +420,8 @@ def test_a_stream_gives_out_what_it_has_before_it_is_told_the_next_picture(
         np.testing.assert_allclose(outputs[0], expected[found][0], rtol=1e-5, atol=1e-5)
         found += 1
     assert found == len(pictures)
+
+
+def test_a_run_that_began_on_a_missing_gpu_says_so_when_it_is_resumed() -> None:
+    with pytest.raises(SettingsError, match=r"began with cuda on cuda:9: device is 'cuda:9'.*--ov"):
+        make_detector(InferSettings(), runs_on=RunsOn("cuda", "cuda:9"))

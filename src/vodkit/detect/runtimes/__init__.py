@@ -1,8 +1,8 @@
-"""What runs a network: torch, OpenVINO, onnxruntime. All give the same numbers.
+"""Runtimes: torch, OpenVINO, onnxruntime; in float32 without TF32, with matching outputs.
 
 base            the Runtime protocol
 table           RUNTIMES: what ``--runtime`` can be, one line each
-choice          ``--runtime auto``: measured once per machine and model, then remembered
+choice          ``--runtime auto``: measured once per machine and model, then kept
 torch_module    the graph of ``networks.deployed``, as it is or compiled, on CPU or GPU
 cuda_graphs     the same as one recorded CUDA graph
 openvino_graph  converted straight from the torch graph, or read from a foreign file

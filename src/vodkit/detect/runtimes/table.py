@@ -1,7 +1,7 @@
 """RUNTIMES, one line each: what ``--runtime`` can be besides ``auto``, and what makes it.
 
-Every maker takes a Runnable (a network of ours, or a graph file) and gives a Runtime, or says
-with SettingsError why it cannot.
+Every maker takes a Runnable (a network of vodkit, or a graph file) and returns a Runtime, or raises
+SettingsError with the reason.
 """
 
 from collections.abc import Callable
