@@ -266,6 +266,7 @@ def pretending() -> Iterator[None]:
         "is_initialized": lambda: True,
         "device_count": lambda: 1,
         "current_device": lambda: 0,
+        "is_current_stream_capturing": lambda: _STATE["capturing"],
         "get_device_name": lambda _device=0: "Pretended GPU",
         "get_device_capability": lambda _device=0: (9, 0),
         "get_device_properties": lambda _device=None: _Properties(),
