@@ -10,11 +10,12 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from vodkit.cli.terminal import cells, width_of, wrapped
+from vodkit.cli.terminal import cells, fitting, width_of, wrapped
 
 _WIDEST = 80
 _STACKED = 50  # columns below which a meaning is put under its option
 _INDENT = 2
+_LONGEST = 500  # characters of a first sentence
 # option: the table whose names it takes. Read from its source: importing it would take too long.
 TABLES = {
     "--model": ("vodkit.detect.models", "MODELS"),
@@ -107,7 +108,7 @@ class HelpPage:
             else:
                 gap = " " * (first - cells(name))
                 self.write(f"{' ' * self._indent}{name}{gap}{lines.pop(0)}\n")
-            self.write("".join(f"{pad}{line}\n" for line in lines))
+            self.write("".join(f"{fitting(pad, line, self.width)}\n" for line in lines))
 
     @contextmanager
     def section(self, name: str) -> Iterator[None]:
@@ -160,6 +161,13 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group of commands whose help is a HelpPage."""
+    """A group of commands whose help is a HelpPage, with a whole sentence for each command."""
 
     context_class = _Context
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list of commands."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, one.get_short_help_str(_LONGEST)) for name, one in found if one]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)

@@ -84,17 +84,19 @@ def _show(steps: Iterable["LiveStep"], came: set[str]) -> None:
 
     ``came`` gets the sources that gave frames.
     """
-    from rich.console import Console
     from rich.progress import Progress, TextColumn
 
+    from vodkit.cli.bars import make_console
+    from vodkit.cli.terminal import visible
+
     told_of = "{task.completed:.0f} frames {task.fields[told]}"
-    columns = (TextColumn("{task.description}"), TextColumn(told_of))
-    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), TextColumn(told_of, markup=False))
+    console = make_console()
     with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as lines:
         tasks = {}
         for step in steps:
             came.add(step.source)
             if step.source not in tasks:
-                tasks[step.source] = lines.add_task(step.source, total=None, told="")
+                tasks[step.source] = lines.add_task(visible(step.source), total=None, told="")
             told = f"{1000 * step.latency_s:.0f} ms behind, {step.num_dropped} dropped"
             lines.update(tasks[step.source], advance=1, told=told)

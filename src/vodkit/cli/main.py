@@ -3,6 +3,7 @@
 Exit codes: 0 fine, 1 our fault, 2 the user's input, 3 partial result, 130 stopped by Ctrl-C.
 """
 
+import re
 import sys
 import time
 import traceback
@@ -35,6 +36,7 @@ from vodkit.ground.paths import expanded
 from vodkit.ground.process import is_first_here
 
 _TELLING_S = 60.0  # in which another process has surely printed what it has to
+_LINE_BREAK = re.compile(r"\s*\n\s*")  # messages of libraries have several lines
 STOPPED = 130  # 128 + SIGINT, as in shells
 EPILOG = """\b
 Start with:        vodkit demo
@@ -101,13 +103,14 @@ def main(arguments: list[str] | None = None) -> None:
     words = [word for word in words if word not in {"-v", "--verbose"}]
     process.let_waiting_threads_sleep()
     _print_whatever_comes()
-    command = chosen(typer.main.get_command(app), words)
+    parser = typer.main.get_command(app)
+    command = chosen(parser, words)
     try:
         if asks_for_settings(words):
             say_settings(command)
             code = 0
         else:
-            code = app(args=words, prog_name="vodkit", standalone_mode=False)
+            code = parser(args=words, prog_name="vodkit", standalone_mode=False)
         if code == STOPPED:  # the parser has swallowed the Ctrl-C
             _stopped(command)
     except ToldElsewhereError as error:
@@ -134,6 +137,8 @@ def _print_whatever_comes() -> None:
 
 def _stopped(command: Chosen) -> int:
     """After Ctrl-C: what to do next, where the command can resume."""
+    if sys.stderr.isatty():
+        say("", error=True)  # the terminal has printed ^C
     if "--resume" not in command.options:
         return _complain("stopped", STOPPED, verbose=False)
     _complain("stopped; finished work is kept", STOPPED, verbose=False)
@@ -168,5 +173,5 @@ def _leave_last(code: int) -> int:
 def _complain(message: str, code: int, *, verbose: bool) -> int:
     if verbose:
         traceback.print_exc()
-    say(f"vodkit: {' '.join(message.split())}", error=True)
+    say(f"vodkit: {_LINE_BREAK.sub(' ', message)}", error=True)
     return code

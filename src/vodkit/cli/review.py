@@ -66,7 +66,7 @@ def review(
             say(f"warning: {host} can be reached by others; traffic is not encrypted")
         say(f"journal: {journal_of(out)} ({page.project.journal.n} entries)")
         place = f"{address}{page.project.place_of(at)}"
-        print(f"open: {place}", flush=True)
+        say(f"open: {place}")
         if prelabel is not False and helper.model:
             page.jobs.prelabel_unlabelled()
         if browser:

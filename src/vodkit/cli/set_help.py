@@ -130,7 +130,7 @@ def explained(cls: type, prefix: str = "") -> Iterator[Explained]:
         value = spec.default if spec.default_factory is MISSING else spec.default_factory()
         yield Explained(
             name=prefix + spec.name,
-            meaning=meanings.get(spec.name, ""),
+            meaning=spec.metadata.get("help") or meanings.get(spec.name, ""),
             default="required" if value is MISSING else _shown(value),
             allowed=_allowed(cls, spec.name, kind),
         )

@@ -28,6 +28,17 @@ def say(
         terminal.say_json(told | ({"failed": [*map(str, failed)]} if failed else {}))
         return
     terminal.say(f"{source} -> {folder}", *(f"  {path}" for path in written))
+    if written:
+        say_what_happened(folder)
+
+
+def say_what_happened(folder: Path) -> None:
+    """What a run found, how fast, what to do next; from its folder alone, whoever made it."""
+    from vodkit.cli.run_summary import lines_of, next_words
+
+    terminal.say(*(f"  {line}" for line in lines_of(folder)))
+    for words in next_words(folder):
+        terminal.say_next(*words)
 
 
 def say_runtime(detector: "Detector", wanted: "InferSettings") -> None:

@@ -85,15 +85,22 @@ def wrapped(text: str, width: int | None, *, hang: int = 2, end: str = "") -> li
     if width is None or cells(text) <= width:
         return [text]
     indent = text[: len(text) - len(text.lstrip(" "))] if width > _NARROW else ""
-    lines, now = [], indent
+    below = indent + " " * hang if width > _NARROW else ""
+    lines: list[str] = []
+    now = ""
     for word in re.split(r" +", text.strip(" ")):
-        has_words = now.strip(" ") != ""
-        if has_words and cells(now) + 1 + cells(word) + cells(end) > width:
+        if now and cells(now) + 1 + cells(word) + cells(end) <= width:
+            now = f"{now} {word}"
+            continue
+        if now:
             lines.append(now + end)
-            now = indent + " " * (hang if width > _NARROW else 0) + word
-        else:
-            now = f"{now} {word}" if has_words else now + word
+        now = fitting(below if lines else indent, word, width - cells(end))
     return [*lines, now]
+
+
+def fitting(indent: str, text: str, width: int) -> str:
+    """``text`` after as much of ``indent`` as leaves it in one line."""
+    return indent[: max(0, width - cells(text))] + text
 
 
 def say(*lines: str, error: bool = False, hang: int = 2) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from vodkit.cli import options
-from vodkit.cli.terminal import say, say_json, say_next
+from vodkit.cli.terminal import aside, say, say_json, say_next
+from vodkit.cli.threads import THREADS
 
 if TYPE_CHECKING:
     from vodkit.train.loop import TrainResult
@@ -46,6 +47,7 @@ def train(
     search: int = typer.Option(
         0, "--search", help="Try so many settings first; needs vodkit[tune]."
     ),
+    threads: int = THREADS,
     resume: bool = typer.Option(False, "--resume", help="Go on with the run in --out."),
     overwrite: bool = options.OVERWRITE,
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
@@ -65,6 +67,9 @@ def train(
     from vodkit.train.settings import TrainSettings
 
     process.settle()
+    if busy := process.busy_note():
+        hint = "" if threads else " (fewer --threads leave room for the others)"
+        aside(f"{busy}{hint}")
     chosen = {
         "data": str(data),
         "out": None if out is None else str(out),

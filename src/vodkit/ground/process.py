@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from vodkit.ground.errors import ToldElsewhereError, VodkitError
+from vodkit.ground.runs import num_cores
 
 # Of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -34,6 +35,22 @@ def let_waiting_threads_sleep() -> None:
 def use_threads(count: int) -> None:
     """Have torch, OpenVINO and onnxruntime use ``count`` threads; call it before their import."""
     os.environ["OMP_NUM_THREADS"] = str(count)
+
+
+def threads_asked() -> int:
+    """Threads that ``OMP_NUM_THREADS`` asks for; 0: none, use as many as there are cores."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(asked) if asked.isdecimal() else 0
+
+
+def busy_note() -> str:
+    """A sentence on other work that this machine does now; empty where there is little."""
+    if not hasattr(os, "getloadavg"):  # Windows
+        return ""
+    load, cores = os.getloadavg()[0], num_cores()
+    if load <= cores:
+        return ""
+    return f"the machine is busy: {load:.1f} running processes on {cores} cores; this will be slow"
 
 
 def leave_cores_to_the_network() -> None:

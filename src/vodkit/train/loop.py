@@ -31,6 +31,7 @@ from vodkit.detect.memory import free_gpu_memory, is_out_of_memory
 from vodkit.ground import ledger
 from vodkit.ground.arrays import IntArray
 from vodkit.ground.errors import InputError, SettingsError, TrainingError, VideoError
+from vodkit.ground.process import threads_asked
 from vodkit.ground.runs import (
     MANIFEST,
     REPORT,
@@ -130,7 +131,8 @@ def train(
     Args:
         settings: what to do; written to the run folder.
         resume_run: resume the run in ``settings.out``; on a CPU the result is bit for bit that of
-            an uninterrupted run; without a run, one starts.
+            an uninterrupted run, unless ``OMP_NUM_THREADS`` asks for another number of threads;
+            without a run, one starts.
         overwrite: discard the training in ``settings.out``.
         watch: called after every step and epoch, by the first process.
 
@@ -661,7 +663,8 @@ class _Run:
             self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["random"])
         _set_random_of(self.fabric.device, state["random of the device"])
-        torch.set_num_threads(state["threads"])
+        if not threads_asked():
+            torch.set_num_threads(state["threads"])
         self.meter = Meter(**state["meter"])
         self.epoch, self.batch = state["at"]["epoch"], state["at"]["batch"]
         self.worse, self.rows = state["at"]["worse"], state["rows"]

@@ -1,6 +1,5 @@
 """ONNX with onnxruntime: the second opinion, and for places without OpenVINO."""
 
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from vodkit.detect.onnx_files import external_files
 from vodkit.detect.preprocess import traced_px
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.errors import WeightsError, noticing_shortage
+from vodkit.ground.process import threads_asked
 
 _OPSET = 17
 
@@ -57,7 +57,7 @@ def _session(path: Path) -> Any:
     external_files(path)  # refuses paths that lead out of the folder
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what is wrong comes as an error, once
-    options.intra_op_num_threads = _threads()
+    options.intra_op_num_threads = threads_asked()
     try:
         # There is nothing to fall back to, of which it would tell on stdout.
         return onnxruntime.InferenceSession(
@@ -84,12 +84,6 @@ def _check_input(inputs: Sequence[Any], wanted: Preprocessing, path: Path) -> No
         seen = " and ".join(f"{one.type} {one.shape}" for one in inputs) or "nothing"
         allowed = f"{kind} {shape} (preprocessing.dtype, layout, resize, width_px, height_px)"
         raise WeightsError(f"{path}: the graph takes {seen}; its card says {allowed}")
-
-
-def _threads() -> int:
-    """``OMP_NUM_THREADS`` holds for onnxruntime too; 0: as many as there are cores."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdigit() else 0
 
 
 def errors_of_onnxruntime() -> tuple[type[BaseException], ...]:

@@ -25,6 +25,7 @@ from vodkit.detect.runtimes.base import KeptGraphs, is_kept
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.errors import OutputError, SettingsError, WeightsError, noticing_shortage
 from vodkit.ground.lookup import pick
+from vodkit.ground.process import threads_asked
 
 # OpenVINO's own errors have no common base but Exception.
 _FAILURES = (
@@ -147,7 +148,11 @@ class OpenVINORuntime:
         return CORE.compile_model(
             self._models[size],
             "CPU",
-            {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": self._precision},
+            {
+                "PERFORMANCE_HINT": hint,
+                "INFERENCE_PRECISION_HINT": self._precision,
+                "INFERENCE_NUM_THREADS": threads_asked(),  # 0: as many as there are cores
+            },
         )
 
 
