@@ -30,6 +30,20 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[LAST_WORDS] = tempfile.mkdtemp(prefix="vodkit-tests-")
 
 
+PROGRAMS = re.compile(r"\b(ffmpeg|ffprobe|chromium|mosquitto)\b", re.IGNORECASE)
+"""programs that .ci/run installs"""
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """In CI, a test that is skipped for want of a program fails."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+    if os.environ.get("CI") == "true" and report.skipped and PROGRAMS.search(reason):
+        report.outcome, report.longrepr = "failed", f"in CI this may not be skipped: {reason}"
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """They are told at the end, where a log that is cut short has them still."""
     for path in sorted(Path(os.environ[LAST_WORDS]).iterdir()):

@@ -92,7 +92,8 @@ def faster(source: str, settings: InferSettings, runs_on: str, *, measure: bool)
             return None
         known = _measured(source, settings, runtime, other)
         with suppress(VodkitError):  # a cache that cannot be written: it is measured again
-            runs.write_json(runs.make_folder(path.parent) / path.name, asdict(known))
+            runs.make_folder(path.parent)
+            runs.write_atomic(path, json.dumps(asdict(known)), ours=True)
     return known if known.runtime else None
 
 

@@ -67,9 +67,6 @@ def train(
     from vodkit.train.settings import TrainSettings
 
     process.settle()
-    if busy := process.busy_note():
-        hint = "" if threads else " (fewer --threads leave room for the others)"
-        aside(f"{busy}{hint}")
     chosen = {
         "data": str(data),
         "out": None if out is None else str(out),
@@ -97,6 +94,9 @@ def train(
             wanted = best_settings(
                 wanted, trials=search, resume_run=resume, overwrite=overwrite, tell=tell
             )
+    if busy := process.busy_note():
+        hint = "" if threads else " (fewer --threads leave room for the others)"
+        aside(f"{busy}{hint}")
     page = TrainingPage(Path(wanted.out), notes=warnings)
     with shown(quiet=as_json) as show:
 

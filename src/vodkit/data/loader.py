@@ -198,10 +198,13 @@ class FrameDataset(torch.utils.data.Dataset[Any]):
         every: int = 1,
         still_iou: float = 2.0,
         first_label: int = 0,
+        floats: bool = False,
         run_length: int = RUN,
         cache_mib: float | None = None,
     ) -> None:
         """See ``sampling.labelled_keys`` for ``every`` and ``still_iou``.
+
+        ``floats``: images are float32 in 0 to 1, as torchvision's models take them; else uint8.
 
         Decoded pictures stay in a cache of at most ``cache_mib``; None: as many as are mixed, in
         256 to 1024 MiB. Where they do not fit, fewer are mixed, and decoded, with each other.
@@ -213,7 +216,7 @@ class FrameDataset(torch.utils.data.Dataset[Any]):
             dataset, Path(root), size_for=size_for, videos=videos, cache_mib=cache_mib
         )
         self.runs = runs_of(self.keys, length=fitting_length(self.reader.room, most=run_length))
-        self.first_label = first_label
+        self.first_label, self.floats = first_label, floats
         self._run_of = {i: run for run in self.runs for i in run}
 
     def __len__(self) -> int:
@@ -221,7 +224,7 @@ class FrameDataset(torch.utils.data.Dataset[Any]):
         return len(self.keys)
 
     def __getitem__(self, index: int) -> tuple[tv_tensors.Image, dict[str, Any]]:
-        """Image (3, H, W) uint8 and target, as tv_tensors."""
+        """Image (3, H, W), uint8 or float32 (see ``floats``), and target, as tv_tensors."""
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[tv_tensors.Image, dict[str, Any]]]:
@@ -271,7 +274,8 @@ class FrameDataset(torch.utils.data.Dataset[Any]):
         return np.asarray(tracks.labels[rows][~tracks.ignore[rows]])
 
     def _target(self, index: int, picture: Picture) -> tuple[tv_tensors.Image, dict[str, Any]]:
-        return as_tv_tensors(picture, image_id=index, first_label=self.first_label)
+        image, target = as_tv_tensors(picture, image_id=index, first_label=self.first_label)
+        return (tv_tensors.Image(image.float() / 255) if self.floats else image), target
 
 
 class ClipDataset(torch.utils.data.Dataset[Any]):

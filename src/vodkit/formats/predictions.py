@@ -71,9 +71,9 @@ class PredictionWriter:
     are in it may not be given again) and otherwise begins one.
     """
 
-    def __init__(self, path: Path, header: Header, *, resume: bool = False) -> None:
+    def __init__(self, path: str | Path, header: Header, *, resume: bool = False) -> None:
         """Open the file and write the header, or find where it ends."""
-        self.path = path
+        self.path = path = Path(path)
         self.header = header
         self.last_frame = -1
         """the last frame in the file; -1 when it has none"""
@@ -222,14 +222,16 @@ def _parsed(file: BufferedReader, path: Path, num_classes: int) -> Iterator[Pred
         yield frame
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: str | Path) -> Header:
     """The header of a predictions file."""
+    path = Path(path)
     with open_predictions(path) as (header, _):
         return header
 
 
-def read_frames(path: Path) -> Iterator[PredictedFrame]:
+def read_frames(path: str | Path) -> Iterator[PredictedFrame]:
     """All frames of a predictions file as they were written, tentative tracks included."""
+    path = Path(path)
     with open_predictions(path) as (_, frames):
         yield from frames
 
@@ -333,13 +335,14 @@ class Predictions:
     """rows left out, since their track was never confirmed"""
 
 
-def read_predictions(path: Path, *, include_predicted: bool = True) -> Predictions:
+def read_predictions(path: str | Path, *, include_predicted: bool = True) -> Predictions:
     """The final rows of a predictions file as one table; one open, one parse.
 
     Args:
         path: a file of predictions or detections.
         include_predicted: keep boxes of hidden objects; False: see ``counted``.
     """
+    path = Path(path)
     with open_predictions(path) as (header, frames):
         final = list(final_frames(frames))
     rows = [frame if include_predicted else counted(frame) for frame in final]

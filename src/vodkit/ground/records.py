@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from vodkit.ground.account import Account
 from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from vodkit.ground.dataframe import to_dataframe
 from vodkit.ground.errors import InputError
 
 
@@ -169,6 +170,8 @@ class Detections:
             finite = bool(np.isfinite(self.embeddings).all())
             _require(finite, self, "an embedding is not finite")
 
+    to_dataframe = to_dataframe
+
     def __len__(self) -> int:
         """Number of boxes."""
         return len(self.boxes_xyxy)
@@ -265,6 +268,8 @@ class Tracks:
             _require(False, self, f"an id stands twice in {self.ids}")  # noqa: FBT003
         if n and int(self.states.max()) > _LAST_STATE:
             _require(False, self, f"states {self.states}; allowed: 0 to {_LAST_STATE}")  # noqa: FBT003
+
+    to_dataframe = to_dataframe
 
     def __len__(self) -> int:
         """Number of tracked objects."""
@@ -368,6 +373,8 @@ class TrackTable:
         if same.any():
             row = int(np.flatnonzero(same)[0])
             _require(False, self, f"id {self.ids[row]} stands twice in frame {self.frames[row]}")  # noqa: FBT003
+
+    to_dataframe = to_dataframe
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -495,6 +502,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Check that classes are unique, no source stands twice in a split, labels are in range."""
+        object.__setattr__(self, "root", Path(self.root))
         doubled = sorted(name for name, count in Counter(self.classes).items() if count > 1)
         _require(not doubled, self, f"class names stand twice: {doubled}")
         splits: dict[str, list[str]] = {}

@@ -100,7 +100,7 @@ def parts_in(folder: Path) -> list[Path]:
     return sorted([*folder.glob(PREDICTIONS), *parts], key=part_of)
 
 
-def write_atomic(path: Path, content: bytes | str, *, ours: bool = False) -> None:
+def write_atomic(path: str | Path, content: bytes | str, *, ours: bool = False) -> None:
     """Write so that ``path`` holds the old content or the new, never a part (even after kill -9).
 
     The text goes to a neighbour file, is flushed to disk, and then takes the name in one step. A
@@ -110,6 +110,7 @@ def write_atomic(path: Path, content: bytes | str, *, ours: bool = False) -> Non
     Raises:
         OutputError: the file cannot be written, or belongs to the user.
     """
+    path = Path(path)
     data = content.encode() if isinstance(content, str) else content
     if not ours:
         ledger.claim(path)

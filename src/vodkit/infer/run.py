@@ -102,7 +102,7 @@ def is_done(
 
 
 def run_source(
-    source: str, folder: RunFolder | Path, detector: Detector, settings: InferSettings
+    source: str | Path, folder: RunFolder | str | Path, detector: Detector, settings: InferSettings
 ) -> Iterator[Step]:
     """Detect (and track) one source into a prepared folder, yielding each finished frame.
 
@@ -119,7 +119,7 @@ def run_source(
     """
     folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
     with folder.claim():
-        yield from _run(source, folder, detector, settings)
+        yield from _run(str(source), folder, detector, settings)
 
 
 def _run(

@@ -68,7 +68,7 @@ class _Part:
 
 
 def read_predictions(
-    paths: Sequence[Path],
+    paths: Sequence[str | Path],
     dataset: Dataset,
     *,
     format: str = "auto",  # noqa: A002
@@ -94,7 +94,7 @@ def read_predictions(
     every = [
         part
         for path in paths
-        for file in _files_in(path)
+        for file in _files_in(Path(path))
         for part in _read(file, which, format, ids)
     ]
     for part in every:

@@ -19,7 +19,11 @@ from vodkit.video.writer import VideoWriter
 
 
 def write_video(
-    source: str | Path, predictions: Path, path: Path, *, settings: DrawSettings = DEFAULTS
+    source: str | Path,
+    predictions: str | Path,
+    path: str | Path,
+    *,
+    settings: DrawSettings = DEFAULTS,
 ) -> list[str]:
     """Draw the final rows of a predictions file into its video.
 
@@ -37,6 +41,7 @@ def write_video(
         OutputError: the file cannot be written.
         PartialError: some sound could not be decoded (the file exists, silent in places).
     """
+    predictions, path = Path(predictions), Path(path)
     with open_predictions(predictions) as (header, frames):
         return film(path, header, final_frames(frames), source=source, settings=settings)
 

@@ -71,9 +71,9 @@ class _Reel:
 
 
 def write_report(
-    path: Path,
+    path: str | Path,
     dataset: Dataset,
-    root: Path,
+    root: str | Path,
     subjects: Sequence[Subject],
     *,
     comparisons: Sequence[Comparison] = (),
@@ -88,6 +88,7 @@ def write_report(
     for subjects that were evaluated on different data, OutputError where the page cannot be
     written.
     """
+    path, root = Path(path), Path(root)
     settings = settings or PageSettings()
     if not subjects:
         raise InputError("a report of no evaluation; allowed: 1 or more")

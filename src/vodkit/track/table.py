@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from vodkit.ground.lookup import pick
-from vodkit.ground.settings import load
+from vodkit.ground.settings import load, words_of
 from vodkit.track.base import Tracker
 from vodkit.track.botsort import BotSort, BotSortSettings
 from vodkit.track.bytetrack import ByteTrack, ByteTrackSettings
@@ -25,13 +25,33 @@ TRACKERS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def make_tracker(name: str = "vodkit", words: Sequence[str] = ()) -> Tracker:
-    """A new tracker for one video; ``words`` such as ``life.lost_s=2`` change its settings.
+TrackerSettings = (
+    VodkitSettings
+    | ByteTrackSettings
+    | SortSettings
+    | OcSortSettings
+    | BotSortSettings
+    | RoboflowSettings
+)
+"""typed settings of any tracker, with completion in an editor"""
 
-    An unknown name or setting raises SettingsError with the nearest valid ones.
+
+def make_tracker(name: str | TrackerSettings = "vodkit", words: Sequence[str] = ()) -> Tracker:
+    """A new tracker for one video.
+
+    Args:
+        name: a name in TRACKERS, or typed settings of a tracker, which say whose they are:
+            ``make_tracker(ByteTrackSettings(high=0.5))``.
+        words: ``name=value`` words such as ``life.lost_s=2``, which change its settings.
+
+    Raises:
+        SettingsError: an unknown name or setting (with the nearest valid ones).
     """
-    tracker, settings = pick(TRACKERS, name, "tracker")
-    return tracker(load(settings, words=words))
+    if isinstance(name, str):
+        tracker, settings = pick(TRACKERS, name, "tracker")
+        return tracker(load(settings, words=words))
+    (tracker,) = (one for one, settings in TRACKERS.values() if settings is type(name))
+    return tracker(load(type(name), words=(*words_of(name), *words)) if words else name)
 
 
 def full_settings(name: str, words: Sequence[str] = ()) -> object:

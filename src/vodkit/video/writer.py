@@ -24,6 +24,7 @@ from vodkit.video.rgb import words
 # "superfast" does not look ahead (mbtree), and takes twice the bytes.
 _SPEED = {"preset": "superfast", "x264-params": "mbtree=1:rc-lookahead=10"}
 _GAP_S = 0.05  # of the sound, longer than clocks of containers jitter
+_NEAR = 0.005  # frames/s that 29.97 and 23.98 are rounded by
 _TICKS = 90_000  # of the video's clock, a second: divides 24, 25, 30 and 30000/1001 evenly enough
 _MOST_SIDE_PX = 16384
 _MOST_AREA = 2**28  # with 128 px more a side, of an FFmpeg picture (libavutil/imgutils.c)
@@ -73,6 +74,20 @@ class _Picture:
         return self._frame
 
 
+def as_rate(rate: Fraction | float) -> Fraction:
+    """Frames/s as a fraction; floats near n * 1000 / 1001, as 29.97, are that fraction.
+
+    >>> as_rate(29.97), as_rate(12.5), as_rate(25)
+    (Fraction(30000, 1001), Fraction(25, 2), Fraction(25, 1))
+    """
+    if isinstance(rate, Fraction):
+        return rate
+    whole = round(rate * 1.001)
+    if rate != round(rate) and abs(whole / 1.001 - rate) < _NEAR:
+        return Fraction(whole * 1000, 1001)
+    return Fraction(rate).limit_denominator(1001)
+
+
 class VideoWriter:
     """Writes pictures with their times; a context manager.
 
@@ -83,20 +98,23 @@ class VideoWriter:
     @noticing_shortage()
     def __init__(
         self,
-        path: Path,
+        path: str | Path,
         *,
         width_px: int,
         height_px: int,
-        rate: Fraction,
-        audio_from: Path | None = None,
+        rate: Fraction | float,
+        audio_from: str | Path | None = None,
         quality: int = 23,
     ) -> None:
-        """``quality`` is x264's crf: 18 looks lossless, 28 is small.
+        """``quality`` is x264's crf: 18 is visually lossless, 28 is small.
+
+        ``rate`` is in frames/s; 29.97 and its like are taken as the fraction they stand for.
 
         ``audio_from`` is a media file whose first sound track is taken over (as AAC, at
         the next higher rate where AAC lacks its own, at most 96 kHz). Odd sizes are made even by
         repeating the last row or column.
         """
+        path, rate = Path(path), as_rate(rate)
         self.path = path
         self._part = path.absolute().with_name(f".{path.name}.part")  # see reader.py: colons
         self._size = (width_px, height_px)
@@ -108,7 +126,7 @@ class VideoWriter:
                 f"{math.isqrt(_MOST_AREA) - 130} where both sides are as long, as FFmpeg has it"
             )
             raise OutputError(f"cannot write {seen}; allowed: {allowed}, and {square}", path=path)
-        self._audio_from = None if audio_from is None else audio_from.absolute()
+        self._audio_from = None if audio_from is None else Path(audio_from).absolute()
         self._last_tick = -1
         self._start_s: float | None = None
         self._last_s: float | None = None
@@ -138,7 +156,7 @@ class VideoWriter:
         self._stream.codec_context.color_trc = ColorTrc.BT709
         try:
             self._picture = _Picture(self._stream.width, self._stream.height)
-            self._sound: Any = None if audio_from is None else self._add_sound(audio_from)
+            self._sound: Any = None if audio_from is None else self._add_sound(Path(audio_from))
         except Exception:
             self._discard()
             raise
