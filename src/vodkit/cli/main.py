@@ -3,7 +3,6 @@
 Exit codes: 0 fine, 1 our fault, 2 the user's input, 3 partial result, 130 stopped by Ctrl-C.
 """
 
-import re
 import sys
 import time
 import traceback
@@ -36,7 +35,6 @@ from vodkit.ground.paths import expanded
 from vodkit.ground.process import is_first_here
 
 _TELLING_S = 60.0  # in which another process has surely printed what it has to
-_LINE_BREAK = re.compile(r"\s*\n\s*")  # messages of libraries have several lines
 STOPPED = 130  # 128 + SIGINT, as in shells
 EPILOG = """\b
 Start with:        vodkit demo
@@ -173,5 +171,5 @@ def _leave_last(code: int) -> int:
 def _complain(message: str, code: int, *, verbose: bool) -> int:
     if verbose:
         traceback.print_exc()
-    say(f"vodkit: {_LINE_BREAK.sub(' ', message)}", error=True)
+    say(f"vodkit: {' '.join(map(str.strip, message.splitlines()))}", error=True)
     return code
