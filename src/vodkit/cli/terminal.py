@@ -122,8 +122,7 @@ def say_next(*words: str, before: str = "next: ", error: bool = False) -> None:
     """Print a command to run next; where it does not fit, in lines that can be pasted."""
     stream = sys.stderr if error else sys.stdout
     line = visible(before + shlex.join(words), stream.encoding or "utf-8")
-    for part in wrapped(line, width_of(stream), end=" \\"):
-        print(part, file=stream, flush=True)
+    print(*wrapped(line, width_of(stream), end=" \\"), sep="\n", file=stream, flush=True)
 
 
 def aside(words: str) -> None:
