@@ -219,13 +219,13 @@ def test_a_training_in_the_folder_is_met_before_the_first_trial(
 ) -> None:
     (tmp_path / "manifest.json").write_text("{}")
     settings = wanted(square_data, tmp_path)
-    with pytest.raises(OutputError, match="has a training; --resume"):
+    with pytest.raises(OutputError, match="holds a training; --resume"):
         best_settings(settings, trials=1)
     words = ["--data", str(square_data), "--out", str(tmp_path), "--model", "yolox_nano"]
     with pytest.raises(SystemExit) as left:
         main(["train", *words, "--search", "1"])
     assert left.value.code == 2
-    assert "has a training; --resume" in capsys.readouterr().err
+    assert "holds a training; --resume" in capsys.readouterr().err
     assert not tried
     best_settings(settings, trials=1, overwrite=True)
     best_settings(settings, trials=2, resume_run=True)
