@@ -191,4 +191,4 @@ def test_a_run_folder_in_a_settings_file_is_not_overruled_by_a_default(
     file.write_text(f"out = '{tmp_path}'\nval_split = 'test'\n")
     code, _, error = run(capsys, "train", "--data", str(LABELS), "--settings", str(file))
     assert code == 2
-    assert f"{tmp_path}: has a training; --resume goes on" in error
+    assert f"{tmp_path}: holds a training; --resume continues" in error

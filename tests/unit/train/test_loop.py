@@ -249,7 +249,7 @@ def test_a_training_is_not_thrown_away_unasked(square_data: Path, tmp_path: Path
     wanted = tiny(square_data, tmp_path / "run", epochs=1)
     first = train(wanted, resume_run=True)  # none there: it begins
     kept = first.checkpoint.read_bytes()
-    with pytest.raises(OutputError, match=r"has a training; --resume .* --overwrite"):
+    with pytest.raises(OutputError, match=r"holds a training; --resume .* --overwrite"):
         train(wanted)
     assert first.checkpoint.read_bytes() == kept
     for wrong in ({"model": "yolox_nona"}, {"data": "no.json"}, {"teacher": "yolox_nano"}):
