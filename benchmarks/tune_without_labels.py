@@ -15,9 +15,9 @@ from scipy.stats import spearmanr
 
 from mot15_trackers import sequences
 from vodkit.ground.records import State, TrackTable
+from vodkit.infer.tune import NEED_LABELS, SPACES, consistency, replay
 from vodkit.metrics.tracking.hota import hota_counts, hota_scores
 from vodkit.metrics.tracking.sequence import pair_up
-from vodkit.track.tune import NEED_LABELS, SPACES, consistency, replay
 
 
 def random_settings(count: int) -> list[list[str]]:

@@ -7,12 +7,13 @@ import typer
 
 from vodkit.cli import options
 from vodkit.cli.terminal import say, say_json
+from vodkit.infer.settings import InferSettings
 
 if TYPE_CHECKING:
     from vodkit.formats.predictions import Header
     from vodkit.ground.arrays import FloatArray
     from vodkit.ground.records import Dataset, Detections, LabelledVideo, TrackTable
-    from vodkit.track.tune import Clip
+    from vodkit.infer.tune import Clip
 
 
 _CAUTION = {
@@ -25,7 +26,7 @@ def tune(
     detections: list[Path] = typer.Argument(..., help="Files of `vodkit detect`, or run folders."),
     truth: Path = typer.Option(None, "--truth", help="Labels with ids; default: none are needed."),
     split: str = typer.Option("", "--split", help="Of the labels; default: all videos."),
-    tracker: str = typer.Option("vodkit", "--tracker", "-t", help="Name of a tracker."),
+    tracker: str = options.option_of(InferSettings, "tracker"),
     trials: int = typer.Option(50, "--trials", help="Settings to try."),
     seed: int = typer.Option(0, "--seed"),
     as_json: bool = options.JSON,
@@ -38,7 +39,7 @@ def tune(
 
     from vodkit.formats.table import read_dataset
     from vodkit.ground.errors import SettingsError
-    from vodkit.track.tune import tune as run
+    from vodkit.infer.tune import tune as run
 
     if split and not truth:
         seen = f"--split is {split!r}, but no labels are given"
@@ -64,9 +65,13 @@ def tune(
 def _each_once(given: list[Path]) -> list[Path]:
     """The files of detections that are meant; InputError where one would weigh as much as two."""
     from vodkit.ground.errors import InputError
-    from vodkit.ground.runs import predictions_of
+    from vodkit.ground.runs import DETECTIONS, predictions_of
 
-    files = [predictions_of(path) for path in given]
+    recorded = [path / DETECTIONS for path in given]
+    files = [
+        there if there.exists() else predictions_of(path)
+        for path, there in zip(given, recorded, strict=True)
+    ]
     places = [path.resolve() for path in files]
     for number, place in enumerate(places):
         if place in places[:number]:
@@ -82,7 +87,7 @@ def _clip(path: Path, labels: "Dataset | None") -> "Clip":
     from vodkit.formats.predictions import read_frames, read_header
     from vodkit.ground.errors import InputError
     from vodkit.ground.records import Detections, Frame, Tracks
-    from vodkit.track.tune import Clip
+    from vodkit.infer.tune import Clip
 
     header = read_header(path)
     size = {"width_px": header.info.width_px, "height_px": header.info.height_px}

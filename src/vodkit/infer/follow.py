@@ -5,11 +5,12 @@ video needs to be remembered from frame to frame is here, and never in the detec
 serves many videos, a follower one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from vodkit.detect.embed import threshold_of
+from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import VideoError
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.infer.handover import Continuing
@@ -43,6 +44,7 @@ class Follower:
         *,
         cuts: bool = True,
         links: Links["_Begun"] | None = None,
+        motion: Mapping[int, FloatArray] | None = None,
     ) -> None:
         """Start a video.
 
@@ -50,11 +52,12 @@ class Follower:
             tracker: a new one; None: detections only.
             cuts: detect shot changes, so that nothing is followed across one.
             links: new ones, for temporal detection; None: each frame by itself.
+            motion: the camera's motion by frame index, where it was recorded.
         """
         self.tracker = tracker
         self.num_cuts = 0
         """shot changes so far"""
-        self._links = links
+        self._links, self._motion = links, motion or {}
         self._cuts = CutDetector() if cuts and (tracker or links) else None
 
     def step(self, frame: Frame, detections: Detections) -> Followed:
@@ -97,7 +100,12 @@ class Follower:
                 continue
             if is_cut:
                 self.tracker.notice_cut()
-            tracks = self.tracker.step(frame, detections, embeddings=detections.embeddings)
+            tracks = self.tracker.step(
+                frame,
+                detections,
+                embeddings=detections.embeddings,
+                camera_motion=self._motion.get(frame.index),
+            )
             yield Followed(frame, detections, tracks)
 
 

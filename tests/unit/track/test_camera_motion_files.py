@@ -7,8 +7,8 @@ from vodkit.formats.camera_motion import motion_beside, read_motion, write_motio
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import Detections, Frame
 from vodkit.infer.recording import MotionLog
+from vodkit.infer.tune import consistency, replay
 from vodkit.track.table import make_tracker
-from vodkit.track.tune import consistency, replay
 
 
 def test_what_was_written_is_read_to_the_last_bit(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from vodkit.ground.errors import InputError, SettingsError
 from vodkit.ground.records import Detections, Frame, LabelledVideo, State, TrackTable, VideoInfo
+from vodkit.infer.tune import Clip, consistency, replay, tune
 from vodkit.track.count import (
     CountSettings,
     Line,
@@ -17,7 +18,6 @@ from vodkit.track.count import (
 )
 from vodkit.track.refine import RefineSettings, refine
 from vodkit.track.tracklet_linking import StitchSettings
-from vodkit.track.tune import Clip, consistency, replay, tune
 
 RATE = 10.0
 

@@ -25,8 +25,8 @@ from vodkit.ground.records import (
     TrackTable,
     VideoInfo,
 )
+from vodkit.infer.tune import replay
 from vodkit.metrics.evaluation import evaluate
-from vodkit.track.tune import replay
 
 APP = typer.Typer()
 for name, command in (("refine", refine), ("count", count), ("tune", tune)):

@@ -1,9 +1,9 @@
-"""A tracker's settings from the user's own clips: detections are made once and replayed.
+"""Search a tracker's settings on the user's own clips: detections are made once and replayed.
 
-With true ids, any score of (truth, result) is maximised; without, a label-free score: does the
-tracker join the same detections when the film runs backwards, and in whole ways? That one cannot
-tell a false alarm from an object, so without labels only those settings are searched that say how
-detections are joined, not those that say which detections count.
+With true ids, any score of (truth, result) is maximised. Without, the score measures whether the
+tracker joins the same detections when the video runs backwards, into complete tracks. It cannot
+distinguish a false alarm from an object, so without labels only settings are searched that decide
+how detections are joined, not which detections count.
 """
 
 from collections import Counter
@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from vodkit.formats.predictions import PredictedFrame, final_frames
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.errors import InputError, SettingsError
 from vodkit.ground.records import NO_ID, Detections, Frame, LabelledVideo, State, TrackTable
-from vodkit.track.lifecycle import backfill
+from vodkit.infer.follow import Follower
 from vodkit.track.table import make_tracker
 
 Steps = Sequence[tuple[Frame, Detections]]
@@ -80,7 +81,7 @@ class Tuned:
 def replay(
     steps: Steps, name: str, words: Sequence[str] = (), *, motion: Motions | None = None
 ) -> TrackTable:
-    """The tracks of recorded detections, with first detections filled back in.
+    """The tracks of recorded detections: their final rows, as a run with them has.
 
     Args:
         steps: frames and detections, with embeddings where they were recorded.
@@ -88,21 +89,9 @@ def replay(
         words: its settings.
         motion: the camera's motion by frame index, where it was recorded.
     """
-    tracker, known = make_tracker(name, words), motion or {}
-    followed = (
-        (
-            frame,
-            found,
-            tracker.step(
-                frame,
-                found,
-                embeddings=found.embeddings,
-                camera_motion=known.get(frame.index),
-            ),
-        )
-        for frame, found in steps
-    )
-    return TrackTable.from_frames([(f.index, f.time_s, t) for f, _, t in backfill(followed)])
+    followed = Follower(make_tracker(name, words), motion=motion).steps(steps)
+    frames = (PredictedFrame(one.frame.index, one.frame.time_s, one.found) for one in followed)
+    return TrackTable.from_frames([(f.index, f.time_s, f.found) for f in final_frames(frames)])
 
 
 def consistency(
