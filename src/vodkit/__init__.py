@@ -5,9 +5,7 @@ and never imports torch::
 
     import vodkit
 
-    detector = vodkit.load_detector("vodkit-street")
-    tracker = vodkit.make_tracker("vodkit")
-    for frame, detections, tracks in vodkit.track_video("plaza.mp4", detector, tracker):
+    for frame, detections, tracks in vodkit.track_video("plaza.mp4"):
         print(frame.time_s, tracks.ids, tracks.boxes_xyxy)
 
 Frames and clips of labelled video for a training loop of your own are in ``vodkit.data.loader``

@@ -244,7 +244,7 @@ def test_an_absent_camera_is_told_of_and_waited_for_while_the_others_run(
         make_detector(wanted),
         wanted,
         patience=LiveSettings(max_waiting=1000, first_pause_s=0.01, longest_pause_s=0.1),
-        tell=told.append,
+        notify=told.append,
     )
     seen: Counter[str] = Counter()
     for step in steps:
@@ -276,7 +276,7 @@ def test_overwriting_waits_for_the_first_frame_of_each_source(on_air, tmp_path: 
         for folder in folders:
             RunFolder(folder).check(wanted, overwrite=True)
         steps = run_live(
-            sources, folders, detector, wanted, patience=PATIENT, overwrite=True, tell=told.append
+            sources, folders, detector, wanted, patience=PATIENT, overwrite=True, notify=told.append
         )
         if sources[0] == nobody:
             with pytest.raises(VideoError, match="cannot connect"):
@@ -337,7 +337,7 @@ def test_a_killed_command_leaves_whole_files_goes_on_and_is_ended_cleanly_by_sig
 def test_what_needs_the_way_back_is_refused(tmp_path: Path) -> None:
     wanted = InferSettings(device="cpu")
     detector = make_detector(wanted)
-    with pytest.raises(SettingsError, match="is no live source"):
+    with pytest.raises(SettingsError, match="is not a live source"):
         next(run_live([str(CLIP_B)], [tmp_path], detector, wanted))
     with pytest.raises(SettingsError, match="keep is 2 without roll_s"):
         RollSettings(keep=2)

@@ -48,7 +48,7 @@ def run_live_sources(
         say_runtime(detector, wanted)
     steps = run_live(
         sources, [folder.path for folder in folders], detector, wanted,
-        roll=roll, resume=resume, overwrite=overwrite, tell=aside,
+        roll=roll, resume=resume, overwrite=overwrite, notify=aside,
     )  # fmt: skip
     came: set[str] = set()
     try:

@@ -138,7 +138,7 @@ class Detector(Protocol):
 
         ``batch_size``: frames to detect in together, where that is how it works. None among the
         frames: the next one depends on what is found in those before, so at least one of these is
-        given out first.
+        yielded first.
         """
         yield from by_batches(self, frames, batch_size)
 

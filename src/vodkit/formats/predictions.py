@@ -84,7 +84,7 @@ class PredictionWriter:
             self.last_frame = -1 if last is None else last
         if going_on:
             _check_same(read_header(path), header, path)
-        if not going_on:  # the file appears with its header: whoever finds it can read it
+        if not going_on:  # the file appears with its header, so it can be read from the start
             _begin(path, line_of(header_entry(header)))
         self._file = _open(path)
 

@@ -1,8 +1,8 @@
-"""From one file of a recording to the next: the tracks of one run go on in another.
+"""From one file of a recording to the next: the tracks of one run continue in another.
 
-Cameras write files of some minutes each. What a tracker knows at the end of one is kept in the run
-folder (``tracker.npz``). The run of the next file takes it over, with all times moved onto the new
-file's clock: ids, hidden objects and what was learnt of looks go on as if there were one file.
+Cameras write files of some minutes each. The state of the tracker at the end of a file is kept in
+the run folder (``tracker.npz``). The run of the next file loads it, with all times moved onto the
+new file's clock: ids, hidden objects and appearance models continue as in a single file.
 """
 
 import zlib
@@ -29,9 +29,9 @@ _UNREADABLE = (
 
 
 def keep_tracker(folder: Path, tracker: Tracker, *, end_s: float) -> None:
-    """Put what ``tracker`` knows into a run folder; ``end_s``: when the file ended, by its clock.
+    """Write the state of ``tracker`` into a run folder; ``end_s``: the end of the file, by its clock.
 
-    Trackers of other libraries keep their state to themselves: then nothing is written.
+    Trackers of other libraries do not expose their state: then nothing is written.
     """
     try:
         state: dict[str, Any] = {**tracker.state_dict(), _END: np.array(end_s)}
@@ -43,17 +43,17 @@ def keep_tracker(folder: Path, tracker: Tracker, *, end_s: float) -> None:
 
 
 class Continuing:
-    """A tracker that goes on where the run in a folder ended; satisfies track.base.Tracker.
+    """A tracker that continues where the run in a folder ended; satisfies track.base.Tracker.
 
-    The first frame that it is shown is the one after that run's last, whatever its clock says.
+    Its first frame is the one after that run's last, whatever its clock.
     """
 
     def __init__(self, tracker: Tracker, folder: Path) -> None:
-        """``tracker`` is new. InputError when the run kept no tracker, or one of another kind."""
+        """``tracker`` is new. InputError when the run has no state of a tracker, or another's."""
         self._tracker = tracker
         self._state, self._end_s = _read(tracker_in(folder), tracker.state_dict())
         self._waits = True
-        tracker.load_state(self._state)  # what does not fit is told before anything is decoded
+        tracker.load_state(self._state)  # raises before anything is decoded
 
     def step(
         self,
@@ -92,10 +92,10 @@ class Continuing:
 
 
 def tracker_in(folder: Path) -> Path:
-    """The file in a run folder that says what its tracker knew at the end; InputError without."""
+    """The file in a run folder with the state of its tracker at the end; InputError without."""
     path = folder / TRACKER
     if not path.exists():
-        message = f"{path} is missing: no run with a tracker of vodkit's own ended there"
+        message = f"{path} is missing: no run with a tracker of vodkit's own has ended there"
         raise InputError(f"{message}; finish that one first (--resume)")
     return path
 

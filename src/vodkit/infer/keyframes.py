@@ -1,13 +1,13 @@
 """Detect in key frames only, and fill the frames between: several times the speed.
 
-How far apart key frames may be follows from the motion: the gap shrinks while objects move far for
-their size, or move otherwise than their tracks foretold, and grows while they do as expected. A
-track that is known in two neighbouring key frames is filled between them on a straight line
-(``state`` says filled, or predicted where the object was hidden at one end). What the detector
-missed in one key frame, with nothing in front of it, is filled, too, so a frame is given out once
-the two key frames after it are known. Nothing is filled across a cut, or outside a track's life.
+The gap between key frames follows from the motion: it shrinks while objects move far for their
+size, or differ from the prediction of their tracks, and grows while they move as predicted. A track in
+two neighbouring key frames is filled between them on a straight line (its ``state`` is filled, or
+predicted where the object was hidden at one end). An object that the detector missed in one key
+frame, with nothing in front of it, is filled, too, so a frame is yielded once the two key frames
+after it are known. Nothing is filled across a cut, or outside a track's life.
 
-The cost is measured while it runs: every key frame's boxes are compared with the straight line
+The error is measured while it runs: every key frame's boxes are compared with the straight line
 between its neighbours, that is, at about twice the gap; see ``SparseReport``.
 """
 
@@ -26,7 +26,7 @@ from vodkit.ground.records import Detections, Frame, State, Tracks
 from vodkit.infer.follow import Followed, Follower
 
 Find = Callable[[Iterator[Frame | None]], Generator[tuple[Frame, Detections]]]
-"""gives each frame with what is in it, as ``in_stream`` of a detector does"""
+"""yields each frame with its detections, as ``in_stream`` of a detector does"""
 
 _NUM_REMEMBERED = 4  # key frames whose wanted gaps count: the smallest is taken
 
@@ -67,7 +67,7 @@ class SparseReport:
 
 
 class Key(NamedTuple):
-    """A frame that was looked at."""
+    """A frame that was detected in."""
 
     frame: Frame
     tracks: Tracks
@@ -115,7 +115,7 @@ class Pace:
         error, speed = _surprise(self._before), _speed(self._before)
         longer = 1.5
         if error is not None:
-            # What a straight line misses in the middle is an eighth of what foretelling misses,
+            # The error of a straight line in the middle is an eighth of the prediction error,
             # and grows with the square of the gap.
             longer = min((self._settings.tolerance / max(error / 8, 1e-9)) ** 0.5, longer)
         wanted = seen_s * max(longer, 0.5)
@@ -140,7 +140,7 @@ def _speed(before: list[tuple[float, Tracks]]) -> float:
 
 
 def _surprise(before: list[tuple[float, Tracks]]) -> float | None:
-    """How far off, in sizes, steady motion foretold the objects; None when nothing is known."""
+    """The error of predicting steady motion, in object sizes; None when nothing is known."""
     if len(before) < 3:
         return None
     (time_a, a), (time_b, b), (time_c, c) = before
@@ -151,8 +151,8 @@ def _surprise(before: list[tuple[float, Tracks]]) -> float | None:
         return None
     share = (time_c - time_b) / (time_b - time_a)
     here, there = _centres(known)[three], _centres(last)[three]
-    foretold = here + (here - there) * share
-    off = np.linalg.norm(_centres(c)[four] - foretold, axis=1) / _sizes(c)[four]
+    predicted = here + (here - there) * share
+    off = np.linalg.norm(_centres(c)[four] - predicted, axis=1) / _sizes(c)[four]
     return float(np.quantile(off, 0.9))
 
 
@@ -180,7 +180,7 @@ def _sizes(tracks: Tracks) -> FloatArray:
 
 
 class SparseFlow:
-    """All frames with their tracks, of which only key frames are looked at."""
+    """All frames with their tracks, of which only key frames are detected in."""
 
     def __init__(
         self,
@@ -225,7 +225,7 @@ class SparseFlow:
                 self._num_keys += 1
                 yield from self._known(keys)
         if self._waiting and self._waiting[-1].index > keys[-1].frame.index:
-            # The video ended before another key frame came: its last frame is foretold.
+            # The video ended before another key frame came: its last frame is predicted.
             keys.append(self._stepped(self._waiting[-1], Detections.empty()))
             yield from self._known(keys)
         if keys:
@@ -262,7 +262,7 @@ class SparseFlow:
         agreement = _agreement(line, b.tracks)
         self._agreement_sum += float(agreement.sum(dtype=np.float64))
         self._num_agreed += len(agreement)
-        keys[1] = b._replace(tracks=mended(b.tracks, line))
+        keys[1] = b._replace(tracks=filled_where_missed(b.tracks, line))
         yield from self._filled(a, keys[1])
         del keys[0]
 
@@ -278,7 +278,7 @@ class SparseFlow:
             yield Followed(frame, detections, line.at(frame.time_s) if tracks is None else tracks)
 
 
-def mended(tracks: Tracks, line: Tracks) -> Tracks:
+def filled_where_missed(tracks: Tracks, line: Tracks) -> Tracks:
     """The tracks of a key frame, where what the detector alone missed is filled.
 
     That is what was seen in both neighbours, so that it is on the ``line`` between them, and not in

@@ -1,18 +1,18 @@
 """Live sources, for days: many at once, outputs rolled over, latency known, memory flat.
 
-One loop serves all sources: each turn takes at most one frame of each that has news, gives them to
-the detector together, and lets every source's own tracker go on. So no source starves another, and
-the network works in batches. Frames are the newest there are; what was dropped is counted.
+One loop serves all sources: each turn takes at most one new frame of each source, detects in these
+frames together, and passes the detections to each source's own follower. So no source starves
+another, and the network works in batches. Frames are the newest ones; dropped ones are counted.
 
-A source that breaks for good ends alone; the others go on. What is on disk is always right::
+A source that fails for good ends alone; the others continue. What is on disk is always right::
 
-    predictions.jsonl             or, rolled over, predictions-0001.jsonl, -0002, ...; a run that
-                                  goes on begins a new file, for nobody saw what was in between
+    predictions.jsonl             or, rolled over, predictions-0001.jsonl, -0002, ...; a resumed run
+                                  begins a new file, since nothing was detected in between
     manifest.json                 versions and licences; frames, drops, latency so far
-    settings.toml                 the effective settings
+    settings.toml                 what runs
 
-The header of each file says in its notes which session and part it is, and when (UTC) its first
-frame came: frames, times and ids of a session begin anew.
+The notes in the header of each file contain its session, its part, and when (UTC) its first frame
+came: frames, times and ids of a session begin anew.
 """
 
 import threading
@@ -72,18 +72,30 @@ def run_live(
     patience: LiveSettings | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    tell: Callable[[str], None] = lambda _: None,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> Generator[LiveStep, None, None]:
     """Detect (and track) in live sources until all have ended or the iteration is left.
 
-    ``resume`` goes on in folders that have earlier sessions: their files stay and count. Frames,
-    times and ids of a session begin anew. Folders must be prepared (``RunFolder.prepare``), or with
-    ``overwrite`` checked (``RunFolder.check``): what is there of another run is deleted when the
-    first frame has come. A source that is absent is waited for while the others run; ``tell`` is
-    called at once, when it is back, and when it came to its end.
-    Raises SettingsError for what needs the future or the way back, VideoError when no source could
-    be reached, OutputError when another process works in a folder, and PartialError when the last
-    source has ended and one of them had broken off; everything until then is on disk.
+    Args:
+        sources: cameras and streams. An absent one is waited for while the others run.
+        folders: a run folder for each, prepared (``RunFolder.prepare``), or with ``overwrite``
+            checked (``RunFolder.check``).
+        detector: one for all.
+        wanted: settings of all runs.
+        roll: when files of predictions are closed and deleted.
+        patience: with sources that give no frames.
+        resume: keep the files of earlier sessions. Frames, times and ids begin anew.
+        overwrite: delete an earlier run when the first frame has come.
+        notify: called when a source is absent, is back, and has ended.
+
+    Yields:
+        Every frame of every source, detected, tracked and on disk.
+
+    Raises:
+        SettingsError: something that needs the future, or a second pass.
+        VideoError: no source could be reached.
+        OutputError: another process works in a folder.
+        PartialError: the last source has ended, and one had failed; all frames are on disk.
     """
     _refuse(sources, wanted)
     changed = threading.Condition()
@@ -96,7 +108,7 @@ def run_live(
             video = LiveVideo(source, patience, changed=changed, may_be_absent=True)
             opened.enter_context(video)
             files = _Files(RunFolder(folder), roll or RollSettings(), resume=resume)
-            channels.append(_Channel(source, files, video, detector, wanted, tell=tell))
+            channels.append(_Channel(source, files, video, detector, wanted, notify=notify))
         opened.callback(_stop, channels)
         _wait_for_one(channels, changed, patience)
         active = deque(channels)
@@ -106,28 +118,28 @@ def run_live(
         while active:
             _wait(active, changed, patience)
             for channel in active:
-                channel.tell_of_trouble()
+                channel.report_trouble()
             ready = _newest(active, failures, at_most=wanted.batch_size or detector.batch_size)
             found = detector.detect([arrived.frame for _, arrived in ready]) if ready else []
             for (channel, arrived), one in zip(ready, found, strict=True):
                 yield channel.step(arrived, one)
     if failures:
-        told = "; ".join(str(error) for error in failures)
-        raise PartialError(f"{len(failures)} of {len(sources)} live sources broke off: {told}")
+        reasons = "; ".join(str(error) for error in failures)
+        raise PartialError(f"{len(failures)} of {len(sources)} live sources broke off: {reasons}")
 
 
 def _refuse(sources: Sequence[str], wanted: InferSettings) -> None:
     for source in sources:
         if not is_live(source):
-            raise SettingsError(f"{source} is no live source; files and streams need runs apart")
+            raise SettingsError(f"{source} is not a live source; run files and streams separately")
     if wanted.is_delayed:
         raise SettingsError("temporal is links-both; allowed for live sources: links, off")
     if wanted.is_sparse:
-        raise SettingsError("every is auto; allowed for live sources: 1 or more, as it comes")
+        raise SettingsError("every is auto; allowed for live sources: 1 or more")
 
 
 def _stop(channels: Sequence["_Channel"]) -> None:
-    """All readers are told to end before the first of them is waited for."""
+    """Ask all readers to end before waiting for the first of them."""
     for channel in channels:
         channel.video.stop()
 
@@ -135,7 +147,7 @@ def _stop(channels: Sequence["_Channel"]) -> None:
 def _wait_for_one(
     channels: Sequence["_Channel"], changed: threading.Condition, patience: LiveSettings
 ) -> None:
-    """Until all have been tried; VideoError where none is there."""
+    """Wait until all have been tried; VideoError where none can be reached."""
     videos = [channel.video for channel in channels]
     with changed:
         wait_until(
@@ -150,7 +162,7 @@ def _wait_for_one(
 def _wait(
     active: Sequence["_Channel"], changed: threading.Condition, patience: LiveSettings
 ) -> None:
-    """Until any source has news; its reader gives up in time, so that this ends."""
+    """Wait until any source has news; a reader gives up in time, so this ends."""
     with changed:
         wait_until(
             changed,
@@ -162,7 +174,7 @@ def _wait(
 def _newest(
     active: deque["_Channel"], failures: list[VideoError], *, at_most: int
 ) -> list[tuple["_Channel", Arrived]]:
-    """At most one frame of each source; who was served goes to the end of the queue."""
+    """At most one frame of each source; a source that was served moves to the end of the queue."""
     ready: list[tuple[_Channel, Arrived]] = []
     for channel in list(active):
         if len(ready) == at_most:
@@ -193,7 +205,7 @@ class _Files:
         self.folder = folder
         self.paths: deque[Path] = deque()
         self.earlier: list[Mapping[str, Any]] = []
-        """what manifests said of the sessions before this one, the first one first"""
+        """of the manifests of earlier sessions, first one first"""
         self._roll = roll
         self._writer: PredictionWriter | None = None
         self._begun_s = 0.0
@@ -202,7 +214,7 @@ class _Files:
             self._take_up()
 
     def _take_up(self) -> None:
-        """Find the files that are there; one that a kill left torn is cut to whole frames."""
+        """Find the existing files; one that a kill left torn is cut to complete frames."""
         self.paths.extend(runs.parts_in(self.folder.path))
         if not self.paths:
             return
@@ -216,7 +228,7 @@ class _Files:
             self.earlier = [*manifest.sessions, last]
 
     def file_for(self, arrived: Arrived, header: Header) -> tuple[PredictionWriter, bool]:
-        """What this frame is to be written to, and whether that was begun just now."""
+        """The writer for this frame, and whether its file was begun just now."""
         time_s = arrived.frame.time_s
         full = self._roll.roll_s and time_s >= self._begun_s + self._roll.roll_s
         if self._writer is not None and not full:
@@ -237,7 +249,7 @@ class _Files:
         return self._writer, True
 
     def close(self) -> None:
-        """End the file that is open; one that the disk had no room for is cut to whole frames."""
+        """Close the open file; one that the disk had no room for is cut to complete frames."""
         writer, self._writer = self._writer, None
         if writer is None:
             return
@@ -259,14 +271,14 @@ class _Channel:
         detector: Detector,
         wanted: InferSettings,
         *,
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
     ) -> None:
-        self._files, self._wanted, self._tell_user = files, wanted, tell
+        self._files, self._wanted, self._notify = files, wanted, notify
         self.source, self.video = source, video
         self.every = wanted.stride
         self._follower = make_follower(wanted)
         self._detector, self._tracker_name = detector, wanted.tracker if wanted.tracks else ""
-        self._told_of = ""
+        self._reported = ""
         self._latencies: deque[float] = deque(maxlen=_LATENCIES)
         self._num_frames = 0
         manifest = describe(source, detector, wanted)
@@ -278,12 +290,12 @@ class _Channel:
         video.begin(lambda i: None if full else detector.decode_px(i.width_px, i.height_px))
 
     def begin(self, *, overwrite: bool) -> None:
-        """Say on disk that it runs; where results are to be overwritten, once a frame is there."""
+        """Record that it runs; where results are overwritten, once a frame has come."""
         if overwrite and self._files.folder.made():
             self._waits_to_overwrite = True
             return
         self._files.folder.write_settings(self._wanted, self._detector)
-        self._tell_running()
+        self._write_running()
 
     @cached_property
     def _header(self) -> Header:
@@ -297,15 +309,15 @@ class _Channel:
 
     @property
     def has_trouble(self) -> bool:
-        """Whether there is trouble, or an end of it, that nobody was told of."""
-        return self.video.trouble != self._told_of
+        """Whether there is trouble, or an end of it, that was not reported yet."""
+        return self.video.trouble != self._reported
 
-    def tell_of_trouble(self) -> None:
-        """Say once that no frames come and why, and once that they do again."""
+    def report_trouble(self) -> None:
+        """Report once that no frames come and why, and once that they do again."""
         if self.has_trouble:
-            self._told_of = self.video.trouble
-            what = f"{self._told_of}; trying again" if self._told_of else "is here"
-            self._tell_user(f"{self.source}: {what}")
+            self._reported = self.video.trouble
+            what = f"{self._reported}; trying again" if self._reported else "is here"
+            self._notify(f"{self.source}: {what}")
 
     def step(self, arrived: Arrived, found: Detections) -> LiveStep:
         """Track and write one frame."""
@@ -317,7 +329,7 @@ class _Channel:
             self._waits_to_overwrite = False
         out, is_new = self._files.file_for(arrived, self._header)
         if is_new:
-            self._tell_running()
+            self._write_running()
         out.write(frame.index, frame.time_s, outcome)
         latency_s = monotonic() - arrived.at_s + arrived.held_s
         self._latencies.append(latency_s)
@@ -327,35 +339,35 @@ class _Channel:
         )
 
     def close(self, ended: Ended, reason: str = "") -> None:
-        """End the file and say how the run ended; once."""
+        """Close the file and record how the run ended; once."""
         if self._is_closed:
             return
         self._is_closed = True
         if self.video.ended:
-            self._tell_user(f"{self.source}: {self.video.ended}")
+            self._notify(f"{self.source}: {self.video.ended}")
         if self._waits_to_overwrite:
-            self._tell_user(f"{self.source}: no frame came; {self._files.folder.path} is as it was")
+            self._notify(f"{self.source}: no frame came; {self._files.folder.path} is as it was")
             return
         try:
             self._files.close()
         finally:
-            told = self._told(ended, reason).to_json()
+            told = self._manifest_now(ended, reason).to_json()
             runs.write_last(self._files.folder / runs.MANIFEST, told)
 
     def leave(self, _kind: object, error: object, _trace: object) -> None:
-        """Close, as ``__exit__``; what broke the run, as a disk that is full, is told."""
+        """Close, as ``__exit__``; an error, such as a full disk, is recorded."""
         if isinstance(error, Exception):
             self.close(Ended.BROKEN, str(error))
         else:
             self.close(Ended.STOPPED)
 
-    def _tell_running(self) -> None:
-        """See that there is room to say how the run ended, and put the manifest on disk."""
-        told, path = self._told().to_json(), self._files.folder / runs.MANIFEST
+    def _write_running(self) -> None:
+        """Reserve room on the disk to record how the run ends, and write the manifest."""
+        told, path = self._manifest_now().to_json(), self._files.folder / runs.MANIFEST
         runs.keep_room(path, told)
         runs.write_json(path, told)
 
-    def _told(self, ended: Ended = Ended.RUNNING, reason: str = "") -> Manifest:
+    def _manifest_now(self, ended: Ended = Ended.RUNNING, reason: str = "") -> Manifest:
         """The manifest, with the numbers so far."""
         seen = np.array(self._latencies)
         latency_s = (

@@ -1,4 +1,4 @@
-"""What a run has detected, on disk: not detected again when the run goes on (decision 0006)."""
+"""The detections of a run on disk: not detected again when it is resumed (decision 0006)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,15 +18,15 @@ from vodkit.track.base import Tracker
 
 
 class Recording(Detector):
-    """The detector of a run: what is on disk already is not detected again, the rest is put there.
+    """The detector of a run: frames on disk are read back, the others are detected and appended.
 
-    Frames must come in order; those recorded are the first ones.
+    Frames must come in order; recorded frames are the first ones.
     """
 
     def __init__(
         self, raw: PredictionWriter, looks: EmbeddingFile | None, detector: Detector
     ) -> None:
-        """``raw`` and ``looks`` are what is on disk of boxes and embeddings; they grow."""
+        """``raw`` and ``looks`` are the files of boxes and embeddings, which grow."""
         self.card, self.classes = detector.card, detector.classes
         self.runs_on, self.batch_size = detector.runs_on, detector.batch_size
         self._raw, self._looks, self._detector = raw, looks, detector
@@ -80,14 +80,14 @@ class Recording(Detector):
         return replace(known.found, embeddings=rows)
 
     def require_all_used(self, last: Frame | None) -> None:
-        """OutputError when the video ended before the recorded frames did."""
+        """OutputError when the video ends before the recorded frames do."""
         if self._recorded > (-1 if last is None else last.index):
             message = f"has frame {self._recorded} where the video ends; the video changed"
             raise OutputError(message, path=self._raw.path)
 
 
 def append_looks(looks: EmbeddingFile, found: Detections) -> None:
-    """Put the embeddings of a frame's detections behind those that are there."""
+    """Append the embeddings of a frame's detections."""
     assert found.embeddings is not None
     looks.append(found.embeddings)
 

@@ -223,7 +223,7 @@ def tune(
 
 
 def _words(trial: Any, ranges: Mapping[str, tuple[float, float]]) -> list[str]:
-    """The settings of a trial, in three digits: nobody can copy more, and the score is of these."""
+    """The settings of a trial, in three digits, which can be copied; the score is of these."""
     return [
         f"{setting}={trial.suggest_float(setting, low, high):.3g}"
         for setting, (low, high) in ranges.items()
