@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vodkit.cli import data_options as options
+from vodkit.cli.options import names_of
 from vodkit.cli.terminal import say, say_json, say_next, say_table
 
 if TYPE_CHECKING:

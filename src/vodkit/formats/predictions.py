@@ -7,10 +7,11 @@ The first line says what the file is, each further line is one frame::
     {"frame": 0, "time_s": 0.0, "tracks": [{"id": 1, "box": [x1, y1, x2, y2], "label": 0,
      "class": "fly", "score": 0.91, "state": "observed", "hidden_s": 0.0}]}
 
-A frame in which nothing was found has an empty list; a frame that was not looked at has no line.
-Files of detections have ``detections`` without ids in place of ``tracks``. Numbers are written
-with the fewest digits that give back the same float32, so a run that goes on from a file equals
-one that was never stopped. A killed writer leaves at most one torn last line.
+A frame in which nothing was found has an empty list; a frame that was not processed has no line.
+Files of detections have ``detections`` without ids in place of ``tracks``, and ``truncated`` in a
+frame with more than the detector keeps. Numbers have the fewest digits that give back the same
+float32, so a run resumed from a file equals one that was never stopped. A killed writer leaves at
+most one torn last line.
 """
 
 import json

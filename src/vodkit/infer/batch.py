@@ -4,7 +4,7 @@
 
     batch = Batch(["a.mp4", "b.mp4"], InferSettings(tracker="sort"), out="runs", exports=["csv"])
     for outcome in batch.run():
-        print(outcome.source, outcome.manifest.summary, outcome.files, outcome.errors)
+        print(outcome.source, outcome.summary, outcome.files, outcome.errors)
 
 All that can be known is checked before anything is deleted, and a source that fails stops no other.
 """
@@ -33,6 +33,7 @@ from vodkit.infer.run import (
     run_source,
 )
 from vodkit.infer.settings import AUTO, InferSettings
+from vodkit.infer.summary import Summary
 
 Watch = Callable[[Iterable[Step], str], Iterable[Step]]
 """passes the steps of a source on, as a progress bar does"""
@@ -63,6 +64,12 @@ class Outcome:
     """with the counts of the run (``summary``); None: it failed before it began"""
     is_new: bool = True
     """False: the run was complete before"""
+
+    @property
+    def summary(self) -> Summary | None:
+        """What the run found; None: it failed."""
+        counts = None if self.manifest is None else self.manifest.summary
+        return None if counts is None else Summary(**counts)
 
 
 class Batch:
@@ -164,7 +171,7 @@ class Batch:
             except VodkitError as error:
                 failed = [error]
         manifest = folder.manifest()
-        return Outcome(
+        done = Outcome(
             **about,
             files=(predictions, *written),
             errors=(*errors, *failed),
@@ -172,9 +179,18 @@ class Batch:
             manifest=manifest,
             is_new=is_new,
         )
+        return replace(done, notes=(*_truncated(done, settings), *done.notes))
 
     def _is_done(self, source: str, folder: RunFolder, settings: InferSettings) -> bool:
         return is_done(source, folder, self.detector, settings, notify=self._notify)
+
+
+def _truncated(done: Outcome, settings: InferSettings) -> Iterator[str]:
+    """A note where frames have more detections than are kept."""
+    count = 0 if done.summary is None else done.summary.num_truncated
+    if count:
+        kept = f"the best {settings.max_detections} are kept (--max-detections)"
+        yield f"{done.source}: {count} frames have more detections; {kept}"
 
 
 def _began_on(settings: InferSettings, begun: Sequence[RunFolder]) -> RunsOn | None:

@@ -29,7 +29,7 @@ _UNREADABLE = (
 
 
 def keep_tracker(folder: Path, tracker: Tracker, *, end_s: float) -> None:
-    """Write the state of ``tracker`` into a run folder; ``end_s``: the end of the file, by its clock.
+    """Write the state of ``tracker`` into a run folder; ``end_s``: when the file ends, its clock.
 
     Trackers of other libraries do not expose their state: then nothing is written.
     """

@@ -1,8 +1,8 @@
 """Detect in key frames only, and fill the frames between: several times the speed.
 
 The gap between key frames follows from the motion: it shrinks while objects move far for their
-size, or differ from the prediction of their tracks, and grows while they move as predicted. A track in
-two neighbouring key frames is filled between them on a straight line (its ``state`` is filled, or
+size, or differ from the prediction of their tracks, and grows while they move as predicted. A track
+in two neighbouring key frames is filled between them on a straight line (``state`` is filled, or
 predicted where the object was hidden at one end). An object that the detector missed in one key
 frame, with nothing in front of it, is filled, too, so a frame is yielded once the two key frames
 after it are known. Nothing is filled across a cut, or outside a track's life.

@@ -139,6 +139,17 @@ def test_one_question_has_one_answer(film: Path, url: str, tmp_path: Path, track
     assert from_camera(url, wanted, tmp_path / "live") == library
 
 
+def test_detections_beyond_the_limit_are_counted_and_reported(film: Path, tmp_path: Path) -> None:
+    few = InferSettings(max_detections=1, tracker="none", runtime="openvino", device="cpu")
+    (outcome,) = Batch([str(film)], few, out=tmp_path).run()
+    assert outcome.summary is not None
+    assert outcome.summary.num_truncated == 2 * NUM_FRAMES
+    assert f"{2 * NUM_FRAMES} frames have more detections; the best 1 are kept" in outcome.notes[0]
+    found = [frame.found for frame in read_frames(outcome.folder / runs.PREDICTIONS)]
+    assert all(isinstance(one, Detections) and one.truncated for one in found)
+    assert sum(outcome.summary.boxes_by_class.values()) == 2 * NUM_FRAMES
+
+
 class Opened:
     """What Python opens, and which videos vodkit does, while ``active``: from the audit hook."""
 
