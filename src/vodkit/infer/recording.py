@@ -11,6 +11,7 @@ from vodkit.detect.base import Detector, in_stream
 from vodkit.formats.camera_motion import line_of
 from vodkit.formats.embeddings import EmbeddingFile
 from vodkit.formats.predictions import PredictionWriter, read_frames
+from vodkit.ground import ledger
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import OutputError
 from vodkit.ground.records import Detections, Frame, Tracks
@@ -99,8 +100,12 @@ class MotionLog:
     """
 
     def __init__(self, tracker: Tracker, path: Path) -> None:
-        """``path``: see ``formats.camera_motion``; it appears with the first motion."""
+        """``path``: see ``formats.camera_motion``; it appears with the first motion.
+
+        OutputError where there is a file that vodkit did not write.
+        """
         self._tracker, self._path = tracker, path
+        ledger.claim(path)
         path.unlink(missing_ok=True)
 
     def step(
