@@ -108,6 +108,11 @@ def numbers() -> dict[str, Any]:
 
 if __name__ == "__main__":
     whole = truth()
+    for path in (
+        TRUTH,
+        *RUNS.glob("*.jsonl"),
+    ):  # vodkit replaces no file that it did not write here
+        path.unlink(missing_ok=True)
     write_dataset(whole, TRUTH)
     write_runs(whole)
     NUMBERS.write_text(json.dumps(numbers(), indent=1) + "\n", encoding="utf-8")

@@ -72,9 +72,10 @@ def test_a_lost_object_is_an_error(world: str, monkeypatch: pytest.MonkeyPatch) 
     lost: list[str] = []
 
     def forgetful(self: Tally, how: str = "", count: int = 1) -> None:
-        if lost:
+        if lost or not count:  # whole columns of a file may be empty
             take(self, how, count)
-        lost.append(how)
+        else:
+            lost.append(how)
 
     monkeypatch.setattr(Tally, "take", forgetful)
     with pytest.raises(AccountError, match="accounted for"):

@@ -143,13 +143,16 @@ def _named_as(found: "Detections", header: "Header", labels: "Dataset") -> "Dete
 
 def hota(video: "LabelledVideo", found: "TrackTable", *, classes: tuple[str, ...]) -> float:
     """HOTA as ``vodkit eval`` says it: in labelled frames, and of the labels' classes."""
+    from vodkit.formats.predictions import is_counted
     from vodkit.ground.records import Dataset
     from vodkit.metrics.clips import make_clips
     from vodkit.metrics.tracking.hota import HotaCounts, hota_counts, hota_scores
     from vodkit.metrics.tracking.preprocess import drop_ignored
     from vodkit.metrics.tracking.sequence import pair_up
 
-    known = found[found.labels < len(classes)]
+    assert found.states is not None
+    assert found.p_present is not None
+    known = found[(found.labels < len(classes)) & is_counted(found.states, found.p_present)]
     dataset = Dataset(classes=classes, videos=(video,))
     (clip,) = map(drop_ignored, make_clips(dataset, {video.source: known}))
     parts = [clip.of_class(label) for label in range(len(classes))]

@@ -40,6 +40,7 @@ from vodkit.formats.prediction_lines import (
     parse_frame,
     parse_header,
 )
+from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray
 from vodkit.ground.errors import FormatError, InputError, OutputError
 from vodkit.ground.records import (
     NO_ID,
@@ -309,19 +310,31 @@ def _settled(frame: PredictedFrame, confirmed: set[int]) -> PredictedFrame:
     return replace(frame, found=kept, num_unconfirmed=len(found) - len(kept))
 
 
-def counted(frame: PredictedFrame) -> PredictedFrame:
-    """A final frame with the rows that are counted and exported by default.
+def is_counted(states: ByteArray, p_present: FloatArray) -> BoolArray:
+    """Rows (N,) that are counted, scored and exported by default: the one rule.
 
     These are the observed rows, and predicted and filled ones whose object is probably there
-    (``p_present`` above one half). Where ``p_present`` is not known, filled rows are counted and
-    predicted ones are not. The others stay in ``predictions.jsonl`` and in the video.
+    (``p_present`` above one half). Where ``p_present`` is not known (NaN), filled rows are counted
+    and predicted ones are not.
+
+    Args:
+        states: (N,) see ``State``.
+        p_present: (N,) probability that the object is there with IoU 0.5; NaN: not known.
+    """
+    unknown = np.isnan(p_present) & (states != State.PREDICTED)
+    return np.asarray((states == State.OBSERVED) | unknown | (p_present > COUNTED_ABOVE))
+
+
+def counted(frame: PredictedFrame) -> PredictedFrame:
+    """A final frame with the rows of ``is_counted``.
+
+    The others stay in ``predictions.jsonl`` and in the video.
     """
     found = frame.found
     if not isinstance(found, Tracks):
         return frame
     assert found.p_present is not None
-    unknown = np.isnan(found.p_present) & (found.states != State.PREDICTED)
-    return replace(frame, found=found[unknown | (found.p_present > COUNTED_ABOVE)])
+    return replace(frame, found=found[is_counted(found.states, found.p_present)])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from vodkit.formats.base import are_stills, split_warnings
+from vodkit.formats.predictions import is_counted
+from vodkit.ground.arrays import BoolArray
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.lookup import pick
 from vodkit.ground.records import NO_ID, STATE_NAMES, Dataset, TrackTable
@@ -61,9 +63,10 @@ class EvalSettings:
 
     min_score: float = 0.5
     """score threshold of frame accuracy, confusion, stability and occlusion"""
-    states: tuple[str, ...] = ("observed", "filled")
-    """boxes that count: observed, filled (afterwards), predicted (while the object is hidden). The
-    occlusion measures count all of them"""
+    states: tuple[str, ...] = ()
+    """boxes that count, by state: observed, filled (afterwards), predicted (while the object is
+    hidden); empty: what is exported by default (``formats.predictions.is_counted``). The occlusion
+    measures count all of them"""
     benchmark: str = ""
     """MOT15, MOT16, MOT17 or MOT20: that benchmark's preprocessing before tracks are counted"""
     engine: str = "auto"
@@ -246,11 +249,16 @@ def _streaming(
 def _of_states(
     predictions: Mapping[str, TrackTable], states: Sequence[str]
 ) -> dict[str, TrackTable]:
-    wanted = [STATE_NAMES.index(name) for name in states]
-    return {
-        name: table[np.isin(np.asarray(table.states), wanted)]
-        for name, table in predictions.items()
-    }
+    return {name: table[_counts(table, states)] for name, table in predictions.items()}
+
+
+def _counts(table: TrackTable, states: Sequence[str]) -> BoolArray:
+    """(R,) the rows that count; see ``EvalSettings.states``."""
+    assert table.states is not None
+    assert table.p_present is not None
+    if not states:
+        return is_counted(table.states, table.p_present)
+    return np.isin(table.states, [STATE_NAMES.index(name) for name in states])
 
 
 def _with_predicted(
@@ -268,12 +276,11 @@ def _with_predicted(
 
 def _left_out(predictions: Mapping[str, TrackTable], states: Sequence[str]) -> tuple[str, ...]:
     """A note on boxes that count in the occlusion measures only."""
-    out = [k for k, name in enumerate(STATE_NAMES) if name not in states]
-    num = sum(int(np.isin(np.asarray(one.states), out).sum()) for one in predictions.values())
+    num = sum(int((~_counts(one, states)).sum()) for one in predictions.values())
     if not num:
         return ()
-    names = " and ".join(STATE_NAMES[k] for k in out)
-    return (f"{num} {names} boxes count only in the occlusion measures (see --include-predicted)",)
+    note = f"{num} boxes of hidden objects count only in the occlusion measures"
+    return (f"{note} (see --include-predicted)",)
 
 
 def is_tracked(clips: Sequence[Clip]) -> bool:

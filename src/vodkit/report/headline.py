@@ -10,6 +10,8 @@ from vodkit.metrics.evaluation import EvalSettings
 from vodkit.metrics.headline import DEFINITIONS, as_images, shown, shown_span, title_of
 from vodkit.report.sections import counted
 
+COUNTED_WORDS = "observed, and hidden or filled ones that are probably there"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -122,7 +124,7 @@ def guards(run: Run) -> list[tuple[str, str]]:
         else f"{counted(data['num_found_outside'], 'prediction')} in frames without labels, "
         f"{counted(data['num_ignored'], 'ignore region')}",
         "score threshold": f"{threshold} ({_threshold_from(run)})",
-        "boxes counted": "" if stills else ", ".join(run.settings["states"]),
+        "boxes counted": "" if stills else ", ".join(run.settings["states"]) or COUNTED_WORDS,
         "benchmark rules": run.settings.get("benchmark", ""),
         "audit": about.get("audit", "not run: leaks between the splits were not looked for"),
         "intervals": f"{run.confidence:.0%} bootstrap over {run.num_units} {units}"

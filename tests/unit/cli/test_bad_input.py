@@ -1,6 +1,7 @@
 """Bad input: one line on stderr that says what, where and what is allowed; the right exit code."""
 
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,7 +74,7 @@ def test_a_command_that_is_missing_gives_the_help_whole(
     assert (code, out) == (2, "")
     assert error.startswith("Usage: vodkit")
     assert error.count("\n") > 10
-    assert "..." not in error.split("Commands:")[1]
+    assert not re.search(r"\.\.\.$", error.split("Commands:")[1], re.MULTILINE)
     if not words:
         assert error.index("  demo ") < error.index("  data ") < error.index("  models ")
 
@@ -145,7 +146,7 @@ def test_results_of_an_earlier_run_are_never_overwritten_unasked(
     (folder / "predictions.jsonl").write_text("precious")
     code, _, error = run(capsys, "track", __file__, "--out", str(tmp_path / "runs"))
     assert code == 2
-    assert "--resume continues it, --overwrite starts anew" in error
+    assert "exists and was not written by vodkit" in error
     assert (folder / "predictions.jsonl").read_text() == "precious"
 
 
@@ -191,4 +192,4 @@ def test_a_run_folder_in_a_settings_file_is_not_overruled_by_a_default(
     file.write_text(f"out = '{tmp_path}'\nval_split = 'test'\n")
     code, _, error = run(capsys, "train", "--data", str(LABELS), "--settings", str(file))
     assert code == 2
-    assert f"{tmp_path}: holds a training; --resume continues" in error
+    assert f"{tmp_path / 'manifest.json'}: exists and was not written by vodkit" in error

@@ -369,7 +369,7 @@ def test_predictions_of_another_side_are_left_out_and_said_so(files):
     ("change", "says"),
     [
         ({}, None),
-        ({"width_px": 999}, "video with 999x"),
+        ({"width_px": 999}, "999x"),
         ({"rate": Fraction(7, 2)}, "video with 7/2 frames/s, the labels are for"),
     ],
 )
