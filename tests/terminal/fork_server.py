@@ -119,5 +119,7 @@ def _parse_once() -> None:
 
 if __name__ == "__main__":
     _prepare()
-    serve(int(sys.argv[1]))
-    os._exit(0)  # nothing to clean up, and libraries complain at exit
+    try:
+        serve(int(sys.argv[1]))
+    finally:
+        os._exit(0)  # nothing to clean up, and libraries complain at exit

@@ -27,7 +27,7 @@ from wcwidth import wcswidth
 
 HEIGHT = 800
 WINDOW_ROWS = 40
-PATIENCE_S = 200.0  # under the limit of a test
+PATIENCE_S = 100.0  # under the limit of a test
 # Colours of xterm: (name as pyte has it, red, green, blue). ``default`` is the theme's own.
 _PALETTE = {
     "black": (0, 0, 0), "red": (205, 0, 0), "green": (0, 205, 0), "brown": (205, 205, 0),

@@ -3,7 +3,9 @@
 import asyncio
 import ipaddress
 import secrets
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -83,9 +85,24 @@ def serving(
             app = make_app(opened, jobs, guard)
             shown = "127.0.0.1" if settings.host == "localhost" else settings.host
             address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/#token={token}"
-            yield address, Serving(app, listening, opened, jobs)
+            page = Serving(app, listening, opened, jobs)
+            with _ctrl_c_stops(page):
+                yield address, page
         finally:
             jobs.close()
+
+
+@contextmanager
+def _ctrl_c_stops(page: "Serving") -> Iterator[None]:
+    """From now on Ctrl-C ends ``page.run``, also one that comes before it has begun."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: page.stop())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Serving:
