@@ -17,6 +17,7 @@ from vodkit.data.audit.audit import AuditSettings, audit_file
 from vodkit.data.audit.video_scan import probe
 from vodkit.formats.base import Reading
 from vodkit.formats.table import FORMATS, read_dataset, write_dataset
+from vodkit.ground import ledger
 from vodkit.ground.errors import VodkitError
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.video.writer import VideoWriter
@@ -67,7 +68,8 @@ def texts(path: Path) -> list[Path]:
     """The files with words in them, the first few of many alike."""
     if path.is_file():
         return [path]
-    return [file for file in sorted(path.rglob("*")) if file.is_file()][:3]
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    return [file for file in files if file.name != ledger.NAME][:3]
 
 
 def content_of(data: Dataset) -> list[tuple[object, ...]]:

@@ -13,8 +13,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def redacted(text: str) -> str:
     """The text without the credentials of URLs in it.
 
-    >>> redacted("rtsp://ann:p@ss@10.0.0.1/cam?channel=1&token=abc: no answer")
-    'rtsp://***@10.0.0.1/cam?channel=1&token=***: no answer'
+    >>> redacted("rtsp://ann:p@ss@10.0.0.1/cam?channel=1&token=abc does not answer")
+    'rtsp://***@10.0.0.1/cam?channel=1&token=*** does not answer'
     """
     if "://" not in text:
         return text

@@ -86,6 +86,20 @@ class RunFolder:
         for name in [*names, runs.MANIFEST, *runs.EXPORTS.values()]:
             ledger.require_ours(self / name)
 
+    def _adopt(self) -> None:
+        """Count results beside the settings or the manifest of a run as vodkit's own.
+
+        The folder may have been copied without its list, or be of a version that kept none.
+        """
+        is_run = {"source", "ended"} <= runs.manifest_in(self.path).keys()
+        if not is_run and not ledger.is_ours(self / runs.SETTINGS):
+            return
+        names = [runs.SETTINGS, runs.PREDICTIONS, runs.DETECTIONS, runs.EMBEDDINGS, runs.TRACKER]
+        found = [name for name in [*names, runs.MANIFEST] if (self / name).exists()]
+        unknown = [name for name in found if not ledger.is_ours(self / name)]
+        if unknown:
+            ledger.record(self.path, *unknown)
+
     def discard(self, *, but: Sequence[str] = ()) -> None:
         """Delete all that ``made`` finds, ``but`` these."""
         for path in self.made():
@@ -108,8 +122,9 @@ class RunFolder:
                 those of the run to resume.
         """
         _canonical(wanted)
-        with self.claim():
-            self.require_free()  # and no other process works here
+        with self.claim():  # no other process works here
+            self._adopt()
+            self.require_free()
         if all(path.name.startswith(".") for path in self.made()):
             return False
         if overwrite:

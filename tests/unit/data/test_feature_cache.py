@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vodkit.data.feature_cache import FeatureCache, Layout, is_finished
+from vodkit.ground import ledger
 from vodkit.ground.errors import InputError, OutputError
 
 LAYOUT = Layout(((4, 3, 5), (2, 2)), num_slots=6)
@@ -42,4 +43,4 @@ def test_no_room_is_said_before_training(tmp_path: Path) -> None:
     huge = Layout(((2**30,),), num_slots=2**14)
     with pytest.raises(OutputError, match="lower cache_gib"):
         FeatureCache(tmp_path / "f16", huge)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [ledger.NAME]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from vodkit.ground import boxes, runs
+from vodkit.ground import boxes, ledger, runs
 from vodkit.ground.errors import OutputError
 
 NUMBER = st.floats(-500, 500, width=32)
@@ -61,7 +61,7 @@ def test_atomic_write_leaves_no_part_and_names_the_path(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         runs.write_json(path, {"x": float("nan")})
     assert path.read_text() == '{\n  "x": 1.5\n}\n'
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [ledger.NAME, "a.json"]
     with pytest.raises(OutputError, match="cannot write"):
         runs.write_atomic(tmp_path / "missing" / "a", "x")
 

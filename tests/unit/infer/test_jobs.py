@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from vodkit.detect.base import Detector, ModelCard, Output, Preprocessing
 from vodkit.formats.predictions import final_frames, read_frames, read_predictions
-from vodkit.ground import runs
+from vodkit.ground import ledger, runs
 from vodkit.ground.boxes import iou
 from vodkit.ground.errors import InputError, OutputError, PartialError, SettingsError, VideoError
 from vodkit.ground.records import Detections, Frame, Tracks
@@ -226,16 +226,18 @@ def test_overwrite_deletes_all_and_only_what_vodkit_made(tmp_path: Path) -> None
     theirs = ["notes.txt", "predictions-of-mine.csv", "my.predictions.csv", "predictions.csv.bak"]
     for name in [*ours, *theirs]:
         (tmp_path / name).write_text("{}")
+    ledger.record(tmp_path, *ours)
     assert {path.name for path in RunFolder(tmp_path).made()} == {*ours}
     assert RunFolder(tmp_path).made()[-1].name == runs.MANIFEST, "it names the video of the rest"
     RunFolder(tmp_path).check(InferSettings(), overwrite=True)
-    assert len(list(tmp_path.iterdir())) == len([*ours, *theirs]), "looking deletes nothing"
+    assert {path.name for path in tmp_path.iterdir()} == {*ours, *theirs, ledger.NAME}
     RunFolder(tmp_path).prepare(InferSettings(), overwrite=True)
-    assert {path.name for path in tmp_path.iterdir()} == {*theirs, runs.SETTINGS}
+    assert {path.name for path in tmp_path.iterdir()} == {*theirs, runs.SETTINGS, ledger.NAME}
 
 
 def test_what_another_command_made_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / runs.MANIFEST).write_text('{"stack": {}, "model": "vodkit-street"}')
+    ledger.record(tmp_path, runs.MANIFEST)
     with pytest.raises(OutputError, match=r"results of another command.*choose another folder"):
         RunFolder(tmp_path).prepare(InferSettings(), overwrite=True)
     assert (tmp_path / runs.MANIFEST).exists()
@@ -284,6 +286,7 @@ def test_lines_missing_in_the_middle_are_noticed(clip: Path, tmp_path: Path, tra
 
 def test_a_run_without_its_settings_cannot_go_on(tmp_path: Path) -> None:
     (tmp_path / runs.PREDICTIONS).write_text("of a run")
+    ledger.record(tmp_path, runs.PREDICTIONS)
     with pytest.raises(OutputError, match=r"no settings.toml that states how"):
         RunFolder(tmp_path).prepare(InferSettings(), resume=True)
 

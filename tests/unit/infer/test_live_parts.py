@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from vodkit.ground import ledger
 from vodkit.ground.errors import InputError
 from vodkit.ground.records import Dataset
 from vodkit.ground.runs import parts_in, predictions_of
@@ -18,6 +19,7 @@ NUMBERS = (9999, 10000, 2)
 def run_of(folder: Path, numbers: tuple[int, ...]) -> Path:
     for name in ("predictions.jsonl", *(f"predictions-{n:04d}.jsonl" for n in numbers)):
         (folder / name).write_text('{"vodkit": "predictions"}\n')
+        ledger.record(folder / name)
     (folder / "predictions-mine.jsonl").write_text("not of the run")
     return folder
 
@@ -44,6 +46,7 @@ def test_overwrite_leaves_no_older_part_nor_what_was_made_of_it(tmp_path: Path) 
     run_of(tmp_path, NUMBERS)
     for name in ("predictions.mot.txt", "predictions-0002.csv", "annotated.mp4"):
         (tmp_path / name).write_text("old")
+        ledger.record(tmp_path / name)
     RunFolder(tmp_path).prepare(InferSettings(), overwrite=True)
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == ["predictions-mine.jsonl", "settings.toml"]
+    assert left == [ledger.NAME, "predictions-mine.jsonl", "settings.toml"]

@@ -11,6 +11,7 @@ from vodkit.cli.detect import detect
 from vodkit.cli.options import option_of, with_settings
 from vodkit.cli.track import track
 from vodkit.detect.models import load_detector
+from vodkit.ground import ledger
 from vodkit.ground import settings as files
 from vodkit.ground.errors import FormatError, InputError, SettingsError
 from vodkit.infer.folder import RunFolder, open_run
@@ -90,6 +91,7 @@ def test_a_run_is_resumed_with_what_it_chose_and_with_nothing_else(tmp_path: Pat
 def test_the_settings_of_an_older_version_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text('model = "m"\n\n[flow]\nevery = 1\nsparse = false\n')
     (tmp_path / "predictions.jsonl").write_text("of a run")
+    ledger.record(tmp_path, "settings.toml", "predictions.jsonl")
     with pytest.raises(
         SettingsError, match=r"not settings that this version .*--overwrite"
     ) as told:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from vodkit.ground import ledger
 from vodkit.ground.errors import OutputError, SettingsError
 from vodkit.ground.settings import to_toml
 from vodkit.report.training_page import TrainingPage
@@ -196,6 +197,7 @@ def test_the_page_has_curves_pictures_and_settings(square_data: Path, tmp_path: 
     stale = tmp_path / "pictures" / "epoch-0099.webp"
     stale.parent.mkdir()
     stale.write_bytes(b"of an older run")
+    ledger.record(stale)
     begun: list[Progress] = []
 
     def watch(progress: Progress) -> None:
@@ -204,7 +206,7 @@ def test_the_page_has_curves_pictures_and_settings(square_data: Path, tmp_path: 
 
     settings = tiny(square_data, tmp_path, epochs=3, num_pictures=2)
     html = page.write(train(settings, watch=watch)).read_text(encoding="utf-8")
-    names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    names = sorted(path.name for path in (tmp_path / "pictures").glob("*.webp"))
     assert names == [f"epoch-{k:04d}.webp" for k in (1, 2, 3)]
     assert html.count("data:image/webp;base64,") == 2  # the first and the last
     assert html.count("<svg") == 2
