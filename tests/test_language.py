@@ -25,11 +25,7 @@ BANNED = {
 PATTERN = re.compile("|".join(rf"\b(?:{one})\b" for one in BANNED), re.IGNORECASE)
 PAGES = [
     CHECKOUT / "README.md",
-    *(
-        p
-        for p in sorted((CHECKOUT / "docs").rglob("*.md"))
-        if "benchmarks" not in p.parts and p.name != "track.md"
-    ),
+    *(p for p in sorted((CHECKOUT / "docs").rglob("*.md")) if "benchmarks" not in p.parts),
 ]
 
 
