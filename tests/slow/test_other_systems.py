@@ -7,9 +7,9 @@ import pytest
 
 CODE = """
 import importlib, os, pkgutil, signal, sys
-for name in ("av", "cv2", "hotcoco", "lightning_fabric", "matplotlib", "numpy", "openvino", "PIL",
-             "rich", "scipy", "timm", "torch", "torchvision", "typer", "optuna", "onnxruntime",
-             "torchvision.models.detection", "torch.utils.data", "rich.live"):
+for name in ("av", "cv2", "hotcoco", "uvicorn", "lightning_fabric", "matplotlib", "numpy", "PIL",
+             "openvino", "rich", "scipy", "timm", "torch", "torchvision", "typer", "optuna",
+             "onnxruntime", "torchvision.models.detection", "torch.utils.data", "rich.live"):
     try:
         importlib.import_module(name)
     except ImportError:

@@ -7,6 +7,7 @@ import optuna
 import pytest
 
 from vodkit.formats.table import write_dataset
+from vodkit.ground import ledger
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import Dataset, LabelledVideo
 from vodkit.train import search
@@ -75,6 +76,7 @@ def test_a_stopped_search_goes_on_and_the_best_is_taken(
     left = tmp_path / "search" / "002" / "cache" / "train.0.f16"  # as after kill -9
     left.parent.mkdir(parents=True)
     left.touch()
+    ledger.record(left)
     best = best_settings(settings, trials=4)
     assert [trial.state.name for trial in trials(tmp_path)][2] == "FAIL"
     assert not left.exists()

@@ -331,8 +331,8 @@ def test_prelabel_goes_on_with_what_it_has(make_video: Make, tmp_path: Path) -> 
     assert "maybe corrected by hand" in error("--resume")
     made.unlink()
     assert "--resume continues it" in error()
-    assert "now asked for: ['every = 2']" in error("--resume", "--every", "2")
-    assert error("--resume", "--classes", "car") == "2 of 2 sources failed"
+    assert "has every = 1, requested: 2" in error("--resume", "--every", "2")
+    assert "has classes = [], requested: ['car']" in error("--resume", "--classes", "car")
     (tmp_path / "b.mp4").write_bytes(whole)
     made.unlink(missing_ok=True)
     assert of_a.stat().st_mtime_ns == before

@@ -165,6 +165,7 @@ def test_tracks_that_follow_a_run_done_anew_are_done_anew_from_what_was_detected
     following = InferSettings(after=str(tmp_path / "one"))
     run(two, tmp_path / "two", following)
     (tmp_path / "two" / "predictions.csv").write_text("of the old tracks")
+    ledger.record(tmp_path / "two" / "predictions.csv")
     old = {name: (tmp_path / "two" / name).read_bytes() for name in RESULTS}
     RunFolder(tmp_path / "one").prepare(InferSettings(), overwrite=True)
     run(one, tmp_path / "one", InferSettings(), resume=True)

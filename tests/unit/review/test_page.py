@@ -392,7 +392,10 @@ def test_axe_finds_nothing(page: Any, served: Served, scheme: str, width: int) -
         (one["id"], [node["html"][:90] for node in one["nodes"]]) for one in found["violations"]
     ]
     assert told == []
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    wide = """[...document.querySelectorAll('*')]
+        .filter(one => one.getBoundingClientRect().right > innerWidth + 1)
+        .map(one => one.outerHTML.slice(0, 90))"""
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.evaluate(wide)
 
 
 def test_the_page_is_small_and_complete() -> None:

@@ -14,6 +14,7 @@ from test_loop import Killed, stop_after, tiny
 
 from vodkit.detect.checkpoint import load_checkpoint
 from vodkit.formats.table import read_dataset, write_dataset
+from vodkit.ground import ledger
 from vodkit.ground.errors import InputError
 from vodkit.ground.records import TrackTable
 from vodkit.train import log, loop
@@ -87,13 +88,14 @@ def test_what_has_ended_stores_no_features_again(
     train(wanted)
     before = last_of(tmp_path / "run")
     (tmp_path / "run" / "cache").mkdir()
-    (tmp_path / "run" / ".state.pt.x1y2z3").touch()  # killed while it was written
+    (tmp_path / "run" / ".state.pt.x1y2z3w4").touch()  # killed while it was written
     told: list[str] = []
     again = train(wanted, resume_run=True, watch=lambda progress: told.append(progress.what))
     after = last_of(tmp_path / "run")
     assert set(told) == {"material", "parameters"}
     assert again.cached
-    assert not [*(tmp_path / "run").glob("cache"), *(tmp_path / "run").glob(".*")]
+    assert not (tmp_path / "run" / "cache").exists()
+    assert {path.name for path in (tmp_path / "run").glob(".*")} == {ledger.NAME}
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
     if val_split:
         (tmp_path / "run" / "best.safetensors").unlink()

@@ -155,7 +155,9 @@ def test_a_server_that_does_not_answer_is_told_by_its_address(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     wanted = tiny(square_data, tmp_path, epochs=1, journals=("mlflow",))
-    with pytest.raises(OutputError, match=r"^http://127\.0\.0\.1:9: MLflow: .*; --resume goes on"):
+    with pytest.raises(
+        OutputError, match=r"^http://127\.0\.0\.1:9: MLflow: .*; --resume continues"
+    ):
         train(wanted)
     train(replace(wanted, journals=()), resume_run=True)
 
