@@ -58,6 +58,8 @@ def evaluate(
 
     if bool(predictions) == bool(model):
         raise SettingsError("give either prediction files or --model NAME")
+    if model:
+        eval_model.refuse_unknown(model, tracker)
     chosen = ["states=observed,predicted,filled"] if include_predicted else []
     wanted = load(evaluation.EvalSettings, words=[*settings, *chosen])
     labels = read_dataset(truth, format)

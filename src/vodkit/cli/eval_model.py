@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from vodkit.ground.records import Dataset
 
 
+def refuse_unknown(model: str, tracker: str) -> None:
+    """SettingsError for a model or a tracker that does not exist, before any data is read."""
+    from vodkit.detect.models import find_card
+    from vodkit.infer.settings import NO_TRACKER
+    from vodkit.track.table import make_tracker
+
+    find_card(model)
+    if tracker != NO_TRACKER:
+        make_tracker(tracker)
+
+
 def run(
     dataset: "Dataset",
     truth: Path,

@@ -37,8 +37,10 @@ def export(
 
     from vodkit.benchmark import certificates as certify
     from vodkit.detect.export import INT8, Tolerances, export_detector
+    from vodkit.detect.models import find_card
     from vodkit.ground.errors import SettingsError
 
+    find_card(model)  # a wrong name is refused before data is read
     if int8 != (calibrate is not None):
         raise SettingsError("--int8 and --calibrate go together: ranges come from your data")
     judged_on = data or calibrate

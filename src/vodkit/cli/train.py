@@ -60,6 +60,7 @@ def train(
     """
     from vodkit.cli.data_options import load
     from vodkit.cli.training_progress import say_to_file, shown
+    from vodkit.detect.models import find_card
     from vodkit.formats.base import split_warnings
     from vodkit.ground import process, settings
     from vodkit.report.training_page import TrainingPage
@@ -85,6 +86,7 @@ def train(
         return
     with process.told_once():
         wanted = settings.load(TrainSettings, toml=settings_file, words=[*given, *words])
+        find_card(wanted.model)  # a wrong name is refused before data is read
         labels = load(data)[0]
         warnings = split_warnings(labels)
         if search:

@@ -25,11 +25,13 @@ def train_head(
     values: Sequence[str], settings_file: Path | None, *, overwrite: bool, as_json: bool
 ) -> None:
     """Train a head with these ``name=value`` words, and say how good it is."""
+    from vodkit.detect.models import find_card
     from vodkit.ground import settings
     from vodkit.train.appearance import train_appearance
     from vodkit.train.appearance_data import AppearanceSettings
 
     wanted = settings.load(AppearanceSettings, toml=settings_file, words=values)
+    find_card(wanted.model)  # a wrong name is refused before data is read
     with ExitStack() as bars:
         shown: dict[str, Show] = {}
 

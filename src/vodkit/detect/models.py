@@ -21,7 +21,7 @@ from vodkit.detect.runtimes.choice import AUTO, choose
 from vodkit.detect.runtimes.table import GRAPH_SUFFIXES, RUNTIMES, Runnable, way
 from vodkit.detect.weights import check, digest, fetch, parts, weights_path
 from vodkit.ground.errors import SettingsError, WeightsError
-from vodkit.ground.lookup import pick, unknown
+from vodkit.ground.lookup import full_name, pick, unknown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -242,20 +242,32 @@ def listed() -> list[Listed]:
     ]
 
 
+def model_name(name_or_path: str | Path) -> str:
+    """The full name of a model that is given by a short form; a path of a file or folder as it is.
+
+    Raises:
+        SettingsError: neither a path nor one model's name; the nearest names are given.
+    """
+    path, text = Path(name_or_path), str(name_or_path)
+    is_file = path.suffix in (CHECKPOINT_SUFFIX, *GRAPH_SUFFIXES, *WEIGHT_SUFFIXES)
+    is_path = bool(text) and (is_file or path.is_dir())
+    return text if text in MODELS or is_path else full_name(text, MODELS, "model")
+
+
 def find_card(name_or_path: str | Path) -> tuple[ModelCard, Path | None]:
     """The card of a model name, checkpoint, weight file, hub folder or graph; and the file, if one.
+
+    Names may be short where they fit one model only (``ssdlite``), see ``model_name``.
 
     A weight file (``.pth``) is known by its name, e.g. ``yolox_s.pth``; a checkpoint
     (``.safetensors``) and a graph (``.onnx``, ``.xml``, ``.pb``) by the card beside it:
     ``name.card.json`` or ``name.card.toml``, or with the ending, as in ``name.onnx.card.json``.
     """
-    path = Path(name_or_path)
-    if str(name_or_path) in MODELS:
-        return MODELS[str(name_or_path)](), None
+    name, path = model_name(name_or_path), Path(name_or_path)
+    if name in MODELS:
+        return MODELS[name](), None
     if path.is_dir():
         return hf_cards.card_of_folder(path), hf_cards.weights_in(path)
-    if path.suffix not in (CHECKPOINT_SUFFIX, *GRAPH_SUFFIXES, *WEIGHT_SUFFIXES):
-        raise unknown(str(name_or_path), MODELS, "model")
     if not path.is_file():
         raise WeightsError(f"{path} is missing")
     if path.suffix in WEIGHT_SUFFIXES:

@@ -28,6 +28,36 @@ def unknown(name: str, names: Iterable[str], what: str) -> SettingsError:
     return SettingsError(f"unknown {what} {name!r}; {hint}")
 
 
+def full_name(name: str, names: Iterable[str], what: str) -> str:
+    """The one of ``names`` that ``name`` is, or is a short form of.
+
+    Case, ``-``, ``_`` and spaces are ignored. A short form is the begin of a name, or else a part
+    of it; it has to fit one name only.
+
+    Raises:
+        SettingsError: no name fits (the nearest ones are given), or several do (all are).
+
+    >>> full_name("SSDLite", ["ssdlite320_mobilenet", "ssd300_vgg16"], "model")
+    'ssdlite320_mobilenet'
+    """
+    known = {_plain(one): one for one in names}
+    wanted = _plain(name)
+    if wanted in known:
+        return known[wanted]
+    begin = [one for plain, one in known.items() if wanted and plain.startswith(wanted)]
+    inside = [one for plain, one in known.items() if len(wanted) > 2 and wanted in plain]
+    fitting = begin or inside
+    if len(fitting) > 1:
+        raise SettingsError(f"{what} {name!r} is short for several: {', '.join(fitting)}")
+    if not fitting:
+        raise unknown(name, known.values(), what)
+    return fitting[0]
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.lower() if c not in "-_ ")
+
+
 def pick(table: Mapping[str, T], name: str, what: str) -> T:
     """``table[name]``; an unknown name raises SettingsError with the nearest names.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vodkit.detect.base import Detector
+from vodkit.detect.models import model_name
 from vodkit.formats.predictions import Predictions, read_predictions
 from vodkit.ground import ledger, runs, settings
 from vodkit.ground.errors import FormatError, InputError, OutputError, SettingsError
@@ -220,7 +221,8 @@ def open_run(path: str | Path) -> RunFolder:
 
 
 def _canonical(wanted: InferSettings) -> InferSettings:
-    """With every setting of the tracker, given or not."""
+    """With the model's full name, and every setting of the tracker, given or not."""
+    wanted = replace(wanted, model=model_name(wanted.model))
     if not wanted.tracks:
         return wanted
     full = full_settings(wanted.tracker, tracker_words(wanted))

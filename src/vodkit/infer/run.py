@@ -17,6 +17,7 @@ fresh tracker, and only frames that are not in ``predictions.jsonl`` yet are app
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
+from glob import glob
 from pathlib import Path
 
 from vodkit.detect.base import Detector
@@ -48,12 +49,14 @@ class Step:
 
 
 def check_sources(sources: Sequence[str]) -> None:
-    """Refuse a path that does not exist before any work (streams and patterns are tried later)."""
+    """Refuse a path that does not exist before any work (streams are tried later)."""
     for source in sources:
         path = Path(source)
-        is_path = "://" not in source and not source.isdigit() and not set("*?[") & set(source)
-        if is_path and not path.exists():
-            raise VideoError("no such file or folder", path=source)
+        is_path = "://" not in source and not source.isdigit()
+        is_pattern = bool(set("*?[") & set(source))
+        if is_path and not path.exists() and not (is_pattern and glob(source)):  # noqa: PTH207
+            also = ", and as a pattern it matches none" if is_pattern else ""
+            raise VideoError(f"no such file or folder{also}", path=source)
         if source != source.encode(errors="replace").decode():
             raise VideoError("its name is not UTF-8, as results are; rename it", path=source)
         if path.exists() and not (path.is_file() or path.is_dir()):

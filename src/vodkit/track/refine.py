@@ -30,7 +30,8 @@ class RefineSettings:
     fill_smooth_s: float = 0.4
     """... from where the object was on average over about this time, not from one trembling box"""
     min_track_s: float = 0.25
-    """tracks that were seen over a shorter time are taken for false alarms"""
+    """tracks that were seen over a shorter time are dropped as false alarms, except where frames
+    are this far apart or more"""
     min_score: float = 0.0
     """tracks with a lower mean score are taken for false alarms"""
     vote: bool = True
@@ -71,7 +72,8 @@ def refine(
     steps = _stride(table.frames)
     if s.stitch.gap_s > 0:
         seen = stitch(seen, s.stitch, None if looks is None else looks[observed])
-    seen = drop_flicker(seen, s)
+    clock = clock or _clock(table, steps)
+    seen = drop_flicker(seen, s, clock)
     if s.vote:
         seen = replace(seen, labels=_voted(seen))
     if s.rescore:
@@ -80,16 +82,22 @@ def refine(
         seen = replace(seen, boxes_xyxy=_smoothed(seen, s.smooth_s))
     if s.fill_s > 0:
         ends = _smoothed(seen, s.fill_smooth_s) if s.fill_smooth_s else seen.boxes_xyxy
-        seen = fill(seen, ends, max_gap_s=s.fill_s, stride=steps, clock=clock or _clock(table))
+        seen = fill(seen, ends, max_gap_s=s.fill_s, stride=steps, clock=clock)
     return TrackTable.concat([seen, ignored])
 
 
-def drop_flicker(table: TrackTable, settings: RefineSettings) -> TrackTable:
-    """Without tracks that were seen for too short a time or with too low a mean score."""
+def drop_flicker(
+    table: TrackTable, settings: RefineSettings, clock: Mapping[int, float]
+) -> TrackTable:
+    """Without tracks that were seen for too short a time or with too low a mean score.
+
+    ``clock``: seconds by frame index of all frames that were processed.
+    """
     if len(table) == 0:
         return table
     first, last = _span(table)
     real = last - first >= settings.min_track_s
+    real |= _unseen_s(first, last, clock) >= settings.min_track_s
     return table[real & (_mean_by_id(table, table.scores) >= settings.min_score)]
 
 
@@ -102,8 +110,30 @@ def _span(table: TrackTable) -> tuple[FloatArray, FloatArray]:
     return first[at], last[at]
 
 
-def _clock(table: TrackTable) -> dict[int, float]:
-    return dict(zip(table.frames.tolist(), table.times_s.tolist(), strict=True))
+def _unseen_s(first: FloatArray, last: FloatArray, clock: Mapping[int, float]) -> FloatArray:
+    """For each row (R,) the shorter one of the times from its track to the frames beside it.
+
+    Infinite where there is no frame before and none after.
+    """
+    times = np.concatenate([[-np.inf], np.unique([*clock.values()]), [np.inf]])
+    before = times[np.searchsorted(times, first, side="left") - 1]
+    after = times[np.searchsorted(times, last, side="right")]
+    return np.minimum(first - before, after - last)
+
+
+def _clock(table: TrackTable, stride: int) -> dict[int, float]:
+    """Seconds by frame: those of rows, those between them evenly, and one beyond each end."""
+    known, at = np.unique(table.frames, return_index=True)
+    if len(known) < 2:
+        return dict(zip(known.tolist(), table.times_s[at].tolist(), strict=True))
+    times_s = table.times_s[at]
+    inner = np.arange(known[0], known[-1] + 1, stride)
+    inner_s = np.interp(inner, known, times_s)
+    step_s = float(inner_s[-1] - inner_s[0]) / (len(inner) - 1)
+    frames = [known[0] - stride, *inner, known[-1] + stride]
+    return dict(
+        zip(map(int, frames), [inner_s[0] - step_s, *inner_s, inner_s[-1] + step_s], strict=True)
+    )
 
 
 def fill(

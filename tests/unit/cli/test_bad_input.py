@@ -53,6 +53,51 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ["track", __file__, "-m", "WRONG"],
+        ["detect", __file__, "-m", "WRONG"],
+        ["train", "-d", "missing.json", "-m", "WRONG"],
+        ["train", "-d", "missing.json", "-m", "WRONG", "--appearance"],
+        ["eval", "missing.json", "-m", "WRONG"],
+        ["data", "prelabel", __file__, "-o", "NEW", "-m", "WRONG"],
+        ["export", "WRONG", "NEW.onnx", "--data", "missing.json"],
+        ["bench", __file__, "-m", "WRONG"],
+    ],
+    ids=lambda words: "-".join(words[:1]),
+)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("vodkit-stret", "unknown model 'vodkit-stret'; did you mean vodkit-street?"),
+        ("retinanet", "is short for several: retinanet_resnet50_fpn, retinanet_resnet50_fpn_v2"),
+    ],
+)
+def test_a_wrong_model_is_refused_before_data_is_read(
+    words: list[str],
+    name: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, error = run(capsys, *[name if word == "WRONG" else word for word in words])
+    assert (code, message in error) == (2, True), error
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("name", ["clip[1].mp4", "clip*.mp4", "clip?.mp4", "night[1-3"])
+def test_a_missing_file_with_letters_of_a_pattern_is_one_error(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, _, error = run(capsys, "track", name, "--out", str(tmp_path / "runs"))
+    expected = f"vodkit: {name}: no such file or folder, and as a pattern it matches none"
+    assert (code, error.strip()) == (2, expected)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
     ("word", "message"),
     [("person", "is not of the form theirs=ours"), ("dog=cat", "the truth has no class 'cat'")],
 )

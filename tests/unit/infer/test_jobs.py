@@ -413,7 +413,7 @@ def test_exports_hold_the_final_boxes_and_only_observed_ones_unless_asked(
 
 
 def test_sources_are_checked_before_any_work() -> None:
-    check_sources(["rtsp://host/stream", "0", "frames/*.png", __file__])
+    check_sources(["rtsp://host/stream?a=[1]", "0", f"{Path(__file__).parent}/*.py", __file__])
     with pytest.raises(VideoError, match="no such file or folder"):
         check_sources([__file__, "missing.mp4"])
     with pytest.raises(VideoError, match="its name is not UTF-8"):

@@ -292,3 +292,14 @@ def test_tuning_refuses_what_it_cannot_do():
     for words, allowed in (({"num_trials": 0}, "1 or more"), ({"seed": -1}, "0 to 4294967295")):
         with pytest.raises(SettingsError, match=f"allowed: {allowed}"):
             tune("vodkit", [Clip(steps=[])], **words)
+
+
+@pytest.mark.parametrize(("step_s", "kept"), [(0.04, []), (0.2, []), (0.25, [1, 2]), (1.0, [1, 2])])
+def test_one_sighting_is_a_track_where_frames_are_far_apart(step_s, kept):
+    table = table_of([(5, 1, 100.0, 200.0), (9, 2, 400.0, 200.0)])
+    clock = {frame: frame * step_s for frame in range(20)}
+    table = replace(table, times_s=table.frames * step_s)
+    assert np.unique(refine(table, clock=clock).ids).tolist() == kept
+    every = replace(table_of(walk(3, 0, 20)), times_s=np.arange(20) * step_s)
+    both = refine(TrackTable.concat([table, every]))  # without a clock, that of the rows
+    assert np.unique(both.ids).tolist() == [*kept, 3]
