@@ -35,8 +35,9 @@ def names_in(module: str, table: str) -> list[str]:
     for node in ast.parse(_source(module).read_text(encoding="utf-8")).body:
         if not isinstance(node, ast.AnnAssign) or ast.unparse(node.target) != table:
             continue
-        assert isinstance(node.value, ast.Dict)
-        return [str(key.value) for key in node.value.keys if isinstance(key, ast.Constant)]
+        assert node.value is not None
+        literal = next(one for one in ast.walk(node.value) if isinstance(one, ast.Dict))
+        return [str(key.value) for key in literal.keys if isinstance(key, ast.Constant)]
     raise AssertionError(f"{module} has no table {table}")
 
 

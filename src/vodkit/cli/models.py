@@ -18,6 +18,7 @@ def models(
 
     Example: vodkit models --json
     """
+    from vodkit.detect.foreign import DETECTORS
     from vodkit.detect.models import listed
 
     if trust is not None:
@@ -40,6 +41,7 @@ def models(
         where = "here" if line.here else "to fetch"
         rows.append([card.name, *values, *promise, where, best.data if best else ""])
     say_table(["model", "input px", "cls", "MB", "AP", "licence", "weights", "AP on"], rows)
+    say(*(f"{name}  from an installed package" for name in DETECTORS))
     say("", "A file works as well: .safetensors, .pth, .onnx, .xml, .pb, .pt2 (docs/detectors.md)")
 
 

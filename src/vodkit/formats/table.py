@@ -1,5 +1,7 @@
 """The table of label formats: one line a format, and reading and writing by name."""
 
+from collections import ChainMap
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,30 +33,43 @@ from vodkit.ground.account import Account, Tally
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import FormatError, InputError
 from vodkit.ground.lookup import pick
+from vodkit.ground.plugins import Table
 from vodkit.ground.records import NO_ID, Dataset
 
+
+def _fault(module: object) -> str:
+    """What a module of another package lacks to be a format."""
+    names = ("KEEPS", "PICTURES", "sniff", "contained", "read", "write")
+    lacks = [name for name in names if not hasattr(module, name)]
+    return f"lacks {', '.join(lacks)} (docs/add-a-format.md)" if lacks else ""
+
+
 # The order is that of the asking when the format is to be found out: the more particular first.
-FORMATS: dict[str, Format] = {
-    "tao": tao,
-    "youtube_vis": youtube_vis,
-    "cocovid": cocovid,
-    "datumaro": datumaro,
-    "label_studio": label_studio,
-    "scalabel": scalabel,
-    "coco": coco,
-    "predictions": predictions,
-    "cvat": cvat,
-    "ua_detrac": ua_detrac,
-    "imagenet_vid": imagenet_vid,
-    "visdrone": visdrone,
-    "kitti": kitti,
-    "yolo": yolo,
-    "voc": voc,
-    "mot": mot,
-}
+FORMATS: Mapping[str, Format] = Table(
+    "vodkit.formats",
+    {
+        "tao": tao,
+        "youtube_vis": youtube_vis,
+        "cocovid": cocovid,
+        "datumaro": datumaro,
+        "label_studio": label_studio,
+        "scalabel": scalabel,
+        "coco": coco,
+        "predictions": predictions,
+        "cvat": cvat,
+        "ua_detrac": ua_detrac,
+        "imagenet_vid": imagenet_vid,
+        "visdrone": visdrone,
+        "kitti": kitti,
+        "yolo": yolo,
+        "voc": voc,
+        "mot": mot,
+    },
+    fault=_fault,
+)
 # Formats of poses and other things that boxes can be taken from, but not put into.
 SOURCES: dict[str, Source] = {"sleap": sleap, "labelme": labelme}
-READERS: dict[str, Source] = {**FORMATS, **SOURCES}
+READERS: Mapping[str, Source] = ChainMap(SOURCES, FORMATS)  # type: ignore[arg-type]
 
 
 def detect_format(path: Path) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from vodkit.detect.base import Detector, RunsOn, in_stream
 from vodkit.detect.devices import CPU, device_of
 from vodkit.detect.embed import WithLooks, is_pooled, load_crops
+from vodkit.detect.foreign import DETECTORS, Chosen, load_foreign
 from vodkit.detect.models import load_detector
 from vodkit.detect.tiles import TiledDetector, TileSettings
 from vodkit.ground.errors import SettingsError, VideoError
@@ -26,7 +27,7 @@ from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.ground.runs import num_cores
 from vodkit.infer.follow import Followed, Follower, make_follower, make_links
 from vodkit.infer.keyframes import Pace, SparseFlow, SparseReport, SparseSettings
-from vodkit.infer.settings import COLOUR, FULL, InferSettings
+from vodkit.infer.settings import AUTO, COLOUR, FULL, InferSettings
 from vodkit.track.appearance import colour_embeddings
 from vodkit.track.base import Tracker
 from vodkit.video.prefetch import ahead, depth_here
@@ -54,15 +55,27 @@ def make_detector(settings: InferSettings, *, runs_on: RunsOn | None = None) -> 
         raise SettingsError(f"tiles with appearance {looks}: views differ; allowed: {allowed}")
     if runs_on is not None:
         _require_device(runs_on)
-    detector: Detector = load_detector(
-        settings.model,
-        runtime=settings.runtime if runs_on is None else runs_on.runtime,
-        score_threshold=settings.candidate_score,
-        max_detections=settings.max_detections,
-        device=settings.device if runs_on is None else runs_on.device,
-        classes=settings.classes or None,
-        appearance=looks if pooled else "",
-    )
+    detector: Detector
+    device = settings.device if runs_on is None else runs_on.device
+    if settings.model in DETECTORS:
+        if pooled or settings.runtime != AUTO:
+            raise SettingsError(f"{settings.model} takes no --runtime, and no --appearance {looks}")
+        detector = Chosen(
+            load_foreign(settings.model, device),
+            score_threshold=settings.candidate_score,
+            max_detections=settings.max_detections,
+            classes=settings.classes or None,
+        )
+    else:
+        detector = load_detector(
+            settings.model,
+            runtime=settings.runtime if runs_on is None else runs_on.runtime,
+            score_threshold=settings.candidate_score,
+            max_detections=settings.max_detections,
+            device=device,
+            classes=settings.classes or None,
+            appearance=looks if pooled else "",
+        )
     if settings.tiles:
         detector = TiledDetector(detector, TileSettings(grid=settings.tiles))
     if looks == COLOUR:

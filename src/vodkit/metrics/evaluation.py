@@ -41,6 +41,7 @@ from vodkit.metrics.detection.stability import StabilityScores, evaluate_stabili
 from vodkit.metrics.detection.streaming import StreamingResult, evaluate_latency
 from vodkit.metrics.detection.vid import VidResult, VidScores, evaluate_vid
 from vodkit.metrics.detection.voc import VocResult, voc_average_precision
+from vodkit.metrics.extra import ExtraResult, evaluate_extra
 from vodkit.metrics.headline import (
     OF_VIDEO,
     Counted,
@@ -166,6 +167,8 @@ class Evaluation:
     replicates: Replicates
     streaming: StreamingResult | None = None
     """None where the time a frame takes is unknown"""
+    extra: Mapping[str, ExtraResult] = field(default_factory=dict)
+    """metrics of other packages, by name (``metrics.extra``)"""
     schema: int = SCHEMA
 
     def to_json(self) -> dict[str, Any]:
@@ -236,6 +239,7 @@ def evaluate(
         ),
         replicates=replicates,
         streaming=_streaming(clips, classes, latency_s or {}),
+        extra=evaluate_extra(clips, settings.bootstrap),
     )
 
 

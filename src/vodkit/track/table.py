@@ -1,10 +1,11 @@
 """The trackers there are, and how to make one by name."""
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from vodkit.ground.lookup import pick
+from vodkit.ground.plugins import Table
 from vodkit.ground.settings import load, words_of
 from vodkit.track.base import Tracker
 from vodkit.track.botsort import BotSort, BotSortSettings
@@ -14,15 +15,27 @@ from vodkit.track.roboflow import RoboflowSettings, RoboflowTracker
 from vodkit.track.sort import Sort, SortSettings
 from vodkit.track.vodkit import VodkitSettings, VodkitTracker
 
+
+def _fault(entry: Any) -> str:
+    pair = isinstance(entry, tuple) and len(entry) == 2
+    if pair and callable(entry[0]) and isinstance(entry[1], type) and is_dataclass(entry[1]):
+        return ""
+    return f"is {entry!r:.80}; allowed: a pair (tracker class, its settings dataclass)"
+
+
 # name: (tracker, its settings). One line a tracker; see docs/add-a-tracker.md.
-TRACKERS: dict[str, tuple[Any, Any]] = {
-    "vodkit": (VodkitTracker, VodkitSettings),
-    "bytetrack": (ByteTrack, ByteTrackSettings),
-    "sort": (Sort, SortSettings),
-    "ocsort": (OcSort, OcSortSettings),
-    "botsort": (BotSort, BotSortSettings),
-    "roboflow": (RoboflowTracker, RoboflowSettings),
-}
+TRACKERS: Mapping[str, tuple[Any, Any]] = Table(
+    "vodkit.trackers",
+    {
+        "vodkit": (VodkitTracker, VodkitSettings),
+        "bytetrack": (ByteTrack, ByteTrackSettings),
+        "sort": (Sort, SortSettings),
+        "ocsort": (OcSort, OcSortSettings),
+        "botsort": (BotSort, BotSortSettings),
+        "roboflow": (RoboflowTracker, RoboflowSettings),
+    },
+    fault=_fault,
+)
 
 
 TrackerSettings = (
@@ -50,7 +63,7 @@ def make_tracker(name: str | TrackerSettings = "vodkit", words: Sequence[str] = 
     if isinstance(name, str):
         tracker, settings = pick(TRACKERS, name, "tracker")
         return tracker(load(settings, words=words))
-    (tracker,) = (one for one, settings in TRACKERS.values() if settings is type(name))
+    tracker = next(one for one, settings in TRACKERS.values() if settings is type(name))
     return tracker(load(type(name), words=(*words_of(name), *words)) if words else name)
 
 

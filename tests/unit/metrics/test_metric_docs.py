@@ -49,9 +49,9 @@ def test_the_example_of_a_new_metric_works():
     exec(compile(code, "add-a-metric.md", "exec"), made)
     dataset, _ = scene(2, num_frames=15)
     clips = make_clips(dataset, perfect(dataset))
-    counts = sum((made["alone_counts"](clip) for clip in clips), made["AloneCounts"]())
-    assert made["alone_recall"](counts) in {None, 1.0}
-    assert made["alone_recall"](made["AloneCounts"](found=1, whole=2)) == pytest.approx(0.5)
+    counts = sum((made["counted_counts"](clip) for clip in clips), made["CountedCounts"]())
+    assert made["ENTRY"].value(counts) == pytest.approx(1.0)
+    assert made["ENTRY"].value(made["CountedCounts"](right=1, whole=2)) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("command", [evaluate_command, compare_command])
