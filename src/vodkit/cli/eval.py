@@ -160,10 +160,6 @@ def _show(result: "Evaluation", folder: Path, *, report: bool) -> None:
         title = title_of(one.name, stills=data.stills)
         span = shown_span(one.name, one.low, one.high)
         rows.append([title, shown(one.name, one.value), span, one.protocol])
-    for name, extra in result.extra.items():
-        value = "undefined" if extra.value is None else f"{extra.value:.4g}"
-        known = extra.low is not None and extra.high is not None
-        span = f"{extra.low:.4g} to {extra.high:.4g}" if known else ""
-        rows.append([name, value, span, extra.protocol])
+    rows += [[name, *extra.shown(), extra.protocol] for name, extra in result.extra.items()]
     say_table(titles, rows)
     say(*result.notes, f"all numbers{' and the report' * report} are in {folder}")

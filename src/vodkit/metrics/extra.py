@@ -42,6 +42,13 @@ class ExtraResult:
     higher_is_better: bool
     protocol: str
 
+    def shown(self) -> tuple[str, str]:
+        """The number and its interval as people read them."""
+        if self.value is None:
+            return "undefined", ""
+        known = self.low is not None and self.high is not None
+        return f"{self.value:.4g}", f"{self.low:.4g} to {self.high:.4g}" if known else ""
+
 
 def _fault(entry: Any) -> str:
     return "" if isinstance(entry, Metric) else f"is {entry!r:.80}; allowed: a metrics.extra.Metric"
