@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
 def refuse_unknown(model: str, tracker: str) -> None:
     """SettingsError for a model or a tracker that does not exist, before any data is read."""
+    from vodkit.detect.foreign import DETECTORS
     from vodkit.detect.models import find_card
     from vodkit.infer.settings import NO_TRACKER
     from vodkit.track.table import make_tracker
 
-    find_card(model)
+    if model not in DETECTORS:
+        find_card(model)
     if tracker != NO_TRACKER:
         make_tracker(tracker)
 

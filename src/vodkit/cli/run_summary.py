@@ -109,12 +109,11 @@ def _nothing(settings: "InferSettings") -> str:
 
 def _small(folder: Path, settings: "InferSettings") -> str:
     """A hint where the objects that were found are small for the network; else empty."""
-    from vodkit.detect.foreign import DETECTORS
     from vodkit.detect.models import find_card
     from vodkit.formats.predictions import read_frames, read_header
     from vodkit.ground.boxes import area
 
-    if settings.tiles or settings.model in DETECTORS:
+    if settings.tiles:
         return ""
     path = folder / runs.PREDICTIONS
     try:

@@ -17,6 +17,7 @@ from vodkit.detect.base import (
 from vodkit.detect.defaults import MAX_DETECTIONS, SCORE_THRESHOLD
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.embed import Pooled, load_pooled
+from vodkit.detect.foreign import DETECTORS
 from vodkit.detect.runtimes.choice import AUTO, choose
 from vodkit.detect.runtimes.table import GRAPH_SUFFIXES, RUNTIMES, Runnable, way
 from vodkit.detect.weights import check, digest, fetch, parts, weights_path
@@ -251,7 +252,8 @@ def model_name(name_or_path: str | Path) -> str:
     path, text = Path(name_or_path), str(name_or_path)
     is_file = path.suffix in (CHECKPOINT_SUFFIX, *GRAPH_SUFFIXES, *WEIGHT_SUFFIXES)
     is_path = bool(text) and (is_file or path.is_dir())
-    return text if text in MODELS or is_path else full_name(text, MODELS, "model")
+    known = text in MODELS or text in DETECTORS or is_path
+    return text if known else full_name(text, MODELS, "model")
 
 
 def find_card(name_or_path: str | Path) -> tuple[ModelCard, Path | None]:
@@ -266,6 +268,8 @@ def find_card(name_or_path: str | Path) -> tuple[ModelCard, Path | None]:
     name, path = model_name(name_or_path), Path(name_or_path)
     if name in MODELS:
         return MODELS[name](), None
+    if name in DETECTORS:
+        raise SettingsError(f"{name}: a detector of an installed package can be run, no more")
     if path.is_dir():
         return hf_cards.card_of_folder(path), hf_cards.weights_in(path)
     if not path.is_file():
