@@ -26,7 +26,7 @@ class InferSettings:
 
     model: str = setting(
         "vodkit-street",
-        "Name of a model (`vodkit models`), an unambiguous short form, or a checkpoint or graph file.",
+        "Name of a model (`vodkit models`) or its unambiguous start; or a checkpoint or graph file.",
         flags=("--model", "-m"),
     )
     tracker: str = setting(
