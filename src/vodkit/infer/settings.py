@@ -26,7 +26,7 @@ class InferSettings:
 
     model: str = setting(
         "vodkit-street",
-        "Name of a model (`vodkit models`) or its unambiguous start; or a checkpoint or graph file.",
+        "Model: a name (`vodkit models`) or its unambiguous start, a checkpoint, or a graph file.",
         flags=("--model", "-m"),
     )
     tracker: str = setting(
