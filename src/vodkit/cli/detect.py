@@ -1,9 +1,9 @@
 """``vodkit detect``: videos in, boxes out, without identities."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from vodkit.cli import options
+from vodkit.fleet.settings import FleetSettings
 from vodkit.infer.settings import NO_TRACKER, InferSettings, RollSettings
 
 
@@ -14,12 +14,13 @@ def detect(
     sources: list[str] = options.SOURCES,
     *,
     wanted: InferSettings,
-    out: Path = options.OUT,
+    out: str = options.OUT_OR_URL,
     video: bool = options.VIDEO,
     csv: bool = options.CSV,
     mot: bool = options.MOT,
     coco: bool = options.COCO,
     roll: RollSettings,
+    fleet: FleetSettings,
     resume: bool = options.RESUME,
     overwrite: bool = options.OVERWRITE,
     as_json: bool = options.JSON,
@@ -35,6 +36,7 @@ def detect(
         sources,
         replace(wanted, tracker=NO_TRACKER),
         roll,
+        fleet,
         out=out,
         exports=[name for name, on in chosen.items() if on],
         resume=resume,

@@ -25,9 +25,13 @@ Command = Callable[..., None]
 
 SOURCES = typer.Argument(
     ...,
-    help="Video files, folders of images, 'glob*.jpg', camera numbers, rtsp:// or http:// URLs.",
+    help="Video files, folders of images, 'glob*.jpg', camera numbers, URLs (rtsp://, http://, "
+    "'s3://bucket/**/*.mp4').",
 )
 OUT = typer.Option(Path("runs"), "--out", "-o", help="Folder; each source gets its own in it.")
+OUT_OR_URL = typer.Option(
+    "runs", "--out", "-o", help="Folder or URL (s3://...); each source gets its own in it."
+)
 VIDEO = typer.Option(False, "--video", help="Also write annotated.mp4.")
 CSV = typer.Option(False, "--csv", help="Also write predictions.csv.")
 MOT = typer.Option(False, "--mot", help="Also write MOTChallenge lines.")

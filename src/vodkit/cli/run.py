@@ -1,6 +1,7 @@
 """``vodkit track`` and ``detect``: sources into run folders, and what became of each."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ from vodkit.cli.bars import with_bar
 from vodkit.cli.summary import aside, raise_failures, say, say_runtime
 
 if TYPE_CHECKING:
+    from vodkit.fleet.settings import FleetSettings
     from vodkit.infer.batch import Batch, Outcome
     from vodkit.infer.run import Step
     from vodkit.infer.settings import InferSettings, RollSettings
@@ -17,8 +19,9 @@ def run_sources(
     sources: list[str],
     wanted: "InferSettings",
     roll: "RollSettings",
+    fleet: "FleetSettings",
     *,
-    out: Path,
+    out: str,
     exports: Sequence[str] = (),
     include_predicted: bool = False,
     segments: bool = False,
@@ -26,22 +29,41 @@ def run_sources(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Files one after the other, or live sources together."""
+    """Files one after the other, live sources together, or a share of many videos."""
+    from vodkit.cli.fleet import is_fleet, run_fleet
+    from vodkit.fleet.pieces import check_pieces, detect_in_pieces
     from vodkit.ground import process
     from vodkit.infer.batch import Batch
     from vodkit.report.annotate import film
     from vodkit.video.reader import is_live
 
     process.settle()
-    if any(map(is_live, sources)) or roll.roll_s or roll.keep:
+    check_pieces(wanted, fleet.pieces)
+    is_rolled = bool(roll.roll_s or roll.keep)
+    if is_fleet(sources, out, fleet):
+        refuse = {"--after": bool(wanted.after), "--segments": segments, "--overwrite": overwrite}
+        refuse["--roll-s"] = is_rolled
+        run_fleet(
+            sources,
+            wanted,
+            fleet,
+            out=out,
+            exports=exports,
+            include_predicted=include_predicted,
+            refused=[name for name, on in refuse.items() if on],
+            as_json=as_json,
+        )
+        return
+    if any(map(is_live, sources)) or is_rolled:
         from vodkit.cli.live import run_live_sources
 
         refuse = {"--video": "video" in exports, "--lenient": wanted.lenient}
         refuse |= {"--after": bool(wanted.after), "--segments": segments}
+        refuse["--pieces"] = fleet.pieces > 1
         run_live_sources(
             sources,
             wanted,
-            out=out,
+            out=Path(out),
             roll=roll,
             exports=exports,
             include_predicted=include_predicted,
@@ -62,6 +84,7 @@ def run_sources(
         resume=resume,
         overwrite=overwrite,
         notify=aside,
+        prepare=partial(detect_in_pieces, count=fleet.pieces) if fleet.pieces > 1 else None,
     )
     if not as_json:
         say_runtime(batch.detector, wanted)

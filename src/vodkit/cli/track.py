@@ -1,8 +1,7 @@
 """``vodkit track``: videos in, tracked objects out."""
 
-from pathlib import Path
-
 from vodkit.cli import options
+from vodkit.fleet.settings import FleetSettings
 from vodkit.infer.settings import InferSettings, RollSettings
 
 
@@ -11,13 +10,14 @@ def track(
     sources: list[str] = options.SOURCES,
     *,
     wanted: InferSettings,
-    out: Path = options.OUT,
+    out: str = options.OUT_OR_URL,
     video: bool = options.VIDEO,
     csv: bool = options.CSV,
     mot: bool = options.MOT,
     coco: bool = options.COCO,
     include_predicted: bool = options.PREDICTED,
     roll: RollSettings,
+    fleet: FleetSettings,
     segments: bool = options.SEGMENTS,
     resume: bool = options.RESUME,
     overwrite: bool = options.OVERWRITE,
@@ -36,6 +36,7 @@ def track(
         sources,
         wanted,
         roll,
+        fleet,
         out=out,
         exports=[name for name, on in chosen.items() if on],
         include_predicted=include_predicted,

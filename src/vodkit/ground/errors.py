@@ -6,7 +6,9 @@ VodkitError                     exit 1   our own fault, unless a subclass says o
 │   ├── FormatError(path, line) exit 2   a label or prediction file breaks its format
 │   ├── VideoError(path, time_s)exit 2   a video cannot be opened or decoded (further)
 │   ├── WeightsError            exit 2   weights missing, corrupt, or of other classes
+│   ├── StorageError(url)       exit 2   a bucket does not answer, or refuses
 │   ├── OutputError(path)       exit 2   a result cannot be written (rights, disk full)
+│   │   └── BusyError           exit 2   another process is working there
 │   └── TrainingError           exit 2   a training cannot go on under its settings
 ├── ShortageError               exit 2   no more threads, or memory; no file is to blame
 ├── PartialError                exit 3   the work ended, but not for every source or frame
@@ -163,6 +165,26 @@ class PartialError(VodkitError):
     """The work ended with a part missing; the message counts what is there and what is not."""
 
     exit_code = 3
+
+
+class BusyError(OutputError):
+    """Another process is working in the folder that results are to go to."""
+
+
+class StorageError(InputError):
+    """A remote store cannot be read or written: no answer, no credentials, no such file system."""
+
+    def __init__(self, message: str, *, url: str, is_transient: bool = False) -> None:
+        """Prefix the message with the URL, without its credentials.
+
+        Args:
+            message: what failed, and what to do.
+            url: what was read or written.
+            is_transient: whether trying again later may succeed.
+        """
+        self.url = redacted(url)
+        self.is_transient = is_transient
+        super().__init__(f"{self.url}: {message}")
 
 
 class TrainingError(InputError):

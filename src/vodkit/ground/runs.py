@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from vodkit.ground import ledger
-from vodkit.ground.errors import InputError, OutputError
+from vodkit.ground.errors import BusyError, InputError, OutputError
 from vodkit.ground.paths import put_in_place
 
 SETTINGS = "settings.toml"
@@ -200,7 +200,7 @@ def only_one(folder: Path) -> Iterator[None]:
     """Within, no other process may work in a folder: two would write into each other's files.
 
     The lock ends with the process, however it ends. Disks without locks (some network disks) hold
-    nothing. Raises OutputError where another process is working in the folder.
+    nothing. Raises BusyError where another process is working in the folder.
     """
     if sys.platform == "win32":
         with _locked_file(folder):
@@ -214,7 +214,7 @@ def only_one(folder: Path) -> Iterator[None]:
             fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             message = "another process is at work here; wait for its end, or take another folder"
-            raise OutputError(message, path=folder) from error
+            raise BusyError(message, path=folder) from error
         except OSError:  # a disk that knows no locks
             pass
         yield
@@ -234,7 +234,7 @@ def _locked_file(folder: Path) -> Iterator[None]:
             lock.locking(file.fileno(), lock.LK_NBLCK, 1)
         except OSError as error:
             message = "another process is at work here; wait for its end, or take another folder"
-            raise OutputError(message, path=folder) from error
+            raise BusyError(message, path=folder) from error
         try:
             yield
         finally:

@@ -38,6 +38,9 @@ from vodkit.infer.summary import Summary
 Watch = Callable[[Iterable[Step], str], Iterable[Step]]
 """passes the steps of a source on, as a progress bar does"""
 
+Prepare = Callable[[str, RunFolder, Detector, InferSettings], None]
+"""works on a source before it is run, as ``fleet.pieces`` does"""
+
 
 class Film(Protocol):
     """What draws a run into its video: ``report.annotate.film``."""
@@ -88,6 +91,9 @@ class Batch:
         resume: bool = False,
         overwrite: bool = False,
         notify: Callable[[str], None] = lambda _note: None,
+        detector: Detector | None = None,
+        names: Sequence[str] = (),
+        prepare: Prepare | None = None,
     ) -> None:
         """Check everything, load the detector, and make the run folders ready.
 
@@ -102,6 +108,10 @@ class Batch:
             resume: continue runs that exist.
             overwrite: discard runs that exist.
             notify: called with what the user should know.
+            detector: one that is loaded already; default: the one that ``settings`` ask for.
+            names: of the run folders; default: made of the sources.
+            prepare: called with each source, its folder, the detector and its settings before the
+                source is run.
 
         Raises:
             InputError: a source, a setting or a folder that cannot be used; nothing was changed.
@@ -112,7 +122,8 @@ class Batch:
             pick(runs.EXPORTS, name, "export")
         settings = settings or InferSettings()
         self.sources = list(sources)
-        self.folders = [RunFolder(Path(out) / name) for name in folder_names(self.sources)]
+        names = names or folder_names(self.sources)
+        self.folders = [RunFolder(Path(out) / name) for name in names]
         self._exports, self._film = exports, film
         self._include_predicted, self._resume, self._notify = include_predicted, resume, notify
         check_sources(self.sources)
@@ -124,7 +135,10 @@ class Batch:
         how = {"resume": resume, "overwrite": overwrite}
         pairs = list(zip(self.folders, self._settings, strict=True))
         begun = [folder for folder, one in pairs if folder.check(one, **how)]
-        self.detector: Detector = make_detector(settings, runs_on=_began_on(settings, begun))
+        self._prepare = prepare
+        self.detector: Detector = detector or make_detector(
+            settings, runs_on=_began_on(settings, begun)
+        )
         for source, folder in zip(self.sources, self.folders, strict=True):
             if overwrite and (folder / runs.PREDICTIONS).exists():
                 require_frames(source, settings)
@@ -151,6 +165,8 @@ class Batch:
             is_new = not (self._resume and self._is_done(source, folder, settings))
             if is_new:
                 wanted |= {n for n, file in runs.EXPORTS.items() if (folder / file).exists()}
+                if self._prepare is not None:
+                    self._prepare(source, folder, self.detector, settings)
                 for _ in watch(run_source(source, folder, self.detector, settings), source):
                     pass
         except PartialError as error:

@@ -122,7 +122,7 @@ class RunFolder:
             SettingsError: the tracker or its settings do not exist, or the settings differ from
                 those of the run to resume.
         """
-        _canonical(wanted)
+        canonical(wanted)
         with self.claim():  # no other process works here
             self._adopt()
             self.require_free()
@@ -140,22 +140,8 @@ class RunFolder:
         if not (self / runs.SETTINGS).exists():
             message = f"holds results of a run, but no {runs.SETTINGS} that states how"
             raise OutputError(f"{message}; {ANEW}", path=self.path)
-        self._refuse_other_settings(wanted)
+        require_same_settings(wanted, self.settings, where=self / runs.SETTINGS)
         return True
-
-    def _refuse_other_settings(self, wanted: InferSettings) -> None:
-        now, there = _canonical(wanted), self.settings
-        resolved = ((AUTO, "runtime"), (AUTO, "device"), (0, "batch_size"))
-        free = {
-            name for value, name in resolved if value in (getattr(now, name), getattr(there, name))
-        }
-        differ = [d for d in differences(there, now) if d[0] not in free.union(_SAME_RESULT)]
-        if differ:
-            seen = "; ".join(
-                f"{name} = {a!r}, requested: {b!r}" for name, a, b in map(_short, differ)
-            )
-            message = f"{self / runs.SETTINGS}: the run to resume has {seen}"
-            raise SettingsError(f"{message}; give the same settings, or --overwrite")
 
     def prepare(
         self, wanted: InferSettings, *, resume: bool = False, overwrite: bool = False
@@ -164,12 +150,12 @@ class RunFolder:
         if not self.check(wanted, resume=resume, overwrite=overwrite):
             with self.claim():
                 self.discard()
-                runs.write_atomic(self / runs.SETTINGS, settings.to_toml(_canonical(wanted)))
+                runs.write_atomic(self / runs.SETTINGS, settings.to_toml(canonical(wanted)))
 
     def write_settings(self, wanted: InferSettings, detector: Detector) -> None:
         """Record what runs: the settings with every choice resolved."""
         ran = replace(
-            _canonical(wanted),
+            canonical(wanted),
             runtime=detector.runs_on.runtime,
             device=detector.runs_on.device,
             batch_size=wanted.batch_size or detector.batch_size,
@@ -220,7 +206,25 @@ def open_run(path: str | Path) -> RunFolder:
     return folder
 
 
-def _canonical(wanted: InferSettings) -> InferSettings:
+def require_same_settings(wanted: InferSettings, there: InferSettings, *, where: object) -> None:
+    """SettingsError where a run would be resumed with settings that may change its result.
+
+    Args:
+        wanted: what is asked for; choices left to vodkit (``auto``) fit any that it made.
+        there: what the run began with.
+        where: names its settings in the error.
+    """
+    now, there = canonical(wanted), canonical(there)
+    resolved = ((AUTO, "runtime"), (AUTO, "device"), (0, "batch_size"))
+    free = {name for value, name in resolved if value in (getattr(now, name), getattr(there, name))}
+    differ = [d for d in differences(there, now) if d[0] not in free.union(_SAME_RESULT)]
+    if differ:
+        seen = "; ".join(f"{name} = {a!r}, requested: {b!r}" for name, a, b in map(_short, differ))
+        message = f"{where}: the run to resume has {seen}"
+        raise SettingsError(f"{message}; give the same settings, or --overwrite")
+
+
+def canonical(wanted: InferSettings) -> InferSettings:
     """With the model's full name, and every setting of the tracker, given or not."""
     wanted = replace(wanted, model=model_name(wanted.model))
     if not wanted.tracks:

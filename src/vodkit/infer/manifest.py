@@ -13,7 +13,7 @@ from vodkit.ground.errors import FormatError
 from vodkit.ground.text import redacted
 from vodkit.infer.handover import tracker_in
 from vodkit.infer.settings import InferSettings
-from vodkit.video.fingerprint import digest
+from vodkit.video.fingerprint import digest, version_of
 
 
 class Ended(StrEnum):
@@ -41,6 +41,8 @@ class Manifest:
     source: str
     """as the user named it"""
     source_sha256: str | None = None
+    source_version: str = ""
+    """size and checksum or time of the file, known without reading it (``video.fingerprint``)"""
     model: Mapping[str, Any] = field(default_factory=dict)
     """name, licence, sha256, classes"""
     appearance: Mapping[str, Any] | None = None
@@ -93,6 +95,9 @@ class Manifest:
             there, now = getattr(self, name), getattr(other, name)
             if there != now:
                 return f"{name} is {there} there and {now} now"
+        there, now = self.source_version, other.source_version
+        if self.source_sha256 is None and there and now and there != now:
+            return f"source_version is {there} there and {now} now"
         return ""
 
 
@@ -121,6 +126,7 @@ def describe(source: str, detector: Detector, settings: InferSettings) -> Manife
     return Manifest(
         source=redacted(source),
         source_sha256=digest(Path(source)),
+        source_version=version_of(source),
         model={
             "name": card.name,
             "licence": card.licence,

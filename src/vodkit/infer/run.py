@@ -155,6 +155,35 @@ def _run(
         raise PartialError(f"{source}: {lost}; the others are done")
 
 
+def header_of(
+    source: str, video: Video, detector: Detector, settings: InferSettings, *, raw: bool = False
+) -> Header:
+    """The first line of a run's predictions.
+
+    Args:
+        source: as in the manifest.
+        video: open.
+        detector: of the run.
+        settings: of the run.
+        raw: of the detector's boxes, before tracking and averaging.
+    """
+    tracks = settings.tracks and not raw
+    delayed = (settings.is_sparse or settings.is_delayed) and not raw
+    return Header(
+        source=source,
+        classes=detector.classes,
+        info=video.info,
+        detector=detector.card.name,
+        tracker=settings.tracker if tracks else "",
+        mode="near-online" if delayed else "online",
+    )
+
+
+def recorded_in(settings: InferSettings) -> str:
+    """The file of a run folder that the detector's boxes are recorded in."""
+    return runs.DETECTIONS if _is_derived(settings) else runs.PREDICTIONS
+
+
 class _Run:
     """One run at work: its files, its counts, its end."""
 
@@ -198,18 +227,11 @@ class _Run:
     def _open(self, files: ExitStack, video: Video) -> tuple[PredictionWriter, Recording]:
         """What is on disk already, ready to grow: the result, and the detections."""
         settings = self._settings
-        header = Header(
-            source=self._manifest.source,
-            classes=self._detector.classes,
-            info=video.info,
-            detector=self._detector.card.name,
-            tracker=settings.tracker if settings.tracks else "",
-            mode="near-online" if settings.is_sparse or settings.is_delayed else "online",
-        )
+        header = header_of(self._manifest.source, video, self._detector, settings)
         path = self._folder / runs.PREDICTIONS
         out = raw = files.enter_context(PredictionWriter(path, header, resume=True))
         if _is_derived(settings):
-            raw_header = replace(header, tracker="", mode="online")
+            raw_header = header_of(self._manifest.source, video, self._detector, settings, raw=True)
             raw = PredictionWriter(self._folder / runs.DETECTIONS, raw_header, resume=True)
             files.enter_context(raw)
         looks = None

@@ -44,7 +44,7 @@ MOTION = Motion(
     size_acceleration=0.8,
     centre_noise=0.125,
     size_noise=0.25,
-    centre_memory_s=16,
+    centre_memory_s=16.0,
 )
 QUICK = Motion(
     acceleration=2.0, wander=0.1, size_acceleration=1.0, centre_noise=0.06, size_noise=0.1

@@ -2,18 +2,25 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from vodkit.ground.errors import VideoError
 from vodkit.ground.runs import sha256
 from vodkit.video.pictures import pictures_in, pictures_like
+from vodkit.video.reader import LIVE_SCHEMES
 
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat version")
 _MOST_PLAYLIST_BYTES = 2**24
 _IN_TAG = re.compile(r'URI="([^"]+)"')
+_MARKS = (
+    "ETag", "etag", "md5Hash", "content_md5", "checksum",
+    "mtime", "LastModified", "last_modified", "updated", "modified", "created",
+)  # fmt: skip
 _CONCAT = re.compile(r"""file\s+(?:'([^']*)'|"([^"]*)"|(\S+))""")
 
 
@@ -32,6 +39,44 @@ def digest(source: Path) -> str | None:
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
         raise VideoError(message, path=error.filename or source) from error
+
+
+def version_of(source: str) -> str:
+    """What changes when a file is replaced, known without reading it; empty where it is unknown.
+
+    Of a local file its size and time, of a URL what its store says: ``version_in``.
+    """
+    if "://" not in source:
+        path = Path(source)
+        try:
+            about = path.stat()
+        except (OSError, ValueError):
+            return ""
+        return f"{about.st_size}-{about.st_mtime_ns}" if path.is_file() else ""
+    if source.partition("://")[0].lower() in LIVE_SCHEMES:
+        return ""
+    import fsspec
+
+    try:
+        system, place = fsspec.url_to_fs(source)
+        return version_in(system.info(place))
+    except Exception:  # noqa: BLE001 - a store may raise anything; reading the video reports it
+        return ""
+
+
+def version_in(about: Mapping[str, Any]) -> str:
+    """The version of a stored file: its size, and its checksum or time, whichever is known.
+
+    Args:
+        about: what ``info`` of an fsspec file system returns.
+
+    >>> version_in({"size": 12, "ETag": '"ab-1"', "LastModified": "today"})
+    '12-ab-1'
+    """
+    mark = next((about[name] for name in _MARKS if about.get(name)), "")
+    time_s = mark.timestamp() if isinstance(mark, datetime) else mark
+    known = f"{time_s:.6f}" if isinstance(time_s, float) else str(time_s)
+    return f"{about.get('size') or 0}-{known}".replace('"', "")
 
 
 def _digest(source: Path) -> str | None:

@@ -1,0 +1,173 @@
+"""One long video, detected in pieces by several processes; the result has the same bytes.
+
+Detecting takes nearly all of the time and needs no order: each process records the detections of
+one stretch of the video. Put together they are the recording that one process would have made, and
+the run then goes through the video once, in order, to track (decision 0006).
+"""
+
+import multiprocessing
+import tempfile
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from itertools import pairwise, takewhile
+from pathlib import Path
+
+from vodkit.detect.base import Detector, in_stream
+from vodkit.formats.embeddings import EmbeddingFile
+from vodkit.formats.predictions import Header, PredictionWriter, read_frames
+from vodkit.ground import process, runs
+from vodkit.ground.errors import SettingsError, VideoError
+from vodkit.infer.flow import make_detector, size_px
+from vodkit.infer.folder import RunFolder
+from vodkit.infer.manifest import describe
+from vodkit.infer.recording import append_looks
+from vodkit.infer.run import header_of, recorded_in
+from vodkit.infer.settings import InferSettings
+from vodkit.video.reader import open_video
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A stretch of a video, as a process gets it."""
+
+    source: str
+    settings: InferSettings
+    """runtime and device resolved"""
+    start: int
+    stop: int
+    header: Header
+    path: Path
+    """detections go there, embeddings beside them"""
+    threads: int
+
+
+def check_pieces(settings: InferSettings, count: int) -> None:
+    """SettingsError where detections depend on the frames before."""
+    if count > 1 and settings.is_sparse:
+        message = "pieces with every auto: key frames depend on the frames before them"
+        raise SettingsError(f"{message}; allowed: --every with a number")
+
+
+def detect_in_pieces(
+    source: str, folder: RunFolder, detector: Detector, settings: InferSettings, *, count: int
+) -> None:
+    """Record the detections of a video in a run folder, before ``run_source``; see ``Prepare``.
+
+    A video whose length is unknown is left to the run. Behind damage the run detects, and reports.
+
+    Args:
+        source: the video.
+        folder: its run folder; what is recorded there already is not detected again.
+        detector: of the run; each process loads its own.
+        settings: of the run.
+        count: processes.
+    """
+    check_pieces(settings, count)
+    resolved = replace(
+        settings,
+        runtime=detector.runs_on.runtime,
+        device=detector.runs_on.device,
+        batch_size=settings.batch_size or detector.batch_size,
+    )
+    with folder.claim(), tempfile.TemporaryDirectory(prefix="vodkit-") as scratch:
+        manifest = describe(source, detector, settings)
+        if folder.other_run(manifest):
+            return  # the run refuses, or begins anew
+        with open_video(source, strict=not settings.lenient, picture_rate=settings.rate) as video:
+            header = header_of(manifest.source, video, detector, settings, raw=True)
+            num_frames = video.info.num_frames
+        if not num_frames:
+            return
+        runs.write_json(folder / runs.MANIFEST, manifest.to_json())
+        with ExitStack() as files:
+            raw = files.enter_context(
+                PredictionWriter(folder / recorded_in(settings), header, resume=True)
+            )
+            looks = None
+            if settings.appearance:
+                looks = files.enter_context(EmbeddingFile(folder / runs.EMBEDDINGS))
+                for frame in read_frames(raw.path):  # rows that exist already
+                    looks.take(len(frame.found))
+            cuts = bounds(raw.last_frame, num_frames, resolved, count)
+            pieces = [
+                Piece(
+                    source=source,
+                    settings=resolved,
+                    start=start,
+                    stop=stop,
+                    header=header,
+                    path=Path(scratch) / f"{start}.jsonl",
+                    threads=max(1, (process.threads_asked() or runs.num_cores()) // count),
+                )
+                for start, stop in pairwise(cuts)
+            ]
+            _append(_detected(pieces), raw, looks)
+
+
+def bounds(last: int, num_frames: int, settings: InferSettings, count: int) -> list[int]:
+    """Where the pieces begin, and the end: between batches, so that these are the same ones.
+
+    >>> bounds(-1, 100, InferSettings(batch_size=8), 3)
+    [0, 40, 80, 100]
+    >>> bounds(-1, 9, InferSettings(batch_size=2, every=2), 2), bounds(7, 8, InferSettings(), 2)
+    ([0, 8, 9], [8, 8])
+    """
+    step = settings.stride
+    first = (last // step + 1) * step if last >= 0 else 0
+    group = step * max(1, settings.batch_size)
+    groups = -(-max(0, num_frames - first) // group)
+    length = -(-groups // count) * group
+    if not length:
+        return [first, max(first, num_frames)]
+    return [*range(first, num_frames, length), num_frames]
+
+
+def _detected(pieces: list[Piece]) -> list[Piece]:
+    """The pieces up to the first damage, detected, each in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(len(pieces)) as pool:
+        whole = pool.map(_detect, pieces, chunksize=1)
+    num_whole = len([*takewhile(bool, whole)])
+    return pieces[: num_whole + 1]
+
+
+def _detect(piece: Piece) -> bool:
+    """Record one piece; whether all of it could be decoded. Runs in a process of its own."""
+    process.use_threads(piece.threads)
+    process.settle()
+    settings, lenient = piece.settings, piece.settings.lenient
+    detector = make_detector(settings)
+    with ExitStack() as files:
+        out = files.enter_context(PredictionWriter(piece.path, piece.header))
+        looks = None
+        if settings.appearance:
+            looks = files.enter_context(EmbeddingFile(piece.path.with_suffix(".bin")))
+        video = files.enter_context(
+            open_video(
+                piece.source, strict=not lenient, picture_rate=settings.rate, one_thread=True
+            )
+        )
+        size = size_px(video, detector, settings)
+        frames = video.frames(start=piece.start, every=settings.stride, size_px=size)
+        wanted = takewhile(lambda frame: frame.index < piece.stop, frames)
+        try:
+            with closing(in_stream(detector, wanted, settings.batch_size)) as steps:
+                for frame, detections in steps:
+                    if looks is not None:
+                        append_looks(looks, detections)
+                    out.write(frame.index, frame.time_s, detections)
+        except VideoError:
+            return False
+    return True
+
+
+def _append(pieces: list[Piece], raw: PredictionWriter, looks: EmbeddingFile | None) -> None:
+    for piece in pieces:
+        vectors = None
+        if looks is not None:
+            vectors = EmbeddingFile(piece.path.with_suffix(".bin"))
+        for frame in read_frames(piece.path):
+            found = frame.found
+            if vectors is not None and looks is not None:
+                looks.append(vectors.take(len(found)))
+            raw.write(frame.index, frame.time_s, found)

@@ -1,0 +1,195 @@
+"""Many videos by many workers equal one process to the byte; failures stop no other."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+
+from vodkit.cli.main import main
+from vodkit.fleet.sources import Item
+from vodkit.samples.samples import CLIP_B
+from vodkit.video.reader import open_video
+from vodkit.video.writer import VideoWriter
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+Call = Callable[..., tuple[int, str, str]]
+NUM_VIDEOS = 12
+DOOR = [sys.executable, "-c", "from vodkit.cli.main import main; main()"]
+TORCH = ("--runtime", "torch")
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    with open_video(CLIP_B) as video:
+        frames = [frame.image for _, frame in zip(range(40), video.frames(), strict=False)]
+    for number in range(NUM_VIDEOS):
+        path = folder / f"day{number % 3}" / f"cam{number // 3}.mp4"
+        path.parent.mkdir(exist_ok=True)
+        with VideoWriter(path, width_px=384, height_px=288, rate=10) as writer:
+            for index, image in enumerate(frames[2 * number : 2 * number + 4 + number % 3]):
+                writer.write(np.ascontiguousarray(image[::2, ::2]), index / 10)
+    return folder
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    def run(*words: str) -> tuple[int, str, str]:
+        before = signal.getsignal(signal.SIGTERM)
+        with pytest.raises(SystemExit) as left:
+            main([*words])
+        signal.signal(signal.SIGTERM, before)
+        said = capsys.readouterr()
+        assert isinstance(left.value.code, int)
+        return left.value.code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """The tree of one process."""
+    out = tmp_path_factory.mktemp("whole")
+    with pytest.raises(SystemExit) as left:
+        main(["track", f"{clips}/**/*.mp4", "--out", str(out), *TORCH, "--shard", "0/1", "--csv"])
+    assert left.value.code == 0
+    found = content(out)
+    assert len({name.partition("/")[0] for name in found}) == NUM_VIDEOS + 1
+    lines = [data for name, data in found.items() if name.endswith("predictions.csv")]
+    assert all(isinstance(data, bytes) and data.count(b"\n") > 5 for data in lines)
+    return found
+
+
+def content(tree: Path) -> dict[str, object]:
+    """Every file but the lists of what vodkit wrote, by path; manifests without their times."""
+    found: dict[str, object] = {}
+    for path in sorted(one for one in tree.rglob("*") if one.is_file()):
+        name = path.relative_to(tree).as_posix()
+        if path.name == "manifest.json":
+            manifest = json.loads(path.read_text())
+            manifest["summary"].pop("seconds")
+            found[name] = manifest
+        elif not path.name.startswith("."):
+            found[name] = path.read_bytes()
+    return found
+
+
+def failed_in(tree: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (tree / "failed.jsonl").read_text().splitlines()]
+
+
+def test_four_shards_equal_one_process(
+    call: Call, clips: Path, whole: dict[str, object], tmp_path: Path
+) -> None:
+    shared = ("--out", str(tmp_path / "out"), *TORCH, "--csv")
+    for index in (2, 0, 3, 1):
+        code, _, error = call("track", f"{clips}/**/*.mp4", *shared, "--shard", f"{index}/4")
+        assert (code, error) == (0, "")
+    assert content(tmp_path / "out") == whole
+    code, told, _ = call("track", f"{clips}/**/*.mp4", *shared, "--claim")
+    assert (code, told) == (0, "12 videos: 12 done, 0 to do\n")
+
+
+def test_claims_into_a_remote_tree_equal_one_process(
+    call: Call, clips: Path, whole: dict[str, object], tmp_path: Path
+) -> None:
+    url = f"file://{tmp_path}/out"
+    words = ("track", f"{clips}/**/*.mp4", "--out", url, *TORCH, "--csv", "--claim")
+    other = subprocess.Popen([*DOOR, *words], stdout=subprocess.PIPE)
+    code, _, _ = call(*words)
+    other.communicate(timeout=120)
+    assert (code, other.returncode) == (0, 0)
+    assert content(tmp_path / "out") == whole
+
+
+def test_a_bucket_in_and_out_leaves_nothing_behind(
+    call: Call, clips: Path, whole: dict[str, object]
+) -> None:
+    system = fsspec.filesystem("memory")
+    films = {path.relative_to(clips).as_posix(): path for path in clips.rglob("*.mp4")}
+    films = {name: path for name, path in films.items() if name.startswith("day1")}
+    for name, path in films.items():
+        system.pipe_file(f"/bucket/{name}", path.read_bytes())
+    scratch = Path(tempfile.gettempdir())
+    before = sorted(scratch.iterdir())
+    words = ("track", "memory://bucket/**/*.mp4", "--out", "memory://bucket/runs", *TORCH, "--csv")
+    code, told, error = call(*words)
+    assert (code, error) == (0, "")
+    assert told.count(" -> memory://bucket/runs/") == len(films)
+    assert sorted(scratch.iterdir()) == before
+    for name, path in films.items():
+        here, there = Item(str(path)).name, Item(f"memory://bucket/{name}").name
+        for file in ("detections.jsonl", "predictions.jsonl", "predictions.csv"):
+            got = system.cat_file(f"/bucket/runs/{there}/{file}").partition(b"\n")
+            wanted = whole[f"{here}/{file}"]
+            assert isinstance(wanted, bytes)
+            assert got[2] == wanted.partition(b"\n")[2], (
+                "all but the header, which names the source"
+            )
+    assert call(*words)[1] == f"{len(films)} videos: {len(films)} done, 0 to do\n"
+    changed = f"/bucket/{next(iter(films))}"
+    system.pipe_file(changed, next(clips.rglob("*.mp4")).read_bytes())
+    code, told, error = call(*words)
+    assert (code, told.count(" -> ")) == (0, 1)
+    assert "the file was replaced since its run; run again" in error
+
+
+def test_a_corrupt_an_absent_and_an_empty_video_stop_no_other(
+    call: Call, clips: Path, tmp_path: Path
+) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    for path in sorted(clips.rglob("*.mp4"))[:2]:
+        (films / f"{path.parent.name}.mp4").write_bytes(path.read_bytes())
+        (films / f"good-{path.stem}.mp4").write_bytes(path.read_bytes())
+    bad = {"corrupt": b"no video " * 99, "empty": b""}
+    for name, data in bad.items():
+        (films / f"{name}.mp4").write_bytes(data)
+    out = tmp_path / "out"
+    words = ["track", f"{films}/*.mp4", f"{films}/absent.mp4", "--out", str(out), *TORCH]
+    code, _, error = call(*words, "--claim")
+    assert code == 3
+    last = error.splitlines()[-1]
+    assert last.startswith("vodkit: 3 of ")
+    assert last.endswith(
+        f"videos failed or are incomplete; the others are done. Reasons: {out}/failed.jsonl"
+    )
+    kinds = {Path(str(one["uri"])).stem: one["kind"] for one in failed_in(out)}
+    assert kinds == dict.fromkeys(("corrupt", "absent", "empty"), "permanent")
+    code, told, _ = call(*words, "--claim")
+    assert (code, told.splitlines()) == (
+        3,
+        ["6 videos: 3 done, 3 failed before (--retry-failed), 0 to do"],
+    )
+    (films / "empty.mp4").write_bytes(next(clips.rglob("*.mp4")).read_bytes())
+    code, told, _ = call(*words, "--claim")
+    assert (code, told.count(" -> ")) == (3, 1), "another file is at the same place"
+    code, told, _ = call(*words, "--claim", "--retry-failed")
+    assert (code, told.count("failed\n")) == (3, 2)
+    assert [one["tries"] for one in failed_in(out)] == [2, 2]
+
+
+def test_a_killed_worker_is_replaced_and_its_video_done_once(
+    call: Call, clips: Path, whole: dict[str, object], tmp_path: Path
+) -> None:
+    words = ("track", f"{clips}/**/*.mp4", "--out", str(tmp_path), *TORCH, "--csv", "--claim")
+    killed = subprocess.Popen([*DOOR, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while len([*tmp_path.glob("*/detections.jsonl")]) < 2 and time.monotonic() < deadline:
+        os.sched_yield()
+    killed.kill()
+    killed.communicate(timeout=60)
+    assert [*(tmp_path / "claims").iterdir()], "it was killed at work"
+    code, told, error = call(*words)
+    assert (code, error) == (0, "")
+    assert "12 videos: " in told
+    assert content(tmp_path) == whole
