@@ -38,6 +38,7 @@ from vodkit.metrics.detection.ap import average_precision, clip_columns
 from vodkit.metrics.detection.flicker import evaluate_flicker
 from vodkit.metrics.detection.frames import Candidates, candidates, match_at
 from vodkit.temporal.links import Links, LinkSettings
+from vodkit.temporal.memory import Memory
 from vodkit.track.table import make_tracker
 
 TRUTH = {
@@ -94,7 +95,7 @@ class Recorded:
 
 def linked(settings: LinkSettings, *, both: bool) -> Callable[[Video], list[Detections]]:
     def run(video: Video) -> list[Detections]:
-        links = Links[int](settings, threshold=0.0, both=both)
+        links = Memory[int](Links(settings), threshold=0.0, both=both)
         out: Iterator[tuple[int, Detections]] = itertools.chain(
             *(links.push(n, time_s, found) for n, (time_s, found) in enumerate(video)),
             links.cut(),

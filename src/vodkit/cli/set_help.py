@@ -78,6 +78,10 @@ def _training(given: dict[str, Any]) -> list[type]:
         from vodkit.train.appearance_data import AppearanceSettings
 
         return [AppearanceSettings]
+    if given.get("temporal"):
+        from vodkit.train.temporal_data import TemporalSettings
+
+        return [TemporalSettings]
     from vodkit.train.settings import TrainSettings
 
     return [TrainSettings]

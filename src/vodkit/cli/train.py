@@ -24,7 +24,7 @@ def train(
         None, "--model", "-m", help="Name or checkpoint to begin with; default: vodkit-street."
     ),
     out: Path | None = typer.Option(
-        None, "--out", "-o", help="Run folder; default: runs/train, or runs/appearance."
+        None, "--out", "-o", help="Run folder; default: runs/train, runs/appearance, ..."
     ),
     freeze: str | None = typer.Option(
         None,
@@ -44,6 +44,9 @@ def train(
     appearance: bool = typer.Option(
         False, "--appearance", help="Train a head that tells tracks apart; the detector stays."
     ),
+    temporal: bool = typer.Option(
+        False, "--temporal", help="Train a memory of frames around; the detector stays."
+    ),
     search: int = typer.Option(
         0, "--search", help="Try so many settings first; needs vodkit[tune]."
     ),
@@ -55,6 +58,7 @@ def train(
     """Fine-tune a detector on labelled video. The best checkpoint is chosen on split val.
 
     With --appearance: a head that tells tracked objects apart, for vodkit track --appearance.
+    With --temporal: a memory of the frames around, for vodkit track --temporal.
 
     Example: vodkit train --data flies.json --model vodkit-street --out runs/flies
     """
@@ -77,12 +81,15 @@ def train(
         "batch_size": batch_size,
     }
     given = [f"{name}={json.dumps(value)}" for name, value in chosen.items() if value is not None]
-    if appearance:
-        from vodkit.cli.train_appearance import refuse, train_head
+    if appearance or temporal:
+        from vodkit.cli import train_head
 
-        refuse((("--freeze", freeze), ("--epochs", epochs), ("--batch-size", batch_size),
-                ("--search", search), ("--resume", resume)))  # fmt: skip
-        train_head([*given, *words], settings_file, overwrite=overwrite, as_json=as_json)
+        no = (("--freeze", freeze), ("--epochs", epochs), ("--batch-size", batch_size),
+              ("--search", search), ("--resume", resume),
+              ("--appearance", appearance and temporal))  # fmt: skip
+        train_head.refuse("--temporal" if temporal else "--appearance", no)
+        run = train_head.train_temporal_head if temporal else train_head.train_appearance_head
+        run([*given, *words], settings_file, overwrite=overwrite, as_json=as_json)
         return
     with process.told_once():
         wanted = settings.load(TrainSettings, toml=settings_file, words=[*given, *words])

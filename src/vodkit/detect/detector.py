@@ -14,6 +14,7 @@ from vodkit.detect.embed import Pooled
 from vodkit.detect.postprocess import Candidates, finish
 from vodkit.detect.preprocess import Placement, place
 from vodkit.detect.runtimes.base import Runtime, StreamRuntime
+from vodkit.detect.temporal_head import Keys
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.errors import SettingsError, WeightsError
 from vodkit.ground.lookup import pick, unknown
@@ -33,11 +34,13 @@ class GraphDetector(Detector):
         classes: Sequence[str] | None,
         choice: Choice | None = None,
         pooled: Pooled | None = None,
+        keys: Keys | None = None,
     ) -> None:
         """``classes`` keeps only these, numbered in this order; None keeps all of the card's.
 
-        ``choice`` says how the runtime was chosen; None: it was named. ``pooled`` makes embeddings
-        of the maps that the runtime then gives after the network's own outputs.
+        ``choice`` says how the runtime was chosen; None: it was named. ``pooled`` makes embeddings,
+        ``keys`` features for temporal memory, of the maps that the runtime then gives after the
+        network's own outputs: one for each of ``stages_of(pooled, keys)``.
         """
         if not 0 <= score_threshold <= 1:
             raise SettingsError(f"score_threshold is {score_threshold}; allowed: 0 to 1")
@@ -47,7 +50,8 @@ class GraphDetector(Detector):
         self.classes = _known(card, classes)
         self.runs_on = runtime.runs_on
         self.choice = choice
-        self._pooled = pooled
+        self._pooled, self._keys = pooled, keys
+        self._stages = stages_of(pooled, keys)
         self._runtime = runtime
         self._decode = pick(DECODINGS, card.output.decoding, "output.decoding")
         self._score_threshold = score_threshold
@@ -107,7 +111,7 @@ class GraphDetector(Detector):
     ) -> Detections:
         """Detections of the outputs of a picture of this shape; nothing in them is kept."""
         height, width = shape[:2]
-        num_maps = 0 if self._pooled is None else len(self._pooled.settings.stages)
+        num_maps = len(self._stages)
         outputs, maps = outputs[: len(outputs) - num_maps], outputs[len(outputs) - num_maps :]
         candidates = self._decode(outputs, self._score_threshold, (width, height))
         most = self._max_detections
@@ -119,12 +123,22 @@ class GraphDetector(Detector):
         )
         if most is not None and len(found) > most:
             found = replace(found[:most], truncated=True)
-        if self._pooled is None:
+        if not num_maps:
             return found
         # Of graphs that take one picture at a time, maps still have the batch axis.
         maps = [one[0] if one.ndim == 4 else one for one in maps]
-        looks = self._pooled.embed(maps, found.boxes_xyxy, placement, (width, height))
-        return replace(found, embeddings=looks)
+        looks, features = (
+            None
+            if way is None
+            else way.embed(
+                [maps[self._stages.index(stage)] for stage in way.settings.stages],
+                found.boxes_xyxy,
+                placement,
+                (width, height),
+            )
+            for way in (self._pooled, self._keys)
+        )
+        return replace(found, embeddings=looks, features=features)
 
     def _renumbered(self, found: Candidates) -> Candidates:
         """Labels as positions in ``classes``, without boxes of classes that are not wanted."""
@@ -140,6 +154,12 @@ class GraphDetector(Detector):
         new[list(place_of)] = list(place_of.values())
         keep = new[labels] >= 0
         return Candidates(found.boxes_xyxy[keep], found.scores[keep], new[labels[keep]])
+
+
+def stages_of(pooled: Pooled | None, keys: Keys | None) -> tuple[str, ...]:
+    """The stages whose maps are needed, each once."""
+    ways = [way for way in (pooled, keys) if way is not None]
+    return tuple(dict.fromkeys(stage for way in ways for stage in way.settings.stages))
 
 
 def _through(runtime: Runtime, pictures: Sequence[ByteArray], count: int) -> None:

@@ -15,11 +15,12 @@ from vodkit.detect.base import (
     read_card,
 )
 from vodkit.detect.defaults import MAX_DETECTIONS, SCORE_THRESHOLD
-from vodkit.detect.detector import GraphDetector
-from vodkit.detect.embed import Pooled, load_pooled
+from vodkit.detect.detector import GraphDetector, stages_of
+from vodkit.detect.embed import load_pooled
 from vodkit.detect.foreign import DETECTORS
 from vodkit.detect.runtimes.choice import AUTO, choose
 from vodkit.detect.runtimes.table import GRAPH_SUFFIXES, RUNTIMES, Runnable, way
+from vodkit.detect.temporal_head import Keys, load_head
 from vodkit.detect.weights import check, digest, fetch, parts, weights_path
 from vodkit.ground.errors import SettingsError, WeightsError
 from vodkit.ground.lookup import full_name, pick, unknown
@@ -383,6 +384,7 @@ def load_detector(
     weights: str | Path = "default",
     max_detections: int | None = MAX_DETECTIONS,
     appearance: str | Path = "",
+    temporal: str | Path | Keys = "",
 ) -> GraphDetector:
     """A detector, ready to run.
 
@@ -399,6 +401,8 @@ def load_detector(
             (``Detections.truncated``). None keeps all.
         appearance: ``roi``, or a head for this detector (``vodkit train --appearance``): detections
             then carry embeddings made from the network's own feature maps.
+        temporal: a temporal head for this detector (``vodkit train --temporal``), or keys:
+            detections then carry features for temporal memory (``Detections.features``).
 
     Raises:
         WeightsError: missing, corrupt, or not fitting weights.
@@ -414,22 +418,27 @@ def load_detector(
         chosen = choose(wanted)
         runtime, wanted = way(chosen.runtime, wanted)
     pooled = load_pooled(appearance, wanted.card) if appearance else None
+    keys = temporal if isinstance(temporal, Keys) else None
+    if temporal and keys is None:
+        keys = load_head(Path(str(temporal)), wanted.card).keys
+    stages = stages_of(pooled, keys)
     return GraphDetector(
         wanted.card,
-        RUNTIMES[runtime](wanted if pooled is None else _with_maps(wanted, pooled)),
+        RUNTIMES[runtime](_with_maps(wanted, stages) if stages else wanted),
         score_threshold=score_threshold,
         max_detections=max_detections,
         classes=classes,
         choice=chosen,
         pooled=pooled,
+        keys=keys,
     )
 
 
-def _with_maps(wanted: Runnable, pooled: Pooled) -> Runnable:
+def _with_maps(wanted: Runnable, stages: Sequence[str]) -> Runnable:
     """The same network, whose graph gives the maps of some stages as well."""
     if wanted.graph is None:
-        raise SettingsError(f"{wanted.card.name}: appearance needs a network, not a graph file")
-    plain, stages = wanted.graph, list(pooled.settings.stages)
+        raise SettingsError(f"{wanted.card.name}: feature maps need a network, not a graph file")
+    plain = wanted.graph
 
     def graph() -> "nn.Module":
         from vodkit.detect.maps import with_maps
@@ -437,7 +446,7 @@ def _with_maps(wanted: Runnable, pooled: Pooled) -> Runnable:
         return with_maps(plain(), wanted.card, stages)
 
     # Converted networks are kept under names made from the card: this one is another.
-    architecture = {**wanted.card.architecture, "maps": stages}
+    architecture = {**wanted.card.architecture, "maps": list(stages)}
     return replace(wanted, card=replace(wanted.card, architecture=architecture), graph=graph)
 
 

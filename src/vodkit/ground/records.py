@@ -155,6 +155,9 @@ class Detections:
     """(N, D) float32: what each looks like, for trackers; cosine is their measure; None: unknown"""
     truncated: bool = False
     """whether the detector found more than the most that it keeps of a frame, and left these out"""
+    features: FloatArray | None = None
+    """(N, D) float32: what each looks like, for temporal memory; cosine is its measure; rows of
+    zeros and None: unknown"""
 
     def __post_init__(self) -> None:
         """Check counts, finiteness and order of corners."""
@@ -162,13 +165,16 @@ class Detections:
         _set(self, "scores", self.scores, np.float32)
         _set(self, "labels", self.labels, np.int64)
         _check_detections(self, self.boxes_xyxy, self.scores, self.labels)
-        if self.embeddings is not None:
-            _set(self, "embeddings", self.embeddings, np.float32)
-            shape = self.embeddings.shape
+        for name in ("embeddings", "features"):
+            rows = getattr(self, name)
+            if rows is None:
+                continue
+            _set(self, name, rows, np.float32)
+            shape = rows.shape
             right = len(shape) == 2 and shape[0] == len(self.labels)
-            _require(right, self, f"embeddings are {shape}; allowed: ({len(self.labels)}, D)")
-            finite = bool(np.isfinite(self.embeddings).all())
-            _require(finite, self, "an embedding is not finite")
+            _require(right, self, f"{name} are {shape}; allowed: ({len(self.labels)}, D)")
+            finite = bool(np.isfinite(rows).all())
+            _require(finite, self, f"{name} are not finite")
 
     to_dataframe = to_dataframe
 
@@ -185,8 +191,9 @@ class Detections:
     def __getitem__(self, which: IntArray | BoolArray | slice) -> "Detections":
         """The detections chosen by an index array, a mask or a slice."""
         looks = None if self.embeddings is None else self.embeddings[which]
+        features = None if self.features is None else self.features[which]
         columns = (self.boxes_xyxy[which], self.scores[which], self.labels[which], looks)
-        return Detections(*columns, truncated=self.truncated)
+        return Detections(*columns, truncated=self.truncated, features=features)
 
     @classmethod
     def empty(cls) -> "Detections":

@@ -5,7 +5,8 @@ manifest.json      versions, seed, sha256 of inputs and weights, licences
 predictions.jsonl  one frame a line, append-only, resumable
 detections.jsonl   the same before tracking
 tracker.npz        what the tracker knew at the end, for the next piece of the recording
-embeddings.bin     what the detections look like, if it was looked at
+embeddings.bin     what the detections look like, with appearance
+features.bin       the same for temporal memory, with a temporal head
 camera_motion.txt  how the camera moved between frames, as the tracker used it
 refined.jsonl      the predictions once more, with the future known
 annotated.mp4      the video with the boxes drawn in
@@ -35,6 +36,9 @@ MANIFEST = "manifest.json"
 PREDICTIONS = "predictions.jsonl"
 DETECTIONS = "detections.jsonl"
 EMBEDDINGS = "embeddings.bin"
+FEATURES = "features.bin"
+RECORDED = (DETECTIONS, EMBEDDINGS, FEATURES)
+"""what the detector gave, frame by frame"""
 CAMERA_MOTION = "camera_motion.txt"
 TRACKER = "tracker.npz"
 REFINED = "refined.jsonl"

@@ -25,7 +25,7 @@ from vodkit.detect.tiles import TiledDetector, TileSettings
 from vodkit.ground.errors import SettingsError, VideoError
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.ground.runs import num_cores
-from vodkit.infer.follow import Followed, Follower, make_follower, make_links
+from vodkit.infer.follow import Followed, Follower, make_follower, make_memory
 from vodkit.infer.keyframes import Pace, SparseFlow, SparseReport, SparseSettings
 from vodkit.infer.settings import AUTO, COLOUR, FULL, InferSettings
 from vodkit.track.appearance import colour_embeddings
@@ -58,8 +58,9 @@ def make_detector(settings: InferSettings, *, runs_on: RunsOn | None = None) -> 
     detector: Detector
     device = settings.device if runs_on is None else runs_on.device
     if settings.model in DETECTORS:
-        if pooled or settings.runtime != AUTO:
-            raise SettingsError(f"{settings.model} takes no --runtime, and no --appearance {looks}")
+        if pooled or settings.runtime != AUTO or settings.has_head:
+            refused = f"no --runtime, no --appearance {looks or 'HEAD'}, and no temporal head"
+            raise SettingsError(f"{settings.model} takes {refused}")
         detector = Chosen(
             load_foreign(settings.model, device),
             score_threshold=settings.candidate_score,
@@ -75,6 +76,7 @@ def make_detector(settings: InferSettings, *, runs_on: RunsOn | None = None) -> 
             device=device,
             classes=settings.classes or None,
             appearance=looks if pooled else "",
+            temporal=settings.temporal if settings.has_head else "",
         )
     if settings.tiles:
         detector = TiledDetector(detector, TileSettings(grid=settings.tiles))
@@ -117,7 +119,7 @@ def detect_video(
     """
     settings = settings or InferSettings()
     detector = detector or make_detector(settings)
-    follower = Follower(cuts=settings.cuts, links=make_links(settings))
+    follower = Follower(cuts=settings.cuts, memory=make_memory(settings))
     for frame, detections, _ in _follow_source(source, detector, follower, settings):
         yield frame, detections
 
@@ -150,7 +152,7 @@ def track_video(
         raise SettingsError("tracker is none; allowed: a tracker, or detect_video")
     follower = make_follower(settings)
     if tracker is not None:
-        follower = Follower(tracker, cuts=settings.cuts, links=make_links(settings))
+        follower = Follower(tracker, cuts=settings.cuts, memory=make_memory(settings))
     for frame, detections, tracks in _follow_source(source, detector, follower, settings):
         assert tracks is not None
         yield frame, detections, tracks

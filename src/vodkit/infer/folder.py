@@ -71,7 +71,7 @@ class RunFolder:
         Also numbered parts of live runs, and what a kill left half written. The manifest is last:
         while it exists, it is known of which video the rest is.
         """
-        names = [runs.PREDICTIONS, runs.DETECTIONS, runs.EMBEDDINGS, runs.TRACKER, runs.REFINED]
+        names = [runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER, runs.REFINED]
         names += [runs.METRICS, runs.REPORT, *runs.EXPORTS.values(), runs.MANIFEST]
         found = []
         for name in map(Path, names):
@@ -83,7 +83,7 @@ class RunFolder:
 
     def require_free(self) -> None:
         """OutputError where a file of the user has a name that a run writes."""
-        names = [runs.SETTINGS, runs.PREDICTIONS, runs.DETECTIONS, runs.EMBEDDINGS, runs.TRACKER]
+        names = [runs.SETTINGS, runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER]
         for name in [*names, runs.MANIFEST, *runs.EXPORTS.values()]:
             ledger.require_ours(self / name)
 
@@ -95,7 +95,7 @@ class RunFolder:
         is_run = {"source", "ended"} <= runs.manifest_in(self.path).keys()
         if not is_run and not ledger.is_ours(self / runs.SETTINGS):
             return
-        names = [runs.SETTINGS, runs.PREDICTIONS, runs.DETECTIONS, runs.EMBEDDINGS, runs.TRACKER]
+        names = [runs.SETTINGS, runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER]
         found = [name for name in [*names, runs.MANIFEST] if (self / name).exists()]
         unknown = [name for name in found if not ledger.is_ours(self / name)]
         if unknown:

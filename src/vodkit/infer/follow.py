@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vodkit.detect.embed import threshold_of
+from vodkit.detect.temporal_head import load_head, temporal_card
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import VideoError
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.infer.handover import Continuing
 from vodkit.infer.settings import COLOUR, OFF, InferSettings
 from vodkit.temporal.links import Links, LinkSettings
+from vodkit.temporal.memory import Memory
+from vodkit.temporal.recall import Recall, RecallSettings
 from vodkit.track.base import Tracker
 from vodkit.track.table import has_setting, make_tracker
 from vodkit.video.cuts import CutDetector
@@ -36,14 +39,14 @@ class Followed(NamedTuple):
 
 
 class Follower:
-    """Cut detection, then temporal links, then the tracker. One instance is one video."""
+    """Cut detection, then temporal memory, then the tracker. One instance is one video."""
 
     def __init__(
         self,
         tracker: Tracker | None = None,
         *,
         cuts: bool = True,
-        links: Links["_Begun"] | None = None,
+        memory: Memory["_Begun"] | None = None,
         motion: Mapping[int, FloatArray] | None = None,
     ) -> None:
         """Start a video.
@@ -51,17 +54,17 @@ class Follower:
         Args:
             tracker: a new one; None: detections only.
             cuts: detect shot changes, so that nothing is followed across one.
-            links: new ones, for temporal detection; None: each frame by itself.
+            memory: a new one, for temporal detection; None: each frame by itself.
             motion: the camera's motion by frame index, where it was recorded.
         """
         self.tracker = tracker
         self.num_cuts = 0
         """shot changes so far"""
-        self._links, self._motion = links, motion or {}
-        self._cuts = CutDetector() if cuts and (tracker or links) else None
+        self._memory, self._motion = memory, motion or {}
+        self._cuts = CutDetector() if cuts and (tracker or memory) else None
 
     def step(self, frame: Frame, detections: Detections) -> Followed:
-        """Follow the objects into the next frame; not with links that need later frames."""
+        """Follow the objects into the next frame; not with a memory that needs later frames."""
         (followed,) = self._push(frame, detections)
         return followed
 
@@ -76,22 +79,22 @@ class Follower:
                 yield from self._push(frame, detections)
         except VideoError as error:
             broken = error
-        if self._links is not None:
-            yield from self._tracked(self._links.cut())
+        if self._memory is not None:
+            yield from self._tracked(self._memory.cut())
         if broken is not None:
             raise broken
 
     def _push(self, frame: Frame, detections: Detections) -> Iterator[Followed]:
-        """The frames that are final once this one is known; without links it alone is."""
+        """The frames that are final once this one is known; without memory it alone is."""
         is_cut = self._cuts is not None and frame.has_pixels and self._cuts.step(frame)
         self.num_cuts += is_cut
         begun = _Begun(frame, is_cut)
-        if self._links is None:
+        if self._memory is None:
             yield from self._tracked([(begun, detections)])
             return
         if is_cut:
-            yield from self._tracked(self._links.cut())
-        yield from self._tracked(self._links.push(begun, frame.time_s, detections))
+            yield from self._tracked(self._memory.cut())
+        yield from self._tracked(self._memory.push(begun, frame.time_s, detections))
 
     def _tracked(self, final: Iterable[tuple["_Begun", Detections]]) -> Iterator[Followed]:
         for (frame, is_cut), detections in final:
@@ -110,7 +113,7 @@ class Follower:
 
 
 class _Begun(NamedTuple):
-    """A frame on its way through the links."""
+    """A frame on its way through the memory."""
 
     frame: Frame
     is_cut: bool
@@ -124,20 +127,34 @@ def make_follower(settings: InferSettings) -> Follower:
         SettingsError: an unknown tracker or tracker setting.
         InputError: ``settings.after`` is no run folder whose tracker fits.
     """
-    links = make_links(settings)
+    memory = make_memory(settings)
     if not settings.tracks:
-        return Follower(cuts=settings.cuts, links=links)
+        return Follower(cuts=settings.cuts, memory=memory)
     tracker = make_tracker(settings.tracker, tracker_words(settings))
     if settings.after:
         tracker = Continuing(tracker, Path(settings.after))
-    return Follower(tracker, cuts=settings.cuts, links=links)
+    return Follower(tracker, cuts=settings.cuts, memory=memory)
 
 
-def make_links(settings: InferSettings) -> Links[_Begun] | None:
-    """New temporal links; None where the settings ask for none."""
+def make_memory(settings: InferSettings) -> Memory[_Begun] | None:
+    """A new temporal memory; None where the settings ask for none."""
     if settings.temporal == OFF:
         return None
-    return Links(LinkSettings(), threshold=settings.score_threshold, both=settings.is_delayed)
+    rule: Links | Recall = Links(LinkSettings())
+    if settings.has_head:
+        head = load_head(Path(settings.temporal))
+        shape = RecallSettings(
+            lags_s=head.lags_s, most=head.most, remembered=head.remembered, both=head.both
+        )
+        rule = Recall(shape, head.weights)
+    return Memory(rule, threshold=settings.score_threshold, both=settings.is_delayed)
+
+
+def has_features(settings: InferSettings) -> bool:
+    """Whether detections carry features for temporal memory."""
+    return settings.has_head and bool(
+        temporal_card(Path(settings.temporal)).architecture.get("stages")
+    )
 
 
 def tracker_words(settings: InferSettings) -> tuple[str, ...]:

@@ -133,7 +133,8 @@ def _refuse(sources: Sequence[str], wanted: InferSettings) -> None:
         if not is_live(source):
             raise SettingsError(f"{source} is not a live source; run files and streams separately")
     if wanted.is_delayed:
-        raise SettingsError("temporal is links-both; allowed for live sources: links, off")
+        seen = f"temporal is {wanted.temporal}, which uses later frames"
+        raise SettingsError(f"{seen}; allowed for live sources: links, a causal head, off")
     if wanted.is_sparse:
         raise SettingsError("every is auto; allowed for live sources: 1 or more")
 

@@ -30,7 +30,7 @@ class Ended(StrEnum):
     """by the user; live sources only"""
 
 
-_MADE_FROM = ("source_sha256", "model", "appearance", "after_sha256")
+_MADE_FROM = ("source_sha256", "model", "appearance", "temporal", "after_sha256")
 _ALWAYS = ("source_sha256", "num_frames")
 
 
@@ -47,6 +47,8 @@ class Manifest:
     """name, licence, sha256, classes"""
     appearance: Mapping[str, Any] | None = None
     """name and sha256 of what makes embeddings"""
+    temporal: Mapping[str, Any] | None = None
+    """name and sha256 of the temporal head"""
     after_sha256: str | None = None
     """of the tracker's state that this run continued"""
     runtime: str = ""
@@ -118,11 +120,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 def describe(source: str, detector: Detector, settings: InferSettings) -> Manifest:
     """What is known of a run before it begins: source, weights, licences, versions."""
-    card, appearance = detector.card, None
-    if settings.appearance:
-        looks = Path(settings.appearance)
-        weights = runs.sha256(looks) if looks.is_file() else None
-        appearance = {"name": settings.appearance, "sha256": weights}
+    card = detector.card
     return Manifest(
         source=redacted(source),
         source_sha256=digest(Path(source)),
@@ -133,8 +131,15 @@ def describe(source: str, detector: Detector, settings: InferSettings) -> Manife
             "sha256": card.sha256 or None,
             "classes": list(detector.classes),
         },
-        appearance=appearance,
+        appearance=_weights(settings.appearance) if settings.appearance else None,
+        temporal=_weights(settings.temporal) if settings.has_head else None,
         after_sha256=digest(tracker_in(Path(settings.after))) if settings.after else None,
         runtime=str(detector.runs_on),
         versions=runs.stack(),
     )
+
+
+def _weights(name: str) -> dict[str, Any]:
+    """What a setting names, and its digest where that is a file."""
+    path = Path(name)
+    return {"name": name, "sha256": runs.sha256(path) if path.is_file() else None}

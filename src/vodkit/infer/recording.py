@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,12 +26,12 @@ class Recording(Detector):
     """
 
     def __init__(
-        self, raw: PredictionWriter, looks: EmbeddingFile | None, detector: Detector
+        self, raw: PredictionWriter, rows: Mapping[str, EmbeddingFile], detector: Detector
     ) -> None:
-        """``raw`` and ``looks`` are the files of boxes and embeddings, which grow."""
+        """``raw`` is the file of boxes, ``rows`` are those of other columns, by name; all grow."""
         self.card, self.classes = detector.card, detector.classes
         self.runs_on, self.batch_size = detector.runs_on, detector.batch_size
-        self._raw, self._looks, self._detector = raw, looks, detector
+        self._raw, self._rows, self._detector = raw, rows, detector
         self._recorded = raw.last_frame
         self._known = read_frames(raw.path) if raw.last_frame >= 0 else iter(())
 
@@ -66,8 +67,8 @@ class Recording(Detector):
             yield fresh, detections
 
     def _put(self, frame: Frame, detections: Detections) -> None:
-        if self._looks is not None:
-            append_looks(self._looks, detections)
+        for name, file in self._rows.items():
+            file.append(getattr(detections, name))
         self._raw.write(frame.index, frame.time_s, detections)
 
     def _recall(self, frame: Frame) -> Detections:
@@ -77,20 +78,15 @@ class Recording(Detector):
             message = f"{seen}: lines are missing, or the video changed; --overwrite starts anew"
             raise OutputError(message, path=self._raw.path)
         assert isinstance(known.found, Detections)
-        rows = None if self._looks is None else self._looks.take(len(known.found))
-        return replace(known.found, embeddings=rows)
+        count = len(known.found)
+        rows: dict[str, Any] = {name: file.take(count) for name, file in self._rows.items()}
+        return replace(known.found, **rows)
 
     def require_all_used(self, last: Frame | None) -> None:
         """OutputError when the video ends before the recorded frames do."""
         if self._recorded > (-1 if last is None else last.index):
             message = f"has frame {self._recorded} where the video ends; the video changed"
             raise OutputError(message, path=self._raw.path)
-
-
-def append_looks(looks: EmbeddingFile, found: Detections) -> None:
-    """Append the embeddings of a frame's detections."""
-    assert found.embeddings is not None
-    looks.append(found.embeddings)
 
 
 class MotionLog:

@@ -7,6 +7,7 @@ progress, or stop. What is on disk is right at every moment:
     manifest.json       source, sha256, versions, weights and licences, how the run ended
     detections.jsonl    the detector's raw boxes (only when tracking)
     embeddings.bin      their embeddings (only with appearance)
+    features.bin        their features (only with a temporal head that uses some)
     predictions.jsonl   the result
     tracker.npz         the tracker's state at the end (infer/handover.py)
 
@@ -28,7 +29,7 @@ from vodkit.ground.errors import FormatError, OutputError, PartialError, Setting
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.infer.flow import follow_video, open_source
 from vodkit.infer.folder import ANEW, RunFolder
-from vodkit.infer.follow import Followed, Follower, make_follower
+from vodkit.infer.follow import Followed, Follower, has_features, make_follower
 from vodkit.infer.handover import keep_tracker
 from vodkit.infer.manifest import Ended, Manifest, describe
 from vodkit.infer.recording import MotionLog, Recording
@@ -134,7 +135,7 @@ def _run(
         folder.discard()
     if _follows_another(folder, manifest):
         # Detections do not depend on the tracks before, unless these choose the key frames.
-        folder.discard(but=() if settings.is_sparse else (runs.DETECTIONS, runs.EMBEDDINGS))
+        folder.discard(but=() if settings.is_sparse else runs.RECORDED)
     folder.refuse_other_run(manifest)
     folder.write_settings(settings, detector)
     _write(folder, manifest)
@@ -234,10 +235,15 @@ class _Run:
             raw_header = header_of(self._manifest.source, video, self._detector, settings, raw=True)
             raw = PredictionWriter(self._folder / runs.DETECTIONS, raw_header, resume=True)
             files.enter_context(raw)
-        looks = None
-        if settings.appearance:
-            looks = files.enter_context(EmbeddingFile(self._folder / runs.EMBEDDINGS))
-        return out, Recording(raw, looks, self._detector)
+        rows = {
+            name: files.enter_context(EmbeddingFile(self._folder / file))
+            for name, file, is_kept in (
+                ("embeddings", runs.EMBEDDINGS, bool(settings.appearance)),
+                ("features", runs.FEATURES, has_features(settings)),
+            )
+            if is_kept
+        }
+        return out, Recording(raw, rows, self._detector)
 
     def _followed(self, video: Video, recording: Recording) -> Generator[Followed]:
         """Frames with their tracks, then the tracker's state is put into the folder.

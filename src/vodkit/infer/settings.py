@@ -7,6 +7,7 @@ Nothing here imports numpy, so ``--help`` does not wait.
 
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from vodkit.detect.defaults import CANDIDATE_SCORE, MAX_DETECTIONS, SCORE_THRESHOLD, check_grid
@@ -64,9 +65,8 @@ class InferSettings:
     )
     temporal: str = setting(
         OFF,
-        "Average scores over linked detections of a few seconds: links (frames before), "
-        "links-both (and after: files only, 2.4 s late), off.",
-        choices=(OFF, LINKS, LINKS_BOTH),
+        "Use the frames of some seconds: links (frames before), links-both (and after: files "
+        "only, 2.4 s late), a head of `vodkit train --temporal`, off.",
     )
     tiles: str = setting("", "Tiles for small objects: auto, or columns x rows as 3x2.")
     appearance: str = setting(
@@ -100,8 +100,12 @@ class InferSettings:
             check_grid(self.tiles)
         if self.temporal != OFF and self.tiles:
             raise SettingsError(f"temporal is {self.temporal} with tiles; allowed: one of the two")
-        if self.temporal == LINKS_BOTH and self.is_sparse:
-            raise SettingsError("temporal is links-both, every is auto; allowed: links")
+        if not self.has_head and self.temporal not in (OFF, LINKS, LINKS_BOTH):
+            allowed = f"{OFF}, {LINKS}, {LINKS_BOTH}, or a .safetensors file"
+            raise SettingsError(f"temporal is {self.temporal!r}; allowed: {allowed}")
+        if self.is_sparse and self.is_delayed:
+            seen = f"temporal is {self.temporal}, which uses later frames, every is auto"
+            raise SettingsError(f"{seen}; allowed: {LINKS}, or a causal head")
         assert self.rate is None or self.rate > 0
         if self.tracker == NO_TRACKER:
             self._check_without_tracker()
@@ -146,9 +150,18 @@ class InferSettings:
         )
 
     @property
+    def has_head(self) -> bool:
+        """Whether ``temporal`` names the file of a head."""
+        return self.temporal.endswith(".safetensors")
+
+    @property
     def is_delayed(self) -> bool:
         """Whether a frame's result needs frames after it."""
-        return self.temporal == LINKS_BOTH
+        if not self.has_head:
+            return self.temporal == LINKS_BOTH
+        from vodkit.detect.temporal_head import uses_later_frames  # imports numpy
+
+        return uses_later_frames(Path(self.temporal))
 
     @property
     def tracks(self) -> bool:

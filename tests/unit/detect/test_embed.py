@@ -107,6 +107,14 @@ def test_roi_align_equals_torchvisions(bins: tuple[int, int]) -> None:
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
 
 
+def test_boxes_of_several_blocks_are_each_as_alone() -> None:
+    boxes, cells = some_boxes(40), a_map()
+    together = roi_align(cells, boxes, scale=(1 / 8, 1 / 8), bins=(3, 3))
+    for row in range(40):
+        alone = roi_align(cells, boxes[row : row + 1], scale=(1 / 8, 1 / 8), bins=(3, 3))
+        assert np.array_equal(together[row], alone[0]), "to the bit"
+
+
 @pytest.mark.parametrize("head", [None, a_head(40)], ids=["raw", "head"])
 @settings(max_examples=20, deadline=None)
 @given(order=st.permutations(range(7)), count=st.integers(0, 7))

@@ -1,26 +1,33 @@
-"""Temporal links in a run: one answer from library, folder, resumed run and any batch size."""
+"""Temporal memory in a run: one answer from library, folder, resumed run and any batch size."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from vodkit.detect.base import Detector, ModelCard, Output, Preprocessing
+from vodkit.detect.checkpoint import save_checkpoint
+from vodkit.detect.temporal_head import HEAD_FAMILY, load_head
 from vodkit.formats.predictions import read_frames
 from vodkit.ground import runs
-from vodkit.ground.errors import SettingsError, VideoError
+from vodkit.ground.errors import OutputError, SettingsError, VideoError, WeightsError
 from vodkit.ground.records import Detections, Frame
 from vodkit.infer.flow import detect_video, track_video
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.follow import make_follower
 from vodkit.infer.run import run_source
 from vodkit.infer.settings import InferSettings
+from vodkit.temporal.recall import RecallSettings, first_weights
 from vodkit.video.synth import Scene, SceneSettings, write_scene
 
 NUM_FRAMES = 40
 CUT = 20
-MODES = ("links", "links-both")
+LINKS = ("links", "links-both")
+MODES = (*LINKS, "recall", "recall-both")
+KEY_SIZE = 4
 
 
 class Blinking(Detector):
@@ -48,7 +55,55 @@ class Blinking(Detector):
         rows = [(x, 40, x + 30, 90, 0.03 if index % 4 == 3 else 0.8)]
         rows += [(100, 5, 130, 35, 0.4)] * (index == 30)
         table = np.array([row for row in rows if row[4] >= self.least]).reshape(-1, 5)
-        return Detections(table[:, :4], table[:, 4], np.zeros(len(table), np.int64))
+        features = np.eye(KEY_SIZE)[[row % KEY_SIZE for row in range(len(table))]]
+        return Detections(
+            table[:, :4], table[:, 4], np.zeros(len(table), np.int64), features=features
+        )
+
+
+def write_head(path: Path, *, both: bool, features: bool, detector: str = "") -> Path:
+    """A head with random weights; the causal one uses features."""
+    shape, rng = RecallSettings(both=both), np.random.default_rng(7)
+    weights = first_weights(shape, KEY_SIZE if features else 0)
+    for name in ("hidden.weight", "out.weight", "likeness"):
+        noise = rng.normal(0, 0.1, weights[name].shape)
+        weights[name] = weights[name] + noise.astype(np.float32)
+    if features:
+        weights["keys.shift"] = np.zeros(9, np.float32)
+        weights["keys.scale"] = np.ones(9, np.float32)
+        weights["keys.weight"] = rng.normal(size=(KEY_SIZE, 9)).astype(np.float32)
+    about = {
+        "detector": "blinking",
+        "detector_sha256": detector,
+        "mode": "both" if both else "causal",
+        "lags_s": list(shape.lags_s),
+        "stages": ["neck"] if features else [],
+        "bins": [3, 3],
+        "most": shape.most,
+        "remembered": shape.remembered,
+    }
+    card = replace(Blinking.card, name=path.stem, family=HEAD_FAMILY, architecture=about)
+    save_checkpoint({name: torch.from_numpy(v) for name, v in weights.items()}, card, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """What the setting ``temporal`` is in a mode."""
+    folder = tmp_path_factory.mktemp("heads")
+
+    def temporal(mode: str) -> str:
+        if mode in LINKS:
+            return mode
+        path, both = folder / f"{mode}.safetensors", mode.endswith("both")
+        return str(path if path.exists() else write_head(path, both=both, features=not both))
+
+    return temporal
+
+
+@pytest.fixture(params=MODES)
+def mode(request: pytest.FixtureRequest, head: Callable[[str], str]) -> str:
+    return head(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +126,7 @@ def scores(found: Iterator[tuple[Frame, Detections]]) -> dict[int, np.ndarray]:
     return {frame.index: detections.scores for frame, detections in found}
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", LINKS)
 def test_weak_frames_of_a_steady_object_are_found(clip: Path, mode: str) -> None:
     still = scores(detect_video(clip, Blinking(least=0.05)))
     linked = scores(detect_video(clip, Blinking(), settings=InferSettings(temporal=mode)))
@@ -82,7 +137,6 @@ def test_weak_frames_of_a_steady_object_are_found(clip: Path, mode: str) -> None
     assert np.float32(0.4) in linked[30]  # nothing fits the flash: its score is untouched
 
 
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("tracker", ["vodkit", "none"])
 def test_library_folder_and_resumed_run_agree(
     clip: Path, tmp_path: Path, mode: str, tracker: str
@@ -92,7 +146,8 @@ def test_library_folder_and_resumed_run_agree(
     for stop_after in (1, 25):
         part = tmp_path / f"stopped-{stop_after}"
         in_folder(clip, part, wanted, stop_after=stop_after)
-        for name in (runs.PREDICTIONS, runs.DETECTIONS):
+        there = [runs.FEATURES] if (whole.parent / runs.FEATURES).exists() else []
+        for name in (runs.PREDICTIONS, runs.DETECTIONS, *there):
             resumed = in_folder(clip, part, wanted).with_name(name)
             assert resumed.read_bytes() == whole.with_name(name).read_bytes()
     if tracker == "none":
@@ -105,7 +160,6 @@ def test_library_folder_and_resumed_run_agree(
         np.testing.assert_allclose(one.scores, frame.found.scores, atol=6e-5)
 
 
-@pytest.mark.parametrize("mode", MODES)
 def test_batches_change_nothing(clip: Path, tmp_path: Path, mode: str) -> None:
     one, eight = (
         in_folder(clip, tmp_path / f"{size}", InferSettings(temporal=mode, batch_size=size))
@@ -114,16 +168,22 @@ def test_batches_change_nothing(clip: Path, tmp_path: Path, mode: str) -> None:
     assert one.read_bytes() == eight.read_bytes()
 
 
-def test_frame_by_frame_is_the_same_as_live_sources_are(clip: Path) -> None:
-    wanted = InferSettings(temporal="links")
+@pytest.mark.parametrize("name", ["links", "recall"])
+def test_frame_by_frame_is_the_same_as_live_sources_are(
+    clip: Path, head: Callable[[str], str], name: str
+) -> None:
+    wanted = InferSettings(temporal=head(name))
     follower = make_follower(wanted)
     detector = Blinking()
     for frame, _, tracks in track_video(clip, detector, settings=wanted):
         assert follower.step(frame, detector.detect([frame])[0]).tracks == tracks
 
 
-def test_two_cameras_in_turn_are_two_runs(clip: Path) -> None:
-    wanted = InferSettings(temporal="links")
+@pytest.mark.parametrize("name", ["links", "recall"])
+def test_two_cameras_in_turn_are_two_runs(
+    clip: Path, head: Callable[[str], str], name: str
+) -> None:
+    wanted = InferSettings(temporal=head(name))
     alone = [x.tracks for x in make_follower(wanted).steps(detect_video(clip, Blinking()))]
     one, two = make_follower(wanted), make_follower(wanted)
     for number, (frame, found) in enumerate(detect_video(clip, Blinking())):
@@ -131,7 +191,6 @@ def test_two_cameras_in_turn_are_two_runs(clip: Path) -> None:
             assert follower.step(frame, found).tracks == alone[number]
 
 
-@pytest.mark.parametrize("mode", MODES)
 def test_a_cut_is_a_fresh_start(mode: str) -> None:
     """A white picture between black ones: the memory of before is not asked afterwards."""
     wanted, detector = InferSettings(temporal=mode), Blinking()
@@ -150,7 +209,6 @@ def test_a_cut_is_a_fresh_start(mode: str) -> None:
         assert one.detections == two.detections
 
 
-@pytest.mark.parametrize("mode", MODES)
 def test_a_video_that_breaks_off_gives_every_frame_before(mode: str) -> None:
     detector = Blinking()
 
@@ -168,14 +226,14 @@ def test_a_video_that_breaks_off_gives_every_frame_before(mode: str) -> None:
     assert seen == list(range(12))
 
 
-def test_an_empty_video_and_a_single_frame() -> None:
-    for mode in MODES:
+def test_an_empty_video_and_a_single_frame(head: Callable[[str], str]) -> None:
+    for mode in map(head, MODES):
         follower = make_follower(InferSettings(temporal=mode))
         assert list(follower.steps([])) == []
         frame = Frame.unseen(0, 0.0, width_px=160, height_px=120)
         found = Blinking(least=0.05).detect([frame])[0]
         (only,) = make_follower(InferSettings(temporal=mode)).steps([(frame, found)])
-        assert only.detections == found
+        assert only.detections == replace(found, features=None)
 
 
 @pytest.mark.parametrize(
@@ -184,8 +242,47 @@ def test_an_empty_video_and_a_single_frame() -> None:
         {"temporal": "yes"},
         {"temporal": "links", "tiles": "auto"},
         {"temporal": "links-both", "every": "auto"},
+        {"temporal": "head.safetensors", "tiles": "3x2"},
     ],
 )
 def test_what_does_not_go_together_is_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="allowed"):
         InferSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_head_of_later_frames_is_refused_where_there_are_none(head: Callable[[str], str]) -> None:
+    with pytest.raises(SettingsError, match="uses later frames, every is auto"):
+        InferSettings(temporal=head("recall-both"), every="auto")
+    assert not InferSettings(temporal=head("recall"), every="auto").is_delayed
+
+
+def test_a_head_is_refused_for_another_detector(head: Callable[[str], str]) -> None:
+    path = Path(head("recall"))
+    assert load_head(path, Blinking.card).keys is not None
+    with pytest.raises(WeightsError, match=r"was made for blinking .*, not for blinking .*other"):
+        load_head(path, replace(Blinking.card, sha256="other"))
+
+
+def test_a_missing_head_and_one_of_another_kind_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"lost\.safetensors is missing"):
+        make_follower(InferSettings(temporal=str(tmp_path / "lost.safetensors")))
+    path = tmp_path / "other.safetensors"
+    save_checkpoint({"x": torch.zeros(1)}, replace(Blinking.card, family="yolox"), path)
+    with pytest.raises(SettingsError, match="of family 'yolox'; allowed: temporal-head"):
+        make_follower(InferSettings(temporal=str(path)))
+    torn = tmp_path / "torn.safetensors"
+    save_checkpoint({"x": torch.zeros(1)}, replace(Blinking.card, family=HEAD_FAMILY), torn)
+    with pytest.raises(WeightsError, match="no temporal head"):
+        make_follower(InferSettings(temporal=str(torn)))
+
+
+def test_a_run_with_another_head_is_not_resumed(clip: Path, tmp_path: Path) -> None:
+    path = write_head(tmp_path / "head.safetensors", both=False, features=True)
+    wanted = InferSettings(temporal=str(path))
+    in_folder(clip, tmp_path / "run", wanted, stop_after=5)
+    write_head(path, both=False, features=True, detector="other")
+    state = {"logs": torch.zeros(9)}
+    card = replace(Blinking.card, family=HEAD_FAMILY, architecture={"mode": "causal"})
+    save_checkpoint(state, card, path)
+    with pytest.raises(OutputError, match="is of another run: temporal is"):
+        in_folder(clip, tmp_path / "run", wanted)

@@ -1,0 +1,194 @@
+"""The memory of a video: what the still detector saw in the frames around, within a window.
+
+The rule that keeps everything exact: **memory holds only what the still detector saw, within a
+window in seconds, never what was concluded from it.** It is a finite filter without feedback: a
+false alarm cannot confirm itself, a resumed run replays its recorded candidates, and without memory
+a frame's detections are those of the still detector, bit for bit. How a frame's candidates are
+changed by the remembered ones is a ``Rule``: ``links.Links`` (no training) or ``recall.Recall``.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.records import Detections
+
+T = TypeVar("T")
+
+BASELINE_S = 0.1
+"""velocities are measured over at least this, where frames are that close"""
+EDGE_S = 1e-6
+"""clocks of containers are exact to less than this"""
+WINDOW = 1.5
+"""how long a frame is remembered, in longest lags: the nearest frame within half a lag counts"""
+_LEAST = 1e-6  # scores are kept this far from 0 and 1, where logits are infinite
+
+
+@dataclass(frozen=True, eq=False)
+class Remembered:
+    """The candidates of one frame."""
+
+    time_s: float
+    centres: FloatArray
+    """(N, 2) px"""
+    log_sides: FloatArray
+    """(N, 2) logarithms of width and height in px"""
+    sizes: FloatArray
+    """(N,) px, root of the area"""
+    logits: FloatArray
+    """(N,)"""
+    labels: IntArray
+    """(N,)"""
+    velocities: FloatArray
+    """(N, 2) px/s; 0 where no candidate of an earlier frame fits"""
+    keys: FloatArray
+    """(N, D) what each looks like; D is 0 where that is not known"""
+
+    def centres_at(self, time_s: float) -> FloatArray:
+        """(N, 2) px: where the candidates would be at another time, by their velocities."""
+        return self.centres + self.velocities * (time_s - self.time_s)
+
+    def corners_at(self, time_s: float) -> FloatArray:
+        """(N, 4) x1, y1, x2, y2 in px at another time, in the size they have."""
+        half, centres = np.exp(self.log_sides) / 2, self.centres_at(time_s)
+        return np.concatenate([centres - half, centres + half], axis=1)
+
+
+class Asked(NamedTuple):
+    """A remembered frame that a frame is compared with."""
+
+    slot: int
+    """position of its lag in the rule's ``lags_s``; those of later frames follow after them"""
+    frame: Remembered
+
+
+class Rule(Protocol):
+    """How remembered candidates change those of a frame."""
+
+    lags_s: tuple[float, ...]
+    """lags, in seconds and ascending, of the frames that are compared"""
+
+    def remember(
+        self, time_s: float, candidates: Detections, before: Remembered | None
+    ) -> Remembered:
+        """The frame as memory holds it; ``before``: an earlier frame, for velocities."""
+        ...
+
+    def conclude(self, time_s: float, candidates: Detections, asked: Sequence[Asked]) -> Detections:
+        """The frame's candidates with new scores and boxes; unchanged where nothing is asked."""
+        ...
+
+
+class Memory(Generic[T]):
+    """The memory of one video; one instance is one video.
+
+    Frames are pushed in order. With ``both`` a frame comes out once the frames after it, up to the
+    longest lag, are known. ``T`` is whatever belongs to a frame (the frame itself, usually).
+    """
+
+    def __init__(self, rule: Rule, *, threshold: float, both: bool = False) -> None:
+        """An empty memory.
+
+        Args:
+            rule: how remembered candidates change those of a frame.
+            threshold: candidates whose final score is below are dropped.
+            both: use frames after a frame as well as those before it.
+        """
+        self._rule, self._threshold, self._both = rule, threshold, both
+        self._window_s = rule.lags_s[-1] * WINDOW
+        self._memory: deque[Remembered] = deque()
+        self._waiting: deque[tuple[T, float, Detections]] = deque()
+
+    def cut(self) -> Iterator[tuple[T, Detections]]:
+        """End the shot: what still waits comes out, and nothing is remembered across the cut."""
+        while self._waiting:
+            yield self._out()
+        self._memory.clear()
+
+    def push(
+        self, item: T, time_s: float, candidates: Detections
+    ) -> Iterator[tuple[T, Detections]]:
+        """Take the candidates of the next frame; give the frames that are final now.
+
+        Args:
+            item: what is given back together with the frame's detections.
+            time_s: time of the frame. A time that is not after the last one clears the memory.
+            candidates: what the still detector found, above a low threshold.
+
+        Returns:
+            Pairs of ``item`` and its detections, above the threshold, best score first.
+        """
+        if self._memory and time_s <= self._memory[-1].time_s:
+            yield from self.cut()
+        self._memory.append(self._rule.remember(time_s, candidates, self._before(time_s)))
+        self._waiting.append((item, time_s, candidates))
+        reach_s = self._window_s if self._both else 0.0
+        while self._waiting and time_s >= self._waiting[0][1] + reach_s:
+            yield self._out()
+        while self._memory[0].time_s < time_s - reach_s - self._window_s:
+            self._memory.popleft()
+
+    def _out(self) -> tuple[T, Detections]:
+        """The frame that waits longest, and its detections."""
+        item, time_s, candidates = self._waiting.popleft()
+        asked = asked_of(self._memory, time_s, self._rule.lags_s, both=self._both)
+        found = self._rule.conclude(time_s, candidates, asked)
+        keep = np.flatnonzero(found.scores >= self._threshold)
+        found = found[keep[np.argsort(-found.scores[keep], kind="stable")]]
+        return item, replace(found, features=None)
+
+    def _before(self, time_s: float) -> Remembered | None:
+        """The frame that velocities are measured from."""
+        far = [one for one in self._memory if time_s - one.time_s >= BASELINE_S - EDGE_S]
+        before = far[-1:] or list(self._memory)[-1:]
+        return before[0] if before and time_s - before[0].time_s <= self._window_s else None
+
+
+def asked_of(
+    remembered: Sequence[Remembered] | deque[Remembered],
+    time_s: float,
+    lags_s: Sequence[float],
+    *,
+    both: bool,
+) -> list[Asked]:
+    """The remembered frames nearest to each lag, within half of it, each once, in order of time."""
+    asked: dict[float, Asked] = {}
+    for side, sign in enumerate((-1, 1) if both else (-1,)):
+        for slot, lag_s in enumerate(lags_s, side * len(lags_s)):
+            wanted_s = time_s + sign * lag_s
+            nearest = min(remembered, key=lambda one: abs(one.time_s - wanted_s))
+            near = abs(nearest.time_s - wanted_s) <= lag_s / 2 + EDGE_S
+            if near and nearest.time_s != time_s:
+                asked.setdefault(nearest.time_s, Asked(slot, nearest))
+    return [asked[key] for key in sorted(asked)]
+
+
+def probability(logits: FloatArray) -> FloatArray:
+    """Scores in (0, 1) of logits."""
+    return 1 / (1 + np.exp(-logits))
+
+
+def logit(scores: FloatArray) -> FloatArray:
+    """Logits of scores, float64, finite also at 0 and 1."""
+    inside = np.clip(scores.astype(np.float64), _LEAST, 1 - _LEAST)
+    return np.log(inside / (1 - inside))
+
+
+def geometry(time_s: float, found: Detections) -> Remembered:
+    """A frame's candidates, without velocities."""
+    boxes = found.boxes_xyxy.astype(np.float64)
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0)
+    return Remembered(
+        time_s,
+        (boxes[:, :2] + boxes[:, 2:]) / 2,
+        np.log(sides),
+        np.sqrt(sides[:, 0] * sides[:, 1]),
+        logit(found.scores),
+        found.labels,
+        np.zeros((len(boxes), 2)),
+        np.zeros((len(boxes), 0), np.float32) if found.features is None else found.features,
+    )

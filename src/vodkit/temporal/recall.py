@@ -1,0 +1,315 @@
+"""Recall: a learnt memory of candidates, on top of any frozen detector.
+
+Each candidate of a frame attends to those of remembered frames, one frame at a time: by place and
+size (as ``links``: moved along with the remembered candidate's own velocity, in units that grow
+with the lag), and by the likeness of its features. Attention includes an answer "none of them". The
+logits that it gathers are averaged with the candidate's own; a small network sees how well the
+candidate is remembered, how the whole frame compares with the remembered ones, and what the
+candidate looks like, and decides how much memory counts (a blurred frame is trusted less), whether
+the score is raised or lowered beyond that, and how much boxes are steadied. Its last layer begins
+as zero, so an untrained head is ``links``.
+
+Aggregating candidates instead of maps follows YOLOV (Shi et al. 2023, arXiv 2208.09686); attending
+by place and time as well as by appearance, its successor (arXiv 2412.19467).
+
+The same code runs in numpy here and in torch where heads are trained (``train/temporal.py``): every
+function takes the module of array functions ``xp``. Shapes are fixed, with masks, so that numbers
+do not depend on how full the memory is.
+
+Legend: N candidates of a frame, L slots (lags), K candidates of a remembered frame, D numbers of a
+key, S statistics. Training puts a batch axis in front of all of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from vodkit.ground.arrays import FloatArray
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.records import Detections
+from vodkit.temporal.links import LinkSettings, with_velocities
+from vodkit.temporal.memory import Asked, Remembered, geometry, probability
+
+STRENGTH, FADE, PLACE, PLACE_PER_S, SIZE, SIZE_PER_S, NO_LINK, RIVALRY, STEADINESS = range(9)
+"""positions in ``logs``, the logarithms of the settings of links"""
+NUM_OUTPUTS = 3
+"""how much memory counts (logarithm), what is added to the logit, how much boxes are steadied"""
+HIDDEN = 32
+_TINY = 1e-9
+_FIRST_LIKENESS = 8.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecallSettings:
+    """The shape of a memory of candidates."""
+
+    lags_s: tuple[float, ...] = LinkSettings().lags_s
+    """lags, in seconds, of the frames that are compared; for each the nearest within half of it"""
+    most: int = 32
+    """candidates of a frame that memory may change, best first; the others stay as they are"""
+    remembered: int = 16
+    """candidates of a remembered frame, best first"""
+    both: bool = False
+    """use frames after a frame as well as those before it; for files"""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        LinkSettings(lags_s=self.lags_s)
+        for name in ("most", "remembered"):
+            if not 1 <= getattr(self, name) <= 300:
+                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 1 to 300")
+
+    @property
+    def slots(self) -> int:
+        """Remembered frames that a frame is compared with, at most."""
+        return len(self.lags_s) * (2 if self.both else 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """A frame's candidates beside the remembered ones, in fixed shapes; numpy or torch."""
+
+    centres: Any
+    """(N, 2) px"""
+    log_sides: Any
+    """(N, 2)"""
+    logits: Any
+    """(N,)"""
+    labels: Any
+    """(N,); -1: no candidate"""
+    keys: Any
+    """(N, D)"""
+    there_centres: Any
+    """(L, K, 2) px, where the remembered candidates would be now"""
+    there_log_sides: Any
+    """(L, K, 2)"""
+    there_logits: Any
+    """(L, K)"""
+    there_labels: Any
+    """(L, K); -1: no candidate"""
+    there_keys: Any
+    """(L, K, D)"""
+    lags_s: Any
+    """(L,) above 0; 0: there is no frame"""
+
+
+VIEW_NAMES = tuple(spec.name for spec in fields(Views))
+
+
+def views(here: Remembered, asked: Sequence[Asked], settings: RecallSettings) -> Views:
+    """The arrays of a frame and of the remembered frames that it is compared with, in numpy."""
+    most, many, slots = settings.most, settings.remembered, settings.slots
+    size = here.keys.shape[1]
+    mine = _padded(here, most, time_s=here.time_s, key_size=size)
+    others: tuple[np.ndarray, ...] = (
+        np.zeros((slots, many, 2), np.float32), np.zeros((slots, many, 2), np.float32),
+        np.zeros((slots, many), np.float32), np.full((slots, many), -1, np.int64),
+        np.zeros((slots, many, size), np.float32),
+    )  # fmt: skip
+    lags_s = np.zeros(slots, np.float32)
+    for slot, frame in asked:
+        parts = _padded(frame, many, time_s=here.time_s, key_size=size)
+        for whole, part in zip(others, parts, strict=True):
+            whole[slot] = part
+        lags_s[slot] = abs(frame.time_s - here.time_s)
+    columns: list[Any] = [*mine, *others, lags_s]
+    return Views(*columns)
+
+
+def _padded(frame: Remembered, count: int, *, time_s: float, key_size: int) -> tuple[Any, ...]:
+    """Centres at a time, log sides, logits, labels and keys of the first ``count`` rows."""
+    n = min(len(frame.labels), count)
+    columns = (
+        (frame.centres_at(time_s), (2,), np.float32, 0), (frame.log_sides, (2,), np.float32, 0),
+        (frame.logits, (), np.float32, 0), (frame.labels, (), np.int64, -1),
+        (frame.keys if n else np.zeros((0, key_size)), (key_size,), np.float32, 0),
+    )  # fmt: skip
+    found = []
+    for values, shape, dtype, fill in columns:
+        whole = np.full((count, *shape), fill, dtype)
+        whole[:n] = values[:n]
+        found.append(whole)
+    return tuple(found)
+
+
+def first_weights(settings: RecallSettings, key_size: int) -> dict[str, FloatArray]:
+    """The weights of an untrained head, which is ``links``; the hidden layer is not among them."""
+    links = LinkSettings()
+    logs = np.log([
+        links.strength, links.fade_s, links.place, links.place_per_s, links.size,
+        links.size_per_s, links.no_link, links.rivalry, links.steadiness,
+    ])  # fmt: skip
+    return {
+        "logs": logs.astype(np.float32),
+        "likeness": np.array([0.0, _FIRST_LIKENESS], np.float32),
+        "hidden.weight": np.zeros((HIDDEN, num_statistics(settings, key_size)), np.float32),
+        "hidden.bias": np.zeros(HIDDEN, np.float32),
+        "out.weight": np.zeros((NUM_OUTPUTS, HIDDEN), np.float32),
+        "out.bias": np.zeros(NUM_OUTPUTS, np.float32),
+    }
+
+
+def num_statistics(settings: RecallSettings, key_size: int) -> int:
+    """S: what the small network is given of a candidate."""
+    return 13 + 2 * settings.slots + key_size
+
+
+def recalled(xp: Any, weights: Mapping[str, Any], seen: Views) -> tuple[Any, Any]:
+    """New logits (N,) and changes of the corners (N, 4) px.
+
+    Args:
+        xp: numpy, or torch.
+        weights: see ``first_weights``; arrays of ``xp``.
+        seen: arrays of ``xp``, batch axes in front allowed.
+    """
+    logs = xp.exp(weights["logs"])
+    likeness = weights["likeness"]
+    alike = _cosines(xp, seen)  # (L, N, K)
+    same = (seen.labels[..., None, :, None] == seen.there_labels[..., :, None, :]) & (
+        seen.labels[..., None, :, None] >= 0
+    )
+    links = _links(xp, logs, likeness[0] * alike, same, seen)  # (L, N, K)
+    fades = logs[STRENGTH] * xp.exp(-seen.lags_s / logs[FADE]) * (seen.lags_s > 0)
+    links = links * fades[..., :, None, None]
+    sure = _sigmoid(xp, seen.there_logits)  # (L, K)
+    by_slot = links.sum(-1)  # (L, N)
+    sure_by_slot = (links * sure[..., :, None, :]).sum(-1)
+    mass, certainty = by_slot.sum(-2), sure_by_slot.sum(-2)  # (N,)
+    gathered = (links * seen.there_logits[..., :, None, :]).sum((-3, -1))
+    corners_off = _offsets(xp, links * sure[..., :, None, :], seen)
+    linked = (seen.logits + gathered) / (1 + mass)
+    read, most_alike = _read(xp, likeness[1] * alike, same, seen)
+    drop = _drop(links * sure[..., :, None, :], seen)  # of the frame
+    ones = xp.ones_like(seen.logits)
+    sides = seen.log_sides
+    about = (
+        seen.logits / 4, linked / 4, (linked - seen.logits) / 2, mass, certainty,
+        read / 4, most_alike, ones * drop[..., None] / 2,
+        ones * _crowd(xp, seen.logits, seen.labels)[..., None] / 10,
+        ones * _crowd_there(sure, seen)[..., None] / 10,
+        (sides[..., 0] + sides[..., 1]) / 10, sides[..., 0] - sides[..., 1],
+        xp.exp(-mass),
+    )  # fmt: skip
+    statistics = xp.concatenate(
+        [
+            xp.stack(about, -1), xp.swapaxes(by_slot, -1, -2), xp.swapaxes(sure_by_slot, -1, -2),
+            seen.keys,
+        ],
+        -1,
+    )  # fmt: skip
+    hidden = xp.tanh(statistics @ weights["hidden.weight"].T + weights["hidden.bias"])
+    outputs = hidden @ weights["out.weight"].T + weights["out.bias"]
+    trust, steadied = xp.exp(outputs[..., 0]), xp.exp(outputs[..., 2])
+    logits = (seen.logits + trust * gathered) / (1 + trust * mass) + outputs[..., 1]
+    own = _sigmoid(xp, seen.logits) / logs[STEADINESS]
+    return logits, (steadied / (own + steadied * certainty + _TINY))[..., None] * corners_off
+
+
+def _sigmoid(xp: Any, logits: Any) -> Any:
+    return 1 / (1 + xp.exp(-logits))
+
+
+def _cosines(xp: Any, seen: Views) -> Any:
+    """(L, N, K) of unit keys."""
+    keys = xp.swapaxes(seen.there_keys, -1, -2)
+    return seen.keys[..., None, :, :] @ keys
+
+
+def _links(xp: Any, logs: Any, bonus: Any, same: Any, seen: Views) -> Any:
+    """(L, N, K): how much each remembered candidate counts; rows of a slot add up to below 1."""
+    lags_s = seen.lags_s[..., :, None, None, None]
+    sizes = xp.exp(seen.there_log_sides.sum(-1) / 2)[..., :, None, :, None]
+    off = (seen.centres[..., None, :, None, :] - seen.there_centres[..., :, None, :, :]) / sizes
+    grown = seen.log_sides[..., None, :, None, :] - seen.there_log_sides[..., :, None, :, :]
+    off = off / (logs[PLACE] + logs[PLACE_PER_S] * lags_s)
+    grown = grown / (logs[SIZE] + logs[SIZE_PER_S] * lags_s)
+    fit = xp.exp(bonus - 0.5 * (off * off + grown * grown).sum(-1)) * same
+    best = xp.amax(fit, -2)[..., None, :]
+    share = (fit + _TINY) / (best + _TINY)
+    total = fit.sum(-1)[..., None] + logs[NO_LINK]
+    return fit * xp.exp(logs[RIVALRY] * xp.log(share)) / total
+
+
+def _offsets(xp: Any, weights: Any, seen: Views) -> Any:
+    """(N, 4) px: the weighted sum of the ways from each corner to the linked ones."""
+    here = _corners(xp, seen.centres, seen.log_sides)
+    there = _corners(xp, seen.there_centres, seen.there_log_sides)
+    return (weights @ there).sum(-3) - weights.sum((-3, -1))[..., None] * here
+
+
+def _corners(xp: Any, centres: Any, log_sides: Any) -> Any:
+    half = xp.exp(log_sides) / 2
+    return xp.concatenate([centres - half, centres + half], -1)
+
+
+def _read(xp: Any, alike: Any, same: Any, seen: Views) -> tuple[Any, Any]:
+    """(N,) mean logit of what is alike anywhere in memory, and the greatest likeness (-1 to 1)."""
+    weights = xp.exp(alike - 4.0) * same
+    total = weights.sum((-3, -1)) + 1.0
+    read = (weights * seen.there_logits[..., :, None, :]).sum((-3, -1)) / total
+    return read, xp.log(total) / 4
+
+
+def _drop(weights: Any, seen: Views) -> Any:
+    """() by how much the frame's logits are below those of their links, in the mean."""
+    below = seen.there_logits[..., :, None, :] - seen.logits[..., None, :, None]
+    return (weights * below).sum((-3, -2, -1)) / (weights.sum((-3, -2, -1)) + 0.1)
+
+
+def _crowd(xp: Any, logits: Any, labels: Any) -> Any:
+    """() the number of objects that the scores of a frame add up to."""
+    return (_sigmoid(xp, logits) * (labels >= 0)).sum(-1)
+
+
+def _crowd_there(sure: Any, seen: Views) -> Any:
+    """() the same of the remembered frames, in the mean."""
+    each = (sure * (seen.there_labels >= 0)).sum(-1)
+    return each.sum(-1) / ((seen.lags_s > 0).sum(-1) + _TINY)
+
+
+class Recall:
+    """The rule of a trained head; see ``memory.Rule``."""
+
+    def __init__(self, settings: RecallSettings, weights: Mapping[str, FloatArray]) -> None:
+        """``weights``: see ``first_weights``."""
+        self.settings, self.lags_s = settings, settings.lags_s
+        self._weights = weights
+        self._links = LinkSettings()
+        self._key_size = weights["hidden.weight"].shape[1] - num_statistics(settings, 0)
+
+    def remember(
+        self, time_s: float, candidates: Detections, before: Remembered | None
+    ) -> Remembered:
+        """See Rule; the best candidates only."""
+        return with_velocities(self._here(time_s, candidates), before, self._links)
+
+    def conclude(self, time_s: float, candidates: Detections, asked: Sequence[Asked]) -> Detections:
+        """See Rule; without memory, and beyond the best, candidates stay as they are."""
+        rows = self._best(candidates)
+        if not len(rows) or not asked:
+            return candidates
+        here = self._here(time_s, candidates)
+        logits, moved = recalled(np, self._weights, views(here, asked, self.settings))
+        scores, boxes = np.array(candidates.scores), np.array(candidates.boxes_xyxy)
+        scores[rows] = probability(logits[: len(rows)])
+        corners = boxes[rows] + moved[: len(rows)]
+        upright = (corners[:, 2:] >= corners[:, :2]).all(axis=1)
+        boxes[rows[upright]] = corners[upright]
+        return replace(candidates, boxes_xyxy=boxes, scores=scores)
+
+    def _here(self, time_s: float, candidates: Detections) -> Remembered:
+        """The best candidates, with keys if the head has any use for them."""
+        best = candidates[self._best(candidates)]
+        if not self._key_size:
+            return geometry(time_s, replace(best, features=None))
+        size = 0 if best.features is None else best.features.shape[1]
+        if size != self._key_size and len(best):
+            seen = f"detections have {size} features, the temporal head takes {self._key_size}"
+            raise SettingsError(f"{seen}; load its detector with load_detector(temporal=...)")
+        return geometry(time_s, best)
+
+    def _best(self, candidates: Detections) -> Any:
+        order = np.argsort(-candidates.scores, kind="stable")
+        return order[: self.settings.most]
