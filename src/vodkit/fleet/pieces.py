@@ -7,6 +7,7 @@ the run then goes through the video once, in order, to track (decision 0006).
 
 import multiprocessing
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
@@ -20,7 +21,7 @@ from vodkit.ground.errors import SettingsError, VideoError
 from vodkit.infer.flow import make_detector, size_px
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.manifest import describe
-from vodkit.infer.recording import append_looks
+from vodkit.infer.recording import append_rows, row_files
 from vodkit.infer.run import header_of, recorded_in
 from vodkit.infer.settings import InferSettings
 from vodkit.video.reader import open_video
@@ -37,7 +38,7 @@ class Piece:
     stop: int
     header: Header
     path: Path
-    """detections go there, embeddings beside them"""
+    """detections go there, embeddings and features beside them"""
     threads: int
 
 
@@ -83,11 +84,13 @@ def detect_in_pieces(
             raw = files.enter_context(
                 PredictionWriter(folder / recorded_in(settings), header, resume=True)
             )
-            looks = None
-            if settings.appearance:
-                looks = files.enter_context(EmbeddingFile(folder / runs.EMBEDDINGS))
-                for frame in read_frames(raw.path):  # rows that exist already
-                    looks.take(len(frame.found))
+            rows = {
+                name: files.enter_context(EmbeddingFile(folder / file))
+                for name, file in row_files(settings).items()
+            }
+            for frame in read_frames(raw.path) if rows else ():  # rows that exist already
+                for file in rows.values():
+                    file.take(len(frame.found))
             cuts = bounds(raw.last_frame, num_frames, resolved, count)
             pieces = [
                 Piece(
@@ -101,7 +104,7 @@ def detect_in_pieces(
                 )
                 for start, stop in pairwise(cuts)
             ]
-            _append(_detected(pieces), raw, looks)
+            _append(_detected(pieces), raw, rows)
 
 
 def bounds(last: int, num_frames: int, settings: InferSettings, count: int) -> list[int]:
@@ -139,9 +142,10 @@ def _detect(piece: Piece) -> bool:
     detector = make_detector(settings)
     with ExitStack() as files:
         out = files.enter_context(PredictionWriter(piece.path, piece.header))
-        looks = None
-        if settings.appearance:
-            looks = files.enter_context(EmbeddingFile(piece.path.with_suffix(".bin")))
+        rows = {
+            name: files.enter_context(EmbeddingFile(_beside(piece, name)))
+            for name in row_files(settings)
+        }
         video = files.enter_context(
             open_video(
                 piece.source, strict=not lenient, picture_rate=settings.rate, one_thread=True
@@ -153,21 +157,26 @@ def _detect(piece: Piece) -> bool:
         try:
             with closing(in_stream(detector, wanted, settings.batch_size)) as steps:
                 for frame, detections in steps:
-                    if looks is not None:
-                        append_looks(looks, detections)
+                    append_rows(rows, detections)
                     out.write(frame.index, frame.time_s, detections)
         except VideoError:
             return False
     return True
 
 
-def _append(pieces: list[Piece], raw: PredictionWriter, looks: EmbeddingFile | None) -> None:
+def _beside(piece: Piece, name: str) -> Path:
+    """The file of a column of a piece's detections."""
+    return piece.path.with_suffix(f".{name}.bin")
+
+
+def _append(pieces: list[Piece], raw: PredictionWriter, rows: Mapping[str, EmbeddingFile]) -> None:
     for piece in pieces:
-        vectors = None
-        if looks is not None:
-            vectors = EmbeddingFile(piece.path.with_suffix(".bin"))
-        for frame in read_frames(piece.path):
-            found = frame.found
-            if vectors is not None and looks is not None:
-                looks.append(vectors.take(len(found)))
-            raw.write(frame.index, frame.time_s, found)
+        with ExitStack() as files:
+            theirs = {
+                name: files.enter_context(EmbeddingFile(_beside(piece, name))) for name in rows
+            }
+            for frame in read_frames(piece.path):
+                found = frame.found
+                for name, file in rows.items():
+                    file.append(theirs[name].take(len(found)))
+                raw.write(frame.index, frame.time_s, found)

@@ -31,12 +31,12 @@ from vodkit.infer.run import Step
 
 State = Literal["done", "partial", "failed", "busy"]
 FILES = (
-    runs.SETTINGS, runs.DETECTIONS, runs.EMBEDDINGS, runs.CAMERA_MOTION, runs.TRACKER,
+    runs.SETTINGS, *runs.RECORDED, runs.CAMERA_MOTION, runs.TRACKER,
     runs.PREDICTIONS, *runs.EXPORTS.values(),
 )  # fmt: skip
 """what is uploaded of a run, before its manifest"""
 _RESUMED = (
-    runs.SETTINGS, runs.DETECTIONS, runs.EMBEDDINGS, runs.PREDICTIONS, runs.MANIFEST,
+    runs.SETTINGS, *runs.RECORDED, runs.PREDICTIONS, runs.MANIFEST,
 )  # fmt: skip
 """what a run is resumed from; the rest is made anew"""
 _UPLOAD_TRIES = 4

@@ -12,10 +12,12 @@ from vodkit.detect.base import Detector, in_stream
 from vodkit.formats.camera_motion import line_of
 from vodkit.formats.embeddings import EmbeddingFile
 from vodkit.formats.predictions import PredictionWriter, read_frames
-from vodkit.ground import ledger
+from vodkit.ground import ledger, runs
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import OutputError
 from vodkit.ground.records import Detections, Frame, Tracks
+from vodkit.infer.follow import has_features
+from vodkit.infer.settings import InferSettings
 from vodkit.track.base import Tracker
 
 
@@ -67,8 +69,7 @@ class Recording(Detector):
             yield fresh, detections
 
     def _put(self, frame: Frame, detections: Detections) -> None:
-        for name, file in self._rows.items():
-            file.append(getattr(detections, name))
+        append_rows(self._rows, detections)
         self._raw.write(frame.index, frame.time_s, detections)
 
     def _recall(self, frame: Frame) -> Detections:
@@ -87,6 +88,19 @@ class Recording(Detector):
         if self._recorded > (-1 if last is None else last.index):
             message = f"has frame {self._recorded} where the video ends; the video changed"
             raise OutputError(message, path=self._raw.path)
+
+
+def row_files(settings: InferSettings) -> dict[str, str]:
+    """Columns of detections that are recorded beside their boxes, and the files for them."""
+    kept = {"embeddings": bool(settings.appearance), "features": has_features(settings)}
+    files = {"embeddings": runs.EMBEDDINGS, "features": runs.FEATURES}
+    return {name: files[name] for name, is_kept in kept.items() if is_kept}
+
+
+def append_rows(rows: Mapping[str, EmbeddingFile], found: Detections) -> None:
+    """Append these columns of a frame's detections."""
+    for name, file in rows.items():
+        file.append(getattr(found, name))
 
 
 class MotionLog:

@@ -29,10 +29,10 @@ from vodkit.ground.errors import FormatError, OutputError, PartialError, Setting
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.infer.flow import follow_video, open_source
 from vodkit.infer.folder import ANEW, RunFolder
-from vodkit.infer.follow import Followed, Follower, has_features, make_follower
+from vodkit.infer.follow import Followed, Follower, make_follower
 from vodkit.infer.handover import keep_tracker
 from vodkit.infer.manifest import Ended, Manifest, describe
-from vodkit.infer.recording import MotionLog, Recording
+from vodkit.infer.recording import MotionLog, Recording, row_files
 from vodkit.infer.settings import OFF, InferSettings
 from vodkit.infer.summary import Tally
 from vodkit.video.reader import Video, open_video
@@ -237,11 +237,7 @@ class _Run:
             files.enter_context(raw)
         rows = {
             name: files.enter_context(EmbeddingFile(self._folder / file))
-            for name, file, is_kept in (
-                ("embeddings", runs.EMBEDDINGS, bool(settings.appearance)),
-                ("features", runs.FEATURES, has_features(settings)),
-            )
-            if is_kept
+            for name, file in row_files(settings).items()
         }
         return out, Recording(raw, rows, self._detector)
 
