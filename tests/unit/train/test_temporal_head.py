@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vodkit.data.degrade import degraded
 from vodkit.detect.base import ModelCard, Training, write_card
 from vodkit.detect.checkpoint import card_path, load_checkpoint, read_checkpoint_card
 from vodkit.detect.models import find_card, load_detector
@@ -18,7 +19,7 @@ from vodkit.samples.samples import CLIP_A, LABELS
 from vodkit.train import temporal_data
 from vodkit.train.resume import described, digest
 from vodkit.train.temporal import train_temporal
-from vodkit.train.temporal_data import TemporalSettings, degraded, offsets
+from vodkit.train.temporal_data import TemporalSettings, offsets
 from vodkit.video.reader import open_video
 
 
