@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -22,8 +23,10 @@ import numpy as np
 import pytest
 
 from vodkit.formats.predictions import read_frames, read_header
+from vodkit.ground import runs
 from vodkit.ground.errors import PartialError, SettingsError, VideoError
 from vodkit.ground.records import Tracks
+from vodkit.infer.event_log import read_events, replayed, wanted_in
 from vodkit.infer.flow import make_detector
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.live import run_live
@@ -144,6 +147,43 @@ def test_a_run_goes_on_in_new_files_after_a_kill(on_air, tmp_path: Path, roll_s:
     assert began[-1] < datetime.now(UTC)
     with pytest.raises(SettingsError, match="has"):
         RunFolder(folder).prepare(InferSettings(device="cpu", tracker="sort"), resume=True)
+
+
+def test_events_of_a_killed_session_are_completed_and_replayed(on_air, tmp_path: Path) -> None:
+    """As a clean stop would have left them; the next session counts on."""
+    wanted = InferSettings(device="cpu", zones=("left=0,0,208,0,208,312,0,312",))
+    detector = make_detector(wanted)
+    folder = prepared(tmp_path, 1, wanted)[0]
+    clean = b""
+    for session in range(2):
+        _, url = on_air()
+        RunFolder(folder).prepare(wanted, resume=True)
+        steps = run_live(
+            [url], [folder], detector, wanted,
+            roll=RollSettings(roll_s=2.0), patience=PATIENT, resume=True,
+        )  # fmt: skip
+        told = [event for step in islice(steps, NUM_FRAMES - 5) for event in step.events]
+        steps.close()
+        files = runs.parts_in(folder, runs.EVENTS)
+        if session == 0:
+            assert len(files) == len(runs.parts_in(folder)) == 3
+            clean = b"".join(path.read_bytes() for path in files)
+            assert clean.startswith(b"".join(event.to_line() for event in told))
+            manifest = json.loads((folder / "manifest.json").read_text())
+            (folder / "manifest.json").write_text(json.dumps(manifest | {"ended": "running"}))
+            with files[-1].open("r+b") as torn:
+                torn.truncate(files[-1].stat().st_size // 2)
+    assert b"".join(path.read_bytes() for path in files).startswith(clean)
+    found = list(read_events(files))
+    assert [entry["n"] for entry in found] == list(range(1, len(found) + 1))
+    assert {entry["id"].split("-")[0] for entry in found} == {"1", "2"}
+    began = read_header(runs.parts_in(folder)[0]).notes["began"]
+    since = datetime.fromisoformat(found[0]["utc"]) - datetime.fromisoformat(began)
+    first_s = next(read_frames(runs.parts_in(folder)[0])).time_s
+    assert since.total_seconds() == pytest.approx(found[0]["time_s"] - first_s, abs=0.002)
+    made = replayed(runs.parts_in(folder), wanted_in(folder))
+    lines = b"".join(event.to_line() for _, events in made for event in events)
+    assert lines == b"".join(path.read_bytes() for path in files)
 
 
 def test_two_cameras_are_tracked_at_once_and_files_roll_over(on_air, tmp_path: Path) -> None:

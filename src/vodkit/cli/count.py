@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,8 +12,7 @@ from vodkit.cli.refine import note_incomplete
 from vodkit.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
-    from vodkit.ground.records import VideoInfo
-    from vodkit.track.count import Crossing, Line, Visit
+    from vodkit.track.count import Crossing, Visit
 
 _Event = TypeVar("_Event", "Crossing", "Visit")
 
@@ -43,7 +41,7 @@ def count(
     from vodkit.ground import runs
     from vodkit.ground.errors import InputError, SettingsError
     from vodkit.ground.settings import load
-    from vodkit.track.count import CountSettings, Zone, count_crossings, count_visits
+    from vodkit.track.count import CountSettings, count_crossings, count_visits, lines_of, zones_of
     from vodkit.track.refine import refine
 
     if not lines and not zones:
@@ -54,11 +52,7 @@ def count(
     header, table = given.header, given.table
     if not header.tracker and header.detector:
         raise InputError(f"{path}: detections without tracks; run `vodkit track` first")
-    gates = [_line(name, points) for name, points in _read("line", lines, header.info).items()]
-    areas = [
-        Zone(name=name, corners_px=tuple(points))
-        for name, points in _read("zone", zones, header.info).items()
-    ]
+    gates, areas = lines_of(lines, header.info), zones_of(zones, header.info)
     note_incomplete(path)
     if not online and header.mode != "refined":
         table = refine(table, looks=looks_beside(path, table), clock=given.clock)
@@ -104,37 +98,3 @@ def _stays(visits: "list[Visit]") -> str:
     if len(known) < len(visits):
         words.append(f"{len(visits) - len(known)} of unknown length (seen once)")
     return ", ".join(words)
-
-
-def _read(option: str, texts: list[str], info: "VideoInfo") -> dict[str, list[tuple[float, float]]]:
-    """The points of each line or zone by its name, in pixels of the picture."""
-    from vodkit.ground.errors import SettingsError
-
-    found: dict[str, list[tuple[float, float]]] = {}
-    for place, text in enumerate(texts):
-        name, _, numbers = text.rpartition("=")
-        name = name or f"{option}{place}"
-        try:
-            values = [float(word) for word in numbers.split(",")]
-        except ValueError:
-            values = []
-        if len(values) < 4 or len(values) % 2 or not all(map(isfinite, values)):
-            raise SettingsError(f"--{option} {text!r}: expected [name=]x1,y1,x2,y2,... in pixels")
-        if name in found:
-            raise SettingsError(f"--{option} {text!r}: {name} is there already; one name each")
-        across, down = values[::2], values[1::2]
-        size = f"{info.width_px}x{info.height_px}"
-        outside = min(across) > info.width_px or min(down) > info.height_px
-        if outside or max(across) < 0 or max(down) < 0 or max(map(abs, values)) <= 1:
-            raise SettingsError(f"--{option} {text!r} is not in the picture of {size} pixels")
-        found[name] = list(zip(across, down, strict=True))
-    return found
-
-
-def _line(name: str, points: list[tuple[float, float]]) -> "Line":
-    from vodkit.ground.errors import SettingsError
-    from vodkit.track.count import Line
-
-    if len(points) != 2:
-        raise SettingsError(f"line {name} has {len(points)} points; a line has 2")
-    return Line(name=name, start_px=points[0], end_px=points[1])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vodkit.infer.folder import RunFolder
 
 
-@options.with_settings(without=("tracker_settings", "after"))
+@options.with_settings(without=("tracker_settings", "after", "lines", "zones", "events"))
 def prelabel(
     videos: list[Path] = typer.Argument(..., help="Raw video files."),
     *,

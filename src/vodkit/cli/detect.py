@@ -8,7 +8,8 @@ from vodkit.infer.settings import NO_TRACKER, InferSettings, RollSettings
 
 
 @options.with_settings(
-    without=("tracker", "tracker_settings", "after", "cuts"), every="Detect in every n-th frame."
+    without=("tracker", "tracker_settings", "after", "cuts", "lines", "zones", "events"),
+    every="Detect in every n-th frame.",
 )
 def detect(
     sources: list[str] = options.SOURCES,

@@ -18,6 +18,7 @@ from vodkit.cli.data import app as data
 from vodkit.cli.demo import demo
 from vodkit.cli.detect import detect
 from vodkit.cli.eval import evaluate
+from vodkit.cli.events import events
 from vodkit.cli.export import export
 from vodkit.cli.help import Command, Group
 from vodkit.cli.models import models
@@ -72,6 +73,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "refine": refine,
     "review": review,
     "count": count,
+    "events": events,
     "tune": tune,
     "eval": evaluate,
     "compare": compare,

@@ -99,6 +99,12 @@ def _counting(_given: dict[str, Any]) -> list[type]:
     return [CountSettings]
 
 
+def _reporting(_given: dict[str, Any]) -> list[type]:
+    from vodkit.infer.events import EventSettings
+
+    return [EventSettings]
+
+
 def _evaluating(_given: dict[str, Any]) -> list[type]:
     from vodkit.metrics.evaluation import EvalSettings
 
@@ -119,6 +125,7 @@ _CLASSES: dict[str, Callable[[dict[str, Any]], list[type]]] = {
     "track": _tracker,
     "refine": _refining,
     "count": _counting,
+    "events": _reporting,
     "eval": _evaluating,
 }
 

@@ -4,6 +4,7 @@ settings.toml      the effective settings (what ran, not what was asked for)
 manifest.json      versions, seed, sha256 of inputs and weights, licences
 predictions.jsonl  one frame a line, append-only, resumable
 detections.jsonl   the same before tracking
+events.jsonl       what happened to the tracks: began, changed, crossed, ended; one event a line
 tracker.npz        what the tracker knew at the end, for the next piece of the recording
 embeddings.bin     what the detections look like, with appearance
 features.bin       the same for temporal memory, with a temporal head
@@ -35,6 +36,9 @@ SETTINGS = "settings.toml"
 MANIFEST = "manifest.json"
 PREDICTIONS = "predictions.jsonl"
 DETECTIONS = "detections.jsonl"
+EVENTS = "events.jsonl"
+DELIVERED = "delivered.json"
+"""which events a receiver has; with a number made of its address before the suffix"""
 EMBEDDINGS = "embeddings.bin"
 FEATURES = "features.bin"
 RECORDED = (DETECTIONS, EMBEDDINGS, FEATURES)
@@ -88,20 +92,38 @@ def predictions_of(path: Path) -> Path:
 
 
 def part_of(path: Path) -> int:
-    """Which part of a live run a file of predictions is; 0: one with all in it.
+    """Which part of a live run a file of predictions or events is; 0: one with all in it.
 
     >>> part_of(Path("a/predictions-0012.jsonl")), part_of(Path("a/predictions.jsonl"))
     (12, 0)
     """
-    part = path.stem.removeprefix(f"{Path(PREDICTIONS).stem}-")
+    part = path.stem.rpartition("-")[2]
     return int(part) if part.isdecimal() else 0
 
 
-def parts_in(folder: Path) -> list[Path]:
-    """The files of predictions in a run folder, first to last; a live run may have many."""
-    name = Path(PREDICTIONS)
-    parts = [path for path in folder.glob(f"{name.stem}-*{name.suffix}") if part_of(path)]
-    return sorted([*folder.glob(PREDICTIONS), *parts], key=part_of)
+def parts_in(folder: Path, name: str = PREDICTIONS) -> list[Path]:
+    """The files of predictions in a run folder, first to last; a live run may have many.
+
+    Args:
+        folder: of the run.
+        name: of the file with all in it: ``PREDICTIONS`` or ``EVENTS``.
+    """
+    stem, suffix = Path(name).stem, Path(name).suffix
+    parts = [path for path in folder.glob(f"{stem}-*{suffix}") if _is_part(path, stem)]
+    return sorted([*folder.glob(name), *parts], key=part_of)
+
+
+def _is_part(path: Path, stem: str) -> bool:
+    return path.stem.removeprefix(f"{stem}-").isdecimal() and part_of(path) > 0
+
+
+def events_of(predictions: Path) -> Path:
+    """The file of events beside a file of predictions.
+
+    >>> events_of(Path("a/predictions-0012.jsonl")).name
+    'events-0012.jsonl'
+    """
+    return predictions.with_name(predictions.name.replace("predictions", "events"))
 
 
 def write_atomic(path: str | Path, content: bytes | str, *, ours: bool = False) -> None:

@@ -72,7 +72,8 @@ class RunFolder:
         while it exists, it is known of which video the rest is.
         """
         names = [runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER, runs.REFINED]
-        names += [runs.METRICS, runs.REPORT, *runs.EXPORTS.values(), runs.MANIFEST]
+        names += [runs.METRICS, runs.REPORT, *runs.EXPORTS.values()]
+        names += [runs.EVENTS, runs.DELIVERED, runs.MANIFEST]
         found = []
         for name in map(Path, names):
             numbered = rf"{re.escape(name.stem)}(-\d{{4,}})?{re.escape(name.suffix)}"
@@ -84,7 +85,7 @@ class RunFolder:
     def require_free(self) -> None:
         """OutputError where a file of the user has a name that a run writes."""
         names = [runs.SETTINGS, runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER]
-        for name in [*names, runs.MANIFEST, *runs.EXPORTS.values()]:
+        for name in [*names, runs.EVENTS, runs.MANIFEST, *runs.EXPORTS.values()]:
             ledger.require_ours(self / name)
 
     def _adopt(self) -> None:
@@ -96,7 +97,8 @@ class RunFolder:
         if not is_run and not ledger.is_ours(self / runs.SETTINGS):
             return
         names = [runs.SETTINGS, runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER]
-        found = [name for name in [*names, runs.MANIFEST] if (self / name).exists()]
+        names += [runs.EVENTS, runs.MANIFEST]
+        found = [name for name in names if (self / name).exists()]
         unknown = [name for name in found if not ledger.is_ours(self / name)]
         if unknown:
             ledger.record(self.path, *unknown)

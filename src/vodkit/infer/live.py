@@ -8,6 +8,7 @@ A source that fails for good ends alone; the others continue. What is on disk is
 
     predictions.jsonl             or, rolled over, predictions-0001.jsonl, -0002, ...; a resumed run
                                   begins a new file, since nothing was detected in between
+    events.jsonl                  one beside each file of predictions
     manifest.json                 versions and licences; frames, drops, latency so far
     settings.toml                 what runs
 
@@ -32,9 +33,11 @@ from vodkit.detect.base import Detector
 from vodkit.formats.predictions import Header, PredictionWriter, last_complete_frame
 from vodkit.ground import runs
 from vodkit.ground.errors import OutputError, PartialError, SettingsError, VideoError
-from vodkit.ground.records import Detections, Tracks
+from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.ground.text import redacted
 from vodkit.ground.waiting import wait_until
+from vodkit.infer.event import Event
+from vodkit.infer.event_log import SESSION_ENDED, SessionEvents, anchor_of, complete, last_n
 from vodkit.infer.exports import export
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.follow import make_follower
@@ -55,7 +58,10 @@ class LiveStep:
     source: str
     index: int
     time_s: float
+    frame: Frame
     found: Detections | Tracks
+    events: tuple[Event, ...]
+    """what is certain with this frame"""
     latency_s: float
     """from decoded pixels to boxes on disk; of a playlist, from when the frame came"""
     num_dropped: int
@@ -107,7 +113,7 @@ def run_live(
             opened.enter_context(RunFolder(folder).claim())
             video = LiveVideo(source, patience, changed=changed, may_be_absent=True)
             opened.enter_context(video)
-            files = _Files(RunFolder(folder), roll or RollSettings(), resume=resume)
+            files = _Files(RunFolder(folder), roll or RollSettings(), wanted, resume=resume)
             channels.append(_Channel(source, files, video, detector, wanted, notify=notify))
         opened.callback(_stop, channels)
         _wait_for_one(channels, changed, patience)
@@ -202,9 +208,13 @@ def _newest(
 class _Files:
     """The files of predictions in one run folder, rolled over, and what earlier sessions left."""
 
-    def __init__(self, folder: RunFolder, roll: RollSettings, *, resume: bool) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: RunFolder, roll: RollSettings, wanted: InferSettings, *, resume: bool
+    ) -> None:
+        self.folder, self._wanted = folder, wanted
         self.paths: deque[Path] = deque()
+        self._next_n = 1  # of events
+        self._events: SessionEvents | None = None
         self.earlier: list[Mapping[str, Any]] = []
         """of the manifests of earlier sessions, first one first"""
         self._roll = roll
@@ -224,9 +234,13 @@ class _Files:
         manifest = self.folder.manifest()
         if manifest is not None:
             last = {key: getattr(manifest, key) for key in _SESSION}
-            if manifest.ended == Ended.RUNNING:  # killed: what came after its last file is unknown
+            was_killed = manifest.ended == Ended.RUNNING
+            if was_killed:  # what came after its last file is unknown
                 last["num_frames"] = None
             self.earlier = [*manifest.sessions, last]
+            if self._wanted.tracks:
+                at_end = complete if was_killed else _next_n
+                self._next_n = at_end(list(self.paths), self._wanted)
 
     def file_for(self, arrived: Arrived, header: Header) -> tuple[PredictionWriter, bool]:
         """The writer for this frame, and whether its file was begun just now."""
@@ -245,9 +259,32 @@ class _Files:
         notes = {"session": str(session), "part": str(self._number), "began": _written(came)}
         self._writer = PredictionWriter(path, replace(header, notes=notes))
         self.paths.append(path)
+        if self._wanted.tracks:
+            self._begin_events(self._writer.header, session, time_s)
         while self._roll.keep and len(self.paths) > self._roll.keep:
-            self.paths.popleft().unlink(missing_ok=True)
+            oldest = self.paths.popleft()
+            for file in (oldest, runs.events_of(oldest)):
+                file.unlink(missing_ok=True)
         return self._writer, True
+
+    def _begin_events(self, header: Header, session: int, time_s: float) -> None:
+        if self._events is None:
+            how = {"first_n": self._next_n, "session": session}
+            self._events = SessionEvents(header, self._wanted, **how)
+        self._events.begin_file(self.paths[-1], anchor_of(header, time_s))
+
+    def add_events(self, frame: Frame, found: Detections | Tracks) -> tuple[Event, ...]:
+        """The events that are certain with a frame whose tracks are on disk."""
+        if self._events is None or not isinstance(found, Tracks):
+            return ()
+        return self._events.step(frame.index, frame.time_s, found)
+
+    def end(self) -> None:
+        """Close the files; every object has ended."""
+        self.close()
+        if self._events is not None:
+            self._events.end(SESSION_ENDED)
+            self._events.close()
 
     def close(self) -> None:
         """Close the open file; one that the disk had no room for is cut to complete frames."""
@@ -332,11 +369,19 @@ class _Channel:
         if is_new:
             self._write_running()
         out.write(frame.index, frame.time_s, outcome)
+        events = self._files.add_events(frame, outcome)
         latency_s = monotonic() - arrived.at_s + arrived.held_s
         self._latencies.append(latency_s)
         self._num_frames += 1
         return LiveStep(
-            self.source, frame.index, frame.time_s, outcome, latency_s, self.video.num_dropped
+            source=self.source,
+            index=frame.index,
+            time_s=frame.time_s,
+            frame=frame,
+            found=outcome,
+            events=events,
+            latency_s=latency_s,
+            num_dropped=self.video.num_dropped,
         )
 
     def close(self, ended: Ended, reason: str = "") -> None:
@@ -350,7 +395,7 @@ class _Channel:
             self._notify(f"{self.source}: no frame came; {self._files.folder.path} is as it was")
             return
         try:
-            self._files.close()
+            self._files.end()
         finally:
             told = self._manifest_now(ended, reason).to_json()
             runs.write_last(self._files.folder / runs.MANIFEST, told)
@@ -396,6 +441,11 @@ class _Channel:
             ended=ended,
             reason=reason,
         )
+
+
+def _next_n(parts: Sequence[Path], _wanted: InferSettings) -> int:
+    """The number of the next event of a source whose last session ended as it should."""
+    return last_n(parts[-1].parent) + 1
 
 
 def export_parts(

@@ -9,6 +9,7 @@ progress, or stop. What is on disk is right at every moment:
     embeddings.bin      their embeddings (only with appearance)
     features.bin        their features (only with a temporal head that uses some)
     predictions.jsonl   the result
+    events.jsonl        what happened to the tracks (infer/events.py)
     tracker.npz         the tracker's state at the end (infer/handover.py)
 
 A run that was killed is resumed by replay (docs/decisions/0006): recorded detections are fed to a
@@ -27,6 +28,8 @@ from vodkit.formats.predictions import Header, PredictedFrame, PredictionWriter,
 from vodkit.ground import runs
 from vodkit.ground.errors import FormatError, OutputError, PartialError, SettingsError, VideoError
 from vodkit.ground.records import Detections, Frame, Tracks
+from vodkit.infer.event import Event
+from vodkit.infer.event_log import SOURCE_ENDED, SessionEvents
 from vodkit.infer.flow import follow_video, open_source
 from vodkit.infer.folder import ANEW, RunFolder
 from vodkit.infer.follow import Followed, Follower, make_follower
@@ -47,6 +50,8 @@ class Step:
     num_done: int
     num_total: int | None
     """None where the container does not say"""
+    events: tuple[Event, ...] = ()
+    """what is certain with this frame"""
 
 
 def check_sources(sources: Sequence[str]) -> None:
@@ -207,7 +212,8 @@ class _Run:
             last_known = out.last_frame
             steps = _written(self._followed(video, recording), out, _is_derived(self._settings))
             files.enter_context(closing(steps))  # its threads end before the files are closed
-            for num_done, (frame, detections, tracks) in enumerate(steps, 1):
+            for num_done, step, events in self._with_events(files, steps, out):
+                frame, detections, tracks = step
                 self._last = frame
                 found = detections if tracks is None else tracks
                 self._tally.add(
@@ -215,7 +221,25 @@ class _Run:
                     fresh=frame.index > last_known,
                     truncated=detections.truncated,
                 )
-                yield Step(frame, found, num_done, total)
+                yield Step(frame, found, num_done, total, events)
+
+    def _with_events(
+        self, files: ExitStack, steps: Iterator[Followed], out: PredictionWriter
+    ) -> Iterator[tuple[int, Followed, tuple[Event, ...]]]:
+        """Steps with their number and their events, which are on disk by then."""
+        events = SessionEvents(out.header, self._settings)
+        files.callback(events.close)
+        if self._settings.tracks:
+            events.begin_file(out.path)
+        try:
+            for num_done, step in enumerate(steps, 1):
+                frame, _, tracks = step
+                found = () if tracks is None else events.step(frame.index, frame.time_s, tracks)
+                yield num_done, step, found
+        except VideoError:
+            events.end(SOURCE_ENDED)
+            raise
+        events.end(SOURCE_ENDED)
 
     def finish(self, ended: Ended, reason: str) -> int:
         """Record how the run ended; how many frames are done."""

@@ -80,6 +80,17 @@ class InferSettings:
         "Pictures a second in a folder, as 10 or 30000/1001; default: seqinfo.ini, else 25.",
     )
     after: str = setting("", "Run folder of the file before this one; its tracks continue.")
+    lines: tuple[str, ...] = setting(
+        (), "Report crossings of a line: [name=]x1,y1,x2,y2 (repeatable).", flags=("--line",)
+    )
+    zones: tuple[str, ...] = setting(
+        (), "Report visits to a zone: [name=]x1,y1,x2,y2,x3,y3,... (repeatable).",
+        flags=("--zone",),
+    )  # fmt: skip
+    events: tuple[str, ...] = setting(
+        (), "Setting of events, name=value (repeatable); `vodkit events --set help` lists them.",
+        flags=("--event",),
+    )  # fmt: skip
     ahead: int | None = setting(
         None,
         "Frames decoded before they are asked for; 0: none, in one thread.",
@@ -107,6 +118,8 @@ class InferSettings:
             seen = f"temporal is {self.temporal}, which uses later frames, every is auto"
             raise SettingsError(f"{seen}; allowed: {LINKS}, or a causal head")
         assert self.rate is None or self.rate > 0
+        if self.lines or self.zones or self.events:
+            self._check_events()
         if self.tracker == NO_TRACKER:
             self._check_without_tracker()
 
@@ -117,6 +130,17 @@ class InferSettings:
             raise SettingsError(f"after is {self.after}, tracker is none; no tracks to continue")
         if self.tracker_settings:
             raise SettingsError(f"tracker is none, but has settings {self.tracker_settings}")
+
+    def _check_events(self) -> None:
+        """Refuse what no video could have; whether it is in the picture is known later."""
+        from vodkit.infer.events import event_settings  # imports numpy
+        from vodkit.track.count import lines_of, zones_of
+
+        if not self.tracks:
+            raise SettingsError("tracker is none; lines, zones and events need tracks")
+        event_settings(self)
+        lines_of(self.lines)
+        zones_of(self.zones)
 
     @property
     def rate(self) -> Fraction | None:

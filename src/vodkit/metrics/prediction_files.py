@@ -26,7 +26,7 @@ from vodkit.ground.errors import FormatError, InputError, SettingsError
 from vodkit.ground.label_size import Sized, scaling_of
 from vodkit.ground.lookup import nearest
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
-from vodkit.ground.runs import MANIFEST, PREDICTIONS, predictions_of
+from vodkit.ground.runs import EVENTS, MANIFEST, PREDICTIONS, parts_in, predictions_of
 from vodkit.metrics.validate import require_one_split, require_valid
 
 MAX_ALIKE = 3
@@ -162,7 +162,8 @@ def _files_in(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     found = sorted(predictions_of(one.parent) for one in path.rglob(PREDICTIONS))
-    texts = sorted(path.glob("*.jsonl")) + sorted(path.glob("*.txt"))
+    events = set(parts_in(path, EVENTS))
+    texts = sorted({*path.glob("*.jsonl")} - events) + sorted(path.glob("*.txt"))
     return found or texts or [path]
 
 

@@ -9,17 +9,20 @@ second is a spell, and in video of 25 frames a second it is not.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from math import isfinite
 
 import numpy as np
 
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.errors import SettingsError
-from vodkit.ground.records import NO_ID, TrackTable
+from vodkit.ground.records import NO_ID, TrackTable, VideoInfo
 
 ANCHORS = {"bottom": (0.5, 1.0), "centre": (0.5, 0.5), "top": (0.5, 0.0)}
 """the point of a box that counts, in shares of its width and height"""
+_MOST_UNDECIDED = 100
+"""sightings of a track that wait for later ones to decide on which side it is"""
 _ROUNDING_S = 1e-6
 """two times that are closer differ by rounding only"""
 
@@ -141,11 +144,8 @@ def _crossings(
     *,
     settle_s: float,
 ) -> list[tuple[float, bool]]:
-    start, end = np.array(line.start_px), np.array(line.end_px)
-    along = end - start
-    length = float(np.hypot(*along))
-    # y grows downwards, so the right-hand side of the direction has a positive distance
-    side_px = (along[0] * (points[:, 1] - start[1]) - along[1] * (points[:, 0] - start[0])) / length
+    """When a track crosses a line, and whether inwards."""
+    side_px = _sides_px(points, line)
     sure = np.flatnonzero(np.abs(side_px) > margin)
     found = []
     spells = _spells(times[sure], side_px[sure] > 0, settle_s)
@@ -154,10 +154,26 @@ def _crossings(
             continue
         a, b = sure[one.last], sure[other.first]
         share = side_px[a] / (side_px[a] - side_px[b])
-        where = points[a] + share * (points[b] - points[a])
-        if 0 <= (where - start) @ along <= length**2:
+        if _is_on(points[a] + share * (points[b] - points[a]), line):
             found.append((float(times[b]), other.inside))
     return found
+
+
+def _sides_px(points: FloatArray, line: Line) -> FloatArray:
+    """How far (n,) points (n, 2) are to the right of a line, as seen in the picture."""
+    start, end = np.array(line.start_px), np.array(line.end_px)
+    along = end - start
+    length = float(np.hypot(*along))
+    # y grows downwards, so the right-hand side of the direction has a positive distance
+    return np.asarray(
+        (along[0] * (points[:, 1] - start[1]) - along[1] * (points[:, 0] - start[0])) / length
+    )
+
+
+def _is_on(where: FloatArray, line: Line) -> bool:
+    """Whether a point of the infinite line lies between its ends."""
+    start, along = np.array(line.start_px), np.subtract(line.end_px, line.start_px)
+    return bool(0 <= (where - start) @ along <= float(np.hypot(*along)) ** 2)
 
 
 @dataclass
@@ -192,6 +208,122 @@ def _spells(times: FloatArray, within: BoolArray, settle_s: float) -> list[_Spel
         joined = _Spell(before.first, after.last, before.inside, before.num + after.num)
         spells[k : k + 3] = [joined]
     return spells
+
+
+@dataclass
+class Settling:
+    """The spells of one track as they come, decided as ``_spells`` decides over the whole track.
+
+    Sightings are kept since the last spell that is too long to be jitter. Of an object that changes
+    sides all the time, the oldest ones are decided without the later ones: memory stays flat.
+    """
+
+    settle_s: float
+    times: list[float] = field(default_factory=list)
+    within: list[bool] = field(default_factory=list)
+    points: list[tuple[float, float]] = field(default_factory=list)
+    """anchor points of the sightings"""
+
+    def add(self, time_s: float, point: tuple[float, float], *, within: bool) -> "Changes":
+        """Take the next sighting; the changes of side that are certain by now."""
+        if self.within and len(set(self.within)) == 1 and within == self.within[-1]:
+            self._keep_from(len(self.times))
+        self.times.append(time_s)
+        self.within.append(within)
+        self.points.append(point)
+        if within == self.within[0] and len(self.times) <= 2:
+            return []
+        spells = self._spells()
+        if len(spells) < 2 or not self._is_long(spells[-2].last):
+            if len(self.times) > _MOST_UNDECIDED:
+                self._keep_from(spells[0].last)
+            return []
+        changes = self._changes(spells)
+        self._keep_from(len(self.times) - 1)
+        return changes
+
+    def end(self) -> "Changes":
+        """The changes of side that the end of the track makes certain."""
+        return self._changes(self._spells())
+
+    def _is_long(self, before: int) -> bool:
+        return self.times[-1] - self.times[before] > self.settle_s + _ROUNDING_S
+
+    def _spells(self) -> "list[_Spell]":
+        return _spells(np.array(self.times), np.array(self.within, bool), self.settle_s)
+
+    def _changes(self, spells: "list[_Spell]") -> "Changes":
+        return [
+            Change(
+                time_s=self.times[b.first],
+                inside=b.inside,
+                before_px=self.points[a.last],
+                after_px=self.points[b.first],
+            )
+            for a, b in pairwise(spells)
+            if a.inside != b.inside
+        ]
+
+    def _keep_from(self, place: int) -> None:
+        del self.times[:place], self.within[:place], self.points[:place]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change from one side to the other."""
+
+    time_s: float
+    """the first sighting on the new side"""
+    inside: bool
+    """the new side"""
+    before_px: tuple[float, float]
+    """the last sighting on the old side"""
+    after_px: tuple[float, float]
+
+
+Changes = list[Change]
+
+
+class LineWatch:
+    """One line and one track: gives the crossings of ``count_crossings`` as soon as they are sure.
+
+    Equal to it over the whole track, but for the label.
+    """
+
+    def __init__(self, line: Line, settings: CountSettings) -> None:
+        """Begin with the first sighting of a track."""
+        self.line, self._margin = line, settings.margin
+        self._settling = Settling(settings.settle_s)
+
+    def add(self, time_s: float, point: tuple[float, float], size_px: float) -> Changes:
+        """Take the anchor point and size sqrt(w * h) of the next sighting."""
+        side_px = float(_sides_px(np.array([point]), self.line)[0])
+        if abs(side_px) <= size_px * self._margin:
+            return []
+        return self._crossed(self._settling.add(time_s, point, within=side_px > 0))
+
+    def end(self) -> Changes:
+        """The crossings that the end of the track makes certain."""
+        return self._crossed(self._settling.end())
+
+    def _crossed(self, changes: Changes) -> Changes:
+        return [change for change in changes if self._meets(change)]
+
+    def _meets(self, change: Change) -> bool:
+        before, after = np.array(change.before_px), np.array(change.after_px)
+        a, b = _sides_px(np.array([before, after]), self.line)
+        return _is_on(before + a / (a - b) * (after - before), self.line)
+
+
+def anchor_of(box_xyxy: Sequence[float], anchor: str) -> tuple[float, float]:
+    """The point of a box that counts.
+
+    >>> anchor_of((0, 0, 4, 2), "bottom")
+    (2.0, 2.0)
+    """
+    across, down = ANCHORS[anchor]
+    x1, y1, x2, y2 = box_xyxy
+    return x1 + (x2 - x1) * across, y1 + (y2 - y1) * down
 
 
 def frame_interval_s(table: TrackTable) -> float:
@@ -277,3 +409,55 @@ def _ways(
         label = int(np.bincount(np.maximum(table.labels[own], 0)).argmax())
         ways.append((table.times_s[own], points[own], extent[own], track_id, label))
     return ways
+
+
+def lines_of(texts: Sequence[str], info: VideoInfo | None = None) -> tuple[Line, ...]:
+    """The lines that options name, as ``[name=]x1,y1,x2,y2``.
+
+    Args:
+        texts: one a line.
+        info: of the video; None: whether they are in the picture is not checked.
+
+    Raises:
+        SettingsError: not of that form, two of one name, or not in the picture.
+    """
+    found = []
+    for name, points in _shapes("line", texts, info):
+        if len(points) != 2:
+            raise SettingsError(f"line {name} has {len(points)} points; a line has 2")
+        found.append(Line(name=name, start_px=points[0], end_px=points[1]))
+    return tuple(found)
+
+
+def zones_of(texts: Sequence[str], info: VideoInfo | None = None) -> tuple[Zone, ...]:
+    """The zones that options name, as ``[name=]x1,y1,x2,y2,x3,y3,...``; see ``lines_of``."""
+    return tuple(Zone(name=n, corners_px=tuple(p)) for n, p in _shapes("zone", texts, info))
+
+
+def _shapes(
+    option: str, texts: Sequence[str], info: VideoInfo | None
+) -> list[tuple[str, list[tuple[float, float]]]]:
+    """Name and points, in pixels of the picture, of each line or zone."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for place, text in enumerate(texts):
+        name, _, numbers = text.rpartition("=")
+        name = name or f"{option}{place}"
+        try:
+            values = [float(word) for word in numbers.split(",")]
+        except ValueError:
+            values = []
+        if len(values) < 4 or len(values) % 2 or not all(map(isfinite, values)):
+            raise SettingsError(f"--{option} {text!r}: expected [name=]x1,y1,x2,y2,... in pixels")
+        if name in found:
+            raise SettingsError(f"--{option} {text!r}: name {name} exists already; one name each")
+        if info is not None and not _is_in_picture(values, info):
+            size = f"{info.width_px}x{info.height_px}"
+            raise SettingsError(f"--{option} {text!r} is not in the picture of {size} pixels")
+        found[name] = list(zip(values[::2], values[1::2], strict=True))
+    return list(found.items())
+
+
+def _is_in_picture(values: Sequence[float], info: VideoInfo) -> bool:
+    across, down = values[::2], values[1::2]
+    outside = min(across) > info.width_px or min(down) > info.height_px
+    return not (outside or max(across) < 0 or max(down) < 0 or max(map(abs, values)) <= 1)

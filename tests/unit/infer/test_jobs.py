@@ -20,6 +20,7 @@ from vodkit.ground.boxes import iou
 from vodkit.ground.errors import InputError, OutputError, PartialError, SettingsError, VideoError
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.infer.batch import Batch, Outcome, holds_other_runs
+from vodkit.infer.event_log import complete, read_events, replayed, wanted_in
 from vodkit.infer.exports import export
 from vodkit.infer.flow import detect_video, make_detector, track_video
 from vodkit.infer.folder import RunFolder, folder_names
@@ -30,7 +31,7 @@ from vodkit.video.reader import open_video
 from vodkit.video.synth import Scene, SceneSettings, write_scene
 from vodkit.video.writer import VideoWriter
 
-RESULTS = (runs.PREDICTIONS, runs.DETECTIONS)
+RESULTS = (runs.PREDICTIONS, runs.DETECTIONS, runs.EVENTS)
 
 
 class Blobs(Detector):
@@ -107,18 +108,19 @@ def test_a_run_leaves_settings_manifest_and_every_frame(clip: Path, tmp_path: Pa
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(st.floats(0, 1), st.floats(0, 1))
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_a_run_killed_at_any_byte_goes_on_to_the_same_bytes(
     clip: Path,
     whole: Path,
     tmp_path_factory: pytest.TempPathFactory,
     share_a: float,
     share_b: float,
+    share_c: float,
 ) -> None:
     folder = tmp_path_factory.mktemp("killed")
     truth = {name: (whole / name).read_bytes() for name in RESULTS}
     RunFolder(folder).prepare(InferSettings())
-    for name, share in zip(RESULTS, (share_a, share_b), strict=True):
+    for name, share in zip(RESULTS, (share_a, share_b, share_c), strict=True):
         (folder / name).write_bytes(truth[name][: round(share * len(truth[name]))])
     num_seen = run(clip, folder, InferSettings(), resume=True)
     for name in RESULTS:
@@ -127,6 +129,24 @@ def test_a_run_killed_at_any_byte_goes_on_to_the_same_bytes(
         b'{"frame"'
     )
     assert num_seen <= 40 - max(recorded - 1, 0), "what was recorded is not detected again"
+
+
+def test_events_are_those_that_a_replay_makes(whole: Path, tmp_path: Path) -> None:
+    made = b"".join(
+        event.to_line()
+        for _, events in replayed([whole / runs.PREDICTIONS], wanted_in(whole))
+        for event in events
+    )
+    assert made == (whole / runs.EVENTS).read_bytes()
+    numbers = [entry["n"] for entry in read_events([whole / runs.EVENTS])]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) > 2
+    for name in (runs.PREDICTIONS, runs.EVENTS):
+        (tmp_path / name).write_bytes((whole / name).read_bytes())
+    ledger.record(tmp_path / runs.EVENTS)
+    (tmp_path / runs.EVENTS).write_bytes(made[: len(made) // 2])  # as a kill leaves it
+    assert complete([tmp_path / runs.PREDICTIONS], InferSettings()) == len(numbers) + 1
+    assert (tmp_path / runs.EVENTS).read_bytes() == made
 
 
 def halves_of(clip: Path, folder: Path) -> list[Path]:

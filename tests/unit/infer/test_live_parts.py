@@ -29,7 +29,7 @@ def test_parts_come_in_the_order_in_which_they_were_written(tmp_path: Path) -> N
     run_of(tmp_path, NUMBERS)
     names = [path.stem.removeprefix("predictions") for path in parts_in(tmp_path)]
     assert names == ["", "-0002", "-9999", "-10000"]
-    files = _Files(RunFolder(tmp_path), RollSettings(roll_s=60), resume=True)
+    files = _Files(RunFolder(tmp_path), RollSettings(roll_s=60), InferSettings(), resume=True)
     assert files._number == 10000
 
 

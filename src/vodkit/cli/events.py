@@ -1,0 +1,46 @@
+"""``vodkit events``: what happened to the tracks of a run."""
+
+import sys
+from pathlib import Path
+
+import typer
+
+from vodkit.cli.terminal import aside
+
+
+def events(
+    run: Path = typer.Argument(..., help="A run folder or a predictions file."),
+    lines: list[str] = typer.Option([], "--line", help="[name=]x1,y1,x2,y2 (repeatable)."),
+    zones: list[str] = typer.Option(
+        [], "--zone", help="[name=]x1,y1,x2,y2,x3,y3,... (repeatable)."
+    ),
+    settings: list[str] = typer.Option(
+        [], "--set", help="A setting, e.g. still_s=30; 'help' lists all."
+    ),
+) -> None:
+    """Print the events of a run, one JSON object a line, made anew from its predictions.
+
+    Without options they are those of `events.jsonl` in the run, byte for byte. Lines, zones and
+    settings replace those of the run.
+
+    Example: vodkit events runs/plaza --line door=100,400,300,400
+    """
+    from dataclasses import replace
+
+    from vodkit.formats.predictions import read_header
+    from vodkit.ground.runs import parts_in, predictions_of
+    from vodkit.infer.event_log import replayed, wanted_in
+
+    wanted = wanted_in(run if run.is_dir() else run.parent)
+    wanted = replace(
+        wanted,
+        lines=tuple(lines) or wanted.lines,
+        zones=tuple(zones) or wanted.zones,
+        events=tuple(settings) or wanted.events,
+    )
+    parts = (parts_in(run) if run.is_dir() else [run]) or [predictions_of(run)]
+    if read_header(parts[0]).notes.get("part", "1") != "1":
+        aside(f"{parts[0]} is not the first file of the run: older events are not made anew")
+    for _, found in replayed(parts, wanted):
+        sys.stdout.buffer.write(b"".join(event.to_line() for event in found))
+    sys.stdout.buffer.flush()

@@ -1,0 +1,439 @@
+"""What happens to tracks: an object began, changed, crossed a line, ended.
+
+Frames make boxes; people and machines that wait for something want events. An event is reported
+once, when it is certain, and then there is silence: a parked car with flickering detections makes
+two events in an hour, *began* and *stopped*.
+
+    began     the track is confirmed, and there was enough evidence (score times seconds)
+    changed   zone, class, stopped, moves, hidden, back; at most one a second for each object
+    crossed   a line, as ``vodkit count --online`` counts it
+    ended     not observed for ``gone_s``; a hidden object has not ended
+
+Events are a function of the tracks alone, so a run, its resumption and ``vodkit events RUN`` give
+the same bytes. Their numbers ``n`` have no gaps: a receiver that misses one notices it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import exp
+from typing import Any
+
+import numpy as np
+
+from vodkit.formats.predictions import Header, is_counted
+from vodkit.ground.errors import SettingsError
+from vodkit.ground.records import STATE_NAMES, State, Tracks
+from vodkit.ground.settings import check_ranges, load, setting
+from vodkit.infer.event import CHANGES, Event
+from vodkit.infer.settings import InferSettings
+from vodkit.track.count import (
+    ANCHORS,
+    CountSettings,
+    LineWatch,
+    Settling,
+    anchor_of,
+    inside,
+    lines_of,
+    zones_of,
+)
+
+_SAME_PLACE = 0.5
+"""IoU with a stopped object from which a new track in its place is that object"""
+_STILL_S = 2.0
+"""an object that stays in place for so long may be about to stop"""
+_MOST_WEIGHT = 0.3
+"""of one sighting in the smoothed box, however long ago the one before was"""
+_NO_LONGER_S = 10.0
+"""a track that never became an object is forgotten when absent for longer"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventSettings:
+    """When something counts as an event."""
+
+    anchor: str = setting("bottom", "Point of the box that counts for lines and zones.")
+    margin: float = setting(
+        0.1, "Distance from a line at which an object is on a side, in sizes sqrt(w * h).", low=0
+    )
+    settle_s: float = setting(
+        0.3, "Time on a side of a line, or in or out of a zone, that is jitter (s).", low=0
+    )
+    evidence_s: float = setting(
+        0.3, "Evidence from which a track is an object: sum of score times seconds.", low=0
+    )
+    every_s: float = setting(1.0, "Least time between two changes of an object (s).", low=0)
+    still_s: float = setting(
+        10.0, "An object that stays in place for so long has stopped.", above=0
+    )
+    drift: float = setting(
+        0.2, "Staying in place: 1 - IoU of the smoothed box with itself, up to.", above=0, below=1
+    )
+    move_iou: float = setting(
+        0.5, "A stopped object moves when IoU with its place is below this for 1 s.",
+        above=0, below=1,
+    )  # fmt: skip
+    smooth_s: float = setting(2.0, "Time over which boxes are averaged for that (s).", above=0)
+    hidden_s: float = setting(1.0, "An object not observed for so long is hidden.", above=0)
+    gone_s: float = setting(10.0, "A moving object not observed for so long has ended.", above=0)
+    gone_still_s: float = setting(
+        60.0, "A stopped object not observed for so long has ended.", above=0
+    )
+    class_share: float = setting(
+        0.7, "Share of the evidence from which another class replaces the first one.",
+        above=0.5, high=1,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Check ranges and names."""
+        if self.anchor not in ANCHORS:
+            raise SettingsError(f"anchor is {self.anchor!r}; allowed: {', '.join(ANCHORS)}")
+        check_ranges(self)
+
+    @property
+    def counting(self) -> CountSettings:
+        """The part that ``count`` has, too."""
+        return CountSettings(anchor=self.anchor, margin=self.margin, settle_s=self.settle_s)
+
+
+@dataclass
+class _Told:
+    """What receivers know of an object."""
+
+    label: int
+    zones: tuple[str, ...]
+    stopped: bool
+    hidden: bool
+    at_s: float
+
+
+@dataclass
+class _Object:
+    """An object, or a track that may become one."""
+
+    track: int
+    first_s: float
+    box: tuple[float, ...]
+    smooth: tuple[float, ...]
+    place: tuple[float, ...]
+    """where it was when it last began to stay in place"""
+    place_s: float
+    lines: list[LineWatch]
+    zones: list[Settling]
+    number: int = 0
+    """of the objects that this track was: it may come back after its end"""
+    first_track: int = 0
+    score: float = 0.0
+    state: int = int(State.OBSERVED)
+    seen_s: float = 0.0
+    row_s: float = 0.0
+    """last row of any state"""
+    hidden: bool = False
+    again: int = 0
+    """sightings since it was last not observed for ``hidden_s``"""
+    is_confirmed: bool = False
+    stopped: bool = False
+    moving_s: float | None = None
+    """since when a stopped object is not in its place"""
+    inside: list[bool] = field(default_factory=list)
+    votes: dict[int, float] = field(default_factory=dict)
+    crossed: list[tuple[str, float, bool]] = field(default_factory=list)
+    """crossings that were not reported yet: line, time, inwards"""
+    told: _Told | None = None
+
+    @property
+    def evidence_s(self) -> float:
+        """Sum of score times seconds."""
+        return sum(self.votes.values())
+
+
+class EventMaker:
+    """The events of one session of one source, frame by frame."""
+
+    def __init__(
+        self,
+        header: Header,
+        wanted: InferSettings,
+        *,
+        first_n: int = 1,
+        session: int = 1,
+    ) -> None:
+        """Begin before the first frame.
+
+        Args:
+            header: source, classes and picture size.
+            wanted: lines, zones and settings of events.
+            first_n: number of the first event.
+            session: of a live source; 1 for files.
+
+        Raises:
+            SettingsError: a line or zone is not in the picture.
+        """
+        self.settings = event_settings(wanted)
+        self._header, self._session = header, session
+        self._lines = lines_of(wanted.lines, header.info)
+        self._zones = zones_of(wanted.zones, header.info)
+        self._corners = [np.array(zone.corners_px) for zone in self._zones]
+        self.next_n = first_n
+        self._objects: dict[int, _Object] = {}
+        self._numbers: dict[int, int] = {}
+        self._last = (0, 0.0, "")
+
+    def step(
+        self, index: int, time_s: float, tracks: Tracks, *, utc: datetime | None = None
+    ) -> list[Event]:
+        """The events that are certain with this frame."""
+        self._last = (index, time_s, _written(utc))
+        present = self._take(time_s, tracks)
+        events: list[Event] = []
+        for key, one in list(self._objects.items()):
+            if one.told is None:
+                events += self._begin(key, one, present)
+            else:
+                events += self._follow(one, one.told)
+        return events
+
+    def end(self, reason: str) -> list[Event]:
+        """The events that the end of the source makes certain: every object has ended."""
+        events: list[Event] = []
+        for one in self._objects.values():
+            if one.told is None and self._is_object(one):
+                events += [self._event("began", one), *self._crossings(one)]
+            if one.told is not None:
+                events += self._ended(one, reason)
+        self._objects.clear()
+        return events
+
+    def _take(self, now_s: float, tracks: Tracks) -> set[int]:
+        """Take the rows of a frame; the ids that are observed in it."""
+        assert tracks.p_present is not None
+        assert tracks.tentative is not None
+        counts = is_counted(tracks.states, tracks.p_present).tolist()
+        tentative = tracks.tentative.tolist()
+        ids, states, labels = tracks.ids.tolist(), tracks.states.tolist(), tracks.labels.tolist()
+        scores, boxes = tracks.scores.tolist(), tracks.boxes_xyxy.tolist()
+        present = set()
+        for row, track in enumerate(ids):
+            box, seen = tuple(boxes[row]), states[row] != State.PREDICTED
+            one = self._objects.get(track)
+            if one is None:
+                if not seen:
+                    continue
+                one = self._objects[track] = self._new(track, now_s, box)
+            one.is_confirmed |= not tentative[row]
+            one.box, one.state, one.row_s = box, states[row], now_s
+            if seen:
+                present.add(track)
+                self._see(one, now_s, labels[row], scores[row])
+            if counts[row]:
+                self._place(one, now_s)
+        return present
+
+    def _new(self, track: int, now_s: float, box: tuple[float, ...]) -> _Object:
+        s = self.settings
+        return _Object(
+            track=track,
+            first_track=track,
+            first_s=now_s,
+            seen_s=now_s,
+            box=box,
+            smooth=box,
+            place=box,
+            place_s=now_s,
+            lines=[LineWatch(line, s.counting) for line in self._lines],
+            zones=[Settling(s.settle_s) for _ in self._zones],
+            inside=[False] * len(self._zones),
+        )
+
+    def _see(self, one: _Object, now_s: float, label: int, score: float) -> None:
+        """Take a sighting: its evidence, its class, and whether it stays in place."""
+        s, since_s = self.settings, now_s - one.seen_s
+        one.again += 1
+        one.votes[label] = one.votes.get(label, 0.0) + score * min(since_s, s.hidden_s)
+        one.score, one.seen_s = score, now_s
+        weight = min(1 - exp(-since_s / s.smooth_s), _MOST_WEIGHT)
+        one.smooth = tuple(a + weight * (b - a) for a, b in zip(one.smooth, one.box, strict=True))
+        overlap = _iou(one.smooth, one.place)
+        if not one.stopped:
+            if overlap < 1 - s.drift:
+                one.place, one.place_s = one.smooth, now_s
+            one.stopped = now_s - one.place_s >= s.still_s
+        elif overlap >= s.move_iou:
+            one.moving_s = None
+        elif one.moving_s is None:
+            one.moving_s = now_s
+        elif now_s - one.moving_s >= 1.0:
+            one.stopped, one.moving_s = False, None
+            one.place, one.place_s = one.smooth, now_s
+
+    def _place(self, one: _Object, now_s: float) -> None:
+        """Take a position that counts, for lines and zones."""
+        if not self._lines and not self._zones:
+            return
+        box = one.box
+        point = anchor_of(box, self.settings.anchor)
+        size_px = max((box[2] - box[0]) * (box[3] - box[1]), 0.0) ** 0.5
+        for watch in one.lines:
+            for change in watch.add(now_s, point, size_px):
+                one.crossed.append((watch.line.name, change.time_s, change.inside))
+        for place, (settling, corners) in enumerate(zip(one.zones, self._corners, strict=True)):
+            within = bool(inside(np.array([point]), corners)[0])
+            is_first = not settling.times
+            changes = settling.add(now_s, point, within=within)
+            if is_first:
+                one.inside[place] = within
+            elif changes:
+                one.inside[place] = changes[-1].inside
+
+    def _is_object(self, one: _Object) -> bool:
+        return one.is_confirmed and one.evidence_s >= self.settings.evidence_s
+
+    def _begin(self, key: int, one: _Object, present: set[int]) -> list[Event]:
+        """Report a new object, unless it is a stopped one under a new id."""
+        now_s = self._last[1]
+        if now_s - one.row_s > _NO_LONGER_S:
+            del self._objects[key]
+            return []
+        if not self._is_object(one):
+            return []
+        before = self._in_its_place(one, present)
+        if before is not None:
+            del self._objects[before.track], self._objects[key]
+            before.track, before.box, before.state = one.track, one.box, one.state
+            before.score, before.seen_s, before.row_s = one.score, one.seen_s, one.row_s
+            self._objects[key] = before
+            return []
+        self._numbers[one.first_track] = self._numbers.get(one.first_track, 0) + 1
+        one.number = self._numbers[one.first_track]
+        return [self._event("began", one), *self._crossings(one)]
+
+    def _in_its_place(self, one: _Object, present: set[int]) -> _Object | None:
+        """The still object, not observed now, in whose place ``one`` is."""
+        label = _leading(one.votes)
+        for other in self._objects.values():
+            if other.told is None or not self._is_still(other) or other.track in present:
+                continue
+            same = _iou(one.smooth, other.place) >= _SAME_PLACE
+            if same and label in other.votes:
+                return other
+        return None
+
+    def _follow(self, one: _Object, told: _Told) -> Iterator[Event]:
+        now_s, s = self._last[1], self.settings
+        if now_s - one.seen_s > s.hidden_s:
+            one.hidden, one.again = True, 0
+        one.hidden &= one.again < 2
+        yield from self._crossings(one)
+        changes = self._changes(one, told)
+        if changes and now_s - told.at_s >= s.every_s:
+            yield self._event("changed", one, changes=changes)
+        if now_s - one.seen_s > (s.gone_still_s if one.stopped else s.gone_s):
+            yield from self._ended(one, "unseen")
+            del self._objects[one.track]
+
+    def _changes(self, one: _Object, told: _Told) -> tuple[str, ...]:
+        """In what an object differs from what was reported; while it stays stopped, in nothing."""
+        if one.stopped and told.stopped:
+            return ()
+        waits = not one.stopped and self._is_still(one)  # then one event is enough
+        found = {
+            "zone": self._zones_of(one) != told.zones,
+            "class": self._class_of(one, told.label) != told.label and not waits,
+            "stopped": one.stopped,
+            "moves": told.stopped and not one.stopped,
+            "hidden": one.hidden and not told.hidden and not waits,
+            "back": told.hidden and not one.hidden,
+        }
+        return tuple(name for name in CHANGES if found[name])
+
+    def _is_still(self, one: _Object) -> bool:
+        """Whether an object has stopped, or may be about to: its detections may come and go."""
+        never_moved = one.place_s == one.first_s
+        return one.stopped or never_moved or one.seen_s - one.place_s >= _STILL_S
+
+    def _class_of(self, one: _Object, label: int) -> int:
+        """The class with most evidence; another than ``label`` only with a clear majority."""
+        leader = _leading(one.votes)
+        clear = one.votes[leader] >= self.settings.class_share * max(one.evidence_s, 2.0)
+        return leader if clear else label
+
+    def _zones_of(self, one: _Object) -> tuple[str, ...]:
+        pairs = zip(self._zones, one.inside, strict=True)
+        return tuple(zone.name for zone, within in pairs if within)
+
+    def _crossings(self, one: _Object) -> list[Event]:
+        crossed, one.crossed = one.crossed, []
+        return [
+            self._event(
+                "crossed", one, line=line, direction="in" if inwards else "out", crossed_s=time_s
+            )
+            for line, time_s, inwards in crossed
+        ]
+
+    def _ended(self, one: _Object, reason: str) -> list[Event]:
+        for watch in one.lines:
+            one.crossed += [(watch.line.name, c.time_s, c.inside) for c in watch.end()]
+        return [*self._crossings(one), self._event("ended", one, reason=reason)]
+
+    def _event(self, type: str, one: _Object, **more: Any) -> Event:  # noqa: A002
+        """The event, which receivers know of from now on."""
+        frame, time_s, utc = self._last
+        before = one.told
+        label = _leading(one.votes) if before is None else self._class_of(one, before.label)
+        at_s = time_s if before is None or type == "changed" else before.at_s
+        if before is None or type == "changed":
+            one.told = _Told(label, self._zones_of(one), one.stopped, one.hidden, at_s)
+        info = self._header.info
+        sides = (info.width_px, info.height_px) * 2
+        number = f"-{one.number}" if one.number > 1 else ""
+        self.next_n += 1
+        x1, y1, x2, y2 = (round(value, 2) for value in one.box)
+        r1, r2, r3, r4 = (round(v / side, 5) for v, side in zip(one.box, sides, strict=True))
+        return Event(
+            n=self.next_n - 1,
+            type=type,
+            source=self._header.source,
+            id=f"{self._session}-{one.first_track}{number}",
+            track=one.track,
+            name=self._header.classes[label],
+            score=round(one.score, 4),
+            box_px=(x1, y1, x2, y2),
+            box=(r1, r2, r3, r4),
+            state=STATE_NAMES[one.state],
+            stopped=one.stopped,
+            hidden=one.hidden,
+            zones=self._zones_of(one),
+            frame=frame,
+            time_s=time_s,
+            first_s=one.first_s,
+            seen_s=one.seen_s,
+            utc=utc,
+            **more,
+        )
+
+
+def event_settings(wanted: InferSettings) -> EventSettings:
+    """The settings of events that a run asks for.
+
+    Raises:
+        SettingsError: unknown names, or values out of range.
+    """
+    return load(EventSettings, words=wanted.events)
+
+
+def _leading(votes: Mapping[int, float]) -> int:
+    """The label with the most evidence; of equal ones the first that was seen."""
+    return max(votes, key=lambda label: votes[label])
+
+
+def _iou(a: Sequence[float], b: Sequence[float]) -> float:
+    """IoU of two boxes, in plain numbers: arrays of four are slower."""
+    across = min(a[2], b[2]) - max(a[0], b[0])
+    down = min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(across, 0.0) * max(down, 0.0)
+    total = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / total if total > 0 else 0.0
+
+
+def _written(moment: datetime | None) -> str:
+    return "" if moment is None else moment.isoformat(timespec="milliseconds")
