@@ -202,7 +202,7 @@ def test_refine_writes_over_nothing_but_refined_tracks(run_folder):
     ("words", "message"),
     [
         (["--line", "door=1,2,nan,4"], "expected .name=.x1,y1"),
-        (["--line", "a=1,2,3,4", "--line", "a=5,6,7,8"], "a is there already"),
+        (["--line", "a=1,2,3,4", "--line", "a=5,6,7,8"], "name a exists already"),
         (["--line", "700,0,700,300"], "is not in the picture of 640x480 pixels"),
         (["--zone", "0.1,0.1,0.9,0.1,0.9,0.9"], "is not in the picture of 640x480 pixels"),
         (["--zone", "hall=1,2,30,40"], "zone hall has 2 corners; at least 3"),
