@@ -100,7 +100,7 @@ def _counting(_given: dict[str, Any]) -> list[type]:
 
 
 def _reporting(_given: dict[str, Any]) -> list[type]:
-    from vodkit.infer.events import EventSettings
+    from vodkit.infer.event_settings import EventSettings
 
     return [EventSettings]
 

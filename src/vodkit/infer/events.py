@@ -22,14 +22,12 @@ from typing import Any
 import numpy as np
 
 from vodkit.formats.predictions import Header, is_counted
-from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import STATE_NAMES, State, Tracks
-from vodkit.ground.settings import check_ranges, load, setting
+from vodkit.ground.settings import load
 from vodkit.infer.event import CHANGES, Event
+from vodkit.infer.event_settings import EventSettings
 from vodkit.infer.settings import InferSettings
 from vodkit.track.count import (
-    ANCHORS,
-    CountSettings,
     LineWatch,
     Settling,
     anchor_of,
@@ -46,54 +44,6 @@ _MOST_WEIGHT = 0.3
 """of one sighting in the smoothed box, however long ago the one before was"""
 _NO_LONGER_S = 10.0
 """a track that never became an object is forgotten when absent for longer"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EventSettings:
-    """When something counts as an event."""
-
-    anchor: str = setting("bottom", "Point of the box that counts for lines and zones.")
-    margin: float = setting(
-        0.1, "Distance from a line at which an object is on a side, in sizes sqrt(w * h).", low=0
-    )
-    settle_s: float = setting(
-        0.3, "Time on a side of a line, or in or out of a zone, that is jitter (s).", low=0
-    )
-    evidence_s: float = setting(
-        0.3, "Evidence from which a track is an object: sum of score times seconds.", low=0
-    )
-    every_s: float = setting(1.0, "Least time between two changes of an object (s).", low=0)
-    still_s: float = setting(
-        10.0, "An object that stays in place for so long has stopped.", above=0
-    )
-    drift: float = setting(
-        0.2, "Staying in place: 1 - IoU of the smoothed box with itself, up to.", above=0, below=1
-    )
-    move_iou: float = setting(
-        0.5, "A stopped object moves when IoU with its place is below this for 1 s.",
-        above=0, below=1,
-    )  # fmt: skip
-    smooth_s: float = setting(2.0, "Time over which boxes are averaged for that (s).", above=0)
-    hidden_s: float = setting(1.0, "An object not observed for so long is hidden.", above=0)
-    gone_s: float = setting(10.0, "A moving object not observed for so long has ended.", above=0)
-    gone_still_s: float = setting(
-        60.0, "A stopped object not observed for so long has ended.", above=0
-    )
-    class_share: float = setting(
-        0.7, "Share of the evidence from which another class replaces the first one.",
-        above=0.5, high=1,
-    )  # fmt: skip
-
-    def __post_init__(self) -> None:
-        """Check ranges and names."""
-        if self.anchor not in ANCHORS:
-            raise SettingsError(f"anchor is {self.anchor!r}; allowed: {', '.join(ANCHORS)}")
-        check_ranges(self)
-
-    @property
-    def counting(self) -> CountSettings:
-        """The part that ``count`` has, too."""
-        return CountSettings(anchor=self.anchor, margin=self.margin, settle_s=self.settle_s)
 
 
 @dataclass
@@ -169,7 +119,7 @@ class EventMaker:
         Raises:
             SettingsError: a line or zone is not in the picture.
         """
-        self.settings = event_settings(wanted)
+        self.settings = load(EventSettings, words=wanted.events)
         self._header, self._session = header, session
         self._lines = lines_of(wanted.lines, header.info)
         self._zones = zones_of(wanted.zones, header.info)
@@ -410,15 +360,6 @@ class EventMaker:
             utc=utc,
             **more,
         )
-
-
-def event_settings(wanted: InferSettings) -> EventSettings:
-    """The settings of events that a run asks for.
-
-    Raises:
-        SettingsError: unknown names, or values out of range.
-    """
-    return load(EventSettings, words=wanted.events)
 
 
 def _leading(votes: Mapping[int, float]) -> int:

@@ -133,14 +133,11 @@ class InferSettings:
 
     def _check_events(self) -> None:
         """Refuse what no video could have; whether it is in the picture is known later."""
-        from vodkit.infer.events import event_settings  # imports numpy
-        from vodkit.track.count import lines_of, zones_of
+        from vodkit.infer.event_settings import check_words  # imports numpy
 
         if not self.tracks:
             raise SettingsError("tracker is none; lines, zones and events need tracks")
-        event_settings(self)
-        lines_of(self.lines)
-        zones_of(self.zones)
+        check_words(self.lines, self.zones, self.events)
 
     @property
     def rate(self) -> Fraction | None:
