@@ -172,3 +172,12 @@ class Group(TyperGroup):
         rows = [(name, one.get_short_help_str(_LONGEST)) for name, one in found if one]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+class InOrder(Group):
+    """Lists commands in the order of a project's life: typer would put ``data`` at the end."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names, as ``--help`` shows them."""
+        first, *others = super().list_commands(ctx)
+        return [first, "data", *(name for name in others if name != "data")]

@@ -20,7 +20,7 @@ from vodkit.cli.detect import detect
 from vodkit.cli.eval import evaluate
 from vodkit.cli.events import events
 from vodkit.cli.export import export
-from vodkit.cli.help import Command, Group
+from vodkit.cli.help import Command, InOrder
 from vodkit.cli.models import models
 from vodkit.cli.own_options import Chosen, chosen, only_own
 from vodkit.cli.refine import refine
@@ -43,18 +43,8 @@ Your video:        vodkit track my_video.mp4 --video
 Your own classes:  vodkit data import, audit, split; then train, track, eval"""
 
 
-class _InOrder(Group):
-    """Lists commands in the order of a project's life: typer would put ``data`` at the end."""
-
-    def list_commands(self, ctx: object) -> list[str]:
-        """The names, as ``--help`` shows them."""
-        del ctx
-        first, *others = COMMANDS
-        return [first, "data", *others]
-
-
 app = typer.Typer(
-    cls=_InOrder,
+    cls=InOrder,
     help="Labelled video in, a detector and tracker that you can trust out.",
     epilog=EPILOG,
     no_args_is_help=True,
