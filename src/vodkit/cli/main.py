@@ -7,7 +7,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from io import TextIOWrapper
 
 import typer
 
@@ -26,12 +25,13 @@ from vodkit.cli.own_options import Chosen, chosen, only_own
 from vodkit.cli.refine import refine
 from vodkit.cli.review import review
 from vodkit.cli.set_help import asks_for_settings, say_settings
+from vodkit.cli.standard_streams import ReaderGoneError, prepare_streams
 from vodkit.cli.terminal import say, say_next
 from vodkit.cli.track import track
 from vodkit.cli.train import train
 from vodkit.cli.tune import tune
 from vodkit.ground import process
-from vodkit.ground.errors import ToldElsewhereError, VodkitError, shortage_of
+from vodkit.ground.errors import ToldElsewhereError, VodkitError, refusal_of, shortage_of
 from vodkit.ground.paths import expanded
 from vodkit.ground.process import is_first_here
 
@@ -92,10 +92,10 @@ def main(arguments: list[str] | None = None) -> None:
     verbose = "-v" in words or "--verbose" in words
     words = [word for word in words if word not in {"-v", "--verbose"}]
     process.let_waiting_threads_sleep()
-    _print_whatever_comes()
     parser = typer.main.get_command(app)
     command = chosen(parser, words)
     try:
+        prepare_streams()
         if asks_for_settings(words):
             say_settings(command)
             code = 0
@@ -109,20 +109,11 @@ def main(arguments: list[str] | None = None) -> None:
         code = _complain(only_own(str(error), command), error.exit_code, verbose=verbose)
     except (KeyboardInterrupt, typer.Abort):
         code = _stopped(command)
-    except Exception as error:  # noqa: BLE001
+    except ReaderGoneError:
         code = 0
-        if process.reader_is_gone(error):  # the reader of our output went away, as `head` does
-            sys.stderr.close()
-        else:
-            code = _unforeseen(error, verbose=verbose)
+    except Exception as error:  # noqa: BLE001
+        code = _unforeseen(error, verbose=verbose)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _print_whatever_comes() -> None:
-    """Names of files and classes are printed in every locale: escaped where it lacks letters."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _stopped(command: Chosen) -> int:
@@ -142,8 +133,9 @@ def _unforeseen(error: Exception, *, verbose: bool) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command: its help
         print(error, file=sys.stderr)
         return 2
-    if (shortage := shortage_of(error)) is not None:
-        return _complain(str(shortage), shortage.exit_code, verbose=verbose)
+    known = shortage_of(error) or refusal_of(error)
+    if known is not None:
+        return _complain(str(known), known.exit_code, verbose=verbose)
     if hasattr(error, "format_message"):
         if not is_first_here():
             return _leave_last(2)

@@ -6,7 +6,6 @@ stay on one side of a split.
 """
 
 import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +20,10 @@ from vodkit.data.export import JPEG_QUALITY, frames_of
 from vodkit.data.worth_labelling import Chosen
 from vodkit.formats.base import is_still
 from vodkit.ground.errors import FormatError, InputError, OutputError
-from vodkit.ground.paths import relative
+from vodkit.ground.paths import relative, shortened
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.ground.runs import write_atomic
+from vodkit.ground.text import csv_rows, csv_text
 
 FRAMES = "frames.csv"
 COLUMNS = ("picture", "video", "frame", "time_s")
@@ -63,11 +63,8 @@ def write_pictures(chosen: Sequence[Chosen], folder: Path) -> list[Sampled]:
                 raise OutputError("the picture cannot be written", path=folder / name)
             (folder / name).write_bytes(content.tobytes())
             rows.append(Sampled(name, _seen_from(folder, one.source), frame.index, frame.time_s))
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    table.writerows((row.picture, row.video, row.frame, f"{row.time_s:.6f}") for row in rows)
-    write_atomic(folder / FRAMES, text.getvalue())
+    lines = [(row.picture, row.video, row.frame, f"{row.time_s:.6f}") for row in rows]
+    write_atomic(folder / FRAMES, csv_text([COLUMNS, *lines]))
     return rows
 
 
@@ -88,7 +85,7 @@ def _stems(sources: Sequence[str]) -> list[str]:
     """
     names: list[str] = []
     for source in sources:
-        stem = PurePosixPath(source.replace("\\", "/")).stem
+        stem = shortened(PurePosixPath(source.replace("\\", "/")).stem)
         taken = {name.lower() for name in names}
         numbers = (f"{stem}-{number}" for number in range(2, len(sources) + 2))
         names.append(next(name for name in (stem, *numbers) if name.lower() not in taken))
@@ -123,7 +120,7 @@ def read_frames_table(path: Path) -> list[Sampled]:
         FormatError: not such a file; the line is named.
     """
     try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+        lines = csv_rows(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FormatError(f"cannot read it: {error}", path=path) from error
     if not lines or tuple(lines[0]) != COLUMNS:

@@ -23,7 +23,7 @@ from vodkit.formats.shapes import BoxSize, NoAreaError, ShapeError
 from vodkit.ground.account import Tally
 from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.errors import FormatError, OutputError, SettingsError
-from vodkit.ground.paths import unreserved
+from vodkit.ground.paths import shortened, unreserved
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, State, TrackTable, VideoInfo
 
 TIMES = "times"
@@ -581,7 +581,7 @@ def stem_of(source: str) -> str:
     if len(parts) > 1 and parts[-1].lower() in {"img1", "images", "frames", "data"}:
         parts.pop()
     name = PurePosixPath(parts[-1] if parts else "video").stem
-    return unreserved(re.sub(r"[^\w.-]", "_", name).strip(".") or "video")
+    return unreserved(shortened(re.sub(r"[^\w.-]", "_", name)).strip(".") or "video")
 
 
 def close_written(file: IO[Any], path: Path, *, failed: bool) -> None:

@@ -17,6 +17,7 @@ VodkitError                     exit 1   our own fault, unless a subclass says o
 A message says what happened, where, what was seen and what is allowed, in one line.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,11 @@ _LACKS: dict[Lack, tuple[str, str]] = {
         "close other programs that use it, lower the batch size, or use the CPU (--device cpu)",
     ),
 }  # fmt: skip
+_OF_THE_DISK = {
+    errno.ENAMETOOLONG, errno.ENOSPC, errno.EROFS, errno.EIO, errno.EFBIG, errno.EMFILE,
+    errno.ENFILE, getattr(errno, "EDQUOT", errno.ENOSPC),
+}  # fmt: skip
+_LONG_NAME = 120
 # What Python, onnxruntime and OpenVINO (which has the system's words) say where a thread cannot be
 # begun, and PyTorch and OpenCV where there is no memory.
 _OF_THREADS = (
@@ -159,6 +165,24 @@ def noticing_shortage() -> Iterator[None]:
         if shortage is None or shortage is error:
             raise
         raise shortage from error
+
+
+def refusal_of(error: Exception) -> InputError | None:
+    """What the system refused, if ``error`` is its error about a file or a full disk; else None.
+
+    >>> str(refusal_of(OSError(errno.ENAMETOOLONG, "File name too long", "n" * 300)))
+    'nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn...nnnnnnnnnnnnnnnnnnnn: File name too long'
+    >>> refusal_of(ValueError("no such class")) is None
+    True
+    """
+    if not isinstance(error, OSError) or isinstance(error, ConnectionError):
+        return None
+    if error.filename is None:
+        return InputError(str(error.strerror)) if error.errno in _OF_THE_DISK else None
+    name = str(error.filename)
+    if len(name) > _LONG_NAME:
+        name = f"{name[:40]}...{name[-20:]}"
+    return OutputError(error.strerror or type(error).__name__, path=name)
 
 
 class PartialError(VodkitError):

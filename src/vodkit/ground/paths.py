@@ -12,6 +12,7 @@ from vodkit.ground.errors import InputError
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _TRIES, _PAUSE_S = 10, 0.05
+_MOST_BYTES = 200  # of 255 that file systems allow; a number and an ending still fit
 _RESERVED = {
     "con", "prn", "aux", "nul",
     *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)),
@@ -76,7 +77,17 @@ def folder_name(stem: str) -> str:
     'source'
     """
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem).strip(".") or "source"
-    return unreserved(safe)
+    return unreserved(shortened(safe))
+
+
+def shortened(stem: str) -> str:
+    """``stem`` in at most 200 bytes, so that names made of it are not too long for a disk.
+
+    >>> len(shortened("n" * 251)), shortened("plaza")
+    (200, 'plaza')
+    """
+    data = stem.encode(errors="surrogateescape")
+    return stem if len(data) <= _MOST_BYTES else data[:_MOST_BYTES].decode(errors="ignore")
 
 
 def unreserved(name: str) -> str:

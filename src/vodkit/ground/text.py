@@ -1,13 +1,17 @@
 """Text of users and networks, made safe for screens, files and spreadsheets."""
 
+import csv
+import io
 import re
+from collections.abc import Iterable
 
 _USER = re.compile(r"(?<=://)[^/?#\s'\"]+@")
 _SECRET = re.compile(
     r"([?&;][^=&;\s]*(?:pass|pwd|token|secret|key|auth|sig|cred|user|login)[^=&;\s]*=)[^&;\s'\"#]+",
     re.IGNORECASE,
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")  # also in full width
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 def redacted(text: str) -> str:
@@ -21,10 +25,44 @@ def redacted(text: str) -> str:
     return _SECRET.sub(r"\1***", _USER.sub("***@", text))
 
 
-def csv_cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula: such text gets an apostrophe in front.
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    r"""Rows as CSV. Text that a spreadsheet would run as a formula gets an apostrophe in front.
 
-    >>> csv_cell("=1+1"), csv_cell("person")
-    ("'=1+1", 'person')
+    All CSV files are written by this function, and read by ``csv_rows``.
+
+    >>> csv_text([["class", "score"], ["=1+1", -0.5], ["-1.5", "a,b"]])
+    'class,score\n\'=1+1,-0.5\n-1.5,"a,b"\n'
     """
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    text = io.StringIO()
+    plain = csv.writer(text, lineterminator="\n")
+    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        cells = [_escaped(cell) if isinstance(cell, str) else cell for cell in row]
+        breaks = any("\r" in cell for cell in cells if isinstance(cell, str))
+        (quoting if breaks else plain).writerow(cells)  # csv leaves a lone \r without quotes
+    return text.getvalue()
+
+
+def csv_rows(text: str) -> list[list[str]]:
+    r"""The rows of CSV text, without the apostrophes of ``csv_text``.
+
+    Raises:
+        csv.Error: not CSV.
+
+    >>> csv_rows(csv_text([["=1+1", "'-x", "'s", "a\nb"]]))
+    [['=1+1', "'-x", "'s", 'a\nb']]
+    """
+    return [[_plain(cell) for cell in row] for row in csv.reader(io.StringIO(text, newline=""))]
+
+
+def _escaped(cell: str) -> str:
+    return f"'{cell}" if _is_formula(cell) else cell
+
+
+def _plain(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _is_formula(cell) else cell
+
+
+def _is_formula(cell: str) -> bool:
+    """Whether a cell, behind apostrophes, begins as a formula does; numbers are none."""
+    return cell.lstrip("'").startswith(_FORMULA) and not _NUMBER.fullmatch(cell)

@@ -7,7 +7,6 @@ forms are wanted, the predictions are parsed once and the video is decoded at mo
 Which rows are final, and which count, is the rule of ``formats.predictions``.
 """
 
-import csv
 import json
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from vodkit.ground.errors import OutputError, PartialError, SettingsError, Vodki
 from vodkit.ground.paths import put_in_place
 from vodkit.ground.records import NO_ID, STATE_NAMES, Detections, Tracks
 from vodkit.ground.runs import part_beside
-from vodkit.ground.text import csv_cell
+from vodkit.ground.text import csv_text
 
 CSV_COLUMNS = (
     "frame", "time_s", "id", "class", "score", "x1", "y1", "x2", "y2", "state", "hidden_s",
@@ -43,10 +42,9 @@ Film = Callable[[Path, Header, Iterator[PredictedFrame]], Sequence[str]]
 def csv_sink(path: Path, header: Header) -> Sink:
     """One line a box, with a header line; ids are empty for plain detections."""
     with _whole_file(path) as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(CSV_COLUMNS)
+        file.write(csv_text([CSV_COLUMNS]))
         while (frame := (yield)) is not None:
-            out.writerows(_csv_rows(frame, header))
+            file.write(csv_text(_csv_rows(frame, header)))
 
 
 def _csv_rows(frame: PredictedFrame, header: Header) -> Iterator[list[object]]:
@@ -54,7 +52,7 @@ def _csv_rows(frame: PredictedFrame, header: Header) -> Iterator[list[object]]:
     ids, states, hidden_s, behind = _identity(found)
     for row in range(len(found)):
         corners = [f"{value:.2f}" for value in found.boxes_xyxy[row]]
-        name = csv_cell(header.classes[found.labels[row]])
+        name = header.classes[found.labels[row]]
         place = [frame.index, f"{frame.time_s:.6f}", "" if ids[row] == NO_ID else ids[row]]
         known = [STATE_NAMES[states[row]], f"{hidden_s[row]:.3f}", behind[row] or ""]
         yield [*place, name, f"{found.scores[row]:.4f}", *corners, *known]

@@ -6,7 +6,6 @@ run, resumed or not.
 """
 
 import base64
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from vodkit.ground import ledger
 from vodkit.ground.arrays import ByteArray
 from vodkit.ground.runs import MANIFEST, SETTINGS, make_folder, write_atomic
+from vodkit.ground.text import csv_rows
 from vodkit.metrics.detection.ap import CocoScores
 from vodkit.report.charts import Axes, Line, line_chart
 from vodkit.report.contact_sheet import encoded, sheet
@@ -93,8 +93,8 @@ def examined(shown: Sequence[Shown], classes: Sequence[str]) -> ByteArray:
 
 
 def _rows(path: Path) -> list[dict[str, float]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+    columns, *rows = csv_rows(path.read_text(encoding="utf-8"))
+    return [{k: float(v) for k, v in zip(columns, row, strict=True) if v} for row in rows]
 
 
 def _facts(

@@ -1,13 +1,12 @@
 """Numbers of a training under way, and the file they are kept in."""
 
-import csv
-import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from vodkit.ground.settings import to_toml
+from vodkit.ground.text import csv_text
 
 
 class Meter:
@@ -77,11 +76,8 @@ def as_csv(rows: Sequence[Mapping[str, float]]) -> str:
     'epoch,ap\n1,\n2,0.5\n'
     """
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
-    return text.getvalue()
+    lines = ([f"{row[one]:.6g}" if one in row else "" for one in columns] for row in rows)
+    return csv_text([columns, *lines])
 
 
 _FREE = ("workers", "save_every_s", "out", "data", "root", "journals", "num_pictures")

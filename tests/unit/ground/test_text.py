@@ -1,16 +1,20 @@
 """Credentials of URLs and formulas in cells; control characters are in the terminal's own tests."""
 
 import csv
+import io
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vodkit.cli.main import main
 from vodkit.cli.terminal import visible
 from vodkit.ground.errors import VideoError
-from vodkit.ground.text import csv_cell, redacted
+from vodkit.ground.text import csv_rows, csv_text, redacted
 from vodkit.infer.folder import folder_names
 
+SOURCE = Path(__file__).parents[3] / "src"
 SECRET = "hunter2"
 URLS = [
     f"rtsp://ann:{SECRET}@127.0.0.1:9/cam",
@@ -45,9 +49,28 @@ def test_what_is_no_credential_stays() -> None:
         assert redacted(text) == text
 
 
-@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1"])
-def test_a_class_name_is_no_formula(name: str, tmp_path: Path) -> None:
-    with (tmp_path / "a.csv").open("w", newline="") as file:
-        csv.writer(file).writerow([csv_cell(name), csv_cell("person")])
-    with (tmp_path / "a.csv").open(newline="") as file:
-        assert next(csv.reader(file)) == [f"'{name}", "person"]
+FORMULAS = ["=cmd|' /C calc'!A0", "+x", "-a1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "\uff1d1"]
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_text_is_no_formula(name: str) -> None:
+    text = csv_text([[name, "person"]])
+    assert next(csv.reader(io.StringIO(text, newline=""))) == [f"'{name}", "person"]
+    assert csv_rows(text) == [[name, "person"]]
+
+
+def test_negative_numbers_stay_numbers() -> None:
+    cells = ["-1", "-1.5", "+.5", "-2e-05", -0.25, -3]
+    assert csv_text([cells]) == "-1,-1.5,+.5,-2e-05,-0.25,-3\n"
+
+
+@given(st.lists(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=1)))
+def test_csv_comes_back_as_it_was(rows: list[list[str]]) -> None:
+    assert csv_rows(csv_text(rows)) == rows
+
+
+def test_all_csv_is_written_in_one_place() -> None:
+    """So no table of vodkit can hold a formula."""
+    found = [path for path in SOURCE.rglob("*.py") if "csv.writer" in path.read_text("utf-8")]
+    found += [path for path in SOURCE.rglob("*.py") if "DictWriter" in path.read_text("utf-8")]
+    assert [path.name for path in found] == ["text.py"]
