@@ -5,9 +5,12 @@ from pathlib import Path
 
 import typer
 
+from vodkit.cli import options
 from vodkit.cli.terminal import aside
+from vodkit.serve.settings import OutletSettings
 
 
+@options.with_settings()
 def events(
     run: Path = typer.Argument(..., help="A run folder or a predictions file."),
     lines: list[str] = typer.Option([], "--line", help="[name=]x1,y1,x2,y2 (repeatable)."),
@@ -17,11 +20,14 @@ def events(
     settings: list[str] = typer.Option(
         [], "--set", help="A setting, e.g. still_s=30; 'help' lists all."
     ),
+    *,
+    outlets: OutletSettings,
 ) -> None:
     """Print the events of a run, one JSON object a line, made anew from its predictions.
 
     Without options they are those of `events.jsonl` in the run, byte for byte. Lines, zones and
-    settings replace those of the run.
+    settings replace those of the run. With --mqtt or --webhook nothing is printed: what the
+    receiver has not yet of `events.jsonl` is delivered.
 
     Example: vodkit events runs/plaza --line door=100,400,300,400
     """
@@ -30,6 +36,7 @@ def events(
     from vodkit.formats.predictions import read_header
     from vodkit.ground.runs import parts_in, predictions_of
     from vodkit.infer.event_log import replayed, wanted_in
+    from vodkit.serve.outlets import Outlets
 
     wanted = wanted_in(run if run.is_dir() else run.parent)
     wanted = replace(
@@ -41,6 +48,10 @@ def events(
     parts = (parts_in(run) if run.is_dir() else [run]) or [predictions_of(run)]
     if read_header(parts[0]).notes.get("part", "1") != "1":
         aside(f"{parts[0]} is not the first file of the run: older events are not made anew")
+    if outlets.is_any:
+        with Outlets(outlets, read_header(parts[0]).classes, aside) as sending:
+            sending.serve(run)
+        return
     for _, found in replayed(parts, wanted):
         sys.stdout.buffer.write(b"".join(event.to_line() for event in found))
     sys.stdout.buffer.flush()

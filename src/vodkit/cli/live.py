@@ -3,7 +3,7 @@
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -13,6 +13,7 @@ from vodkit.ground.errors import SettingsError
 if TYPE_CHECKING:
     from vodkit.infer.live import LiveStep
     from vodkit.infer.settings import InferSettings, RollSettings
+    from vodkit.serve.settings import OutletSettings
 
 
 def run_live_sources(
@@ -21,6 +22,7 @@ def run_live_sources(
     *,
     out: Path,
     roll: "RollSettings",
+    outlets: "OutletSettings",
     exports: Sequence[str],
     include_predicted: bool,
     refused: Sequence[str],
@@ -32,6 +34,7 @@ def run_live_sources(
     from vodkit.infer.flow import make_detector
     from vodkit.infer.folder import RunFolder, folder_names
     from vodkit.infer.live import export_parts, run_live
+    from vodkit.serve.outlets import Outlets
 
     if refused:
         raise SettingsError(f"{', '.join(refused)}: not available for live sources")
@@ -51,11 +54,12 @@ def run_live_sources(
         roll=roll, resume=resume, overwrite=overwrite, notify=aside,
     )  # fmt: skip
     came: set[str] = set()
+    places = {source: folder.path for source, folder in zip(sources, folders, strict=True)}
+    sending = Outlets(outlets, detector.classes, aside)
     try:
-        with _sigterm_stops():
-            _show(steps, came)
+        with _sigterm_stops(), sending, closing(steps):
+            _show(sending.passing(steps, lambda step: places[step.source]), came)
     finally:
-        steps.close()
         for source, folder in zip(sources, folders, strict=True):
             written: Sequence[Path] = []
             if not overwrite or source in came:

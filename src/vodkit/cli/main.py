@@ -34,6 +34,7 @@ from vodkit.ground import process
 from vodkit.ground.errors import ToldElsewhereError, VodkitError, refusal_of, shortage_of
 from vodkit.ground.paths import expanded
 from vodkit.ground.process import is_first_here
+from vodkit.ground.text import redacted
 
 _TELLING_S = 60.0  # in which another process has surely printed what it has to
 STOPPED = 130  # 128 + SIGINT, as in shells
@@ -123,7 +124,7 @@ def _stopped(command: Chosen) -> int:
     if "--resume" not in command.options:
         return _complain("stopped", STOPPED, verbose=False)
     _complain("stopped; finished work is kept", STOPPED, verbose=False)
-    given = [word for word in command.words if word not in {"--overwrite", "--resume"}]
+    given = [redacted(word) for word in command.words if word not in {"--overwrite", "--resume"}]
     say_next("vodkit", *given, "--resume", before="resume with: ", error=True)
     return STOPPED
 

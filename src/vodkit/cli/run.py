@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from vodkit.infer.batch import Batch, Outcome
     from vodkit.infer.run import Step
     from vodkit.infer.settings import InferSettings, RollSettings
+    from vodkit.serve.outlets import Outlets
+    from vodkit.serve.settings import OutletSettings
 
 
 def run_sources(
@@ -20,6 +22,7 @@ def run_sources(
     wanted: "InferSettings",
     roll: "RollSettings",
     fleet: "FleetSettings",
+    outlets: "OutletSettings | None" = None,
     *,
     out: str,
     exports: Sequence[str] = (),
@@ -35,14 +38,17 @@ def run_sources(
     from vodkit.ground import process
     from vodkit.infer.batch import Batch
     from vodkit.report.annotate import film
+    from vodkit.serve.outlets import Outlets
+    from vodkit.serve.settings import OutletSettings
     from vodkit.video.reader import is_live
 
     process.settle()
+    outlets = outlets or OutletSettings()
     check_pieces(wanted, fleet.pieces)
     is_rolled = bool(roll.roll_s or roll.keep)
     if is_fleet(sources, out, fleet):
         refuse = {"--after": bool(wanted.after), "--segments": segments, "--overwrite": overwrite}
-        refuse["--roll-s"] = is_rolled
+        refuse |= {"--roll-s": is_rolled, "--mqtt, --webhook": outlets.is_any}
         run_fleet(
             sources,
             wanted,
@@ -65,6 +71,7 @@ def run_sources(
             wanted,
             out=Path(out),
             roll=roll,
+            outlets=outlets,
             exports=exports,
             include_predicted=include_predicted,
             refused=[name for name, on in refuse.items() if on],
@@ -89,16 +96,20 @@ def run_sources(
     if not as_json:
         say_runtime(batch.detector, wanted)
     failures = []
-    for outcome in run_batch(batch):
-        say(outcome.source, outcome.folder.path, outcome.files, outcome.errors, as_json=as_json)
-        failures.append(outcome.errors)
+    with Outlets(outlets, batch.detector.classes, aside) as sending:
+        for outcome in run_batch(batch, sending):
+            say(outcome.source, outcome.folder.path, outcome.files, outcome.errors, as_json=as_json)
+            failures.append(outcome.errors)
     raise_failures(failures)
 
 
-def run_batch(batch: "Batch") -> "Iterable[Outcome]":
+def run_batch(batch: "Batch", outlets: "Outlets | None" = None) -> "Iterable[Outcome]":
     """The outcomes, with a progress bar for each source, and notes on stderr."""
+    folders = dict(zip(batch.sources, batch.folders, strict=True))
 
     def watch(steps: "Iterable[Step]", source: str) -> "Iterable[Step]":
+        if outlets is not None:
+            steps = outlets.passing(steps, lambda _: folders[source].path)
         return with_bar(steps, Path(source).name)
 
     for outcome in batch.run(watch):

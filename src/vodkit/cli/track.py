@@ -3,6 +3,7 @@
 from vodkit.cli import options
 from vodkit.fleet.settings import FleetSettings
 from vodkit.infer.settings import InferSettings, RollSettings
+from vodkit.serve.settings import OutletSettings
 
 
 @options.with_settings()
@@ -17,6 +18,7 @@ def track(
     coco: bool = options.COCO,
     include_predicted: bool = options.PREDICTED,
     roll: RollSettings,
+    outlets: OutletSettings,
     fleet: FleetSettings,
     segments: bool = options.SEGMENTS,
     resume: bool = options.RESUME,
@@ -37,6 +39,7 @@ def track(
         wanted,
         roll,
         fleet,
+        outlets,
         out=out,
         exports=[name for name, on in chosen.items() if on],
         include_predicted=include_predicted,

@@ -1,0 +1,1 @@
+"""Services: receivers of events (MQTT, webhook), the live page, and detection over HTTP."""
