@@ -44,5 +44,8 @@ ci: ## what .ci/run calls: the demo, and all tests
 bench: $(READY) ## measure: ratios side by side in one run, as JSON lines
 	@for script in benchmarks/bench_*.py; do echo "# $$script"; $(BIN)/python $$script || exit 1; done
 
+docs: $(READY) ## the documentation site, strict and offline: out/site/index.html
+	@PYTHONPATH=src DISABLE_MKDOCS_2_WARNING=true NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --quiet --strict
+
 clean: ## forget the environment and everything made
-	@rm -rf .venv runs .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv runs out dist .mypy_cache .ruff_cache .hypothesis

@@ -23,7 +23,9 @@ DOCUMENTS = [
     CHECKOUT / "README.md",
     *sorted((CHECKOUT / "docs").rglob("*.md")),
     *sorted((CHECKOUT / "examples").rglob("*.md")),
+    CHECKOUT / "CONTRIBUTING.md",
 ]
+sys.path.insert(0, str(CHECKOUT / "docs"))
 PLACEHOLDERS = re.compile(r"\.\.\.|COMMAND|[A-Z]{3,}|<\w+>")
 ROOT = typer.main.get_command(app)
 
@@ -117,7 +119,8 @@ def test_commands_are_ones_that_the_door_takes(where: str, line: str) -> None:
 
 @pytest.mark.parametrize(("where", "line"), PROSE, ids=[where for where, _ in PROSE])
 def test_commands_in_sentences_have_these_names_and_options(where: str, line: str) -> None:
-    words, command = re.sub(r"[{,].*", "", line).split()[1:], ROOT
+    words = re.sub(r"[{,].*", "", line.replace("vodkit -v ", "vodkit ")).split()[1:]
+    command = ROOT
     while hasattr(command, "commands") and words and not PLACEHOLDERS.search(words[0]):
         name, *words = words
         assert name in command.commands, f"{where}: {line}"
@@ -138,12 +141,32 @@ def test_python_names_what_exists(where: str, text: str) -> None:
             assert hasattr(importlib.import_module("vodkit"), node.attr), f"{where}: {node.attr}"
 
 
+def _generated() -> dict[str, str]:
+    """The pages that the site generates from the code (docs/pages.py)."""
+    return importlib.import_module("pages").generated()
+
+
+def _in_docs(path: Path) -> str:
+    return path.relative_to(CHECKOUT / "docs").as_posix()
+
+
+def _is_generated(path: Path) -> bool:
+    return path.is_relative_to(CHECKOUT / "docs") and _in_docs(path) in _generated()
+
+
+def test_pages_that_the_code_names_exist() -> None:
+    for path in (CHECKOUT / "src").rglob("*.py"):
+        for target in re.findall(r"docs/[\w/-]+\.md", path.read_text(encoding="utf-8")):
+            assert (CHECKOUT / target).exists(), f"{path.name}: {target}"
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_links_and_named_files_lead_somewhere(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         if "://" not in target:
-            assert (path.parent / target).exists(), target
+            place = (path.parent / target).resolve()
+            assert place.exists() or _is_generated(place), target
     named = re.findall(r"`((?:src|tests|benchmarks|docs|examples)/[\w./-]+\.\w+)`", text)
     for target in named:
         assert (CHECKOUT / target).exists(), target
@@ -153,8 +176,9 @@ def test_links_and_named_files_lead_somewhere(path: Path) -> None:
 def test_links_into_a_page_meet_a_heading(path: Path) -> None:
     for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", path.read_text("utf-8")):
         if "://" not in target:
-            page = (path.parent / target) if target else path
-            headings = re.findall(r"^#+ (.*)", page.read_text("utf-8"), re.MULTILINE)
+            page = (path.parent / target).resolve() if target else path
+            text = page.read_text("utf-8") if page.exists() else _generated()[_in_docs(page)]
+            headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
             bare = [
                 re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings
             ]

@@ -53,7 +53,7 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         labels = Path(f"{name}.txt")
         record(Path(f"{name}.mp4"), labels, "mot", seed=seed, num_frames=num_frames)
-    text = (DOCS / "tutorials" / "flies.md").read_text(encoding="utf-8")
+    text = (DOCS / "guides" / "flies.md").read_text(encoding="utf-8")
     for language, block in FENCE.findall(text):
         code = textwrap.dedent(block)
         if language == "python":
@@ -76,17 +76,15 @@ def test_the_page_on_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for seed, name in enumerate(("a", "b", "c")):
         labels = Path(f"labels/{name}.xml")
         record(Path(f"clips/{name}.mp4"), labels, "cvat", seed=seed, num_frames=12)
-    record(Path("raw.mp4"), Path("raw.txt"), "mot", seed=4, num_frames=12)
-    first = FENCE.findall((DOCS / "data.md").read_text(encoding="utf-8"))[0][1]
-    lines = first.splitlines()
-    assert len(lines) == 8
+    blocks = FENCE.findall((DOCS / "guides" / "import.md").read_text(encoding="utf-8"))
+    lines = [line for _, block in blocks[:2] for line in block.splitlines()]
+    assert len(lines) == 6
     for line in lines:
         run(line)
     assert Path("yolo").is_dir()
-    assert Path("raw").exists(), "labels to correct; of made-up shapes the detector finds none"
 
 
-@pytest.mark.parametrize("page", ["video.md", "data.md"])
+@pytest.mark.parametrize("page", ["reference/video.md", "guides/loops.md"])
 def test_python_of_the_pages(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for clip in (samples.CLIP_A, samples.CLIP_B):

@@ -20,12 +20,18 @@ def demo(
     settings: list[str] = typer.Option(
         [], "--set", help="A setting, e.g. epochs=20; 'help' lists all."
     ),
+    clips: Path = typer.Option(
+        None, "--clips", help="Copy the sample clips and their labels into this folder, and stop."
+    ),
     as_json: bool = options.JSON,
 ) -> None:
     """Check, track, fine-tune, track again and compare on sample clips. About two minutes.
 
     Example: vodkit demo
     """
+    if clips is not None:
+        _copy(clips, as_json=as_json)
+        return
     from vodkit.demo import DemoSettings, run_demo
     from vodkit.ground import process
     from vodkit.ground.settings import load
@@ -37,6 +43,17 @@ def demo(
         say_json(_as_json(result))
     else:
         _show(result)
+
+
+def _copy(folder: Path, *, as_json: bool) -> None:
+    from vodkit.samples.samples import CLIP_B, copy_samples
+
+    files = [str(path) for path in copy_samples(folder)]
+    if as_json:
+        say_json({"files": files})
+        return
+    say(*files)
+    say_next("vodkit", "track", str(folder / CLIP_B.name), "--video")
 
 
 def _rows(result: "DemoResult") -> list[tuple[str, float | None, float | None]]:

@@ -42,7 +42,10 @@ def models(
         rows.append([card.name, *values, *promise, where, best.data if best else ""])
     say_table(["model", "input px", "cls", "MB", "AP", "licence", "weights", "AP on"], rows)
     say(*(f"{name}  from an installed package" for name in DETECTORS))
-    say("", "A file works as well: .safetensors, .pth, .onnx, .xml, .pb, .pt2 (docs/detectors.md)")
+    say(
+        "",
+        "A file works, too: .safetensors, .pth, .onnx, .xml, .pb, .pt2 (docs/guides/detectors.md)",
+    )
 
 
 def _trust(path: Path) -> None:

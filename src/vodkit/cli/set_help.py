@@ -132,7 +132,7 @@ _CLASSES: dict[str, Callable[[dict[str, Any]], list[type]]] = {
 
 def explained(cls: type, prefix: str = "") -> Iterator[Explained]:
     """Every setting of a settings dataclass, those of inner ones as ``outer.inner``."""
-    types, meanings = get_type_hints(cls), _meanings(cls)
+    types, said = get_type_hints(cls), meanings(cls)
     for spec in fields(cls):
         kind = _inner(types[spec.name])
         if isinstance(kind, type) and is_dataclass(kind):
@@ -141,7 +141,7 @@ def explained(cls: type, prefix: str = "") -> Iterator[Explained]:
         value = spec.default if spec.default_factory is MISSING else spec.default_factory()
         yield Explained(
             name=prefix + spec.name,
-            meaning=spec.metadata.get("help") or meanings.get(spec.name, ""),
+            meaning=spec.metadata.get("help") or said.get(spec.name, ""),
             default="required" if value is MISSING else _shown(value),
             allowed=_allowed(cls, spec.name, kind),
         )
@@ -191,7 +191,7 @@ def _stand_in(kind: Any) -> Any:
 
 
 @cache
-def _meanings(cls: type) -> dict[str, str]:
+def meanings(cls: type) -> dict[str, str]:
     """The docstring after each field, in one line."""
     (made,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
     assert isinstance(made, ast.ClassDef)

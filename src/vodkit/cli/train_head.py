@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-_PAGES = {"--appearance": "docs/track.md", "--temporal": "docs/temporal.md"}
+_PAGES = {"--appearance": "docs/guides/track.md", "--temporal": "docs/guides/temporal.md"}
 
 
 def refuse(head: str, given: Sequence[tuple[str, object]]) -> None:

@@ -3,7 +3,7 @@
 ``auto`` means the GPU where one works, and the CPU otherwise. A GPU counts as working only after
 a small convolution has run on it: a driver that is too old, a card that this build of torch has no
 code for, or a full memory shows up there, not in the middle of a job. Apple's MPS is used only
-when it is named (docs/platforms.md).
+when it is named (docs/reference/platforms.md).
 """
 
 import os

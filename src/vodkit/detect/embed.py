@@ -340,4 +340,4 @@ def appearance_card(path: Path) -> ModelCard:
     for width in ("x1_0", "x0_75", "x0_5", "x0_25"):
         if name.startswith(f"osnet_{width}"):
             return osnet_card(width, path)
-    raise WeightsError(f"{path} has no card; put {beside.name} beside it (docs/track.md)")
+    raise WeightsError(f"{path} has no card; put {beside.name} beside it (docs/guides/track.md)")

@@ -281,7 +281,7 @@ def find_card(name_or_path: str | Path) -> tuple[ModelCard, Path | None]:
     if card is not None:
         return card, path
     wanted = f"{path.name.removesuffix(path.suffix)}.card.toml"
-    raise WeightsError(f"{path} has no card; put {wanted} beside it (docs/detectors.md)")
+    raise WeightsError(f"{path} has no card; put {wanted} beside it (docs/reference/graphs.md)")
 
 
 def _card_beside(path: Path) -> ModelCard | None:

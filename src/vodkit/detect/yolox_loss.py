@@ -48,8 +48,8 @@ def yolox_losses(
 ) -> dict[str, Tensor]:
     """Weighted losses ``iou``, ``objectness`` and ``class``; their sum is what to minimise.
 
-    The published recipe adds an L1 loss on raw boxes in its last epochs: see docs/train.md for what
-    came of it here.
+    The published recipe adds an L1 loss on raw boxes in its last epochs:
+    docs/benchmarks/training.md has figures with and without it.
 
     Args:
         raw_BAK: what ``YOLOX.forward`` gave for pictures of ``height_px`` x ``width_px``.

@@ -2,7 +2,7 @@
 
 Only labelled frames are evaluated, ignore regions are neither right nor wrong, what is undefined
 is None (JSON null), and beside every number stands its definition. ``Evaluation.to_json`` is what
-``metrics.json`` holds; its schema is in ``docs/metrics-schema.md``.
+``metrics.json`` holds; its schema is in ``docs/reference/metrics-json.md``.
 """
 
 import hashlib

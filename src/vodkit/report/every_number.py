@@ -30,8 +30,8 @@ def every_number(subjects: Sequence[Subject]) -> Table:
         title="Every number",
         columns=("key in metrics.json", *(subject.title for subject in subjects)),
         rows=tuple(rows),
-        explained="Shares are 0 to 1; docs/metrics-schema.md defines each. Curves, classes, "
-        "videos and resamples are in metrics.json.",
+        explained="Shares are 0 to 1; docs/reference/metrics-json.md defines each. Curves, "
+        "classes, videos and resamples are in metrics.json.",
         folded=True,
     )
 

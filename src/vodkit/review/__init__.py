@@ -1,1 +1,1 @@
-"""Label, correct and learn in the browser: ``vodkit review`` (see ``docs/review.md``)."""
+"""Label, correct and learn in the browser: ``vodkit review`` (see ``docs/guides/label.md``)."""

@@ -22,7 +22,7 @@ def test_every_key_of_the_json_is_documented():
     dataset, predictions = scene(1, num_frames=15)
     settings = EvalSettings(bootstrap=BootstrapSettings(resamples=5))
     content = evaluate(dataset, predictions, settings=settings).to_json()
-    text = (DOCS / "metrics-schema.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "metrics-json.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`([\w.-]+)`", text))
     for key, value in content.items():
         if key == "detection":
@@ -56,7 +56,8 @@ def test_the_example_of_a_new_metric_works():
 
 @pytest.mark.parametrize("command", [evaluate_command, compare_command])
 def test_every_option_is_documented(command):
-    text = (DOCS / "metrics.md").read_text(encoding="utf-8")
+    guides = (DOCS / "guides" / f"{name}.md" for name in ("evaluate", "compare"))
+    text = "".join(page.read_text(encoding="utf-8") for page in guides)
     for parameter in inspect.signature(command).parameters.values():
         for option in getattr(parameter.default, "param_decls", None) or ():
             for word in option.split("/"):

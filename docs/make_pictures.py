@@ -1,0 +1,117 @@
+"""Make the pictures of the documentation from the sample clips: ``make docs-pictures``.
+
+Everything is made by vodkit's own commands in one folder (``out/pictures``), then cut and shrunk
+into ``docs/img``. Pages are photographed with Chromium. Each picture is smaller than 200 kB.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import vodkit
+from vodkit.formats.predictions import final_frames, open_predictions
+from vodkit.ground.arrays import ByteArray
+from vodkit.report.annotate import frames_with
+from vodkit.report.draw import draw_found
+from vodkit.samples.samples import copy_samples
+
+CHECKOUT = Path(__file__).parent.parent
+IMAGES = CHECKOUT / "docs" / "img"
+WORK = CHECKOUT / "out" / "pictures"
+MOST_BYTES = 200_000
+PEOPLE = {"person", "visitor"}
+COMMANDS = (
+    "data preview plaza.json --frames 6 --columns 3",
+    "track plaza_a.mp4 plaza_b.mp4 --overwrite",
+    "data import labels.json -o mine.json",
+    "data split mine.json -o split.json --val 0.5",
+    "train --data split.json --out runs/mine --set every=4 --epochs 12 --overwrite",
+    "track plaza_b.mp4 --model runs/mine/best.safetensors -o runs/after --overwrite",
+    "eval plaza.json runs/plaza_b --split test -o runs/eval-before",
+    "eval plaza.json runs/after/plaza_b --split test --class-map visitor=person -o runs/eval-after",
+    "compare runs/eval-before runs/eval-after --report runs/compare.html",
+)
+
+
+def prepare() -> None:
+    """Run the commands whose results are shown."""
+    copy_samples(WORK)
+    labels = (WORK / "plaza.json").read_text(encoding="utf-8")
+    (WORK / "labels.json").write_text(labels.replace('"person"', '"visitor"'), encoding="utf-8")
+    for line in COMMANDS:
+        subprocess.run([sys.executable, "-m", "vodkit", *line.split()], cwd=WORK, check=True)
+
+
+def save(name: str, *pictures: ByteArray, width_px: int, ms: int = 200) -> None:
+    """Write a WebP, animated where there are several pictures, as sharp as its size allows."""
+    scale = width_px / pictures[0].shape[1]
+    small = [
+        Image.fromarray(one).resize((width_px, round(one.shape[0] * scale))) for one in pictures
+    ]
+    path = IMAGES / f"{name}.webp"
+    for quality in (80, 65, 50, 35, 25):
+        small[0].save(
+            path,
+            quality=quality,
+            method=6,
+            save_all=True,
+            append_images=small[1:],
+            duration=ms,
+            loop=0,
+        )
+        if path.stat().st_size < (MOST_BYTES if len(small) == 1 else 5 * MOST_BYTES):
+            return
+    raise SystemExit(f"{path} has {path.stat().st_size} bytes; allowed: {MOST_BYTES}")
+
+
+def drawn(clip: str, folder: str = "runs") -> dict[int, ByteArray]:
+    """Every frame of a tracked clip by index, with its people drawn on it."""
+    predictions = WORK / folder / clip / "predictions.jsonl"
+    with open_predictions(predictions) as (header, lines):
+        people = [header.classes.index(one) for one in header.classes if one in PEOPLE]
+        with vodkit.open_video(WORK / f"{clip}.mp4") as video:
+            pairs = frames_with(video.frames(), final_frames(lines))
+            return {
+                frame.index: draw_found(
+                    frame.image, found[np.isin(found.labels, people)], header.classes
+                )
+                for frame, found in pairs
+            }
+
+
+def page(path: Path, *, width_px: int, height_px: int) -> ByteArray:
+    """The top of an HTML page."""
+    shot = WORK / "shot.png"
+    chromium = shutil.which("chromium") or sys.exit("chromium is not installed")
+    size = f"--window-size={width_px},{height_px}"
+    words = ["--headless", "--no-sandbox", "--hide-scrollbars", size, f"--screenshot={shot}"]
+    subprocess.run([chromium, *words, path.as_uri()], check=True, capture_output=True)
+    return np.asarray(Image.open(shot).convert("RGB"))
+
+
+def main() -> None:
+    """Make all of them."""
+    if "--keep" not in sys.argv:
+        prepare()
+    frames = drawn("plaza_a")
+    moving = [frames[index] for index in range(20, 110, 2)]
+    save("plaza", *moving, width_px=640, ms=200)
+    save("first-video", drawn("plaza_b")[60], width_px=768)
+    sheet = Image.open(WORK / "preview" / "plaza_a.png").convert("RGB")
+    save("preview", np.asarray(sheet), width_px=900)
+    newest = max((WORK / "runs" / "mine" / "pictures").glob("*.webp"))
+    save("training", np.asarray(Image.open(newest).convert("RGB")), width_px=900)
+    save(
+        "report-top",
+        page(WORK / "runs/eval-after/report.html", width_px=900, height_px=1100),
+        width_px=825,
+    )
+    save("compare", page(WORK / "runs/compare.html", width_px=900, height_px=900), width_px=825)
+
+
+if __name__ == "__main__":
+    main()
