@@ -66,6 +66,8 @@ FENCES = {
         "track/camera_motion",
         "track/appearance",
     ),
+    "ray": ("fleet/",),
+    "fsspec": ("video/", "fleet/"),
     "hotcoco": ("metrics/",),
     "typer": ("cli/",),
     "rich": ("cli/",),

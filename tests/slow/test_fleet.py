@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import fsspec
@@ -28,16 +29,25 @@ TORCH = ("--runtime", "torch")
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("clips")
+def frames() -> list[np.ndarray]:
     with open_video(CLIP_B) as video:
-        frames = [frame.image for _, frame in zip(range(40), video.frames(), strict=False)]
+        first = islice(video.frames(), 40)
+        return [np.ascontiguousarray(frame.image[::2, ::2]) for frame in first]
+
+
+def write(path: Path, frames: list[np.ndarray]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with VideoWriter(path, width_px=384, height_px=288, rate=10) as writer:
+        for index, image in enumerate(frames):
+            writer.write(image, index / 10)
+
+
+@pytest.fixture(scope="module")
+def clips(frames: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
     for number in range(NUM_VIDEOS):
         path = folder / f"day{number % 3}" / f"cam{number // 3}.mp4"
-        path.parent.mkdir(exist_ok=True)
-        with VideoWriter(path, width_px=384, height_px=288, rate=10) as writer:
-            for index, image in enumerate(frames[2 * number : 2 * number + 4 + number % 3]):
-                writer.write(np.ascontiguousarray(image[::2, ::2]), index / 10)
+        write(path, frames[2 * number : 2 * number + 4 + number % 3])
     return folder
 
 
@@ -109,6 +119,67 @@ def test_claims_into_a_remote_tree_equal_one_process(
     other.communicate(timeout=120)
     assert (code, other.returncode) == (0, 0)
     assert content(tmp_path / "out") == whole
+
+
+def test_two_actors_of_ray_equal_one_process(
+    call: Call, clips: Path, whole: dict[str, object], tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    words = ["track", f"{clips}/**/*.mp4", f"{clips}/none.mp4", "--out", str(tmp_path), *TORCH]
+    code, told, error = call(*words, "--csv", "--on", "ray", "--actors", "2")
+    assert (code, told.count(" -> ")) == (3, NUM_VIDEOS), error
+    assert [one["uri"] for one in failed_in(tmp_path)] == [f"{clips}/none.mp4"]
+    assert {name: whole[name] for name in whole if "/" in name}.items() <= content(tmp_path).items()
+    code, told, _ = call(*words, "--csv", "--on", "ray")
+    assert told.startswith("13 videos: 12 done, 1 failed before"), "and Ray is not started"
+
+
+def test_the_rest_of_a_tree_is_counted_and_done(
+    call: Call, clips: Path, whole: dict[str, object], tmp_path: Path
+) -> None:
+    out = str(tmp_path)
+    words = ["track", f"{clips}/**/*.mp4", "--out", out, *TORCH, "--csv", "--shard", "1/4"]
+    _, told, _ = call(*words)
+    count = told.count(" -> ")
+    assert 0 < count < NUM_VIDEOS
+    code, told, _ = call("runs", "ls", out)
+    assert told.splitlines()[0] == f"{out}: 12 videos: {count} done, {12 - count} missing"
+    assert told.splitlines()[-1] == f"next: vodkit runs resume {out}"
+    assert call("runs", "resume", out)[0] == 0
+    code, told, _ = call("runs", "ls", out, "--json")
+    listed = json.loads(told)
+    assert (code, listed["done"], listed["left"], listed["commands"]) == (0, 12, 0, [])
+    assert content(tmp_path) == whole
+
+
+@pytest.mark.parametrize("command", ["track", "detect"])
+def test_pieces_of_one_video_equal_the_whole(
+    call: Call, frames: list[np.ndarray], tmp_path: Path, command: str
+) -> None:
+    write(tmp_path / "long.mp4", frames)
+    shared = ["--batch-size", "4", "--every", "2", "--appearance", "colour", *TORCH]
+    for name, more in {"whole": [], "pieces": ["--pieces", "2"]}.items():
+        out = str(tmp_path / name)
+        code, _, error = call(command, f"{tmp_path}/long.mp4", "--out", out, *shared, *more)
+        assert (code, error) == (0, "")
+    found = content(tmp_path / "pieces")
+    assert found == content(tmp_path / "whole")
+    assert "long/embeddings.bin" in found
+
+
+def test_pieces_of_a_damaged_video_end_where_the_whole_ends(
+    call: Call, frames: list[np.ndarray], tmp_path: Path
+) -> None:
+    write(tmp_path / "cut.mp4", frames)
+    data = bytearray((tmp_path / "cut.mp4").read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 4000] = b"\xff" * 4000
+    (tmp_path / "cut.mp4").write_bytes(data)
+    for name, more in {"whole": [], "pieces": ["--pieces", "2"]}.items():
+        out = str(tmp_path / name)
+        assert call("track", f"{tmp_path}/cut.mp4", "--out", out, *TORCH, *more)[0] == 3
+    found = content(tmp_path / "pieces")
+    assert found == content(tmp_path / "whole")
+    assert found["cut/detections.jsonl"].count(b"\n") > 5  # type: ignore[attr-defined]
 
 
 def test_a_bucket_in_and_out_leaves_nothing_behind(

@@ -14,6 +14,7 @@ from vodkit.ground.errors import PartialError, SettingsError
 if TYPE_CHECKING:
     from vodkit.fleet.crew import Crew
     from vodkit.fleet.settings import FleetSettings
+    from vodkit.fleet.tree import Record
     from vodkit.fleet.worker import Result
     from vodkit.infer.run import Step
     from vodkit.infer.settings import InferSettings
@@ -28,15 +29,7 @@ def is_fleet(sources: Sequence[str], out: str, fleet: "FleetSettings") -> bool:
 
 
 def run_fleet(
-    sources: Sequence[str],
-    wanted: "InferSettings",
-    fleet: "FleetSettings",
-    *,
-    out: str,
-    exports: Sequence[str],
-    include_predicted: bool,
-    refused: Sequence[str],
-    as_json: bool,
+    mine: "Record", fleet: "FleetSettings", *, out: str, as_json: bool, refused: Sequence[str] = ()
 ) -> None:
     """Work on this process's share of the videos.
 
@@ -44,23 +37,16 @@ def run_fleet(
         PartialError: some videos failed.
     """
     from vodkit.fleet.crew import Crew
-    from vodkit.fleet.tree import Record
     from vodkit.report.annotate import film
 
     if refused:
         raise SettingsError(f"{', '.join(refused)}: not available where workers share videos")
     # What preempts jobs sends SIGTERM: claims are given back then, and temporary files removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    mine = Record(
-        settings=wanted,
-        sources=tuple(sources),
-        exports=tuple(exports),
-        include_predicted=include_predicted,
-    )
     crew = Crew(out, mine, fleet, film=film, notify=aside)
     if not as_json:
         _say_before(crew)
-    told = _follow(crew, wanted, as_json=as_json)
+    told = _follow(crew, mine.settings, as_json=as_json)
     _conclude(crew, told)
 
 

@@ -174,10 +174,15 @@ class Group(TyperGroup):
             formatter.write_dl(rows)
 
 
+_AFTER = {"data": "demo", "runs": "track"}
+
+
 class InOrder(Group):
-    """Lists commands in the order of a project's life: typer would put ``data`` at the end."""
+    """Lists commands in the order of a project's life: typer would put groups at the end."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names, as ``--help`` shows them."""
-        first, *others = super().list_commands(ctx)
-        return [first, "data", *(name for name in others if name != "data")]
+        names = [name for name in super().list_commands(ctx) if name not in _AFTER]
+        for group, before in _AFTER.items():
+            names.insert(names.index(before) + 1, group)
+        return names

@@ -24,6 +24,7 @@ from vodkit.cli.models import models
 from vodkit.cli.own_options import Chosen, chosen, only_own
 from vodkit.cli.refine import refine
 from vodkit.cli.review import review
+from vodkit.cli.runs import app as runs
 from vodkit.cli.set_help import asks_for_settings, say_settings
 from vodkit.cli.standard_streams import ReaderGoneError, prepare_streams
 from vodkit.cli.terminal import say, say_next
@@ -72,6 +73,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "bench": bench,
 }
 app.add_typer(data, name="data")
+app.add_typer(runs, name="runs")
 for _name, _command in COMMANDS.items():
     app.command(_name, cls=Command)(_command)
 

@@ -35,6 +35,8 @@ def run_sources(
     """Files one after the other, live sources together, or a share of many videos."""
     from vodkit.cli.fleet import is_fleet, run_fleet
     from vodkit.fleet.pieces import check_pieces, detect_in_pieces
+    from vodkit.fleet.survey import folder_of
+    from vodkit.fleet.tree import Record
     from vodkit.ground import process
     from vodkit.infer.batch import Batch
     from vodkit.report.annotate import film
@@ -49,16 +51,15 @@ def run_sources(
     if is_fleet(sources, out, fleet):
         refuse = {"--after": bool(wanted.after), "--segments": segments, "--overwrite": overwrite}
         refuse |= {"--roll-s": is_rolled, "--mqtt, --webhook": outlets.is_any}
-        run_fleet(
-            sources,
-            wanted,
-            fleet,
-            out=out,
-            exports=exports,
+        mine = Record(
+            settings=wanted,
+            sources=tuple(sources),
+            folder=folder_of(sources),
+            exports=tuple(exports),
             include_predicted=include_predicted,
-            refused=[name for name, on in refuse.items() if on],
-            as_json=as_json,
         )
+        refused = [name for name, on in refuse.items() if on]
+        run_fleet(mine, fleet, out=out, as_json=as_json, refused=refused)
         return
     if any(map(is_live, sources)) or is_rolled:
         from vodkit.cli.live import run_live_sources
@@ -91,7 +92,7 @@ def run_sources(
         resume=resume,
         overwrite=overwrite,
         notify=aside,
-        prepare=partial(detect_in_pieces, count=fleet.pieces) if fleet.pieces > 1 else None,
+        record=partial(detect_in_pieces, count=fleet.pieces) if fleet.pieces > 1 else None,
     )
     if not as_json:
         say_runtime(batch.detector, wanted)

@@ -188,7 +188,7 @@ def _while_held(steps: Iterable[Step], claim: Claim) -> Iterator[Step]:
         yield step
 
 
-def resumed(tree: Tree, fleet: FleetSettings, record: Record) -> tuple[Record, FleetSettings]:
-    """What does the rest of a tree: its own settings, and claims where its store has them."""
+def resumed(tree: Tree, fleet: FleetSettings) -> FleetSettings:
+    """How the rest of a tree is shared: by claims, where its store has them."""
     shared = not (fleet.on or fleet.shard) and tree.place.creates
-    return record, replace(fleet, claim=fleet.claim or shared)
+    return replace(fleet, claim=fleet.claim or shared)

@@ -18,9 +18,9 @@ from vodkit.formats.embeddings import EmbeddingFile
 from vodkit.formats.predictions import Header, PredictionWriter, read_frames
 from vodkit.ground import process, runs
 from vodkit.ground.errors import SettingsError, VideoError
+from vodkit.ground.text import redacted
 from vodkit.infer.flow import make_detector, size_px
 from vodkit.infer.folder import RunFolder
-from vodkit.infer.manifest import describe
 from vodkit.infer.recording import append_rows, row_files
 from vodkit.infer.run import header_of, recorded_in
 from vodkit.infer.settings import InferSettings
@@ -51,10 +51,10 @@ def check_pieces(settings: InferSettings, count: int) -> None:
 
 def detect_in_pieces(
     source: str, folder: RunFolder, detector: Detector, settings: InferSettings, *, count: int
-) -> None:
-    """Record the detections of a video in a run folder, before ``run_source``; see ``Prepare``.
+) -> int:
+    """Record the detections of a video in a run folder: the ``record`` of ``run_source``.
 
-    A video whose length is unknown is left to the run. Behind damage the run detects, and reports.
+    A video whose length is unknown is left to the run. From damage on the run detects, and reports.
 
     Args:
         source: the video.
@@ -62,6 +62,9 @@ def detect_in_pieces(
         detector: of the run; each process loads its own.
         settings: of the run.
         count: processes.
+
+    Returns:
+        The last frame that was recorded before; -1: none.
     """
     check_pieces(settings, count)
     resolved = replace(
@@ -70,41 +73,38 @@ def detect_in_pieces(
         device=detector.runs_on.device,
         batch_size=settings.batch_size or detector.batch_size,
     )
-    with folder.claim(), tempfile.TemporaryDirectory(prefix="vodkit-") as scratch:
-        manifest = describe(source, detector, settings)
-        if folder.other_run(manifest):
-            return  # the run refuses, or begins anew
-        with open_video(source, strict=not settings.lenient, picture_rate=settings.rate) as video:
-            header = header_of(manifest.source, video, detector, settings, raw=True)
-            num_frames = video.info.num_frames
-        if not num_frames:
-            return
-        runs.write_json(folder / runs.MANIFEST, manifest.to_json())
-        with ExitStack() as files:
-            raw = files.enter_context(
-                PredictionWriter(folder / recorded_in(settings), header, resume=True)
+    with open_video(source, strict=not settings.lenient, picture_rate=settings.rate) as video:
+        header = header_of(redacted(source), video, detector, settings, raw=True)
+        num_frames = video.info.num_frames or 0
+    path = folder / recorded_in(settings)
+    with ExitStack() as files:
+        scratch = Path(files.enter_context(tempfile.TemporaryDirectory(prefix="vodkit-")))
+        raw = files.enter_context(PredictionWriter(path, header, resume=True))
+        rows = {
+            name: files.enter_context(EmbeddingFile(folder / file))
+            for name, file in row_files(settings).items()
+        }
+        for frame in read_frames(path) if rows else ():  # rows that exist already
+            for file in rows.values():
+                file.take(len(frame.found))
+        before = raw.last_frame
+        threads = max(1, (process.threads_asked() or runs.num_cores()) // count)
+        pieces = [
+            Piece(
+                source=source,
+                settings=resolved,
+                start=start,
+                stop=stop,
+                header=header,
+                path=scratch / f"{start}.jsonl",
+                threads=threads,
             )
-            rows = {
-                name: files.enter_context(EmbeddingFile(folder / file))
-                for name, file in row_files(settings).items()
-            }
-            for frame in read_frames(raw.path) if rows else ():  # rows that exist already
-                for file in rows.values():
-                    file.take(len(frame.found))
-            cuts = bounds(raw.last_frame, num_frames, resolved, count)
-            pieces = [
-                Piece(
-                    source=source,
-                    settings=resolved,
-                    start=start,
-                    stop=stop,
-                    header=header,
-                    path=Path(scratch) / f"{start}.jsonl",
-                    threads=max(1, (process.threads_asked() or runs.num_cores()) // count),
-                )
-                for start, stop in pairwise(cuts)
-            ]
+            for start, stop in pairwise(bounds(before, num_frames, resolved, count))
+            if start < stop
+        ]
+        if pieces:
             _append(_detected(pieces), raw, rows)
+    return before
 
 
 def bounds(last: int, num_frames: int, settings: InferSettings, count: int) -> list[int]:
@@ -170,6 +170,7 @@ def _beside(piece: Piece, name: str) -> Path:
 
 
 def _append(pieces: list[Piece], raw: PredictionWriter, rows: Mapping[str, EmbeddingFile]) -> None:
+    """Put the recordings of the pieces after what is recorded, rows before their frame."""
     for piece in pieces:
         with ExitStack() as files:
             theirs = {

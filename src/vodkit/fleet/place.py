@@ -183,10 +183,10 @@ class Place:
             return sorted(one.removeprefix(inside) for one in system.glob(inside + pattern))
         return []
 
-    def upload(self, folder: Path, name: str, files: Sequence[str], *, last: str) -> None:
-        """Copy files of a local folder into the folder ``name`` here, ``last`` after all others."""
-        present = [file for file in files if (folder / file).is_file() and file != last]
-        for file in [*present, last]:
+    def upload(self, folder: Path, name: str, *, last: str) -> None:
+        """Copy the files of a local folder into the folder ``name`` here, ``last`` after others."""
+        found = sorted(path.name for path in folder.iterdir() if path.is_file())
+        for file in [*(one for one in found if one[0] != "." and one != last), last]:
             if self.folder is not None:
                 with self._writing(self.folder / name / file) as part:
                     shutil.copyfile(folder / file, part)

@@ -34,6 +34,8 @@ class Record:
     """``runtime`` is what the first worker chose, so that no two results differ by rounding"""
     sources: tuple[str, ...]
     """words of the command line"""
+    folder: str = ""
+    """that these are relative to, where the first worker ran; empty: none is relative"""
     exports: tuple[str, ...] = ()
     include_predicted: bool = False
 
@@ -53,6 +55,7 @@ class Record:
                 return cls(
                     settings=settings.build(InferSettings, values),
                     sources=tuple(content["sources"]),
+                    folder=str(content["folder"]),
                     exports=tuple(content["exports"]),
                     include_predicted=bool(content["include_predicted"]),
                 )

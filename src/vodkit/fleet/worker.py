@@ -30,11 +30,11 @@ from vodkit.infer.manifest import describe
 from vodkit.infer.run import Step
 
 State = Literal["done", "partial", "failed", "busy"]
-FILES = (
-    runs.SETTINGS, *runs.RECORDED, runs.CAMERA_MOTION, runs.TRACKER,
-    runs.PREDICTIONS, *runs.EXPORTS.values(),
+_MADE = (
+    runs.MANIFEST, runs.SETTINGS, *runs.RECORDED, runs.CAMERA_MOTION, runs.TRACKER,
+    runs.PREDICTIONS, runs.EVENTS, runs.REFINED, *runs.EXPORTS.values(), runs.METRICS, runs.REPORT,
 )  # fmt: skip
-"""what is uploaded of a run, before its manifest"""
+"""what a run and its readers leave in a folder; the manifest is deleted first"""
 _RESUMED = (
     runs.SETTINGS, *runs.RECORDED, runs.PREDICTIONS, runs.MANIFEST,
 )  # fmt: skip
@@ -151,7 +151,7 @@ class Worker:
         if replaced:
             self._notify(f"{item.uri}: the file was replaced since its run; run again")
             if self._tree.place.is_remote:
-                self._tree.place.delete(*(f"{item.name}/{n}" for n in (runs.MANIFEST, *FILES)))
+                self._tree.place.delete(*(f"{item.name}/{name}" for name in _MADE))
         pieces = self._fleet.pieces
         batch = Batch(
             [item.uri],
@@ -165,7 +165,7 @@ class Worker:
             overwrite=replaced,
             notify=self._notify,
             detector=self.detector,
-            prepare=partial(detect_in_pieces, count=pieces) if pieces > 1 else None,
+            record=partial(detect_in_pieces, count=pieces) if pieces > 1 else None,
         )
         (outcome,) = batch.run(lambda steps, source: self._kept(watch(steps, source), folder))
         return outcome
@@ -198,7 +198,7 @@ class Worker:
         """Copy the run into the tree; a store that does not answer is asked again."""
         for attempt in range(1, _UPLOAD_TRIES + 1):
             try:
-                self._tree.place.upload(folder, folder.name, FILES, last=runs.MANIFEST)
+                self._tree.place.upload(folder, folder.name, last=runs.MANIFEST)
             except StorageError as error:
                 if not patiently:
                     self._notify(f"{error}; the next upload may succeed")

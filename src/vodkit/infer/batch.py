@@ -25,6 +25,7 @@ from vodkit.infer.flow import make_detector
 from vodkit.infer.folder import RunFolder, folder_names
 from vodkit.infer.manifest import Manifest, describe
 from vodkit.infer.run import (
+    Record,
     Step,
     check_after,
     check_sources,
@@ -37,9 +38,6 @@ from vodkit.infer.summary import Summary
 
 Watch = Callable[[Iterable[Step], str], Iterable[Step]]
 """passes the steps of a source on, as a progress bar does"""
-
-Prepare = Callable[[str, RunFolder, Detector, InferSettings], None]
-"""works on a source before it is run, as ``fleet.pieces`` does"""
 
 
 class Film(Protocol):
@@ -93,7 +91,7 @@ class Batch:
         notify: Callable[[str], None] = lambda _note: None,
         detector: Detector | None = None,
         names: Sequence[str] = (),
-        prepare: Prepare | None = None,
+        record: Record | None = None,
     ) -> None:
         """Check everything, load the detector, and make the run folders ready.
 
@@ -110,8 +108,7 @@ class Batch:
             notify: called with what the user should know.
             detector: one that is loaded already; default: the one that ``settings`` ask for.
             names: of the run folders; default: made of the sources.
-            prepare: called with each source, its folder, the detector and its settings before the
-                source is run.
+            record: see ``run_source``.
 
         Raises:
             InputError: a source, a setting or a folder that cannot be used; nothing was changed.
@@ -135,7 +132,7 @@ class Batch:
         how = {"resume": resume, "overwrite": overwrite}
         pairs = list(zip(self.folders, self._settings, strict=True))
         begun = [folder for folder, one in pairs if folder.check(one, **how)]
-        self._prepare = prepare
+        self._record = record
         self.detector: Detector = detector or make_detector(
             settings, runs_on=_began_on(settings, begun)
         )
@@ -165,9 +162,8 @@ class Batch:
             is_new = not (self._resume and self._is_done(source, folder, settings))
             if is_new:
                 wanted |= {n for n, file in runs.EXPORTS.items() if (folder / file).exists()}
-                if self._prepare is not None:
-                    self._prepare(source, folder, self.detector, settings)
-                for _ in watch(run_source(source, folder, self.detector, settings), source):
+                steps = run_source(source, folder, self.detector, settings, record=self._record)
+                for _ in watch(steps, source):
                     pass
         except PartialError as error:
             errors = [error]

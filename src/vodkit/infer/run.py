@@ -40,6 +40,9 @@ from vodkit.infer.settings import OFF, InferSettings
 from vodkit.infer.summary import Tally
 from vodkit.video.reader import Video, open_video
 
+Record = Callable[[str, RunFolder, Detector, InferSettings], int]
+"""writes detections of a source into its folder, as ``fleet.pieces``; the last frame before"""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -111,7 +114,12 @@ def is_done(
 
 
 def run_source(
-    source: str | Path, folder: RunFolder | str | Path, detector: Detector, settings: InferSettings
+    source: str | Path,
+    folder: RunFolder | str | Path,
+    detector: Detector,
+    settings: InferSettings,
+    *,
+    record: Record | None = None,
 ) -> Iterator[Step]:
     """Detect (and track) one source into a prepared folder, yielding each finished frame.
 
@@ -120,6 +128,7 @@ def run_source(
         folder: see ``RunFolder.prepare``.
         detector: see ``flow.make_detector``.
         settings: what to do; resolved, they are kept in the folder.
+        record: records detections before the video is read in order; default: nothing does.
 
     Raises:
         PartialError: the video broke off after some frames (they are on disk), or some of its
@@ -128,11 +137,15 @@ def run_source(
     """
     folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
     with folder.claim():
-        yield from _run(str(source), folder, detector, settings)
+        yield from _run(str(source), folder, detector, settings, record)
 
 
 def _run(
-    source: str, folder: RunFolder, detector: Detector, settings: InferSettings
+    source: str,
+    folder: RunFolder,
+    detector: Detector,
+    settings: InferSettings,
+    record: Record | None,
 ) -> Iterator[Step]:
     manifest = describe(source, detector, settings)
     if _is_repaired(folder, manifest):
@@ -145,6 +158,8 @@ def _run(
     folder.write_settings(settings, detector)
     _write(folder, manifest)
     run = _Run(folder, detector, settings, manifest)
+    if record is not None:
+        run.last_known = record(source, folder, detector, settings)
     num_lost = 0
     try:
         with open_source(source, detector, settings) as video:
@@ -202,6 +217,8 @@ class _Run:
         self._last: Frame | None = None
         self.notes: tuple[str, ...] = ()
         """of the video; complete at its end"""
+        self.last_known: int | None = None
+        """last frame that was done before this run; None: the last one in its files"""
 
     def steps(self, video: Video) -> Iterator[Step]:
         """Each frame, done."""
@@ -210,6 +227,8 @@ class _Run:
         with ExitStack() as files:
             out, recording = self._open(files, video)
             last_known = out.last_frame
+            if self.last_known is not None:
+                last_known = min(last_known, self.last_known)
             steps = _written(self._followed(video, recording), out, _is_derived(self._settings))
             files.enter_context(closing(steps))  # its threads end before the files are closed
             for num_done, step, events in self._with_events(files, steps, out):

@@ -134,7 +134,8 @@ def test_a_place_reads_what_it_wrote_and_creates_once(place: Place, tmp_path: Pa
     run.mkdir()
     (run / "predictions.jsonl").write_bytes(b"lines")
     (run / "manifest.json").write_bytes(b"{}")
-    place.upload(run, "x-1", ["predictions.jsonl", "none.csv"], last="manifest.json")
+    (run / ".hidden").write_bytes(b"")
+    place.upload(run, "x-1", last="manifest.json")
     back = tmp_path / "back"
     back.mkdir()
     place.download("x-1", back, ["predictions.jsonl", "manifest.json", "none.csv"])
