@@ -46,13 +46,16 @@ class Keys:
         """(N, D) float32 of length 1; zeros beyond the first ``most`` boxes. See ``Pooled``."""
         some = boxes_xyxy[: self._most]
         features = self._pooled.features(maps, some, placement, size_px)
-        keys = features if self._weights is None else self._projected(features)
+        keys = features if self._weights is None else self.projected(features)
         found = np.zeros((len(boxes_xyxy), keys.shape[1]), np.float32)
         found[: len(some)] = keys
         return found
 
-    def _projected(self, features: FloatArray) -> FloatArray:
-        """(n, D); always with the same shapes, so that numbers do not depend on how many."""
+    def projected(self, features: FloatArray) -> FloatArray:
+        """Keys (n, D) of features (n, F), always made in the same shapes.
+
+        So numbers do not depend on how many there are.
+        """
         assert self._weights is not None
         shift, scale, weight = (self._weights[name] for name in KEY_NAMES)
         if features.shape[1] != len(shift):

@@ -81,7 +81,9 @@ class Links:
         """See Rule."""
         return with_velocities(geometry(time_s, candidates), before, self._settings)
 
-    def conclude(self, time_s: float, candidates: Detections, asked: Sequence[Asked]) -> Detections:
+    def conclude(
+        self, candidates: Detections, here: Remembered, asked: Sequence[Asked]
+    ) -> Detections:
         """Each candidate as the weighted mean of itself and its links.
 
         Scores are averaged in logits; corners count by their scores, since a box that the detector
@@ -89,7 +91,7 @@ class Links:
         """
         if not len(candidates) or not asked:
             return candidates
-        here = geometry(time_s, candidates)
+        time_s = here.time_s
         corners = candidates.boxes_xyxy.astype(np.float64)
         own = probability(here.logits) / max(self._settings.steadiness, _NEGLIGIBLE)
         mass, logits = np.zeros(len(own)), np.zeros(len(own))

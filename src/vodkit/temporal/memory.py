@@ -78,8 +78,16 @@ class Rule(Protocol):
         """The frame as memory holds it; ``before``: an earlier frame, for velocities."""
         ...
 
-    def conclude(self, time_s: float, candidates: Detections, asked: Sequence[Asked]) -> Detections:
-        """The frame's candidates with new scores and boxes; unchanged where nothing is asked."""
+    def conclude(
+        self, candidates: Detections, here: Remembered, asked: Sequence[Asked]
+    ) -> Detections:
+        """A frame's candidates with new scores and boxes; unchanged where nothing is asked.
+
+        Args:
+            candidates: of the still detector.
+            here: the frame as memory holds it.
+            asked: the frames that it is compared with.
+        """
         ...
 
 
@@ -101,7 +109,7 @@ class Memory(Generic[T]):
         self._rule, self._threshold, self._both = rule, threshold, both
         self._window_s = rule.lags_s[-1] * WINDOW
         self._memory: deque[Remembered] = deque()
-        self._waiting: deque[tuple[T, float, Detections]] = deque()
+        self._waiting: deque[tuple[T, Detections, Remembered]] = deque()
 
     def cut(self) -> Iterator[tuple[T, Detections]]:
         """End the shot: what still waits comes out, and nothing is remembered across the cut."""
@@ -124,28 +132,32 @@ class Memory(Generic[T]):
         """
         if self._memory and time_s <= self._memory[-1].time_s:
             yield from self.cut()
-        self._memory.append(self._rule.remember(time_s, candidates, self._before(time_s)))
-        self._waiting.append((item, time_s, candidates))
+        here = self._rule.remember(time_s, candidates, self._before(time_s))
+        self._memory.append(here)
+        self._waiting.append((item, candidates, here))
         reach_s = self._window_s if self._both else 0.0
-        while self._waiting and time_s >= self._waiting[0][1] + reach_s:
+        while self._waiting and time_s >= self._waiting[0][2].time_s + reach_s:
             yield self._out()
         while self._memory[0].time_s < time_s - reach_s - self._window_s:
             self._memory.popleft()
 
     def _out(self) -> tuple[T, Detections]:
         """The frame that waits longest, and its detections."""
-        item, time_s, candidates = self._waiting.popleft()
-        asked = asked_of(self._memory, time_s, self._rule.lags_s, both=self._both)
-        found = self._rule.conclude(time_s, candidates, asked)
+        item, candidates, here = self._waiting.popleft()
+        asked = asked_of(self._memory, here.time_s, self._rule.lags_s, both=self._both)
+        found = self._rule.conclude(candidates, here, asked)
+        if found.features is not None:  # the tracker has no use for them
+            found = replace(found, features=None)
         keep = np.flatnonzero(found.scores >= self._threshold)
-        found = found[keep[np.argsort(-found.scores[keep], kind="stable")]]
-        return item, replace(found, features=None)
+        return item, found[keep[np.argsort(-found.scores[keep], kind="stable")]]
 
     def _before(self, time_s: float) -> Remembered | None:
         """The frame that velocities are measured from."""
-        far = [one for one in self._memory if time_s - one.time_s >= BASELINE_S - EDGE_S]
-        before = far[-1:] or list(self._memory)[-1:]
-        return before[0] if before and time_s - before[0].time_s <= self._window_s else None
+        if not self._memory:
+            return None
+        far = (x for x in reversed(self._memory) if time_s - x.time_s >= BASELINE_S - EDGE_S)
+        before = next(far, self._memory[-1])
+        return before if time_s - before.time_s <= self._window_s else None
 
 
 def asked_of(
@@ -156,15 +168,15 @@ def asked_of(
     both: bool,
 ) -> list[Asked]:
     """The remembered frames nearest to each lag, within half of it, each once, in order of time."""
-    asked: dict[float, Asked] = {}
+    asked: dict[int, Asked] = {}
+    times_s = np.array([one.time_s for one in remembered])
     for side, sign in enumerate((-1, 1) if both else (-1,)):
         for slot, lag_s in enumerate(lags_s, side * len(lags_s)):
-            wanted_s = time_s + sign * lag_s
-            nearest = min(remembered, key=lambda one: abs(one.time_s - wanted_s))
-            near = abs(nearest.time_s - wanted_s) <= lag_s / 2 + EDGE_S
-            if near and nearest.time_s != time_s:
-                asked.setdefault(nearest.time_s, Asked(slot, nearest))
-    return [asked[key] for key in sorted(asked)]
+            off_s = np.abs(times_s - (time_s + sign * lag_s))
+            nearest = int(off_s.argmin())
+            if off_s[nearest] <= lag_s / 2 + EDGE_S and times_s[nearest] != time_s:
+                asked.setdefault(nearest, Asked(slot, remembered[nearest]))
+    return [asked[number] for number in sorted(asked)]
 
 
 def probability(logits: FloatArray) -> FloatArray:
@@ -178,17 +190,18 @@ def logit(scores: FloatArray) -> FloatArray:
     return np.log(inside / (1 - inside))
 
 
-def geometry(time_s: float, found: Detections) -> Remembered:
-    """A frame's candidates, without velocities."""
-    boxes = found.boxes_xyxy.astype(np.float64)
+def geometry(time_s: float, found: Detections, *, rows: IntArray | None = None) -> Remembered:
+    """A frame's candidates, or ``rows`` of them, without velocities."""
+    which = slice(None) if rows is None else rows
+    boxes = found.boxes_xyxy[which].astype(np.float64)
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0)
     return Remembered(
         time_s,
         (boxes[:, :2] + boxes[:, 2:]) / 2,
         np.log(sides),
         np.sqrt(sides[:, 0] * sides[:, 1]),
-        logit(found.scores),
-        found.labels,
+        logit(found.scores[which]),
+        found.labels[which],
         np.zeros((len(boxes), 2)),
-        np.zeros((len(boxes), 0), np.float32) if found.features is None else found.features,
+        np.zeros((len(boxes), 0), np.float32) if found.features is None else found.features[which],
     )

@@ -100,38 +100,36 @@ VIEW_NAMES = tuple(spec.name for spec in fields(Views))
 
 def views(here: Remembered, asked: Sequence[Asked], settings: RecallSettings) -> Views:
     """The arrays of a frame and of the remembered frames that it is compared with, in numpy."""
-    most, many, slots = settings.most, settings.remembered, settings.slots
-    size = here.keys.shape[1]
-    mine = _padded(here, most, time_s=here.time_s, key_size=size)
-    others: tuple[np.ndarray, ...] = (
-        np.zeros((slots, many, 2), np.float32), np.zeros((slots, many, 2), np.float32),
-        np.zeros((slots, many), np.float32), np.full((slots, many), -1, np.int64),
-        np.zeros((slots, many, size), np.float32),
-    )  # fmt: skip
+    slots, size = settings.slots, here.keys.shape[1]
+    mine, others = _empty((settings.most,), size), _empty((slots, settings.remembered), size)
+    _put(mine, here, (), here.time_s)
     lags_s = np.zeros(slots, np.float32)
     for slot, frame in asked:
-        parts = _padded(frame, many, time_s=here.time_s, key_size=size)
-        for whole, part in zip(others, parts, strict=True):
-            whole[slot] = part
+        _put(others, frame, (slot,), here.time_s)
         lags_s[slot] = abs(frame.time_s - here.time_s)
     columns: list[Any] = [*mine, *others, lags_s]
     return Views(*columns)
 
 
-def _padded(frame: Remembered, count: int, *, time_s: float, key_size: int) -> tuple[Any, ...]:
-    """Centres at a time, log sides, logits, labels and keys of the first ``count`` rows."""
-    n = min(len(frame.labels), count)
-    columns = (
-        (frame.centres_at(time_s), (2,), np.float32, 0), (frame.log_sides, (2,), np.float32, 0),
-        (frame.logits, (), np.float32, 0), (frame.labels, (), np.int64, -1),
-        (frame.keys if n else np.zeros((0, key_size)), (key_size,), np.float32, 0),
-    )  # fmt: skip
-    found = []
-    for values, shape, dtype, fill in columns:
-        whole = np.full((count, *shape), fill, dtype)
-        whole[:n] = values[:n]
-        found.append(whole)
-    return tuple(found)
+def _empty(shape: tuple[int, ...], key_size: int) -> list[np.ndarray]:
+    """Centres, log sides, logits, labels and keys of no candidates."""
+    return [
+        np.zeros((*shape, 2), np.float32), np.zeros((*shape, 2), np.float32),
+        np.zeros(shape, np.float32), np.full(shape, -1, np.int64),
+        np.zeros((*shape, key_size), np.float32),
+    ]  # fmt: skip
+
+
+def _put(
+    columns: Sequence[np.ndarray], frame: Remembered, at: tuple[int, ...], time_s: float
+) -> None:
+    """Write the first candidates of a frame, where they would be at a time."""
+    n = min(len(frame.labels), columns[0].shape[-2])
+    if not n:
+        return
+    values = (frame.centres_at(time_s), frame.log_sides, frame.logits, frame.labels, frame.keys)
+    for column, value in zip(columns, values, strict=True):
+        column[at][:n] = value[:n]
 
 
 def first_weights(settings: RecallSettings, key_size: int) -> dict[str, FloatArray]:
@@ -285,12 +283,13 @@ class Recall:
         """See Rule; the best candidates only."""
         return with_velocities(self._here(time_s, candidates), before, self._links)
 
-    def conclude(self, time_s: float, candidates: Detections, asked: Sequence[Asked]) -> Detections:
+    def conclude(
+        self, candidates: Detections, here: Remembered, asked: Sequence[Asked]
+    ) -> Detections:
         """See Rule; without memory, and beyond the best, candidates stay as they are."""
         rows = self._best(candidates)
         if not len(rows) or not asked:
             return candidates
-        here = self._here(time_s, candidates)
         logits, moved = recalled(np, self._weights, views(here, asked, self.settings))
         scores, boxes = np.array(candidates.scores), np.array(candidates.boxes_xyxy)
         scores[rows] = probability(logits[: len(rows)])
@@ -301,14 +300,15 @@ class Recall:
 
     def _here(self, time_s: float, candidates: Detections) -> Remembered:
         """The best candidates, with keys if the head has any use for them."""
-        best = candidates[self._best(candidates)]
+        rows = self._best(candidates)
+        here = geometry(time_s, candidates, rows=rows)
         if not self._key_size:
-            return geometry(time_s, replace(best, features=None))
-        size = 0 if best.features is None else best.features.shape[1]
-        if size != self._key_size and len(best):
+            return replace(here, keys=np.zeros((len(rows), 0), np.float32))
+        size = here.keys.shape[1]
+        if size != self._key_size and len(rows):
             seen = f"detections have {size} features, the temporal head takes {self._key_size}"
             raise SettingsError(f"{seen}; load its detector with load_detector(temporal=...)")
-        return geometry(time_s, best)
+        return here
 
     def _best(self, candidates: Detections) -> Any:
         order = np.argsort(-candidates.scores, kind="stable")
