@@ -172,14 +172,19 @@ def recalled(xp: Any, weights: Mapping[str, Any], seen: Views) -> tuple[Any, Any
     fades = logs[STRENGTH] * xp.exp(-seen.lags_s / logs[FADE]) * (seen.lags_s > 0)
     links = links * fades[..., :, None, None]
     sure = _sigmoid(xp, seen.there_logits)  # (L, K)
-    by_slot = links.sum(-1)  # (L, N)
-    sure_by_slot = (links * sure[..., :, None, :]).sum(-1)
-    mass, certainty = by_slot.sum(-2), sure_by_slot.sum(-2)  # (N,)
-    gathered = (links * seen.there_logits[..., :, None, :]).sum((-3, -1))
-    corners_off = _offsets(xp, links * sure[..., :, None, :], seen)
+    corners = _corners(xp, seen.there_centres, seen.there_log_sides)
+    summands = (xp.ones_like(sure), sure, seen.there_logits, sure * seen.there_logits)
+    columns = xp.concatenate([xp.stack(summands, -1), sure[..., None] * corners], -1)
+    by_slot = links @ columns  # (L, N, 8): matrix products are quicker than sums
+    gained = by_slot.sum(-3)  # (N, 8)
+    mass, certainty, gathered = gained[..., 0], gained[..., 1], gained[..., 2]
+    here = _corners(xp, seen.centres, seen.log_sides)
+    corners_off = gained[..., 4:] - certainty[..., None] * here
     linked = (seen.logits + gathered) / (1 + mass)
     read, most_alike = _read(xp, likeness[1] * alike, same, seen)
-    drop = _drop(links * sure[..., :, None, :], seen)  # of the frame
+    # By how much the frame's logits are below those of their links, in the mean.
+    below = (gained[..., 3] - certainty * seen.logits).sum(-1)
+    drop = below / (certainty.sum(-1) + 0.1)
     ones = xp.ones_like(seen.logits)
     sides = seen.log_sides
     about = (
@@ -192,7 +197,8 @@ def recalled(xp: Any, weights: Mapping[str, Any], seen: Views) -> tuple[Any, Any
     )  # fmt: skip
     statistics = xp.concatenate(
         [
-            xp.stack(about, -1), xp.swapaxes(by_slot, -1, -2), xp.swapaxes(sure_by_slot, -1, -2),
+            xp.stack(about, -1), xp.swapaxes(by_slot[..., 0], -1, -2),
+            xp.swapaxes(by_slot[..., 1], -1, -2),
             seen.keys,
         ],
         -1,
@@ -217,24 +223,24 @@ def _cosines(xp: Any, seen: Views) -> Any:
 
 def _links(xp: Any, logs: Any, bonus: Any, same: Any, seen: Views) -> Any:
     """(L, N, K): how much each remembered candidate counts; rows of a slot add up to below 1."""
-    lags_s = seen.lags_s[..., :, None, None, None]
-    sizes = xp.exp(seen.there_log_sides.sum(-1) / 2)[..., :, None, :, None]
-    off = (seen.centres[..., None, :, None, :] - seen.there_centres[..., :, None, :, :]) / sizes
-    grown = seen.log_sides[..., None, :, None, :] - seen.there_log_sides[..., :, None, :, :]
-    off = off / (logs[PLACE] + logs[PLACE_PER_S] * lags_s)
-    grown = grown / (logs[SIZE] + logs[SIZE_PER_S] * lags_s)
-    fit = xp.exp(bonus - 0.5 * (off * off + grown * grown).sum(-1)) * same
+    lags_s = seen.lags_s[..., :, None]
+    sizes = xp.exp(seen.there_log_sides.sum(-1) / 2) * (logs[PLACE] + logs[PLACE_PER_S] * lags_s)
+    spread = logs[SIZE] + logs[SIZE_PER_S] * lags_s
+    away = 0.0
+    for axis in (0, 1):  # a sum over an axis of two would take most of the time
+        off = _apart(seen.centres[..., axis], seen.there_centres[..., axis], sizes)
+        grown = _apart(seen.log_sides[..., axis], seen.there_log_sides[..., axis], spread)
+        away = away + off * off + grown * grown
+    fit = xp.exp(bonus - 0.5 * away) * same
     best = xp.amax(fit, -2)[..., None, :]
     share = (fit + _TINY) / (best + _TINY)
     total = fit.sum(-1)[..., None] + logs[NO_LINK]
     return fit * xp.exp(logs[RIVALRY] * xp.log(share)) / total
 
 
-def _offsets(xp: Any, weights: Any, seen: Views) -> Any:
-    """(N, 4) px: the weighted sum of the ways from each corner to the linked ones."""
-    here = _corners(xp, seen.centres, seen.log_sides)
-    there = _corners(xp, seen.there_centres, seen.there_log_sides)
-    return (weights @ there).sum(-3) - weights.sum((-3, -1))[..., None] * here
+def _apart(here: Any, there: Any, unit: Any) -> Any:
+    """(L, N, K): differences of (N,) to (L, K), in units (L, K) or (L, 1)."""
+    return (here[..., None, :, None] - there[..., :, None, :]) / unit[..., :, None, :]
 
 
 def _corners(xp: Any, centres: Any, log_sides: Any) -> Any:
@@ -245,15 +251,11 @@ def _corners(xp: Any, centres: Any, log_sides: Any) -> Any:
 def _read(xp: Any, alike: Any, same: Any, seen: Views) -> tuple[Any, Any]:
     """(N,) mean logit of what is alike anywhere in memory, and the greatest likeness (-1 to 1)."""
     weights = xp.exp(alike - 4.0) * same
-    total = weights.sum((-3, -1)) + 1.0
-    read = (weights * seen.there_logits[..., :, None, :]).sum((-3, -1)) / total
+    logits = seen.there_logits
+    sums = (weights @ xp.stack((xp.ones_like(logits), logits), -1)).sum(-3)
+    total = sums[..., 0] + 1.0
+    read = sums[..., 1] / total
     return read, xp.log(total) / 4
-
-
-def _drop(weights: Any, seen: Views) -> Any:
-    """() by how much the frame's logits are below those of their links, in the mean."""
-    below = seen.there_logits[..., :, None, :] - seen.logits[..., None, :, None]
-    return (weights * below).sum((-3, -2, -1)) / (weights.sum((-3, -2, -1)) + 0.1)
 
 
 def _crowd(xp: Any, logits: Any, labels: Any) -> Any:
