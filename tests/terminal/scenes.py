@@ -133,6 +133,12 @@ SCENES: dict[str, Scene] = {
         stop_when=r"open:\s+http",
         ends_by_ctrl_c=True,
     ),
+    "show": Scene(
+        right=("tracked/test", "--speed", "--source", "test.mp4"),
+        shows=("median px/s", "tracked/test/shown/speed.csv"),
+        wrong=("tracked/test",),
+        message=("--heatmap", "--crops"),
+    ),
     "count": Scene(
         right=("tracked/test", "--line", "door=300,0,300,576"),
         shows=("door", " in, ", " out"),

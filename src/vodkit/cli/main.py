@@ -26,6 +26,7 @@ from vodkit.cli.refine import refine
 from vodkit.cli.review import review
 from vodkit.cli.runs import app as runs
 from vodkit.cli.set_help import asks_for_settings, say_settings
+from vodkit.cli.show import show
 from vodkit.cli.standard_streams import ReaderGoneError, prepare_streams
 from vodkit.cli.terminal import say, say_next
 from vodkit.cli.track import track
@@ -64,6 +65,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "track": track,
     "refine": refine,
     "review": review,
+    "show": show,
     "count": count,
     "events": events,
     "tune": tune,

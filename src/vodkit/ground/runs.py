@@ -11,6 +11,7 @@ features.bin       the same for temporal memory, with a temporal head
 camera_motion.txt  how the camera moved between frames, as the tracker used it
 refined.jsonl      the predictions once more, with the future known
 annotated.mp4      the video with the boxes drawn in
+shown/             heat map, speeds, counts, crops, clips: what is made of finished tracks
 metrics.json       every number, with its definition's name
 report.html        the page for people
 """
@@ -53,6 +54,7 @@ EXPORTS = {
     "coco": "predictions.coco.json",
     "video": ANNOTATED,
 }
+SHOWN = "shown"
 METRICS = "metrics.json"
 REPORT = "report.html"
 

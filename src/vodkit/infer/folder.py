@@ -112,6 +112,7 @@ class RunFolder:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise OutputError(f"cannot be deleted: {error.strerror}", path=path) from error
+        ledger.remove_tree(self / runs.SHOWN)
 
     def check(
         self, wanted: InferSettings, *, resume: bool = False, overwrite: bool = False

@@ -60,6 +60,8 @@ class Manifest:
     """see ``infer.summary.Summary``"""
     notes: Sequence[str] = ()
     """what was changed or assumed of the source's times, sizes and values (``Video.notes``)"""
+    num_cuts: int | None = None
+    """shot changes; None: they were not detected"""
     sparse: Mapping[str, Any] | None = None
     """see ``SparseReport``"""
     live: Mapping[str, Any] | None = None

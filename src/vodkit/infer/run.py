@@ -301,6 +301,8 @@ class _Run:
             raise
         recording.require_all_used(self._last)
         _keep_tracker(self._folder, follower, video, self._last)
+        if self._settings.cuts and _is_derived(self._settings):
+            self._manifest = replace(self._manifest, num_cuts=follower.num_cuts)
         if report is not None:
             self._manifest = replace(self._manifest, sparse=asdict(report))
 
