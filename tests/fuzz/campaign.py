@@ -91,7 +91,7 @@ def keep(name: str, file: Path, said: str) -> dict[str, str]:
 
 def main() -> None:
     """Parse the words; every target after the other."""
-    sys.path.insert(0, str(HERE))
+    sys.path[:0] = [str(HERE), str(HERE.parent)]
     if sys.argv[1:2] == ["--child"]:
         child(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
         return

@@ -9,8 +9,7 @@ everything that was ever found.
 import contextlib
 import io
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache, partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from tempfile import mkdtemp
 
 import av
 import numpy as np
+from fuzz_doors import Target, doors
 
 from vodkit.formats.base import Reading
 from vodkit.formats.embeddings import EmbeddingFile, read_embeddings
@@ -43,15 +43,6 @@ CODECS = {
     "mjpeg": ("mov", "mjpeg"),
     "gif": ("gif", "gif"),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """One place where bytes from outside come in."""
-
-    run: Callable[[bytes], None]
-    seeds: Callable[[], list[bytes]]
-    """valid input to begin with"""
 
 
 @cache
@@ -298,6 +289,7 @@ def _targets() -> Iterator[tuple[str, Target]]:
     yield "tracker", Target(run=read_tracker, seeds=tracker_seeds)
     yield "embeddings", Target(run=read_looks, seeds=look_seeds)
     yield "card", Target(run=read_model_card, seeds=card_seeds)
+    yield from doors()
     for ending in (".safetensors", ".pth"):
         run = partial(read_weights, ending)
         yield f"weights{ending}", Target(run=run, seeds=partial(weight_seeds, ending))

@@ -12,7 +12,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from vodkit.detect.base import ModelCard, read_card, write_card
-from vodkit.detect.weights import refuse_not_finite
+from vodkit.detect.finite import refuse_not_finite
+from vodkit.detect.weights import not_finite
 from vodkit.ground.errors import WeightsError
 from vodkit.ground.runs import sha256, write_atomic
 
@@ -70,5 +71,5 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
         state = load(path.read_bytes())  # not mapped: Windows could not replace the file
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: cannot read the weights: {error}") from error
-    refuse_not_finite(state, path)
+    refuse_not_finite(not_finite(state), path)
     return state, card

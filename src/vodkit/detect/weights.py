@@ -14,13 +14,14 @@ import tempfile
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from pickle import UnpicklingError  # only to catch it
 from typing import TYPE_CHECKING, Any
 
 from vodkit.detect.base import ModelCard, is_plain_name
+from vodkit.detect.finite import refuse_not_finite
 from vodkit.detect.onnx_files import external_files
 from vodkit.ground.errors import OutputError, WeightsError
 from vodkit.ground.paths import put_in_place
@@ -204,22 +205,17 @@ def read_state(path: Path) -> dict[str, "Tensor"]:
     strange = [name for name, value in state.items() if not hasattr(value, "shape")]
     if strange or not state:
         raise WeightsError(f"{path}: no state dict; {strange[:3]} are no tensors")
-    refuse_not_finite(state, path)
+    refuse_not_finite(not_finite(state), path)
     return state
 
 
-def refuse_not_finite(state: Mapping[str, "Tensor"], path: Path) -> None:
-    """WeightsError for tensors with NaN or infinite values, of which nothing can be computed."""
+def not_finite(state: Mapping[str, "Tensor"]) -> Iterator[str]:
+    """Names of tensors with NaN or infinite values."""
     import torch
 
-    bad = [
-        name
-        for name, value in state.items()
-        if value.is_floating_point() and not bool(torch.isfinite(value).all())
-    ]
-    if bad:
-        named = ", ".join(bad[:3]) + ", ..." * (len(bad) > 3)
-        raise WeightsError(f"{path}: {len(bad)} tensors hold NaN or infinite values: {named}")
+    for name, value in state.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            yield name
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from itertools import chain, dropwhile, islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
@@ -389,5 +390,8 @@ def refuse_shortage(error: av.FFmpegError, decoder: Any) -> None:
 def open_container(source: Any, limits: Limits) -> Any:
     """What FFmpeg makes of a path, URL or binary file; patience and sizes are limited."""
     remote = isinstance(source, str) and "://" in source
+    limits.bound_pieces()
+    if isinstance(source, str | Path) and not remote and str(source).lower().endswith(".m3u8"):
+        limits.check_playlist(Path(source))
     timeout = (limits.read_s, limits.read_s) if remote else None
     return av.open(source, options={"max_pixels": str(limits.max_pixels)}, timeout=timeout)

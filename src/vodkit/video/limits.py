@@ -1,7 +1,10 @@
 """What a source may cost: a few bytes of a hostile file can ask for terabytes, or never end."""
 
+import ctypes
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+import av
 
 from vodkit.ground.errors import SettingsError, VideoError
 
@@ -20,6 +23,11 @@ class Limits:
     """a file whose times are not all read by then is refused: an endless stream, or a dead disk"""
     read_s: float = 30.0
     """a file on the network that gives no data for so long is broken"""
+    max_piece_bytes: int = 9 * 2**26
+    """of a part of a multipart stream, a packet, or the plane of a picture: FFmpeg holds each in
+    memory. The smallest limit in use holds for the process"""
+    max_playlist_bytes: int = 2**25
+    """of a playlist's text"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -43,6 +51,32 @@ class Limits:
         if max(size_px) > self.max_side_px:
             message = f"picture size {size_px} px; allowed: up to {self.max_side_px} a side"
             raise VideoError(message, path=path, time_s=time_s)
+
+    def bound_pieces(self) -> None:
+        """Have FFmpeg refuse pieces over ``max_piece_bytes``: it knows no such limit by stream."""
+        if self.max_piece_bytes < _bound.get("bytes", 2**63):
+            library = _avutil()
+            if library is not None:
+                library.av_max_alloc(ctypes.c_size_t(self.max_piece_bytes))
+            _bound["bytes"] = self.max_piece_bytes
+
+    def check_playlist(self, path: Path) -> None:
+        """Raise VideoError for a playlist whose text is too long."""
+        if path.stat().st_size > self.max_playlist_bytes:
+            message = f"a playlist of {path.stat().st_size} bytes"
+            raise VideoError(f"{message}; allowed: {self.max_playlist_bytes}", path=path)
+
+
+_bound: dict[str, int] = {}
+
+
+def _avutil() -> ctypes.CDLL | None:
+    """The libavutil that PyAV has loaded; None where it is the system's own."""
+    inside = Path(av.__file__).parent
+    for folder in (inside.parent / "av.libs", inside / ".dylibs"):
+        for path in sorted(folder.glob("*avutil*")):
+            return ctypes.CDLL(str(path))
+    return None
 
 
 def size_note(size_px: tuple[int, int], first_px: tuple[int, int], place: str) -> str:

@@ -216,7 +216,9 @@ class LiveVideo:
                     self._put(arrived)
                     begun_s = arrived.frame.time_s if begun_s is None else begun_s
                     pause_s, last_frame_at = self._settings.first_pause_s, time.monotonic()
-            except (av.FFmpegError, VideoError, ShortageError, MemoryError) as error:
+            except MemoryError:
+                reason = self._too_much
+            except (av.FFmpegError, VideoError, ShortageError) as error:
                 reason = redacted(words(error)).removeprefix(f"{redacted(self._source)}: ")
             self._disconnect()
             self._notice_end(begun_s, clock, reason)
@@ -368,12 +370,15 @@ class LiveVideo:
             silence_s = max(silence_s, _PIECES_S)
         timeout = (self._settings.open_timeout_s, silence_s)
         began_s = time.monotonic()
+        self._limits.bound_pieces()
         try:
             if self._source.isdigit():
                 return _open_camera(int(self._source), timeout)
             options = {"rtsp_transport": "tcp"} if self._source.startswith("rtsp") else {}
             options["max_pixels"] = str(self._limits.max_pixels)
             return av.open(self._source, options=options, timeout=timeout)
+        except MemoryError as error:
+            raise VideoError(f"cannot connect: {self._too_much}", path=self._source) from error
         except (av.FFmpegError, OSError, ValueError) as error:
             patience_s = self._settings.open_timeout_s  # FFmpeg calls its end by many names
             is_late = time.monotonic() - began_s >= patience_s
@@ -389,6 +394,9 @@ class LiveVideo:
             message = "is a file, no stream, of which frames would be dropped; download it first"
             raise VideoError(message, path=self._source)
         stream = container.streams.video[0]
+        if not stream.width:
+            message = f"no picture was found in it; {self._too_much}"
+            raise VideoError(message, path=self._source)
         self._limits.check_size((stream.width, stream.height), path=self._source)
         self._length_s = container.duration and container.duration / av.time_base
         stream.codec_context.options = {"max_pixels": str(self._limits.max_pixels)}
@@ -400,6 +408,10 @@ class LiveVideo:
                 rate=Fraction(stream.average_rate or stream.base_rate or 25),
             )
             self.is_here = True
+
+    @property
+    def _too_much(self) -> str:
+        return f"pieces of a stream may have up to {self._limits.max_piece_bytes} bytes"
 
     def frame_at(self, index: int, *, size_px: tuple[int, int] | None = None) -> Frame:
         """Not possible."""

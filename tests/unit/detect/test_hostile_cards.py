@@ -1,9 +1,12 @@
 """Cards and weights from elsewhere: names never become paths, sizes are limited, NaN is refused."""
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+import openvino as ov
 import pytest
 import torch
 
@@ -11,7 +14,12 @@ from vodkit.detect import weights
 from vodkit.detect.base import Preprocessing, read_card
 from vodkit.detect.checkpoint import load_checkpoint, save_checkpoint
 from vodkit.detect.models import find_card
+from vodkit.detect.onnx_files import broken_tensors
+from vodkit.detect.runtimes.openvino_graph import read_model
+from vodkit.detect.runtimes.torch_module import read_exported
 from vodkit.ground.errors import InputError, OutputError, WeightsError
+
+onnx = pytest.importorskip("onnx", reason="the extra 'onnx' is not installed")
 
 
 @pytest.mark.parametrize(
@@ -65,6 +73,57 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float, s
             load_checkpoint(path)
     with pytest.raises(WeightsError, match=r"1 tensors hold NaN or infinite.*bad\.weight"):
         weights.read_state(path)
+
+
+def _graph(value: float, kind: int, *, raw: bool) -> Any:
+    """One addition of a constant tensor."""
+    helper = onnx.helper
+    made = helper.make_tensor("bad.weight", kind, [2], [1.0, value])
+    if raw:
+        made = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(made), "bad.weight")
+    places = [helper.make_tensor_value_info(name, kind, [2]) for name in ("x", "y")]
+    node = helper.make_node("Add", ["x", "bad.weight"], ["y"])
+    graph = helper.make_graph([node], "g", places[:1], places[1:], [made])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 2.0])
+@pytest.mark.parametrize("form", ["raw", "list", "half", "external", ".xml", ".pt2"])
+def test_graphs_that_are_not_finite_are_refused(tmp_path: Path, value: float, form: str) -> None:
+    path = tmp_path / "a.onnx"
+    kind = onnx.TensorProto.FLOAT16 if form == "half" else onnx.TensorProto.FLOAT
+    model = _graph(value, kind, raw=form != "list")
+    onnx.save(
+        model, path, save_as_external_data=form == "external", location="a.bin", size_threshold=0
+    )
+    finite = value == 2.0
+    expected = [] if finite else ["bad.weight"]
+    if form == ".pt2":
+        module = _Constant(value)
+        torch.export.save(torch.export.export(module, (torch.ones(2),)), tmp_path / "a.pt2")
+        with _refused(finite):
+            read_exported(tmp_path / "a.pt2")
+        return
+    if form == ".xml":
+        ov.save_model(ov.Core().read_model(path), tmp_path / "a.xml", compress_to_fp16=False)
+        path = tmp_path / "a.xml"
+    else:
+        assert list(broken_tensors(path)) == expected
+    with _refused(finite):
+        read_model(path)
+
+
+class _Constant(torch.nn.Module):
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.bad = torch.nn.Parameter(torch.tensor([1.0, value]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.bad
+
+
+def _refused(finite: bool) -> AbstractContextManager[object]:
+    return nullcontext() if finite else pytest.raises(WeightsError, match="1 tensors hold NaN")
 
 
 def test_a_cache_that_others_may_write_is_not_used(

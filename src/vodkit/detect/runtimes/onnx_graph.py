@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from vodkit.detect.base import Preprocessing, RunsOn
-from vodkit.detect.onnx_files import external_files
+from vodkit.detect.finite import refuse_not_finite
+from vodkit.detect.onnx_files import broken_tensors, external_files
 from vodkit.detect.preprocess import traced_px
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.errors import WeightsError, noticing_shortage
@@ -55,6 +56,7 @@ def _session(path: Path) -> Any:
     import onnxruntime
 
     external_files(path)  # refuses paths that lead out of the folder
+    refuse_not_finite(broken_tensors(path), path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what is wrong comes as an error, once
     options.intra_op_num_threads = threads_asked()

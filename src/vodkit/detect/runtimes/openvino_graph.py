@@ -19,6 +19,7 @@ from openvino.frontend import (
 )
 
 from vodkit.detect.base import ModelCard, Preprocessing, RunsOn
+from vodkit.detect.finite import bfloat16, is_broken, refuse_not_finite
 from vodkit.detect.onnx_files import external_files
 from vodkit.detect.preprocess import traced_px
 from vodkit.detect.runtimes.base import KeptGraphs, is_kept
@@ -262,10 +263,24 @@ def read_model(path: Path) -> ov.Model:
     if path.suffix == ".onnx":
         external_files(path)  # refuses paths that lead out of the folder
     try:
-        return CORE.read_model(path)
+        model = CORE.read_model(path)
     except _FAILURES as error:
         reason = str(error).strip().splitlines()[-1]
         raise WeightsError(f"{path}: OpenVINO cannot read the graph: {reason}") from error
+    refuse_not_finite(_broken(model), path)
+    return model
+
+
+def _broken(model: ov.Model) -> Iterator[str]:
+    """Names of constants that are not finite; of an unnamed one its layer's."""
+    for node in model.get_ops():
+        if node.get_type_name() != "Constant" or not node.get_element_type().is_real():
+            continue
+        values = node.data
+        if node.get_element_type() == ov.Type.bf16:
+            values = bfloat16(values.view(np.uint16))
+        if values.dtype.kind == "f" and is_broken(values):
+            yield node.get_friendly_name()
 
 
 def foreign(path: Path, wanted: Preprocessing) -> Callable[[int, int], ov.Model]:

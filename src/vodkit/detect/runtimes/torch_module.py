@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vodkit.detect.base import RunsOn
 from vodkit.detect.devices import exact_float32, missing_on_mps
+from vodkit.detect.finite import is_broken, refuse_not_finite
 from vodkit.detect.memory import free_gpu_memory, is_out_of_memory
 from vodkit.detect.weights import UNREADABLE, cache_folder
 from vodkit.ground.arrays import ByteArray, FloatArray
@@ -127,6 +128,12 @@ def _compiled(graph: nn.Module) -> Callable[[Tensor], Any]:
     return torch.compile(graph, dynamic=False)
 
 
+def _broken(tensors: Mapping[str, Tensor]) -> Iterator[str]:
+    for name, value in tensors.items():
+        if value.is_floating_point() and is_broken(value.detach().float().numpy()):
+            yield name
+
+
 def read_exported(path: Path, device: torch.device | None = None) -> nn.Module:
     """The module in a ``.pt2`` archive. Torch unpickles it: only for trusted files.
 
@@ -140,6 +147,9 @@ def read_exported(path: Path, device: torch.device | None = None) -> nn.Module:
     log.setLevel(logging.CRITICAL)  # torch tells a broken archive with a whole traceback
     try:
         program = torch.export.load(path)
+        held = {**program.state_dict, **program.constants}
+        tensors = {name: value for name, value in held.items() if isinstance(value, Tensor)}
+        refuse_not_finite(_broken(tensors), path)
         if device is not None and device.type != "cpu":
             program = move_to_device_pass(program, device)
         return program.module()
