@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 
 from vodkit.detect.base import Detector
+from vodkit.detect.defaults import NETWORK
 from vodkit.detect.models import load_detector
 from vodkit.detect.runtimes.base import versions
 from vodkit.detect.runtimes.choice import machine
@@ -83,6 +84,7 @@ def faster(source: str, settings: InferSettings, runs_on: str, *, measure: bool)
     if device != "cpu" or not other:
         return None
     facts = {"model": settings.model, "runtime": runtime, "versions": versions()} | machine("cpu")
+    facts |= {} if settings.size == NETWORK else {"size": settings.size}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_folder() / "runtimes" / f"faster-{digest}.json"
     try:
@@ -99,7 +101,11 @@ def faster(source: str, settings: InferSettings, runs_on: str, *, measure: bool)
 
 def _measured(source: str, settings: InferSettings, runtime: str, other: str) -> Faster:
     load = partial(
-        load_detector, settings.model, score_threshold=settings.score_threshold, device="cpu"
+        load_detector,
+        settings.model,
+        score_threshold=settings.score_threshold,
+        device="cpu",
+        size=settings.size,
     )
     none = Faster(runtime="")
     try:

@@ -23,6 +23,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from vodkit.detect.base import in_stream
+from vodkit.detect.defaults import NETWORK, check_size
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.devices import on_gpu
 from vodkit.detect.models import find_card, listed, load_detector
@@ -58,6 +59,8 @@ class BenchSettings:
     """of the whole pipeline"""
     batch_size: int = 0
     """frames given to the network at once; 0: what each detector prefers"""
+    size: str = NETWORK
+    """input size of the networks: their own, or pixels; models that do not take it are left out"""
     seconds: float = 2.0
     """for each speed of each detector, in each of the turns"""
     turns: int = 3
@@ -68,6 +71,9 @@ class BenchSettings:
         for name, least in (("batch_size", 0), ("turns", 1)):
             if getattr(self, name) < least:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: {least} or more")
+        check_size(self.size)
+        if self.size == AUTO:
+            raise SettingsError(f"size is auto; allowed in bench: {NETWORK}, or pixels as 640")
         if not 0 < self.seconds <= 600:
             raise SettingsError(f"seconds is {self.seconds}; allowed: above 0, up to 600")
 
@@ -161,6 +167,7 @@ def _entries(settings: BenchSettings, left_out: list[str], failed: list[str]) ->
                     name,
                     runtime=runtime,
                     device=settings.device if runtime in ON_GPU else "auto",
+                    size=settings.size,
                     weights="random" if random else "default",
                 )
             except SettingsError as error:
@@ -245,7 +252,10 @@ def _decoding(source: str, detector: GraphDetector) -> Generator[Frame]:
 
 def _tracking(source: str, entry: _Entry, settings: BenchSettings) -> Generator[object]:
     wanted = InferSettings(
-        model=entry.model, tracker=settings.tracker, batch_size=settings.batch_size
+        model=entry.model,
+        tracker=settings.tracker,
+        batch_size=settings.batch_size,
+        size=settings.size,
     )
     with TemporaryDirectory() as folder:
         run = Path(folder) / "run"

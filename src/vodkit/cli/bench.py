@@ -26,6 +26,9 @@ def bench(
     device: str = options.option_of(InferSettings, "device"),
     tracker: str = options.option_of(InferSettings, "tracker"),
     batch_size: int = options.option_of(InferSettings, "batch_size"),
+    size: str = options.option_of(
+        InferSettings, "size", help="Input size of the networks: pixels as 640, or 640x384."
+    ),
     seconds: float = typer.Option(2.0, "--seconds", help="For each speed, in each turn."),
     turns: int = typer.Option(3, "--turns", help="Measure everything so often; medians count."),
     out: Path = typer.Option(None, "--out", "-o", help="Also write the result as JSON here."),
@@ -50,6 +53,7 @@ def bench(
         device=device,
         tracker=tracker,
         batch_size=batch_size,
+        size=size,
         seconds=seconds,
         turns=turns,
         **{name: value for name, value in given.items() if value},

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import typer
 
 from vodkit.cli import eval_model, options
 from vodkit.cli.terminal import say, say_json, say_table
-from vodkit.infer.settings import InferSettings
+from vodkit.infer.settings import NO_TRACKER, InferSettings
 
 if TYPE_CHECKING:
     from vodkit.ground.records import Dataset, TrackTable
@@ -27,6 +28,7 @@ def evaluate(
     model: str = typer.Option("", "--model", "-m", help="Run this model first (instead of files)."),
     tracker: str = options.option_of(InferSettings, "tracker"),
     temporal: str = options.option_of(InferSettings, "temporal"),
+    size: str = options.option_of(InferSettings, "size"),
     latency_s: float = typer.Option(
         None, "--latency-s", help="Seconds a frame takes, for streaming AP; --model measures it."
     ),
@@ -59,7 +61,7 @@ def evaluate(
     if bool(predictions) == bool(model):
         raise SettingsError("give either prediction files or --model NAME")
     if model:
-        eval_model.refuse_unknown(model, tracker)
+        eval_model.refuse_unknown(model, tracker, size)
     chosen = ["states=observed,predicted,filled"] if include_predicted else []
     wanted = load(evaluation.EvalSettings, words=[*settings, *chosen])
     labels = read_dataset(truth, format)
@@ -69,11 +71,12 @@ def evaluate(
     folder = runs.make_folder(out)
     ledger.require_ours(folder / runs.METRICS)
     unreadable: tuple[str, ...] = ()
+    ran = InferSettings(model=model, tracker=tracker, temporal=temporal, size=size)
     if model and are_stills(dataset):
-        place, unreadable = eval_model.run_on_stills(dataset, truth, folder, renamed, model=model)
+        ran = replace(ran, tracker=NO_TRACKER)
+        place, unreadable = eval_model.run_on_stills(dataset, truth, folder, renamed, ran)
         predictions = [place]
     elif model:
-        ran = InferSettings(model=model, tracker=tracker, temporal=temporal)
         predictions = [eval_model.run(dataset, truth, folder, renamed, ran)]
     given = prediction_files.read_predictions(
         predictions,

@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     from vodkit.ground.records import Dataset
 
 
-def refuse_unknown(model: str, tracker: str) -> None:
+def refuse_unknown(model: str, tracker: str, size: str) -> None:
     """SettingsError for a model or a tracker that does not exist, before any data is read."""
     from vodkit.detect.foreign import DETECTORS
+    from vodkit.detect.input_size import card_at
     from vodkit.detect.models import find_card
-    from vodkit.infer.settings import NO_TRACKER
+    from vodkit.infer.settings import AUTO, NO_TRACKER
     from vodkit.track.table import make_tracker
 
     if model not in DETECTORS:
-        find_card(model)
+        card, path = find_card(model)
+        if size != AUTO:
+            card_at(card, size, path)
     if tracker != NO_TRACKER:
         make_tracker(tracker)
 
@@ -59,21 +62,27 @@ def run(
 
 
 def run_on_stills(
-    dataset: "Dataset", truth: Path, folder: Path, renamed: Mapping[str, str], *, model: str
+    dataset: "Dataset",
+    truth: Path,
+    folder: Path,
+    renamed: Mapping[str, str],
+    wanted: InferSettings,
 ) -> tuple[Path, tuple[str, ...]]:
     """Detections in every picture, as one file; notes on pictures that could not be read."""
     from vodkit.cli.bars import bar
+    from vodkit.cli.summary import aside
     from vodkit.formats.table import write_dataset
     from vodkit.ground import process
-    from vodkit.infer.flow import make_detector
+    from vodkit.infer.flow import make_detector, with_size
     from vodkit.infer.stills import detect_stills
     from vodkit.metrics.prediction_files import require_class
 
     process.settle()
-    detector = make_detector(InferSettings(model=model, tracker="none"))
-    require_class(model, detector.classes, dataset.classes, renamed)
     root = truth if truth.is_dir() else truth.parent
-    with bar(model, unit="images") as show:
+    pictures = [root / video.source for video in dataset.videos if video.tracks is not None]
+    detector = make_detector(with_size(wanted, pictures, notify=aside))
+    require_class(wanted.model, detector.classes, dataset.classes, renamed)
+    with bar(wanted.model, unit="images") as show:
         found = detect_stills(dataset, root, detector, progress=show)
     write_dataset(found.predictions, folder / "predictions.json")
     return folder / "predictions.json", found.unreadable

@@ -7,9 +7,12 @@ import typer
 
 from vodkit.cli import options
 from vodkit.cli.terminal import say, say_json
+from vodkit.infer.settings import InferSettings
 
 if TYPE_CHECKING:
     from vodkit.detect.export import Certificate
+
+_SIZE = "Input size of the network: pixels as 640, or width x height as 640x384."
 
 
 def export(
@@ -23,6 +26,7 @@ def export(
     calibrate: Path = typer.Option(None, help="A dataset that INT8 is calibrated on."),
     num_calibrate: int = typer.Option(128, min=1, help="Frames of it to calibrate on."),
     weights: str = typer.Option("default", help="Another weight file for the model."),
+    size: str = options.option_of(InferSettings, "size", help=_SIZE),
     tolerance_px: float = typer.Option(None, help="Refuse if a corner is off by more (0.5)."),
     tolerance_score: float = typer.Option(None, help="Refuse if a score is off by more (0.001)."),
     tolerance_ap: float = typer.Option(None, help="Of AP that may be lost (0.002; INT8: 0.02)."),
@@ -37,10 +41,11 @@ def export(
 
     from vodkit.benchmark import certificates as certify
     from vodkit.detect.export import INT8, Tolerances, export_detector
+    from vodkit.detect.input_size import card_at
     from vodkit.detect.models import find_card
     from vodkit.ground.errors import SettingsError
 
-    find_card(model)  # a wrong name is refused before data is read
+    card_at(find_card(model)[0], size)  # what is wrong is refused before data is read
     if int8 != (calibrate is not None):
         raise SettingsError("--int8 and --calibrate go together: ranges come from your data")
     judged_on = data or calibrate
@@ -66,6 +71,7 @@ def export(
         out,
         frames=some,
         weights=weights,
+        size=size,
         calibrate_on=calibration,
         judge=None if judged_on is None else certify.judge_on(judged_on, split=split),
         tolerances=replace(INT8 if int8 else Tolerances(), **given),

@@ -84,10 +84,13 @@ def with_settings(*, without: Sequence[str] = (), **helps: str) -> Callable[[Com
     return decorate
 
 
-def option_of(record: type, name: str) -> Any:
-    """The option of one field of settings, for a command that takes few of them."""
+def option_of(record: type, name: str, *, help: str = "") -> Any:  # noqa: A002
+    """The option of one field of settings, for a command that takes few of them.
+
+    ``help``: instead of the field's, where the command allows less.
+    """
     (spec,) = (spec for spec in fields(record) if spec.name == name)
-    return _parameter(spec, get_type_hints(record)[name], {}).default
+    return _parameter(spec, get_type_hints(record)[name], {name: help} if help else {}).default
 
 
 def _shown(kind: Any, without: Sequence[str]) -> Iterator[Field[Any]]:

@@ -102,13 +102,14 @@ def _losses(counts: Mapping[str, Any]) -> Iterator[str]:
 def _nothing(settings: "InferSettings") -> str:
     """What may help where nothing was found."""
     lower = f"a lower --score-threshold (it is {settings.score_threshold:g})"
-    tiles = "" if settings.tiles else ", --tiles auto if the objects are small in the picture"
+    tiles = "" if settings.tiles else ", --size auto or --tiles auto for small objects"
     classes = f", other --classes than {','.join(settings.classes)}" if settings.classes else ""
     return f"nothing was found. What may help: {lower}{tiles}{classes}, another --model"
 
 
 def _small(folder: Path, settings: "InferSettings") -> str:
     """A hint where the objects that were found are small for the network; else empty."""
+    from vodkit.detect.input_size import card_at
     from vodkit.detect.models import find_card
     from vodkit.formats.predictions import read_frames, read_header
     from vodkit.ground.boxes import area
@@ -118,7 +119,8 @@ def _small(folder: Path, settings: "InferSettings") -> str:
     path = folder / runs.PREDICTIONS
     try:
         info = read_header(path).info
-        wanted = find_card(settings.model)[0].preprocessing
+        card, graph = find_card(settings.model)
+        wanted = card_at(card, settings.size, graph).preprocessing
         frames = islice(read_frames(path), _LOOKED_THROUGH)
         sides = [np.sqrt(area(frame.found.boxes_xyxy)) for frame in frames]
     except VodkitError:
@@ -128,7 +130,9 @@ def _small(folder: Path, settings: "InferSettings") -> str:
     if len(found) < _ENOUGH or (side := float(np.median(found))) >= SMALL_PX:
         return ""
     seen = f"{side:.0f} px of its {wanted.width_px}x{wanted.height_px}"
-    return f"the objects are small for the network ({seen}): --tiles auto may find more"
+    return (
+        f"the objects are small for the network ({seen}): --size auto or --tiles auto may find more"
+    )
 
 
 def _faster(manifest: "Manifest", settings: "InferSettings") -> Iterator[str]:

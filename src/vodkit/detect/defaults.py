@@ -13,6 +13,16 @@ MAX_DETECTIONS = 300
 BATCH_SIZE = 8
 """frames given to a network at once"""
 
+NETWORK, AUTO = "network", "auto"
+"""input size: the network's own; by the objects on sample frames"""
+
+
+def check_size(size: str) -> None:
+    """SettingsError for an input size that is neither a word nor one or two numbers."""
+    if size not in {NETWORK, AUTO} and not re.fullmatch(r"[1-9]\d{0,4}(x[1-9]\d{0,4})?", size):
+        allowed = f"{NETWORK}, {AUTO}, pixels as 640, or width x height as 640x384"
+        raise SettingsError(f"size is {size!r}; allowed: {allowed}")
+
 
 def check_grid(tiles: str) -> None:
     """SettingsError for a grid of tiles that is neither auto nor columns x rows."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from vodkit.detect.base import ModelCard, Preprocessing, without_normalisation, write_card
 from vodkit.detect.decode import UNBATCHED
+from vodkit.detect.defaults import NETWORK
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.models import build_network, load_detector
 from vodkit.detect.parity import LEAST_SCORE, Differences, compare, together
@@ -233,6 +234,7 @@ def export_detector(
     *,
     frames: Sequence[Frame],
     weights: str | Path = "default",
+    size: str = NETWORK,
     calibrate_on: Sequence[Frame] = (),
     judge: Judge | None = None,
     tolerances: Tolerances | None = None,
@@ -244,6 +246,7 @@ def export_detector(
         path: ends in ``.onnx``, ``.xml`` or ``.pt2``.
         frames: original and export are compared on these.
         weights: as in ``load_detector``.
+        size: of the network's input, as in ``load_detector``.
         calibrate_on: frames that say which ranges INT8 must hold; empty: float32.
         judge: measures both on labelled data; INT8 needs one.
         tolerances: None takes ``Tolerances()``, or ``INT8`` for INT8.
@@ -258,7 +261,7 @@ def export_detector(
         raise SettingsError("export needs frames to compare original and export on")
     if calibrate_on and judge is None:
         raise SettingsError("INT8 changes every number: give labelled data to judge it on (--data)")
-    module, card = build_network(name_or_path, weights=weights)
+    module, card = build_network(name_or_path, weights=weights, size=size)
     graph = networks.deployed(module, card)
     pictures = [place(frame, card.preprocessing)[0] for frame in calibrate_on]
 

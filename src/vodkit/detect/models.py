@@ -14,10 +14,11 @@ from vodkit.detect.base import (
     Preprocessing,
     read_card,
 )
-from vodkit.detect.defaults import MAX_DETECTIONS, SCORE_THRESHOLD
+from vodkit.detect.defaults import MAX_DETECTIONS, NETWORK, SCORE_THRESHOLD
 from vodkit.detect.detector import GraphDetector, stages_of
 from vodkit.detect.embed import load_pooled
 from vodkit.detect.foreign import DETECTORS
+from vodkit.detect.input_size import card_at
 from vodkit.detect.runtimes.choice import AUTO, choose
 from vodkit.detect.runtimes.table import GRAPH_SUFFIXES, RUNTIMES, Runnable, way
 from vodkit.detect.temporal_head import Keys, load_head
@@ -304,6 +305,7 @@ def build_network(
     *,
     classes: Sequence[str] | None = None,
     weights: str | Path = "default",
+    size: str = NETWORK,
 ) -> "tuple[nn.Module, ModelCard]":
     """A network to train or to look into, and its card.
 
@@ -311,12 +313,14 @@ def build_network(
         name_or_path: a name in MODELS, or a checkpoint or weight file.
         classes: other classes than the card's; heads are taken over by class name.
         weights: ``default`` (published, or in the file), ``random``, or a weight file.
+        size: of the input, see ``input_size.card_at``.
     """
     from vodkit.detect import networks
 
     card, path = find_card(name_or_path)
     if card.family == "graph":
         raise WeightsError(f"{name_or_path}: a foreign graph can be run, not trained")
+    card = card_at(card, size)
     if weights == "random" and card.architecture.get("frozen_norm"):
         # Statistics that nobody has learnt must not be frozen: deep networks would not train.
         card = replace(card, architecture={**card.architecture, "frozen_norm": False})
@@ -385,6 +389,7 @@ def load_detector(
     max_detections: int | None = MAX_DETECTIONS,
     appearance: str | Path = "",
     temporal: str | Path | Keys = "",
+    size: str = NETWORK,
 ) -> GraphDetector:
     """A detector, ready to run.
 
@@ -403,6 +408,7 @@ def load_detector(
             then carry embeddings made from the network's own feature maps.
         temporal: a temporal head for this detector (``vodkit train --temporal``), or keys:
             detections then carry features for temporal memory (``Detections.features``).
+        size: of the network's input: ``network`` (its own), ``640``, ``640x384``.
 
     Raises:
         WeightsError: missing, corrupt, or not fitting weights.
@@ -411,6 +417,7 @@ def load_detector(
     if runtime != AUTO and runtime not in RUNTIMES:
         raise unknown(runtime, (AUTO, *RUNTIMES), "runtime")
     card, path = find_card(name_or_path)
+    card = card_at(card, size, path)
     wanted = _runnable_file(card, path, device) if card.family == "graph" else None
     wanted = wanted or _runnable_network(card, path, device, weights)
     chosen = None

@@ -142,7 +142,7 @@ class _Scored(nn.Module):
         generator = module.anchor_generator
         for level, pairs in enumerate(generator._wh_pairs):  # noqa: SLF001 - as it is trained with
             shapes = pairs.clamp(min=0, max=1) if generator.clip else pairs
-            self.register_buffer(f"shapes{level}", shapes.clone(), persistent=False)
+            self.register_buffer(f"shapes{level}", shapes * _anchor_scale(card), persistent=False)
 
     def forward(self, x_B3HW: Tensor) -> tuple[Tensor, Tensor]:
         """After SSD.postprocess_detections, up to where scores are cut."""
@@ -234,6 +234,17 @@ class _TwoStage(nn.Module):
         labels = self.known[found[0]["labels"]]
         keep = labels >= 0
         return found[0]["boxes"][keep], found[0]["scores"][keep], labels[keep]
+
+
+def _anchor_scale(card: ModelCard) -> Tensor:
+    """What default boxes, which are shares of the input, are multiplied by (2,).
+
+    At another input size than they were learnt at (``architecture.anchor_px``), they keep their
+    pixels.
+    """
+    size = card.preprocessing
+    width, height = card.architecture.get("anchor_px", (size.width_px, size.height_px))
+    return torch.tensor([width / size.width_px, height / size.height_px])
 
 
 def _columns(card: ModelCard) -> Tensor:

@@ -21,7 +21,7 @@ from vodkit.ground import runs
 from vodkit.ground.errors import PartialError, SettingsError, VodkitError
 from vodkit.ground.lookup import pick
 from vodkit.infer.exports import export
-from vodkit.infer.flow import make_detector
+from vodkit.infer.flow import make_detector, with_size
 from vodkit.infer.folder import RunFolder, folder_names
 from vodkit.infer.manifest import Manifest, describe
 from vodkit.infer.run import (
@@ -132,6 +132,9 @@ class Batch:
         how = {"resume": resume, "overwrite": overwrite}
         pairs = list(zip(self.folders, self._settings, strict=True))
         begun = [folder for folder, one in pairs if folder.check(one, **how)]
+        settings = self._with_size(settings, begun)
+        self._settings = [replace(one, size=settings.size) for one in self._settings]
+        pairs = list(zip(self.folders, self._settings, strict=True))
         self._record = record
         self.detector: Detector = detector or make_detector(
             settings, runs_on=_began_on(settings, begun)
@@ -141,6 +144,16 @@ class Batch:
                 require_frames(source, settings)
         for folder, one in pairs:
             folder.prepare(one, **how)
+
+    def _with_size(self, settings: InferSettings, begun: Sequence[RunFolder]) -> InferSettings:
+        """With the input size that runs to resume had chosen, or that is chosen now."""
+        seen = sorted({folder.settings.size for folder in begun} - {AUTO})
+        if settings.size != AUTO or not seen:
+            return with_size(settings, self.sources, notify=self._notify)
+        if len(seen) > 1:
+            message = f"size is auto, but the runs to resume have {', '.join(seen)}"
+            raise SettingsError(f"{message}; resume them one at a time")
+        return replace(settings, size=seen[0])
 
     def run(self, watch: Watch = lambda steps, _source: steps) -> Iterator[Outcome]:
         """Run one source after the other, and report what became of each.
@@ -226,7 +239,7 @@ def holds_other_runs(out: Path, sources: Sequence[str], settings: InferSettings)
     """Whether any run folder of these sources is of another video or other weights."""
     if not out.exists():
         return False
-    detector = make_detector(settings)
+    detector = make_detector(with_size(settings, sources))
     pairs = zip(folder_names(sources), sources, strict=True)
     return any(
         RunFolder(out / name).other_run(describe(one, detector, settings)) for name, one in pairs

@@ -11,12 +11,14 @@ and the ones before are tracked and written; the results are those of one step a
 for bit.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from vodkit.detect.base import Detector, RunsOn, in_stream
+from vodkit.detect.defaults import NETWORK
 from vodkit.detect.devices import CPU, device_of
 from vodkit.detect.embed import WithLooks, is_pooled, load_crops
 from vodkit.detect.foreign import DETECTORS, Chosen, load_foreign
@@ -26,6 +28,7 @@ from vodkit.ground.errors import SettingsError, VideoError
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.ground.runs import num_cores
 from vodkit.infer.follow import Followed, Follower, make_follower, make_memory
+from vodkit.infer.input_size import choose_size
 from vodkit.infer.keyframes import Pace, SparseFlow, SparseReport, SparseSettings
 from vodkit.infer.settings import AUTO, COLOUR, FULL, InferSettings
 from vodkit.track.appearance import colour_embeddings
@@ -61,6 +64,8 @@ def make_detector(settings: InferSettings, *, runs_on: RunsOn | None = None) -> 
         if pooled or settings.runtime != AUTO or settings.has_head:
             refused = f"no --runtime, no --appearance {looks or 'HEAD'}, and no temporal head"
             raise SettingsError(f"{settings.model} takes {refused}")
+        if settings.size != NETWORK:
+            raise SettingsError(f"{settings.model} is of an installed package: it takes no --size")
         detector = Chosen(
             load_foreign(settings.model, device),
             score_threshold=settings.candidate_score,
@@ -77,6 +82,7 @@ def make_detector(settings: InferSettings, *, runs_on: RunsOn | None = None) -> 
             classes=settings.classes or None,
             appearance=looks if pooled else "",
             temporal=settings.temporal if settings.has_head else "",
+            size=settings.size,
         )
     if settings.tiles:
         detector = TiledDetector(detector, TileSettings(grid=settings.tiles))
@@ -86,6 +92,31 @@ def make_detector(settings: InferSettings, *, runs_on: RunsOn | None = None) -> 
         crops = load_crops(Path(looks), runtime=settings.runtime, device=settings.device)
         return WithLooks(detector, crops)
     return detector
+
+
+def with_size(
+    settings: InferSettings,
+    sources: Sequence[Source],
+    *,
+    notify: Callable[[str], None] = lambda _note: None,
+) -> InferSettings:
+    """The settings with ``size`` chosen where it is auto, on sample frames of these videos.
+
+    Args:
+        settings: of a run on these sources.
+        sources: files, or folders of pictures.
+        notify: called with the size that is chosen, and why.
+
+    Raises:
+        SettingsError: a source is live; VideoError: no source has frames.
+    """
+    if settings.size != AUTO:
+        return settings
+    if settings.model in DETECTORS:
+        return replace(settings, size=NETWORK)
+    choice = choose_size(settings, sources, make_detector)
+    notify(choice.line())
+    return replace(settings, size=choice.size)
 
 
 def _require_device(runs_on: RunsOn) -> None:
@@ -109,7 +140,7 @@ def detect_video(
         detector: what detects; default: the one that ``settings`` ask for. With ``temporal`` it
             should report boxes from a score of 0.01 on.
         settings: the same, with the same defaults, as of the command line. Pictures are decoded to
-            the detector's size: ``InferSettings(size="full")`` for frames to draw on.
+            the detector's size: ``InferSettings(decode="full")`` for frames to draw on.
 
     Yields:
         Each frame with its detections, whose boxes are in pixels of the source.
@@ -118,7 +149,7 @@ def detect_video(
         VideoError: the video breaks off (path, time), after every frame before that.
     """
     settings = settings or InferSettings()
-    detector = detector or make_detector(settings)
+    detector = detector or make_detector(with_size(settings, [source]))
     follower = Follower(cuts=settings.cuts, memory=make_memory(settings))
     for frame, detections, _ in _follow_source(source, detector, follower, settings):
         yield frame, detections
@@ -147,7 +178,7 @@ def track_video(
         SettingsError: ``settings.tracker`` is none, and no tracker is given.
     """
     settings = settings or InferSettings()
-    detector = detector or make_detector(settings)
+    detector = detector or make_detector(with_size(settings, [source]))
     if tracker is None and not settings.tracks:
         raise SettingsError("tracker is none; allowed: a tracker, or detect_video")
     follower = make_follower(settings)
@@ -234,7 +265,7 @@ def sparse_flow(
 
 def size_px(video: Video, detector: Detector, settings: InferSettings) -> tuple[int, int] | None:
     """Width and height to decode to; None: full size."""
-    if settings.size == FULL:
+    if settings.decode == FULL:
         return None
     return detector.decode_px(video.info.width_px, video.info.height_px)
 

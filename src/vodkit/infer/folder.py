@@ -51,7 +51,7 @@ class RunFolder:
 
     @cached_property
     def settings(self) -> InferSettings:
-        """The settings that ran: runtime, device and all tracker settings resolved."""
+        """The settings that ran: runtime, device, input size and all tracker settings resolved."""
         return _read_settings(self / runs.SETTINGS)
 
     @cached_property
@@ -218,7 +218,7 @@ def require_same_settings(wanted: InferSettings, there: InferSettings, *, where:
         where: names its settings in the error.
     """
     now, there = canonical(wanted), canonical(there)
-    resolved = ((AUTO, "runtime"), (AUTO, "device"), (0, "batch_size"))
+    resolved = ((AUTO, "runtime"), (AUTO, "device"), (0, "batch_size"), (AUTO, "size"))
     free = {name for value, name in resolved if value in (getattr(now, name), getattr(there, name))}
     differ = [d for d in differences(there, now) if d[0] not in free.union(_SAME_RESULT)]
     if differ:

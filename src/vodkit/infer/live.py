@@ -324,7 +324,7 @@ class _Channel:
             files.folder.refuse_other_run(manifest)
         self._manifest = replace(manifest, began=_written(datetime.now(UTC)))
         self._is_closed = self._waits_to_overwrite = False
-        full = wanted.size == FULL
+        full = wanted.decode == FULL
         video.begin(lambda i: None if full else detector.decode_px(i.width_px, i.height_px))
 
     def begin(self, *, overwrite: bool) -> None:

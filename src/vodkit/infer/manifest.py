@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from vodkit.detect.base import Detector
+from vodkit.detect.defaults import NETWORK
+from vodkit.detect.input_size import label as input_label
 from vodkit.ground import runs
 from vodkit.ground.errors import FormatError
 from vodkit.ground.text import redacted
@@ -44,7 +46,7 @@ class Manifest:
     source_version: str = ""
     """size and checksum or time of the file, known without reading it (``video.fingerprint``)"""
     model: Mapping[str, Any] = field(default_factory=dict)
-    """name, licence, sha256, classes"""
+    """name, licence, sha256, classes; input_size, where it was asked for"""
     appearance: Mapping[str, Any] | None = None
     """name and sha256 of what makes embeddings"""
     temporal: Mapping[str, Any] | None = None
@@ -132,6 +134,7 @@ def describe(source: str, detector: Detector, settings: InferSettings) -> Manife
             "licence": card.licence,
             "sha256": card.sha256 or None,
             "classes": list(detector.classes),
+            **({} if settings.size == NETWORK else {"input_size": input_label(card)}),
         },
         appearance=_weights(settings.appearance) if settings.appearance else None,
         temporal=_weights(settings.temporal) if settings.has_head else None,

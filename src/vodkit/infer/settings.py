@@ -10,14 +10,21 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vodkit.detect.defaults import CANDIDATE_SCORE, MAX_DETECTIONS, SCORE_THRESHOLD, check_grid
+from vodkit.detect.defaults import (
+    CANDIDATE_SCORE,
+    MAX_DETECTIONS,
+    NETWORK,
+    SCORE_THRESHOLD,
+    check_grid,
+    check_size,
+)
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.settings import check_ranges, setting
 
 NO_TRACKER = "none"
 COLOUR = "colour"
 AUTO = "auto"
-NETWORK, FULL = "network", "full"
+FULL = "full"
 OFF, LINKS, LINKS_BOTH = "off", "links", "links-both"
 
 
@@ -59,6 +66,10 @@ class InferSettings:
     )
     device: str = setting(AUTO, "auto, cpu, cuda, cuda:1, ...")
     size: str = setting(
+        NETWORK,
+        "Input size of the network: pixels as 640, or 640x384; auto: by objects on sample frames.",
+    )
+    decode: str = setting(
         NETWORK,
         "Picture size that frames are decoded to: network (fast) or full (tiles, crops: always).",
         choices=(NETWORK, FULL),
@@ -107,6 +118,7 @@ class InferSettings:
                 raise SettingsError(f"every is {every!r}; allowed: auto, or a whole number from 1")
             object.__setattr__(self, "every", int(every))
             check_ranges(self)
+        check_size(self.size)
         if self.tiles:
             check_grid(self.tiles)
         if self.temporal != OFF and self.tiles:

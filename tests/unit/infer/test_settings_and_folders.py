@@ -36,7 +36,7 @@ def test_options_are_the_fields_with_their_defaults() -> None:
     assert seen == [InferSettings()]
     assert option_of(InferSettings, "score_threshold").default == InferSettings().score_threshold
     of_library = inspect.signature(load_detector).parameters
-    for name in ("score_threshold", "max_detections", "runtime", "device"):
+    for name in ("score_threshold", "max_detections", "runtime", "device", "size"):
         assert of_library[name].default == getattr(InferSettings(), name), name
     assert set(inspect.signature(detect).parameters) < set(of_track)
 
@@ -48,7 +48,8 @@ def test_options_are_the_fields_with_their_defaults() -> None:
         ({"max_detections": 0}, "max_detections is 0; allowed: 1 or more"),
         ({"every": 0}, "every is 0; allowed: 1 or more"),
         ({"every": "2x"}, "every is '2x'; allowed: auto, or a whole number from 1"),
-        ({"size": "big"}, "size is 'big'; allowed: network, full"),
+        ({"size": "full"}, "size is 'full'; allowed: network, auto, pixels as 640"),
+        ({"decode": "big"}, "decode is 'big'; allowed: network, full"),
         ({"tiles": "3x"}, "tiles is '3x'; allowed: auto, or columns x rows as 3x2"),
         ({"tracker": "none", "every": "auto"}, "every is auto, tracker is none"),
         ({"tracker": "none", "after": "a"}, "after is a, tracker is none"),

@@ -272,7 +272,7 @@ def test_from_python_frames_keep_their_pixels(clip: Path, card) -> None:
             clip,
             Moving(card),
             make_tracker("vodkit"),
-            settings=InferSettings(every="auto", size="full"),
+            settings=InferSettings(every="auto", decode="full"),
         )
     )
     assert len(found) == 60
