@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ import typer
 
 from vodkit.cli import eval_model, options
 from vodkit.cli.terminal import say, say_json, say_table
-from vodkit.infer.settings import NO_TRACKER, InferSettings
+from vodkit.infer.settings import InferSettings
 
 if TYPE_CHECKING:
     from vodkit.ground.records import Dataset, TrackTable
@@ -73,7 +72,6 @@ def evaluate(
     unreadable: tuple[str, ...] = ()
     ran = InferSettings(model=model, tracker=tracker, temporal=temporal, size=size)
     if model and are_stills(dataset):
-        ran = replace(ran, tracker=NO_TRACKER)
         place, unreadable = eval_model.run_on_stills(dataset, truth, folder, renamed, ran)
         predictions = [place]
     elif model:

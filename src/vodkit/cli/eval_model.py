@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vodkit.infer.settings import InferSettings
+from vodkit.infer.settings import NO_TRACKER, InferSettings
 
 if TYPE_CHECKING:
     from vodkit.ground.records import Dataset
@@ -17,7 +18,7 @@ def refuse_unknown(model: str, tracker: str, size: str) -> None:
     from vodkit.detect.foreign import DETECTORS
     from vodkit.detect.input_size import card_at
     from vodkit.detect.models import find_card
-    from vodkit.infer.settings import AUTO, NO_TRACKER
+    from vodkit.infer.settings import AUTO
     from vodkit.track.table import make_tracker
 
     if model not in DETECTORS:
@@ -80,7 +81,7 @@ def run_on_stills(
     process.settle()
     root = truth if truth.is_dir() else truth.parent
     pictures = [root / video.source for video in dataset.videos if video.tracks is not None]
-    detector = make_detector(with_size(wanted, pictures, notify=aside))
+    detector = make_detector(with_size(replace(wanted, tracker=NO_TRACKER), pictures, notify=aside))
     require_class(wanted.model, detector.classes, dataset.classes, renamed)
     with bar(wanted.model, unit="images") as show:
         found = detect_stills(dataset, root, detector, progress=show)
