@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -13,6 +13,7 @@ from vodkit.ground.errors import SettingsError
 if TYPE_CHECKING:
     from vodkit.infer.live import LiveStep
     from vodkit.infer.settings import InferSettings, RollSettings
+    from vodkit.serve.outlets import Outlets
     from vodkit.serve.settings import OutletSettings
 
 
@@ -57,14 +58,32 @@ def run_live_sources(
     places = {source: folder.path for source, folder in zip(sources, folders, strict=True)}
     sending = Outlets(outlets, detector.classes, aside)
     try:
-        with _sigterm_stops(), sending, closing(steps):
-            _show(sending.passing(steps, lambda step: places[step.source]), came)
+        with _sigterm_stops(), sending, closing(steps), _page(outlets, places, sending) as noting:
+            _show(sending.passing(noting(steps), lambda step: places[step.source]), came)
     finally:
         for source, folder in zip(sources, folders, strict=True):
             written: Sequence[Path] = []
             if not overwrite or source in came:
                 written = export_parts(folder, exports, include_predicted=include_predicted)
             say(source, folder.path, written, as_json=as_json)
+
+
+@contextmanager
+def _page(
+    outlets: "OutletSettings", places: "Mapping[str, Path]", sending: "Outlets"
+) -> "Iterator[Callable[[Iterable[LiveStep]], Iterable[LiveStep]]]":
+    """Within, the page is served, if one is asked for; gives what notes the steps for it."""
+    if not outlets.serve:
+        yield iter
+        return
+    try:
+        from vodkit.serve.live_page import serving_live
+    except ModuleNotFoundError as error:
+        message = f"{error.name} is not installed; pip install 'vodkit[serve]'"
+        raise SettingsError(message) from error
+    with serving_live(outlets, places, sending) as (address, board):
+        aside(f"live: {address}")
+        yield board.passing
 
 
 @contextmanager

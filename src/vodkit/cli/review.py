@@ -42,7 +42,8 @@ def review(
     from vodkit.review.project import ProjectSettings, journal_of
 
     try:
-        from vodkit.review.server import ServerSettings, is_loopback, serving
+        from vodkit.review.server import serving
+        from vodkit.serve.web import ServerSettings, is_loopback
     except ModuleNotFoundError as error:
         message = f"{error.name} is not installed; pip install 'vodkit[review]'"
         raise SettingsError(message) from error

@@ -38,6 +38,7 @@ def run_sources(
     from vodkit.fleet.survey import folder_of
     from vodkit.fleet.tree import Record
     from vodkit.ground import process
+    from vodkit.ground.errors import SettingsError
     from vodkit.infer.batch import Batch
     from vodkit.report.annotate import film
     from vodkit.serve.outlets import Outlets
@@ -50,7 +51,7 @@ def run_sources(
     is_rolled = bool(roll.roll_s or roll.keep)
     if is_fleet(sources, out, fleet):
         refuse = {"--after": bool(wanted.after), "--segments": segments, "--overwrite": overwrite}
-        refuse |= {"--roll-s": is_rolled, "--mqtt, --webhook": outlets.is_any}
+        refuse |= {"--roll-s": is_rolled, "--mqtt, --webhook, --serve": outlets.is_any}
         mine = Record(
             settings=wanted,
             sources=tuple(sources),
@@ -81,6 +82,8 @@ def run_sources(
             as_json=as_json,
         )
         return
+    if outlets.serve:
+        raise SettingsError("serve: available for live sources only")
     batch = Batch(
         sources,
         wanted,

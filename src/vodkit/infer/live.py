@@ -66,6 +66,7 @@ class LiveStep:
     """from decoded pixels to boxes on disk; of a playlist, from when the frame came"""
     num_dropped: int
     """of this source, so far"""
+    num_reconnects: int
 
 
 def run_live(
@@ -382,6 +383,7 @@ class _Channel:
             events=events,
             latency_s=latency_s,
             num_dropped=self.video.num_dropped,
+            num_reconnects=self.video.num_reconnects,
         )
 
     def close(self, ended: Ended, reason: str = "") -> None:

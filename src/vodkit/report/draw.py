@@ -13,7 +13,7 @@ import numpy as np
 
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.errors import SettingsError
-from vodkit.ground.records import NO_ID, Detections, State, Tracks
+from vodkit.ground.records import NO_ID, Detections, Frame, State, Tracks
 
 Colour = tuple[int, int, int]
 
@@ -195,3 +195,34 @@ def _is_light(colour: Colour) -> bool:
     """Whether dark writing reads better on ``colour`` (relative luminance, rough)."""
     red, green, blue = colour
     return 0.299 * red + 0.587 * green + 0.114 * blue > 110
+
+
+def to_jpeg(image: ByteArray, *, quality: int = 85) -> bytes:
+    """A picture (H, W, 3) RGB as a JPEG file."""
+    import cv2
+
+    done, encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert done
+    return bytes(encoded.tobytes())
+
+
+def picture_of(
+    frame: Frame, found: Detections | Tracks, classes: Sequence[str], *, width_px: int = 960
+) -> bytes:
+    """A frame with what was found in it, as a JPEG of the source's shape.
+
+    Args:
+        frame: may be decoded smaller than the source.
+        found: boxes in pixels of the source.
+        classes: names of the labels.
+        width_px: of the JPEG, at most; the source's own, if that is less.
+    """
+    import cv2
+
+    wide = min(width_px, frame.width_px)
+    size = (wide, max(round(frame.height_px * wide / frame.width_px), 1))
+    image = frame.image
+    if image.shape[1::-1] != size:
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    scale = np.array([size[0] / frame.width_px, size[1] / frame.height_px] * 2)
+    return to_jpeg(draw_found(image, replace(found, boxes_xyxy=found.boxes_xyxy * scale), classes))

@@ -5,7 +5,6 @@ No path ever comes from the client: videos are named by number, static files by 
 
 import asyncio
 import getpass
-import hmac
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -24,11 +23,12 @@ from vodkit.formats.table import FORMATS
 from vodkit.ground.errors import InputError, OutputError, VodkitError
 from vodkit.review.curve import REACH_S, Track, to_json
 from vodkit.review.document import Part
-from vodkit.review.guard import Guard, GuardSettings
 from vodkit.review.jobs import Jobs
 from vodkit.review.journal import ConflictError, Entry
 from vodkit.review.project import Project
 from vodkit.review.queue import review_queue
+from vodkit.serve.guard import Guard, GuardSettings
+from vodkit.serve.web import json_body, log_in
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -121,27 +121,7 @@ async def _page(service: _Service, request: Request) -> Response:
 
 
 async def _login(service: _Service, request: Request) -> Response:
-    given = (await _body(request)).get("token")
-    right = isinstance(given, str) and hmac.compare_digest(
-        given.encode(), service.guard.token.encode()
-    )
-    if not right:
-        return JSONResponse({"error": "wrong token"}, 401)
-    response = JSONResponse({"ok": True})
-    response.set_cookie(
-        service.guard.cookie, service.guard.token, httponly=True, samesite="strict", path="/"
-    )
-    return response
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    try:
-        found = json.loads(await request.body())
-    except ValueError as error:
-        raise InputError(f"not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise InputError("allowed: a JSON object")
-    return found
+    return await log_in(service.guard, request)
 
 
 def _video(service: _Service, request: Request) -> int:
@@ -200,7 +180,7 @@ async def _queue(service: _Service, request: Request) -> Response:
 
 
 async def _act(service: _Service, request: Request) -> Response:
-    body = await _body(request)
+    body = await json_body(request)
     asked = _Asked.of(body, service.who)
     entry = await run_in_threadpool(_commit, service, asked)
     answer = _told(service, entry)
@@ -276,7 +256,7 @@ def _changed(service: _Service, values: Mapping[Part, Any]) -> list[dict[str, An
 
 
 async def _export(service: _Service, request: Request) -> Response:
-    body = await _body(request)
+    body = await json_body(request)
     form, accepted = body.get("format"), body.get("accepted", False)
     if form is None:
         return JSONResponse({"path": str(await run_in_threadpool(service.project.save))})
@@ -288,7 +268,7 @@ async def _export(service: _Service, request: Request) -> Response:
 
 
 async def _job(service: _Service, request: Request) -> Response:
-    body = await _body(request)
+    body = await json_body(request)
     await run_in_threadpool(service.jobs.ask, body)
     return JSONResponse({"jobs": service.jobs.running()})
 

@@ -10,17 +10,16 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import InputError, VideoError
 from vodkit.ground.records import Frame, VideoInfo
+from vodkit.report.draw import to_jpeg
 from vodkit.video.reader import open_video
 
 WIDTHS_PX = (0, 160, 640, 960, 1280, 1920)
 """widths that the page can ask for; 0: as the source"""
-_QUALITY = 85
 _AHEAD = 12
 _CACHE_BYTES = 192 * 2**20
 
@@ -130,12 +129,9 @@ class Frames:
 
 def _packet(frame: Frame) -> bytes:
     """The frame as a JPEG, its index in a comment right after the start of the image."""
-    quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-    done, encoded = cv2.imencode(".jpg", frame.image[:, :, ::-1], quality)
-    assert done
     comment = f"frame={frame.index}".encode()
     segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
-    jpeg = encoded.tobytes()
+    jpeg = to_jpeg(frame.image)
     return jpeg[:2] + segment + jpeg[2:]
 
 

@@ -81,6 +81,7 @@ class Courier:
         """Begin after the last event that the receiver has."""
         self._settings = settings or CourierSettings()
         self._receiver, self._notify = receiver, notify
+        self.name = receiver.name
         key = crc32(receiver.key.encode())
         self._note = (folder / runs.DELIVERED).with_stem(f"delivered-{key:010d}")
         known = json.loads(self._note.read_text("utf-8")) if self._note.exists() else {}

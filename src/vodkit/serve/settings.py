@@ -20,11 +20,27 @@ class OutletSettings:
     webhook: str = setting(
         "", f"POST each event to this http(s):// address; {SECRET_VARIABLE} signs it."
     )
+    serve: str = setting(
+        "", f"Live sources: serve a page at HOST:PORT or PORT; {TOKEN_VARIABLE} is its token."
+    )
 
     @property
     def is_any(self) -> bool:
         """Whether there is a receiver at all."""
-        return bool(self.mqtt or self.webhook)
+        return bool(self.mqtt or self.webhook or self.serve)
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port of ``serve``.
+
+        >>> OutletSettings(serve="[::1]:8790").place
+        ('::1', 8790)
+        """
+        host, _, port = self.serve.rpartition(":")
+        if not port.isdecimal() or not 0 <= int(port) < 65536:
+            allowed = "allowed: HOST:PORT, as 127.0.0.1:8790, or PORT"
+            raise SettingsError(f"serve is {self.serve!r}; {allowed}")
+        return host.strip("[]") or "127.0.0.1", int(port)
 
     def __post_init__(self) -> None:
         """Check ranges, forms and combinations."""
@@ -34,5 +50,7 @@ class OutletSettings:
             if address and address.partition("://")[0] not in schemes:
                 allowed = " or ".join(f"{scheme}://..." for scheme in schemes)
                 raise SettingsError(f"{name} begins with no known scheme; allowed: {allowed}")
+        if self.serve:
+            assert self.place
         if self.ha and not self.mqtt:
             raise SettingsError("ha without mqtt; Home Assistant learns of sources by MQTT")

@@ -265,6 +265,42 @@ def _read(path: Path, limits: Limits) -> np.ndarray:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise VideoError(f"cannot be read: {error.strerror}", path=path) from error
+    return _decoded(data, path, limits)
+
+
+def frame_of(
+    content: bytes,
+    size_px_of: Callable[[int, int], tuple[int, int] | None],
+    *,
+    index: int = 0,
+    time_s: float = 0.0,
+    name: str = "picture",
+    limits: Limits = LIMITS,
+) -> Frame:
+    """The frame that the file of one picture gives, from its bytes.
+
+    Args:
+        content: of a JPEG, PNG, ... file.
+        size_px_of: the size to scale to, by the picture's width and height; None: its own.
+        index: of the frame.
+        time_s: of the frame.
+        name: of the picture, for errors.
+        limits: most pixels.
+
+    Raises:
+        VideoError: no picture that can be decoded, too large, or several pictures.
+    """
+    image = _decoded(np.frombuffer(content, np.uint8), Path(name), limits)
+    if image.dtype == np.uint16:
+        image = cv2.convertScaleAbs(image, alpha=255 / (2 ** _bits_of(image) - 1))
+    height_px, width_px = image.shape[:2]
+    wanted_px = size_px_of(width_px, height_px)
+    if wanted_px not in (None, (width_px, height_px)):
+        image = cv2.resize(image, wanted_px, interpolation=cv2.INTER_AREA)
+    return Frame(index, time_s, np.asarray(image, np.uint8), width_px, height_px)
+
+
+def _decoded(data: np.ndarray, path: Path, limits: Limits) -> np.ndarray:
     header = data[:_HEADER].tobytes()
     declared_px, count = declared_size(header), 1 + (b"acTL" in header.partition(b"IDAT")[0])
     if declared_px is None:

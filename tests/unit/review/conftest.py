@@ -9,7 +9,8 @@ import pytest
 from review_clips import KINDS, Served, write_clip
 from vodkit.review.jobs import ModelSettings
 from vodkit.review.project import ProjectSettings
-from vodkit.review.server import ServerSettings, serving
+from vodkit.review.server import serving
+from vodkit.serve.web import ServerSettings
 
 
 @pytest.fixture(scope="session")

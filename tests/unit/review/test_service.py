@@ -14,7 +14,7 @@ from vodkit.formats.table import read_dataset
 from vodkit.ground.errors import InputError, SettingsError
 from vodkit.review.frames import Frames, index_in
 from vodkit.review.project import ProjectSettings, open_project
-from vodkit.review.server import ServerSettings
+from vodkit.serve.web import ServerSettings
 
 
 class Client:

@@ -39,8 +39,14 @@ class GuardSettings:
     token: str
     hosts: tuple[str, ...]
     """allowed values of the Host header, with port"""
+    """empty: any; only where others can reach the host, and so need the token for everything"""
     cookie: str
     """name of the cookie: cookies do not tell ports apart"""
+    private: tuple[str, ...] = ("/api/",)
+    """begins of the paths that need the token"""
+    types: tuple[str, ...] = ("application/json",)
+    """types that a body may have"""
+    largest_body: int = LARGEST_BODY
 
 
 class Guard:
@@ -60,31 +66,43 @@ class Guard:
         if refusal is not None:
             await _refuse(send, *refusal)
             return
-        await self._app(scope, _limited(receive), _with_headers(send))
+        limit = self._settings.largest_body
+        await self._app(scope, _limited(receive, limit), _with_headers(send))
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Status and reason; None where the request is allowed."""
         headers = _headers(scope)
         host = headers.get(b"host", "")
-        if host not in self._settings.hosts:
-            return 403, f"Host {host!r}; allowed: {', '.join(self._settings.hosts)}"
+        s = self._settings
+        if s.hosts and host not in s.hosts:
+            return 403, f"Host {host!r}; allowed: {', '.join(s.hosts)}"
         origin = headers.get(b"origin")
         if origin is not None and origin != f"http://{host}":
             return 403, f"Origin {origin!r}; allowed: http://{host}"
         if headers.get(b"sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
             return 403, "requests from other sites are refused"
+        kind, _, bearer = headers.get(b"authorization", "").partition(" ")
+        given = bearer if kind.lower() == "bearer" else ""
         if scope["method"] not in {"GET", "HEAD"}:
-            if headers.get(b"content-type", "").partition(";")[0] != "application/json":
-                return 415, "Content-Type; allowed: application/json"
-            if OWN_HEADER not in headers:
+            if OWN_HEADER not in headers and not given:  # other sites cannot send either
                 return 403, "header X-Vodkit is missing"
-            length = headers.get(b"content-length", "")
-            if not length.isdecimal() or int(length) > LARGEST_BODY:
-                return 413, f"Content-Length {length!r}; allowed: up to {LARGEST_BODY}"
-        if scope["path"].startswith("/api/") and scope["path"] != LOGIN:
-            given = _cookie(headers.get(b"cookie", ""), self._settings.cookie)
-            if not hmac.compare_digest(given.encode(), self._settings.token.encode()):
-                return 401, "not signed in: open the address that vodkit review printed"
+            refusal = self._refusal_of_body(scope["method"], headers)
+            if refusal is not None:
+                return refusal
+        if scope["path"].startswith(s.private) and scope["path"] != LOGIN:
+            given = given or _cookie(headers.get(b"cookie", ""), s.cookie)
+            if not hmac.compare_digest(given.encode(), s.token.encode()):
+                how = "open the address that vodkit printed, or send Authorization: Bearer TOKEN"
+                return 401, f"not signed in: {how}"
+        return None
+
+    def _refusal_of_body(self, method: str, headers: dict[bytes, str]) -> tuple[int, str] | None:
+        s = self._settings
+        length = headers.get(b"content-length", "0" if method == "DELETE" else "")
+        if length != "0" and headers.get(b"content-type", "").partition(";")[0] not in s.types:
+            return 415, f"Content-Type; allowed: {', '.join(s.types)}"
+        if not length.isdecimal() or int(length) > s.largest_body:
+            return 413, f"Content-Length {length!r}; allowed: up to {s.largest_body}"
         return None
 
 
@@ -113,7 +131,7 @@ async def _refuse(send: Send, status: int, reason: str) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _limited(receive: Receive) -> Receive:
+def _limited(receive: Receive, limit: int) -> Receive:
     """``receive`` that ends a body which is longer than it said."""
     total = 0
 
@@ -121,7 +139,7 @@ def _limited(receive: Receive) -> Receive:
         nonlocal total
         message = await receive()
         total += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if total > LARGEST_BODY else message
+        return {"type": "http.disconnect"} if total > limit else message
 
     return limited
 
