@@ -18,6 +18,7 @@ FLOORS = {
     "report": 4,
     "review": 4,
     "serve": 4,
+    "doctor": 4,
     "demo": 4,
     "infer": 3,
     "train": 3,

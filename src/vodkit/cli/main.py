@@ -16,6 +16,7 @@ from vodkit.cli.count import count
 from vodkit.cli.data import app as data
 from vodkit.cli.demo import demo
 from vodkit.cli.detect import detect
+from vodkit.cli.doctor import doctor
 from vodkit.cli.eval import evaluate
 from vodkit.cli.events import events
 from vodkit.cli.export import export
@@ -71,6 +72,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "tune": tune,
     "eval": evaluate,
     "compare": compare,
+    "doctor": doctor,
     "export": export,
     "bench": bench,
 }
