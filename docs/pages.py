@@ -184,7 +184,7 @@ def _default(option: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
 
 
 def _settings() -> str:
@@ -246,6 +246,11 @@ def on_config(config: Any) -> Any:
     python += [{title: f"reference/api-{name}.md"} for name, (title, _, _) in API.items()]
     _fill(config.nav, "Command line", ["reference/cli/index.md", *commands])
     _fill(config.nav, "Python", python)
+    for section in ("guides", "benchmarks"):
+        named = set(_paths([one for one in config.nav if section.title() in one]))
+        found = (f"{section}/{path.name}" for path in sorted((DOCS / section).glob("*.md")))
+        entry = next(one for one in config.nav if section.title() in one)
+        entry[section.title()] += [path for path in found if path not in named]
     return config
 
 
