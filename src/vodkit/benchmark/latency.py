@@ -31,7 +31,7 @@ def measure_latency(
     Raises:
         VideoError: the source cannot be read.
     """
-    follower = make_follower(settings)
+    follower = make_follower(settings, detector.classes)
     seconds = []
     with open_video(source, strict=not settings.lenient) as video:
         frames = video.frames(every=settings.stride, size_px=size_px(video, detector, settings))

@@ -127,17 +127,17 @@ class GraphDetector(Detector):
             return found
         # Of graphs that take one picture at a time, maps still have the batch axis.
         maps = [one[0] if one.ndim == 4 else one for one in maps]
-        looks, features = (
-            None
-            if way is None
-            else way.embed(
-                [maps[self._stages.index(stage)] for stage in way.settings.stages],
-                found.boxes_xyxy,
-                placement,
-                (width, height),
-            )
-            for way in (self._pooled, self._keys)
-        )
+        of_stage = dict(zip(self._stages, maps, strict=True))
+        looks = features = None
+        if self._pooled is not None:
+            used = [of_stage[stage] for stage in self._pooled.settings.stages]
+            looks = self._pooled.embed(used, found.boxes_xyxy, placement, (width, height))
+        if self._keys is not None:
+            used = [of_stage[stage] for stage in self._keys.settings.stages]
+            rows = self._keys.rows(found.labels, self.classes)
+            keys = self._keys.embed(used, found.boxes_xyxy[rows], placement, (width, height))
+            features = np.zeros((len(found), keys.shape[1]), np.float32)
+            features[rows] = keys
         return replace(found, embeddings=looks, features=features)
 
     def _renumbered(self, found: Candidates) -> Candidates:

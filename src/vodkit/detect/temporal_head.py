@@ -18,7 +18,7 @@ from vodkit.detect.base import ModelCard, read_card
 from vodkit.detect.embed import Pooled, PoolSettings, unit
 from vodkit.detect.preprocess import Placement
 from vodkit.detect.weights import check, read_state
-from vodkit.ground.arrays import FloatArray
+from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.errors import SettingsError, WeightsError
 
 HEAD_FAMILY = "temporal-head"
@@ -29,12 +29,28 @@ class Keys:
     """What the best candidates of a frame look like: pooled features, or keys made from them."""
 
     def __init__(
-        self, settings: PoolSettings, most: int, weights: Mapping[str, FloatArray] | None = None
+        self,
+        settings: PoolSettings,
+        most: int,
+        weights: Mapping[str, FloatArray] | None = None,
+        classes: Sequence[str] | None = None,
     ) -> None:
-        """Without ``weights`` (shift (F,), scale (F,), weight (D, F)) features as they are."""
+        """What is needed of which candidates.
+
+        Args:
+            settings: where features are taken from.
+            most: candidates of a frame that have keys.
+            weights: shift (F,), scale (F,), weight (D, F); None: features as they are.
+            classes: that the head has learnt; None: all.
+        """
         self.settings, self._most = settings, most
         self._pooled = Pooled("temporal memory", settings)
-        self._weights = weights
+        self._weights, self._classes = weights, classes
+
+    def rows(self, labels: IntArray, classes: Sequence[str]) -> IntArray:
+        """The candidates that have keys, of labels (N,) best first and named by ``classes``."""
+        learnt = learnt_labels(classes, self._classes)
+        return np.flatnonzero(np.isin(labels, learnt))[: self._most]
 
     def embed(
         self,
@@ -43,13 +59,9 @@ class Keys:
         placement: Placement,
         size_px: tuple[int, int],
     ) -> FloatArray:
-        """(N, D) float32 of length 1; zeros beyond the first ``most`` boxes. See ``Pooled``."""
-        some = boxes_xyxy[: self._most]
-        features = self._pooled.features(maps, some, placement, size_px)
-        keys = features if self._weights is None else self.projected(features)
-        found = np.zeros((len(boxes_xyxy), keys.shape[1]), np.float32)
-        found[: len(some)] = keys
-        return found
+        """(N, D) float32 of length 1 of at most ``most`` boxes. See ``Pooled``."""
+        features = self._pooled.features(maps, boxes_xyxy, placement, size_px)
+        return features if self._weights is None else self.projected(features)
 
     def projected(self, features: FloatArray) -> FloatArray:
         """Keys (n, D) of features (n, F), always made in the same shapes.
@@ -64,6 +76,15 @@ class Keys:
         padded = np.zeros((self._most, len(shift)), np.float32)
         padded[: len(features)] = (features - shift) * scale
         return unit((padded @ weight.T)[: len(features)])
+
+
+def learnt_labels(classes: Sequence[str], learnt: Sequence[str] | None) -> list[int]:
+    """Positions of those classes that a head has learnt; None: all of them.
+
+    >>> learnt_labels(("car", "person"), ("person", "dog"))
+    [1]
+    """
+    return [i for i, name in enumerate(classes) if learnt is None or name in learnt]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,7 +146,12 @@ def load_head(path: Path, detector: ModelCard | None = None) -> TemporalHead:
         stages, bins = tuple(about["stages"]), tuple(about["bins"])
         most = int(about["most"])
         keys = (
-            Keys(PoolSettings(stages=stages, bins=bins), most, {n: state.pop(n) for n in KEY_NAMES})
+            Keys(
+                PoolSettings(stages=stages, bins=bins),
+                most,
+                {name: state.pop(name) for name in KEY_NAMES},
+                card.classes,
+            )
             if stages
             else None
         )

@@ -150,7 +150,7 @@ def detect_video(
     """
     settings = settings or InferSettings()
     detector = detector or make_detector(with_size(settings, [source]))
-    follower = Follower(cuts=settings.cuts, memory=make_memory(settings))
+    follower = Follower(cuts=settings.cuts, memory=make_memory(settings, detector.classes))
     for frame, detections, _ in _follow_source(source, detector, follower, settings):
         yield frame, detections
 
@@ -181,9 +181,11 @@ def track_video(
     detector = detector or make_detector(with_size(settings, [source]))
     if tracker is None and not settings.tracks:
         raise SettingsError("tracker is none; allowed: a tracker, or detect_video")
-    follower = make_follower(settings)
+    follower = make_follower(settings, detector.classes)
     if tracker is not None:
-        follower = Follower(tracker, cuts=settings.cuts, memory=make_memory(settings))
+        follower = Follower(
+            tracker, cuts=settings.cuts, memory=make_memory(settings, detector.classes)
+        )
     for frame, detections, tracks in _follow_source(source, detector, follower, settings):
         assert tracks is not None
         yield frame, detections, tracks

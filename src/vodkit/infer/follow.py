@@ -5,12 +5,13 @@ video needs to be remembered from frame to frame is here, and never in the detec
 serves many videos, a follower one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from vodkit.detect.embed import threshold_of
-from vodkit.detect.temporal_head import load_head, temporal_card
+from vodkit.detect.models import find_card
+from vodkit.detect.temporal_head import learnt_labels, load_head, temporal_card
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import VideoError
 from vodkit.ground.records import Detections, Frame, Tracks
@@ -120,14 +121,18 @@ class _Begun(NamedTuple):
     """a new shot begins with it"""
 
 
-def make_follower(settings: InferSettings) -> Follower:
-    """A new follower with the tracker that the settings ask for.
+def make_follower(settings: InferSettings, classes: Sequence[str] = ()) -> Follower:
+    """A new follower with the tracker and the memory that the settings ask for.
+
+    Args:
+        settings: of the run.
+        classes: names of the detector's labels; empty: those of the settings' model.
 
     Raises:
         SettingsError: an unknown tracker or tracker setting.
         InputError: ``settings.after`` is no run folder whose tracker fits.
     """
-    memory = make_memory(settings)
+    memory = make_memory(settings, classes)
     if not settings.tracks:
         return Follower(cuts=settings.cuts, memory=memory)
     tracker = make_tracker(settings.tracker, tracker_words(settings))
@@ -136,8 +141,8 @@ def make_follower(settings: InferSettings) -> Follower:
     return Follower(tracker, cuts=settings.cuts, memory=memory)
 
 
-def make_memory(settings: InferSettings) -> Memory[_Begun] | None:
-    """A new temporal memory; None where the settings ask for none."""
+def make_memory(settings: InferSettings, classes: Sequence[str] = ()) -> Memory[_Begun] | None:
+    """A new temporal memory, see ``make_follower``; None where the settings ask for none."""
     if settings.temporal == OFF:
         return None
     rule: Links | Recall = Links(LinkSettings())
@@ -146,7 +151,8 @@ def make_memory(settings: InferSettings) -> Memory[_Begun] | None:
         shape = RecallSettings(
             lags_s=head.lags_s, most=head.most, remembered=head.remembered, both=head.both
         )
-        rule = Recall(shape, head.weights)
+        names = classes or settings.classes or find_card(settings.model)[0].classes
+        rule = Recall(shape, head.weights, learnt_labels(names, head.card.classes))
     return Memory(rule, threshold=settings.score_threshold, both=settings.is_delayed)
 
 

@@ -315,7 +315,7 @@ class _Channel:
         self._files, self._wanted, self._notify = files, wanted, notify
         self.source, self.video = source, video
         self.every = wanted.stride
-        self._follower = make_follower(wanted)
+        self._follower = make_follower(wanted, detector.classes)
         self._detector, self._tracker_name = detector, wanted.tracker if wanted.tracks else ""
         self._reported = ""
         self._latencies: deque[float] = deque(maxlen=_LATENCIES)

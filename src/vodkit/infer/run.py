@@ -289,7 +289,7 @@ class _Run:
 
         It is also put there when the video breaks off: the recording may continue in another file.
         """
-        follower = make_follower(self._settings)
+        follower = make_follower(self._settings, self._detector.classes)
         if follower.tracker is not None:
             motion = self._folder / runs.CAMERA_MOTION
             follower.tracker = MotionLog(follower.tracker, motion)

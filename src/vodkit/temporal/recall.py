@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.ground.arrays import FloatArray
+from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import Detections
 from vodkit.temporal.links import LinkSettings, with_velocities
@@ -272,9 +272,20 @@ def _crowd_there(sure: Any, seen: Views) -> Any:
 class Recall:
     """The rule of a trained head; see ``memory.Rule``."""
 
-    def __init__(self, settings: RecallSettings, weights: Mapping[str, FloatArray]) -> None:
-        """``weights``: see ``first_weights``."""
-        self.settings, self.lags_s = settings, settings.lags_s
+    def __init__(
+        self,
+        settings: RecallSettings,
+        weights: Mapping[str, FloatArray],
+        labels: Sequence[int] | None = None,
+    ) -> None:
+        """A head at work.
+
+        Args:
+            settings: the shape of the memory.
+            weights: see ``first_weights``.
+            labels: that it has learnt, others are not touched; None: all.
+        """
+        self.settings, self.lags_s, self._labels = settings, settings.lags_s, labels
         self._weights = weights
         self._links = LinkSettings()
         self._key_size = weights["hidden.weight"].shape[1] - num_statistics(settings, 0)
@@ -312,6 +323,9 @@ class Recall:
             raise SettingsError(f"{seen}; load its detector with load_detector(temporal=...)")
         return here
 
-    def _best(self, candidates: Detections) -> Any:
+    def _best(self, candidates: Detections) -> IntArray:
+        """Rows of the best candidates of the classes that are known."""
         order = np.argsort(-candidates.scores, kind="stable")
+        if self._labels is not None:
+            order = order[np.isin(candidates.labels[order], self._labels)]
         return order[: self.settings.most]

@@ -173,7 +173,7 @@ def test_frame_by_frame_is_the_same_as_live_sources_are(
     clip: Path, head: Callable[[str], str], name: str
 ) -> None:
     wanted = InferSettings(temporal=head(name))
-    follower = make_follower(wanted)
+    follower = make_follower(wanted, Blinking.classes)
     detector = Blinking()
     for frame, _, tracks in track_video(clip, detector, settings=wanted):
         assert follower.step(frame, detector.detect([frame])[0]).tracks == tracks
@@ -184,8 +184,11 @@ def test_two_cameras_in_turn_are_two_runs(
     clip: Path, head: Callable[[str], str], name: str
 ) -> None:
     wanted = InferSettings(temporal=head(name))
-    alone = [x.tracks for x in make_follower(wanted).steps(detect_video(clip, Blinking()))]
-    one, two = make_follower(wanted), make_follower(wanted)
+    alone = [
+        x.tracks
+        for x in make_follower(wanted, Blinking.classes).steps(detect_video(clip, Blinking()))
+    ]
+    one, two = make_follower(wanted, Blinking.classes), make_follower(wanted, Blinking.classes)
     for number, (frame, found) in enumerate(detect_video(clip, Blinking())):
         for follower in (one, two):
             assert follower.step(frame, found).tracks == alone[number]
@@ -201,10 +204,10 @@ def test_a_cut_is_a_fresh_start(mode: str) -> None:
             frame = Frame(index, index / 10, image, 160, 120)
             yield frame, detector.detect([frame])[0]
 
-    follower = make_follower(wanted)
+    follower = make_follower(wanted, Blinking.classes)
     whole = list(follower.steps(frames(0)))
     assert follower.num_cuts == 1
-    after = list(make_follower(wanted).steps(frames(CUT)))
+    after = list(make_follower(wanted, Blinking.classes).steps(frames(CUT)))
     for one, two in zip(whole[CUT:], after, strict=True):
         assert one.detections == two.detections
 
@@ -218,7 +221,7 @@ def test_a_video_that_breaks_off_gives_every_frame_before(mode: str) -> None:
             yield frame, detector.detect([frame])[0]
         raise VideoError("cut off", path="a.mp4")
 
-    steps = make_follower(InferSettings(temporal=mode)).steps(frames())
+    steps = make_follower(InferSettings(temporal=mode), Blinking.classes).steps(frames())
     seen = []
     with pytest.raises(VideoError):  # noqa: PT012
         for step in steps:
@@ -228,11 +231,13 @@ def test_a_video_that_breaks_off_gives_every_frame_before(mode: str) -> None:
 
 def test_an_empty_video_and_a_single_frame(head: Callable[[str], str]) -> None:
     for mode in map(head, MODES):
-        follower = make_follower(InferSettings(temporal=mode))
+        follower = make_follower(InferSettings(temporal=mode), Blinking.classes)
         assert list(follower.steps([])) == []
         frame = Frame.unseen(0, 0.0, width_px=160, height_px=120)
         found = Blinking(least=0.05).detect([frame])[0]
-        (only,) = make_follower(InferSettings(temporal=mode)).steps([(frame, found)])
+        (only,) = make_follower(InferSettings(temporal=mode), Blinking.classes).steps(
+            [(frame, found)]
+        )
         assert only.detections == replace(found, features=None)
 
 

@@ -125,6 +125,17 @@ def test_candidates_beyond_the_most_are_the_still_detectors(frames):
         assert kept.all()
 
 
+@given(frames=videos())
+def test_classes_that_a_head_has_not_learnt_are_the_still_detectors(frames):
+    head = a_head()
+    found = ran(Recall(head.settings, head._weights, labels=[1]), frames)
+    alone = [one[one.labels == 1] for one in frames]
+    learnt = ran(head, alone)
+    for before, after, mine in zip(bare(frames), found, learnt, strict=True):
+        assert after[after.labels == 0] == before[before.labels == 0]
+        assert after[after.labels == 1] == mine
+
+
 @pytest.mark.parametrize("both", [False, True])
 @settings(max_examples=15)
 @given(frames=videos())
