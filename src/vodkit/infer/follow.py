@@ -152,7 +152,8 @@ def make_memory(settings: InferSettings, classes: Sequence[str] = ()) -> Memory[
             lags_s=head.lags_s, most=head.most, remembered=head.remembered, both=head.both
         )
         names = classes or settings.classes or find_card(settings.model)[0].classes
-        rule = Recall(shape, head.weights, learnt_labels(names, head.card.classes))
+        labels = learnt_labels(names, head.card.classes)
+        rule = Recall(shape, head.weights, labels, uses_features=head.keys is not None)
     return Memory(rule, threshold=settings.score_threshold, both=settings.is_delayed)
 
 

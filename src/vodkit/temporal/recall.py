@@ -3,11 +3,13 @@
 Each candidate of a frame attends to those of remembered frames, one frame at a time: by place and
 size (as ``links``: moved along with the remembered candidate's own velocity, in units that grow
 with the lag), and by the likeness of its features. Attention includes an answer "none of them". The
-logits that it gathers are averaged with the candidate's own; a small network sees how well the
-candidate is remembered, how the whole frame compares with the remembered ones, and what the
-candidate looks like, and decides how much memory counts (a blurred frame is trusted less), whether
-the score is raised or lowered beyond that, and how much boxes are steadied. Its last layer begins
-as zero, so an untrained head is ``links``.
+logits that it gathers are averaged with the candidate's own. A small network sees how well the
+candidate is remembered and how the whole frame compares with the remembered ones. It decides how
+much memory counts (a blurred frame is trusted less), whether the score is raised or lowered beyond
+that, and how much boxes are steadied. Its last layer begins as zero, so an untrained head is
+``links``. It is given nothing that is of one camera: no sizes, no numbers of objects, no features,
+no sums over frames; with these, heads were better on the cameras that they were trained on and
+worse than no memory on others (docs/benchmarks/temporal.md).
 
 Aggregating candidates instead of maps follows YOLOV (Shi et al. 2023, arXiv 2208.09686); attending
 by place and time as well as by appearance, its successor (arXiv 2412.19467).
@@ -36,7 +38,9 @@ STRENGTH, FADE, PLACE, PLACE_PER_S, SIZE, SIZE_PER_S, NO_LINK, RIVALRY, STEADINE
 """positions in ``logs``, the logarithms of the settings of links"""
 NUM_OUTPUTS = 3
 """how much memory counts (logarithm), what is added to the logit, how much boxes are steadied"""
-HIDDEN = 32
+NUM_STATISTICS = 9
+"""S: what the small network is given of a candidate"""
+HIDDEN = 16
 _TINY = 1e-9
 _FIRST_LIKENESS = 8.0
 
@@ -132,8 +136,8 @@ def _put(
         column[at][:n] = value[:n]
 
 
-def first_weights(settings: RecallSettings, key_size: int) -> dict[str, FloatArray]:
-    """The weights of an untrained head, which is ``links``; the hidden layer is not among them."""
+def first_weights() -> dict[str, FloatArray]:
+    """The weights of an untrained head, which is ``links``."""
     links = LinkSettings()
     logs = np.log([
         links.strength, links.fade_s, links.place, links.place_per_s, links.size,
@@ -142,16 +146,11 @@ def first_weights(settings: RecallSettings, key_size: int) -> dict[str, FloatArr
     return {
         "logs": logs.astype(np.float32),
         "likeness": np.array([0.0, _FIRST_LIKENESS], np.float32),
-        "hidden.weight": np.zeros((HIDDEN, num_statistics(settings, key_size)), np.float32),
+        "hidden.weight": np.zeros((HIDDEN, NUM_STATISTICS), np.float32),
         "hidden.bias": np.zeros(HIDDEN, np.float32),
         "out.weight": np.zeros((NUM_OUTPUTS, HIDDEN), np.float32),
         "out.bias": np.zeros(NUM_OUTPUTS, np.float32),
     }
-
-
-def num_statistics(settings: RecallSettings, key_size: int) -> int:
-    """S: what the small network is given of a candidate."""
-    return 13 + 2 * settings.slots + key_size
 
 
 def recalled(xp: Any, weights: Mapping[str, Any], seen: Views) -> tuple[Any, Any]:
@@ -185,22 +184,15 @@ def recalled(xp: Any, weights: Mapping[str, Any], seen: Views) -> tuple[Any, Any
     # By how much the frame's logits are below those of their links, in the mean.
     below = (gained[..., 3] - certainty * seen.logits).sum(-1)
     drop = below / (certainty.sum(-1) + 0.1)
-    ones = xp.ones_like(seen.logits)
-    sides = seen.log_sides
-    about = (
-        seen.logits / 4, linked / 4, (linked - seen.logits) / 2, mass, certainty,
-        read / 4, most_alike, ones * drop[..., None] / 2,
-        ones * _crowd(xp, seen.logits, seen.labels)[..., None] / 10,
-        ones * _crowd_there(sure, seen)[..., None] / 10,
-        (sides[..., 0] + sides[..., 1]) / 10, sides[..., 0] - sides[..., 1],
-        xp.exp(-mass),
-    )  # fmt: skip
-    statistics = xp.concatenate(
-        [
-            xp.stack(about, -1), xp.swapaxes(by_slot[..., 0], -1, -2),
-            xp.swapaxes(by_slot[..., 1], -1, -2),
-            seen.keys,
-        ],
+    # Shares, not sums, and nothing of sizes or numbers of objects: what holds for one camera and
+    # frame rate is to hold for others.
+    possible = fades.sum(-1)[..., None] + _TINY
+    statistics = xp.stack(
+        (
+            seen.logits / 4, linked / 4, (linked - seen.logits) / 2, mass / possible,
+            certainty / possible, certainty / (mass + _TINY), read / 4, most_alike,
+            xp.ones_like(seen.logits) * drop[..., None] / 2,
+        ),
         -1,
     )  # fmt: skip
     hidden = xp.tanh(statistics @ weights["hidden.weight"].T + weights["hidden.bias"])
@@ -253,20 +245,10 @@ def _read(xp: Any, alike: Any, same: Any, seen: Views) -> tuple[Any, Any]:
     weights = xp.exp(alike - 4.0) * same
     logits = seen.there_logits
     sums = (weights @ xp.stack((xp.ones_like(logits), logits), -1)).sum(-3)
-    total = sums[..., 0] + 1.0
+    sums = sums / ((seen.lags_s > 0).sum(-1)[..., None, None] + _TINY)
+    total = sums[..., 0] + 0.2
     read = sums[..., 1] / total
     return read, xp.log(total) / 4
-
-
-def _crowd(xp: Any, logits: Any, labels: Any) -> Any:
-    """() the number of objects that the scores of a frame add up to."""
-    return (_sigmoid(xp, logits) * (labels >= 0)).sum(-1)
-
-
-def _crowd_there(sure: Any, seen: Views) -> Any:
-    """() the same of the remembered frames, in the mean."""
-    each = (sure * (seen.there_labels >= 0)).sum(-1)
-    return each.sum(-1) / ((seen.lags_s > 0).sum(-1) + _TINY)
 
 
 class Recall:
@@ -277,6 +259,8 @@ class Recall:
         settings: RecallSettings,
         weights: Mapping[str, FloatArray],
         labels: Sequence[int] | None = None,
+        *,
+        uses_features: bool = True,
     ) -> None:
         """A head at work.
 
@@ -284,11 +268,12 @@ class Recall:
             settings: the shape of the memory.
             weights: see ``first_weights``.
             labels: that it has learnt, others are not touched; None: all.
+            uses_features: compare what candidates look like, too.
         """
         self.settings, self.lags_s, self._labels = settings, settings.lags_s, labels
         self._weights = weights
         self._links = LinkSettings()
-        self._key_size = weights["hidden.weight"].shape[1] - num_statistics(settings, 0)
+        self._uses_features = uses_features
 
     def remember(
         self, time_s: float, candidates: Detections, before: Remembered | None
@@ -312,15 +297,14 @@ class Recall:
         return replace(candidates, boxes_xyxy=boxes, scores=scores)
 
     def _here(self, time_s: float, candidates: Detections) -> Remembered:
-        """The best candidates, with keys if the head has any use for them."""
+        """The best candidates, with keys where the head uses them."""
         rows = self._best(candidates)
         here = geometry(time_s, candidates, rows=rows)
-        if not self._key_size:
+        if not self._uses_features:
             return replace(here, keys=np.zeros((len(rows), 0), np.float32))
-        size = here.keys.shape[1]
-        if size != self._key_size and len(rows):
-            seen = f"detections have {size} features, the temporal head takes {self._key_size}"
-            raise SettingsError(f"{seen}; load its detector with load_detector(temporal=...)")
+        if candidates.features is None and len(rows):
+            seen = "detections have no features, which the temporal head uses"
+            raise SettingsError(f"{seen}; allowed: those of load_detector(temporal=...)")
         return here
 
     def _best(self, candidates: Detections) -> IntArray:

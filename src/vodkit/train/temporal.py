@@ -131,12 +131,11 @@ def _parted(
 class HeadNetwork(nn.Module):
     """The head while it is trained; ``temporal.recall`` runs the same functions in numpy."""
 
-    def __init__(self, settings: RecallSettings, keys: dict[str, FloatArray], seed: int) -> None:
+    def __init__(self, keys: dict[str, FloatArray], seed: int) -> None:
         """``keys``: shift (F,), scale (F,) and weight (D, F); empty without features."""
         super().__init__()
         torch.manual_seed(seed)
-        size = len(keys["keys.weight"]) if keys else 0
-        first = {name: torch.from_numpy(v) for name, v in first_weights(settings, size).items()}
+        first = {name: torch.from_numpy(value) for name, value in first_weights().items()}
         nn.init.normal_(first["hidden.weight"], std=first["hidden.weight"].shape[1] ** -0.5)
         self._names = {name: name.replace(".", "_") for name in (*first, *keys)}
         fixed = KEY_NAMES[:2]
@@ -182,7 +181,7 @@ def key_weights(keys: Sequence[Key], size: int) -> dict[str, FloatArray]:
 
 def fit(settings: TemporalSettings, keys: Sequence[Key], watch: Watch) -> HeadNetwork:
     """The head, trained from ``links``."""
-    head = HeadNetwork(settings.shape, key_weights(keys, settings.size), settings.seed)
+    head = HeadNetwork(key_weights(keys, settings.size), settings.seed)
     anchors = {name: head.weights()[name].clone() for name in ("logs", "likeness")}
     optimizer = torch.optim.AdamW(head.parameters(), lr=settings.lr, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(settings.steps, 1))
@@ -307,7 +306,7 @@ def measure(
     settings: TemporalSettings, keys: Sequence[Key], head: HeadNetwork
 ) -> dict[str, float | None]:
     """AP50 of the still detector, untrained links and the head; also where keys are degraded."""
-    untrained = HeadNetwork(settings.shape, {}, settings.seed)
+    untrained = HeadNetwork({}, settings.seed)
     found: dict[str, float | None] = {}
     for version, kind in ((0, ""), (1, "_degraded")):
         rng = np.random.default_rng(settings.seed)

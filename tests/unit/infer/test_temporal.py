@@ -64,7 +64,7 @@ class Blinking(Detector):
 def write_head(path: Path, *, both: bool, features: bool, detector: str = "") -> Path:
     """A head with random weights; the causal one uses features."""
     shape, rng = RecallSettings(both=both), np.random.default_rng(7)
-    weights = first_weights(shape, KEY_SIZE if features else 0)
+    weights = first_weights()
     for name in ("hidden.weight", "out.weight", "likeness"):
         noise = rng.normal(0, 0.1, weights[name].shape)
         weights[name] = weights[name] + noise.astype(np.float32)

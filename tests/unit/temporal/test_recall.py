@@ -28,7 +28,7 @@ RATE = 10
 
 def a_head(*, both=False, trained=True, **shape):
     wanted = RecallSettings(both=both, **shape)
-    weights = first_weights(wanted, KEY_SIZE)
+    weights = first_weights()
     if trained:
         rng = np.random.default_rng(3)
         for name in ("hidden.weight", "out.weight", "out.bias", "likeness"):
