@@ -58,7 +58,7 @@ def run_live_sources(
     places = {source: folder.path for source, folder in zip(sources, folders, strict=True)}
     sending = Outlets(outlets, detector.classes, aside)
     try:
-        with _sigterm_stops(), sending, closing(steps), _page(outlets, places, sending) as noting:
+        with sigterm_stops(), sending, closing(steps), _page(outlets, places, sending) as noting:
             _show(sending.passing(noting(steps), lambda step: places[step.source]), came)
     finally:
         for source, folder in zip(sources, folders, strict=True):
@@ -87,7 +87,7 @@ def _page(
 
 
 @contextmanager
-def _sigterm_stops() -> Iterator[None]:
+def sigterm_stops() -> Iterator[None]:
     """Service managers stop by SIGTERM; it ends a run as Ctrl-C does."""
 
     def stop(_number: int, _frame: object) -> NoReturn:

@@ -26,6 +26,7 @@ from vodkit.cli.own_options import Chosen, chosen, only_own
 from vodkit.cli.refine import refine
 from vodkit.cli.review import review
 from vodkit.cli.runs import app as runs
+from vodkit.cli.serve import serve
 from vodkit.cli.set_help import asks_for_settings, say_settings
 from vodkit.cli.show import show
 from vodkit.cli.standard_streams import ReaderGoneError, prepare_streams
@@ -74,6 +75,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "doctor": doctor,
     "export": export,
+    "serve": serve,
     "bench": bench,
 }
 app.add_typer(data, name="data")

@@ -1,7 +1,6 @@
 """``--set help``: every setting of a command with meaning, default and range.
 
-Nothing here repeats what the settings say of themselves: names and defaults are the fields of the
-dataclass, meanings its docstrings, ranges the words with which it refuses values out of range.
+Names and defaults are the fields of the dataclass, meanings its docstrings, ranges its refusals.
 """
 
 import ast
@@ -123,6 +122,7 @@ _CLASSES: dict[str, Callable[[dict[str, Any]], list[type]]] = {
     "data prelabel": _refining,
     "train": _training,
     "track": _tracker,
+    "serve": _tracker,
     "refine": _refining,
     "count": _counting,
     "events": _reporting,

@@ -1,0 +1,65 @@
+"""``vodkit serve``: detection and tracking over HTTP."""
+
+import os
+
+import typer
+
+from vodkit.cli import options
+from vodkit.cli.terminal import say
+from vodkit.infer.settings import InferSettings
+from vodkit.serve.settings import TOKEN_VARIABLE
+
+
+@options.with_settings(
+    without=(
+        "every", "batch_size", "temporal", "lenient", "picture_rate", "after", "lines", "zones",
+        "events",
+    )
+)  # fmt: skip
+def serve(
+    wanted: InferSettings,
+    host: str = typer.Option("127.0.0.1", "--host", help="Other than this machine: with a token."),
+    port: int = typer.Option(8787, "--port", help="0: any free one."),
+    sessions: int = typer.Option(64, "--sessions", min=1, help="Sessions at once."),
+    idle_s: float = typer.Option(300.0, "--idle-s", help="A session idle for so long ends (s)."),
+    waiting: int = typer.Option(16, "--waiting", min=1, help="Requests that may wait."),
+    pixels: int = typer.Option(25_000_000, "--pixels", min=1, help="Most pixels of a picture."),
+) -> None:
+    """Detect and track over HTTP: POST /v1/detect, /v1/sessions. Ctrl-C ends.
+
+    Clients send Authorization: Bearer TOKEN; the token is VODKIT_TOKEN, or a random one.
+
+    Example: vodkit serve --model vodkit-street --port 8787
+    """
+    from vodkit.cli.live import sigterm_stops
+    from vodkit.cli.summary import say_runtime
+    from vodkit.ground import process
+    from vodkit.ground.errors import SettingsError
+    from vodkit.infer.flow import make_detector
+    from vodkit.infer.follow import make_follower
+
+    try:
+        from vodkit.serve.service import make_service
+        from vodkit.serve.sessions import ServiceSettings, Sessions
+        from vodkit.serve.web import Server, ServerSettings, bound, ctrl_c_stops, is_loopback
+    except ModuleNotFoundError as error:
+        message = f"{error.name} is not installed; pip install 'vodkit[serve]'"
+        raise SettingsError(message) from error
+    process.settle()
+    if not wanted.tracks:
+        raise SettingsError("tracker is none; sessions need one")
+    make_follower(wanted)
+    limits = ServiceSettings(sessions=sessions, idle_s=idle_s, waiting=waiting, pixels=pixels)
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    with bound(ServerSettings(host=host, port=port, token=token)) as place:
+        service = Sessions(make_detector(wanted), wanted, limits)
+        say_runtime(service.detector, wanted)
+        if not is_loopback(host):
+            say(f"warning: {host} can be reached by others; traffic is not encrypted")
+        say(f"serving: {place.address.partition('#')[0]}")
+        if not token:
+            say(f"token: {place.token}")
+        server = Server(make_service(service, place), place)
+        with sigterm_stops(), ctrl_c_stops(server):
+            server.run()
+        service.close()
