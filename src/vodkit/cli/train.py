@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vodkit.cli import options
+from vodkit.cli import options, train_curve
 from vodkit.cli.terminal import aside, say, say_json, say_next
 from vodkit.cli.threads import THREADS
 
@@ -50,6 +50,10 @@ def train(
     search: int = typer.Option(
         0, "--search", help="Try so many settings first; needs vodkit[tune]."
     ),
+    curve: bool = typer.Option(
+        False, "--curve", help="Train on 1/4, 1/2 and all labels: what would more bring?"
+    ),
+    curve_seeds: int = typer.Option(3, "--curve-seeds", help="Trainings of each size; from 2."),
     threads: int = THREADS,
     resume: bool = typer.Option(False, "--resume", help="Go on with the run in --out."),
     overwrite: bool = options.OVERWRITE,
@@ -85,7 +89,7 @@ def train(
         from vodkit.cli import train_head
 
         no = (("--freeze", freeze), ("--epochs", epochs), ("--batch-size", batch_size),
-              ("--search", search), ("--resume", resume),
+              ("--search", search), ("--resume", resume), ("--curve", curve),
               ("--appearance", appearance and temporal))  # fmt: skip
         train_head.refuse("--temporal" if temporal else "--appearance", no)
         run = train_head.train_temporal_head if temporal else train_head.train_appearance_head
@@ -96,6 +100,10 @@ def train(
         find_card(wanted.model)  # a wrong name is refused before data is read
         labels = load(data)[0]
         warnings = split_warnings(labels)
+        if curve:
+            train_curve.refuse((("--search", search),))
+            train_curve.train_curve(wanted, seeds=curve_seeds, overwrite=overwrite, as_json=as_json)
+            return
         if search:
             from vodkit.train.search import best_settings, tell_nobody
 
