@@ -1,6 +1,6 @@
 # vodkit: the developer's whole interface. `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check ci bench docs clean
+.PHONY: help setup demo test test-all check ci bench docs docs-pictures dist clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +10,7 @@ READY := .venv/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 # Bytecode is compiled once, here: where Python may not write it, every command would compile torch anew.
 $(READY): pyproject.toml constraints.txt tests/oracles.txt
@@ -37,8 +37,10 @@ test: check ## check, then the fast tests
 test-all: check ## check, then all tests, the slow ones too
 	@$(PYTEST) -m ""
 
-ci: ## what .ci/run calls: the demo, and all tests
+ci: ## what .ci/run calls: the demo, the site, the distribution, and all tests
 	@$(MAKE) --no-print-directory demo
+	@$(MAKE) --no-print-directory docs
+	@$(MAKE) --no-print-directory dist
 	@$(MAKE) --no-print-directory test-all
 
 bench: $(READY) ## measure: ratios side by side in one run, as JSON lines
@@ -46,6 +48,12 @@ bench: $(READY) ## measure: ratios side by side in one run, as JSON lines
 
 docs: $(READY) ## the documentation site, strict and offline: out/site/index.html
 	@PYTHONPATH=src DISABLE_MKDOCS_2_WARNING=true NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --quiet --strict
+
+docs-pictures: $(READY) ## make the pictures of the documentation anew, from the sample clips
+	@$(BIN)/python docs/make_pictures.py
+
+dist: $(READY) ## build sdist and wheel, check them, and use the wheel in a fresh environment
+	@$(BIN)/python .ci/dist.py
 
 clean: ## forget the environment and everything made
 	@rm -rf .venv runs out dist .mypy_cache .ruff_cache .hypothesis
