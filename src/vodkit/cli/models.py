@@ -20,6 +20,7 @@ def models(
     """
     from vodkit.detect.foreign import DETECTORS
     from vodkit.detect.models import listed
+    from vodkit.detect.open_models import OPEN
 
     if trust is not None:
         _trust(trust)
@@ -42,6 +43,8 @@ def models(
         rows.append([card.name, *values, *promise, where, best.data if best else ""])
     say_table(["model", "input px", "cls", "MB", "AP", "licence", "weights", "AP on"], rows)
     say(*(f"{name}  from an installed package" for name in DETECTORS))
+    say(*(f"{name}  any class, by --prompt 'a red cup=cup'; {one.licence}, to fetch, "
+          f"{one.size_bytes / 1e6:.0f} MB" for name, one in OPEN.items()))  # fmt: skip
     say(
         "",
         "A file works, too: .safetensors, .pth, .onnx, .xml, .pb, .pt2 (docs/guides/detectors.md)",

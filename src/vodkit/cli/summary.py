@@ -43,6 +43,10 @@ def say_what_happened(folder: Path) -> None:
 
 def say_runtime(detector: "Detector", wanted: "InferSettings") -> None:
     """The runtime that ``auto`` means here, and why."""
+    if wanted.prompts:
+        terminal.say(
+            f"prompts: {'; '.join(wanted.prompts)} (score from {wanted.score_threshold:g})"
+        )
     if wanted.runtime == "auto":
         begun = f"runtime: {detector.runs_on} (as the run began)"
         terminal.say(begun if detector.choice is None else detector.choice.line())

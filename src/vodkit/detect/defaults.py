@@ -24,6 +24,21 @@ def check_size(size: str) -> None:
         raise SettingsError(f"size is {size!r}; allowed: {allowed}")
 
 
+PROMPT_MODEL = "owlv2-base"
+"""what prompts run with, unless another model is named"""
+PROMPTED = {"owlv2": 0.1, "grounding-dino": 0.25}
+"""score thresholds of models that take prompts, by the begin of their names, as published"""
+
+
+def prompt_threshold(model: str) -> float:
+    """The score below which a model's detections for prompts are dropped.
+
+    >>> prompt_threshold("grounding-dino-tiny"), prompt_threshold("my-folder")
+    (0.25, 0.1)
+    """
+    return next((value for begin, value in PROMPTED.items() if begin in model.lower()), 0.1)
+
+
 def check_grid(tiles: str) -> None:
     """SettingsError for a grid of tiles that is neither auto nor columns x rows."""
     if tiles != "auto" and not re.fullmatch(r"[1-9]\d?x[1-9]\d?", tiles):

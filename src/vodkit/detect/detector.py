@@ -177,7 +177,8 @@ def _known(card: ModelCard, classes: Sequence[str] | None) -> tuple[str, ...]:
         return card.classes
     for name in classes:
         if name not in card.classes:
-            raise unknown(name, card.classes, f"class of {card.name}")
+            error = unknown(name, card.classes, f"class of {card.name}")
+            raise SettingsError(f"{error}; for any other class: --prompt 'a {name}={name}'")
     if not classes or len(set(classes)) < len(classes):
         raise SettingsError(f"classes is {list(classes)}; allowed: one or more, each once")
     return tuple(classes)

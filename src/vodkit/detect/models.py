@@ -19,6 +19,7 @@ from vodkit.detect.detector import GraphDetector, stages_of
 from vodkit.detect.embed import load_pooled
 from vodkit.detect.foreign import DETECTORS
 from vodkit.detect.input_size import card_at
+from vodkit.detect.open_models import OPEN
 from vodkit.detect.runtimes.choice import AUTO, choose
 from vodkit.detect.runtimes.table import GRAPH_SUFFIXES, RUNTIMES, Runnable, way
 from vodkit.detect.temporal_head import Keys, load_head
@@ -255,6 +256,8 @@ def model_name(name_or_path: str | Path) -> str:
     is_file = path.suffix in (CHECKPOINT_SUFFIX, *GRAPH_SUFFIXES, *WEIGHT_SUFFIXES)
     is_path = bool(text) and (is_file or path.is_dir())
     known = text in MODELS or text in DETECTORS or is_path
+    if not known and text in OPEN:
+        raise SettingsError(f"{text} detects what words describe; give --prompt 'a red cup=cup'")
     return text if known else full_name(text, MODELS, "model")
 
 

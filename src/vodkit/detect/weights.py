@@ -14,7 +14,8 @@ import tempfile
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from pickle import UnpicklingError  # only to catch it
@@ -110,9 +111,56 @@ def fetch(card: ModelCard, *, progress: Progress | None = None) -> Path:
         if not card.url:
             raise WeightsError(f"{path} is missing: the package is damaged, install it again")
         make_folder(path.parent)
-        _download(card, path, progress)
+        _download(card.url, card.sha256, path, progress, card.name)
     check(path, card)
     return path
+
+
+def fetch_folder(
+    name: str, url: str, *, required: Sequence[str], optional: Sequence[str] = ()
+) -> Path:
+    """The folder of a model that consists of several files, fetched if they are not here yet.
+
+    Args:
+        name: of the model, and of its folder in the cache.
+        url: folder of the files, ending in ``/``.
+        required: names of files; WeightsError where one cannot be had.
+        optional: names of files that are taken where they exist (a server answers 404 else).
+    """
+    folder = cache_folder() / "weights" / name
+    if not all((folder / one).is_file() for one in required):
+        make_folder(folder)
+        try:
+            for one in (*optional, *required):
+                _fetch_part(f"{url}{one}", folder / one, name, must=one in required)
+        except WeightsError as error:
+            others = ", ".join((*required, *optional))
+            message = f"{error}; its folder needs, of the same place, {others}"
+            raise WeightsError(f"{message} (tokenizers have some of the last)") from error
+    for one in required:
+        _check_noted(folder / one)
+    return folder
+
+
+def _fetch_part(url: str, path: Path, name: str, *, must: bool) -> None:
+    if path.is_file():
+        return
+    try:
+        _download(url, "", path, None, name)
+    except WeightsError as error:
+        missing = isinstance(error.__cause__, urllib.error.HTTPError) and (
+            error.__cause__.code == HTTPStatus.NOT_FOUND
+        )
+        if must or not missing:
+            raise
+
+
+def _check_noted(path: Path) -> None:
+    """WeightsError unless a fetched file has the sha256 that it came with."""
+    noted = path.with_name(path.name + ".sha256")
+    if noted.is_file() and digest(path) != noted.read_text(encoding="utf-8").strip():
+        message = f"{path}: corrupt: its sha256 is not that of the file that was fetched"
+        raise WeightsError(f"{message}; delete it to fetch it again")
 
 
 def check(path: Path, card: ModelCard) -> None:
@@ -258,29 +306,29 @@ def read_archive(path: Path, *, fault: str, allowed: str) -> dict[str, Any]:
     return dict(content)
 
 
-def _download(card: ModelCard, path: Path, progress: Progress | None) -> None:
+def _download(url: str, expected: str, path: Path, progress: Progress | None, name: str) -> None:
     """Fetch to ``path``; what is missing after a broken transfer is asked for again."""
     part = path.with_name(path.name + ".part")
     reason = ""
     for _ in range(_TRIES):
         try:
-            if _transfer(card.url, part, progress):
+            if _transfer(url, part, progress):
                 break
             reason = f"the connection ended after {part.stat().st_size} bytes"
         except urllib.error.HTTPError as error:
             reason = f"HTTP {error.code} {error.reason}"
             error.close()
             if error.code < 500:
-                raise _not_here(card, path, reason) from error
+                raise _not_here(name, url, path, reason) from error
         except (OSError, HTTPException) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
     else:
-        raise _not_here(card, path, reason)
+        raise _not_here(name, url, path, reason)
     seen = sha256(part)
-    if not seen.startswith(card.sha256):
+    if not seen.startswith(expected):
         part.unlink()
-        wanted = f"sha256 begins {seen[:12]}, allowed: {card.sha256[:12]}"
-        raise WeightsError(f"{card.url}: what came is not the file of the card: {wanted}")
+        wanted = f"sha256 begins {seen[:12]}, allowed: {expected[:12]}"
+        raise WeightsError(f"{url}: what came is not the file of the card: {wanted}")
     write_atomic(path.with_name(path.name + ".sha256"), seen + "\n", ours=True)
     put_in_place(part, path)
 
@@ -313,8 +361,8 @@ def _transfer(url: str, part: Path, progress: Progress | None) -> bool:
     return have >= total
 
 
-def _not_here(card: ModelCard, path: Path, reason: str) -> WeightsError:
+def _not_here(name: str, url: str, path: Path, reason: str) -> WeightsError:
     return WeightsError(
-        f"the weights of {card.name} are not here and cannot be fetched ({reason}); "
-        f"get {card.url} and put it at {path}"
+        f"the weights of {name} are not here and cannot be fetched ({reason}); "
+        f"get {url} and put it at {path}"
     )

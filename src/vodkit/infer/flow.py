@@ -60,7 +60,9 @@ def make_detector(settings: InferSettings, *, runs_on: RunsOn | None = None) -> 
         _require_device(runs_on)
     detector: Detector
     device = settings.device if runs_on is None else runs_on.device
-    if settings.model in DETECTORS:
+    if settings.prompts:
+        detector = _prompted(settings, device)
+    elif settings.model in DETECTORS:
         if pooled or settings.runtime != AUTO or settings.has_head:
             refused = f"no --runtime, no --appearance {looks or 'HEAD'}, and no temporal head"
             raise SettingsError(f"{settings.model} takes {refused}")
@@ -112,11 +114,28 @@ def with_size(
     """
     if settings.size != AUTO:
         return settings
-    if settings.model in DETECTORS:
+    if settings.model in DETECTORS or settings.prompts:
         return replace(settings, size=NETWORK)
     choice = choose_size(settings, sources, make_detector)
     notify(choice.line())
     return replace(settings, size=choice.size)
+
+
+def _prompted(settings: InferSettings, device: str) -> Detector:
+    """The detector of the settings' prompts."""
+    from vodkit.detect.open_vocabulary import load_prompted  # imports torch
+
+    pooled = settings.appearance and settings.appearance != COLOUR
+    if settings.runtime not in (AUTO, "torch") or pooled:
+        raise SettingsError("prompts run in torch, with --appearance colour or none")
+    if settings.size != NETWORK:
+        raise SettingsError(f"{settings.model} with prompts has its own input size: no --size")
+    return Chosen(
+        load_prompted(settings.model, settings.prompts, device=device),
+        score_threshold=settings.candidate_score,
+        max_detections=settings.max_detections,
+        classes=settings.classes or None,
+    )
 
 
 def _require_device(runs_on: RunsOn) -> None:

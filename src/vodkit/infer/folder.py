@@ -13,6 +13,7 @@ from typing import Any
 
 from vodkit.detect.base import Detector
 from vodkit.detect.models import model_name
+from vodkit.detect.open_models import open_name
 from vodkit.formats.predictions import Predictions, read_predictions
 from vodkit.ground import ledger, runs, settings
 from vodkit.ground.errors import FormatError, InputError, OutputError, SettingsError
@@ -229,7 +230,8 @@ def require_same_settings(wanted: InferSettings, there: InferSettings, *, where:
 
 def canonical(wanted: InferSettings) -> InferSettings:
     """With the model's full name, and every setting of the tracker, given or not."""
-    wanted = replace(wanted, model=model_name(wanted.model))
+    name = open_name(wanted.model) if wanted.prompts else model_name(wanted.model)
+    wanted = replace(wanted, model=name)
     if not wanted.tracks:
         return wanted
     full = full_settings(wanted.tracker, tracker_words(wanted))

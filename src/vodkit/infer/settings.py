@@ -14,9 +14,11 @@ from vodkit.detect.defaults import (
     CANDIDATE_SCORE,
     MAX_DETECTIONS,
     NETWORK,
+    PROMPT_MODEL,
     SCORE_THRESHOLD,
     check_grid,
     check_size,
+    prompt_threshold,
 )
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.settings import check_ranges, setting
@@ -52,6 +54,10 @@ class InferSettings:
     classes: tuple[str, ...] = setting(
         (), "Detect only these classes, comma separated.", commas=True
     )
+    prompts: tuple[str, ...] = setting(
+        (), "Detect what words describe: 'a red cup', or 'a red cup=cup' to name its class "
+        "(repeatable; models: owlv2-base, grounding-dino-tiny, ...).", flags=("--prompt",),
+    )  # fmt: skip
     every: int | str = setting(
         1,
         "Detect in every n-th frame; auto: in key frames chosen by motion, filled between.",
@@ -112,6 +118,8 @@ class InferSettings:
     def __post_init__(self) -> None:
         """Check ranges, and combinations that contradict each other."""
         check_ranges(self)
+        if self.prompts:
+            self._settle_prompts()
         every = self.every
         if isinstance(every, str) and every != AUTO:
             if not every.isdecimal():
@@ -134,6 +142,15 @@ class InferSettings:
             self._check_events()
         if self.tracker == NO_TRACKER:
             self._check_without_tracker()
+
+    def _settle_prompts(self) -> None:
+        """Where prompts are given: a model that takes them, and its own threshold."""
+        if self.model == type(self).model:
+            object.__setattr__(self, "model", PROMPT_MODEL)
+        if self.score_threshold == SCORE_THRESHOLD:
+            object.__setattr__(self, "score_threshold", prompt_threshold(self.model))
+        if self.temporal.endswith(".safetensors"):
+            raise SettingsError(f"temporal is {self.temporal} with prompts; allowed: links, off")
 
     def _check_without_tracker(self) -> None:
         if self.is_sparse:
