@@ -25,7 +25,7 @@ from vodkit.metrics.tracking.clear import ClearCounts, clear_counts, clear_score
 from vodkit.metrics.tracking.hota import HotaCounts, hota_counts, hota_scores
 from vodkit.metrics.tracking.identity import IdentityCounts, identity_counts, identity_scores
 from vodkit.metrics.tracking.preprocess import mot_challenge
-from vodkit.metrics.tracking.sequence import EPS, Sequence2D, pair_up
+from vodkit.metrics.tracking.sequence import EPS, FramePairs, Sequence2D, pair_up
 from vodkit.samples import samples
 from vodkit.track.appearance import colours
 from vodkit.track.camera_motion import CameraMotion
@@ -190,7 +190,7 @@ def _kitti_sequence(
     """One class as TrackEval's ``kitti_2d_box.py`` counts it: the same steps in the same order."""
     known = (*KITTI_CLASSES, "person", "dontcare")
     own, other = known.index(name), known.index(_KITTI_DISTRACTOR[name])
-    truth_ids, found_ids, ious = [], [], []
+    truth_ids, found_ids, pairs = [], [], []
     table = table[table.labels == own]
     for frame in frames.tolist():
         here = rows[rows[:, 0] == frame]
@@ -212,11 +212,12 @@ def _kitti_sequence(
         kept[alone[low | inside]] = False
         truth_ids.append(here[counted, 1].astype(int))
         found_ids.append(ids[kept])
-        ious.append(overlap[counted][:, kept])
+        left = overlap[counted][:, kept]
+        pairs.append(FramePairs(*np.nonzero(left), left[left > 0]))
     truth_ids, num_truth = _dense(truth_ids)
     found_ids, num_found = _dense(found_ids)
     return Sequence2D(
-        truth_ids=truth_ids, found_ids=found_ids, ious=ious,
+        truth_ids=truth_ids, found_ids=found_ids, pairs=pairs,
         num_truth_ids=num_truth, num_found_ids=num_found,
     )  # fmt: skip
 
@@ -264,10 +265,10 @@ def _record(video: Path, model: str, name: str) -> Recording:
 
 
 def _detect(video: Path, model: str, name: str, path: Path) -> None:
-    from vodkit.infer.flow import detect_video
-    from vodkit.infer.run import JobSettings, make_detector
+    from vodkit.infer.flow import detect_video, make_detector
+    from vodkit.infer.settings import InferSettings
 
-    detector, camera = make_detector(JobSettings(model=model)), CameraMotion()
+    detector, camera = make_detector(InferSettings(model=model)), CameraMotion()
     own, rows, looks, motion, times_s = detector.classes.index(name), [], [], [], []
     for frame, found in detect_video(video, detector):
         mine = found[found.labels == own]

@@ -183,3 +183,15 @@ def test_links_into_a_page_meet_a_heading(path: Path) -> None:
                 re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings
             ]
             assert anchor in bare, f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((CHECKOUT / "benchmarks").glob("*.py")), ids=lambda path: path.stem
+)
+def test_benchmarks_import_what_exists(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vodkit"):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                there = hasattr(module, alias.name)
+                assert there or importlib.import_module(f"{node.module}.{alias.name}")

@@ -16,6 +16,7 @@ from vodkit.track.assign import (
     rows_where,
 )
 from vodkit.track.base import Found
+from vodkit.track.kalman import areas_px
 from vodkit.track.track_table import Book
 
 
@@ -103,14 +104,25 @@ def look_alike(book: Book, found: Found, pairs: Pairs) -> FloatArray:
     return likeness(book.looks[pairs.rows], found.looks[pairs.cols])
 
 
-def straight_on(book: Book, found: Found, pairs: Pairs, *, span_s: float) -> FloatArray:
+def straight_on(
+    book: Book, found: Found, pairs: Pairs, *, span_s: float, noise: float = 0.0
+) -> FloatArray:
     """How well each pair's detection goes on in the track's direction, (P,) in [-0.5, 0.5].
 
     The direction so far is that of the last ``span_s`` seconds before the track was last seen.
+    ``noise``: standard deviation of a detection's centre, in sizes: the less two centres are apart
+    in comparison, the less the direction between them says.
     """
     was, seen = book.observed_before(pairs.rows, span_s), book.seen_xyxy[pairs.rows]
     new = found.boxes_xyxy[pairs.cols]
-    return direction_agreement(_centres(was), _centres(seen), _centres(new))
+    agreement = direction_agreement(_centres(was), _centres(seen), _centres(new))
+    if not noise:
+        return agreement
+    blur = areas_px(book.mean)[pairs.rows, 0] * noise**2
+    for a, b in ((was, seen), (seen, new)):
+        way = ((_centres(b) - _centres(a)) ** 2).sum(axis=1)
+        agreement = agreement * (way / (way + blur))
+    return agreement
 
 
 def _centres(boxes_xyxy: FloatArray) -> FloatArray:

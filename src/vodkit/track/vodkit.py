@@ -297,7 +297,9 @@ class VodkitTracker:
         book, s = self.book, self.settings
         more = s.looks / MOST * self.evidence.of(book, found, pairs)
         if s.momentum:
-            more = more + s.momentum * straight_on(book, found, pairs, span_s=s.momentum_s)
+            more = more + s.momentum * straight_on(
+                book, found, pairs, span_s=s.momentum_s, noise=s.quick.centre_noise
+            )
         return more
 
     def _recover(self, found: Found, cols: IntArray) -> IntArray:

@@ -19,12 +19,14 @@ from vodkit.track.assign import (
     match,
     near,
 )
-from vodkit.track.base import unit_rows
+from vodkit.track.base import arrange, unit_rows
 from vodkit.track.camera_motion import CameraMotion
 from vodkit.track.kalman import Motion
 from vodkit.track.lifecycle import Life, backfill
+from vodkit.track.matching import straight_on
 from vodkit.track.occlusion import Occlusion, hiders
 from vodkit.track.table import make_tracker
+from vodkit.track.track_table import Book
 from vodkit.track.vodkit import VodkitSettings
 
 MOTION = Motion()
@@ -452,3 +454,25 @@ def test_colours_tell_red_from_blue_and_not_red_from_red():
 
 def test_results_are_records():
     assert isinstance(make_tracker().step(frame_at(0), Detections.empty()), Tracks)
+
+
+def test_a_direction_says_the_less_the_shorter_the_way_is_beside_the_noise():
+    book = Book()
+    for step, away in enumerate((0.0, 10.0)):
+        box = np.array([[away, 0.0, away + 20, 20.0]])
+        seen = arrange(Detections(box, [0.9], [0]), None, min_score=0.1)
+        book.advance(frame_at(step), MOTION)
+        if step:
+            book.observe(Pairs(np.array([0]), np.array([0])), seen, MOTION)
+        else:
+            book.open(np.array([0]), seen, MOTION)
+    ways = np.array([0.01, 0.5, 2.0, 20.0, 200.0])
+    boxes = np.array([[10.0 + way, 0.0, 30.0 + way, 20.0] for way in ways])
+    found = arrange(Detections(boxes, np.full(5, 0.9), np.zeros(5)), None, min_score=0.1)
+    pairs = Pairs(np.zeros(5, int), np.arange(5))
+    said = straight_on(book, found, pairs, span_s=0.1, noise=0.1)
+    by_way = said[np.argsort(found.boxes_xyxy[:, 0])]
+    assert (np.diff(by_way) > 0).all()
+    assert by_way[0] < 0.001
+    assert by_way[-1] == pytest.approx(0.5, abs=0.05)
+    assert straight_on(book, found, pairs, span_s=0.1) == pytest.approx(np.full(5, 0.5), abs=1e-6)
