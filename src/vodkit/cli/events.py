@@ -10,7 +10,7 @@ from vodkit.cli.terminal import aside
 from vodkit.serve.settings import OutletSettings
 
 
-@options.with_settings(without=("serve",))
+@options.with_settings(without=("serve", "keep_doubtful"))
 def events(
     run: Path = typer.Argument(..., help="A run folder or a predictions file."),
     lines: list[str] = typer.Option([], "--line", help="[name=]x1,y1,x2,y2 (repeatable)."),

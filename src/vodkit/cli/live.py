@@ -56,7 +56,7 @@ def run_live_sources(
     )  # fmt: skip
     came: set[str] = set()
     places = {source: folder.path for source, folder in zip(sources, folders, strict=True)}
-    sending = Outlets(outlets, detector.classes, aside)
+    sending = Outlets(outlets, detector.classes, aside, threshold=wanted.score_threshold)
     try:
         with sigterm_stops(), sending, closing(steps), _page(outlets, places, sending) as noting:
             _show(sending.passing(noting(steps), lambda step: places[step.source]), came)

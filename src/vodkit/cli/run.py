@@ -100,7 +100,9 @@ def run_sources(
     if not as_json:
         say_runtime(batch.detector, wanted)
     failures = []
-    with Outlets(outlets, batch.detector.classes, aside) as sending:
+    with Outlets(
+        outlets, batch.detector.classes, aside, threshold=wanted.score_threshold
+    ) as sending:
         for outcome in run_batch(batch, sending):
             say(outcome.source, outcome.folder.path, outcome.files, outcome.errors, as_json=as_json)
             failures.append(outcome.errors)

@@ -239,7 +239,9 @@ def _of_run(run: Path, videos: Sequence[Path]) -> _Imported:
     place = videos[0] if len(videos) == 1 else source
     if not place.exists():
         raise InputError(f"{path}: its video {source} does not exist here; name the video, too")
-    video = LabelledVideo(source=place.name, info=header.info, tracks=refine(predicted.table))
+    table = predicted.table
+    tracks = table if header.mode == "refined" else refine(table)
+    video = LabelledVideo(source=place.name, info=header.info, tracks=tracks)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return _Imported(header.classes, [(place, video)], digest, is_model=True)
 

@@ -7,7 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
+from vodkit.detect.defaults import SCORE_THRESHOLD
+from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.infer.event import Event
+from vodkit.review.doubtful import Doubtful
 from vodkit.serve.courier import Courier, CourierSettings, Receiver
 from vodkit.serve.mqtt import MqttReceiver
 from vodkit.serve.settings import SECRET_VARIABLE, OutletSettings
@@ -16,6 +19,14 @@ from vodkit.serve.webhook import Webhook
 
 class HasEvents(Protocol):
     """A step of a run."""
+
+    @property
+    def frame(self) -> Frame:
+        """With pixels."""
+
+    @property
+    def found(self) -> Detections | Tracks:
+        """In the frame."""
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -33,6 +44,9 @@ class Outlets:
     classes: Sequence[str]
     notify: Callable[[str], None]
     patience: CourierSettings = field(default_factory=CourierSettings)
+    threshold: float = SCORE_THRESHOLD
+    """score below which detections are dropped"""
+    _doubtful: dict[Path, Doubtful] = field(default_factory=dict)
     _couriers: dict[Path, list[Courier]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -53,6 +67,7 @@ class Outlets:
         """The steps, of whose events the receivers learn."""
         for step in steps:
             couriers = self._begin(folder_of(step))
+            self._keep_doubtful(folder_of(step), step)
             if step.events:
                 for courier in couriers:
                     courier.wake(step.events[-1].n)
@@ -69,6 +84,15 @@ class Outlets:
                 for receiver in self._receivers(folder.name)
             ]
         return self._couriers[folder]
+
+    def _keep_doubtful(self, folder: Path, step: HasEvents) -> None:
+        most = self.settings.keep_doubtful
+        if not most:
+            return
+        if folder not in self._doubtful:
+            how = {"threshold": self.threshold}
+            self._doubtful[folder] = Doubtful(folder, most, self.classes, **how)
+        self._doubtful[folder].add(step.frame, step.found)
 
     @property
     def couriers(self) -> Mapping[Path, Sequence[Courier]]:
@@ -87,6 +111,8 @@ class Outlets:
     ) -> None:
         """Deliver what waits, for a while."""
         del kind, error, trace
+        for ring in self._doubtful.values():
+            ring.end()
         for folder, couriers in self._couriers.items():
             for courier in couriers:
                 waiting = courier.close()

@@ -20,6 +20,9 @@ class OutletSettings:
     webhook: str = setting(
         "", f"POST each event to this http(s):// address; {SECRET_VARIABLE} signs it."
     )
+    keep_doubtful: int = setting(
+        0, "Keep this many frames of doubtful tracks in RUN/doubtful, for review; 0: none.", low=0
+    )
     serve: str = setting(
         "", f"Live sources: serve a page at HOST:PORT or PORT; {TOKEN_VARIABLE} is its token."
     )

@@ -149,7 +149,7 @@ def test_detect_has_every_option_of_track_but_the_trackers() -> None:
     """One calls the other: an option that is not handed on would arrive as its description."""
     of_track = {*inspect.signature(track).parameters}
     of_track -= {"tracker", "tracker_settings", "after", "segments", "cuts", "include_predicted"}
-    of_track -= {"lines", "zones", "events", "mqtt", "ha", "webhook", "serve"}
+    of_track -= {"lines", "zones", "events", "mqtt", "ha", "webhook", "serve", "keep_doubtful"}
     assert {*inspect.signature(detect).parameters} == of_track
 
 
