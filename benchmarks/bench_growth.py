@@ -19,17 +19,18 @@ from pathlib import Path
 
 import numpy as np
 
-from vodkit.data.audit.audit import AuditSettings, audit
+from vodkit.data.audit.audit import AuditSettings, audit_file
 from vodkit.formats.base import Reading
-from vodkit.formats.table import read_dataset
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.metrics.evaluation import evaluate
 
 CURVES = {
-    "boxes a frame": [(boxes, 20, 1, 0) for boxes in (125, 500, 2000)],
+    "boxes a frame": [(boxes, 20, 1, 0) for boxes in (250, 500, 1000, 2000)],
     "frames": [(10, frames, 1, 0) for frames in (250, 1000, 4000)],
     "classes": [(20, 200, classes, 0) for classes in (1, 16, 256)],
-    "faulty rows": [(0, 0, 1, faults) for faults in (500, 2000, 8000)],
+    "faulty rows, MOT": [(0, 0, 1, faults) for faults in (1000, 4000, 16000)],
+    "faulty rows, COCO": [(0, 0, 1, faults) for faults in (1000, 4000, 16000)],
+    "faulty rows, CVAT": [(0, 0, 1, faults) for faults in (1000, 4000, 16000)],
 }
 
 
@@ -60,9 +61,32 @@ def scene(boxes: int, frames: int, classes: int) -> tuple[Dataset, dict[str, Tra
     return dataset, {"a.mp4": TrackTable(**found, scores=rng.random(int(kept.sum())))}
 
 
-def faulty(folder: Path, faults: int) -> Path:
-    """MOT labels of which every line has a box that is inverted."""
+def faulty(folder: Path, faults: int, form: str) -> Path:
+    """Labels of which every row but the last has a box that is inverted."""
+    if form == "COCO":
+        rows = [
+            {"id": k, "image_id": k % 50, "category_id": 1, "bbox": [10, 10, -5, 20]}
+            for k in range(faults)
+        ]
+        rows.append({"id": faults, "image_id": 0, "category_id": 1, "bbox": [10, 10, 5, 20]})
+        images = [
+            {"id": k, "file_name": f"{k}.jpg", "width": 640, "height": 480} for k in range(50)
+        ]
+        names = [{"id": 1, "name": "a"}]
+        content = {"images": images, "categories": names, "annotations": rows}
+        (folder / "a.json").write_text(json.dumps(content, indent=1))
+        return folder / "a.json"
+    if form == "CVAT":
+        box = '<box label="a" occluded="0" xtl="10" ytl="10" xbr="{}" ybr="30"/>'
+        images = [
+            f'<image id="{k}" name="{k}.jpg" width="640" height="480">\n'
+            + (box.format(5) + "\n") * (faults // 50) + box.format(20) + "</image>\n"
+            for k in range(50)
+        ]  # fmt: skip
+        (folder / "a.xml").write_text(f"<annotations>{''.join(images)}</annotations>")
+        return folder / "a.xml"
     lines = [f"{k % 50 + 1},{k + 1},10,10,-5,20,1,1,1" for k in range(faults)]
+    lines.append(f"1,{faults + 1},10,10,5,20,1,1,1")
     (folder / "gt").mkdir()
     (folder / "gt" / "gt.txt").write_text("\n".join(lines) + "\n")
     (folder / "seqinfo.ini").write_text(
@@ -71,18 +95,19 @@ def faulty(folder: Path, faults: int) -> Path:
     return folder
 
 
-def measure(boxes: int, frames: int, classes: int, faults: int) -> dict[str, float]:
+def measure(boxes: int, frames: int, classes: int, faults: int, form: str) -> dict[str, float]:
     """Processor time (s) and growth of peak memory (MB) of one piece of work."""
     with tempfile.TemporaryDirectory() as name:
-        place = faulty(Path(name), faults) if faults else Path(name)
+        place = faulty(Path(name), faults, form) if faults else Path(name)
         work = scene(boxes, frames, classes) if not faults else None
         before, began = resource.getrusage(resource.RUSAGE_SELF), time.process_time()
         if work is not None:
             evaluate(*work)
         else:
-            found: list[Exception] = []
-            labels = read_dataset(place, reading=Reading(fault=found.append, labelled="all"))
-            audit(labels, place, settings=AuditSettings())
+            done = audit_file(
+                place, reading=Reading(labelled="all"), settings=AuditSettings(pixels=False)
+            )
+            assert sum(one.code == "file-fault" for one in done.findings) == faults
         spent = time.process_time() - began
     after = resource.getrusage(resource.RUSAGE_SELF)
     return {"seconds": spent, "megabytes": (after.ru_maxrss - before.ru_maxrss) / 1024}
@@ -92,20 +117,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--most", type=int, default=10**9, help="leave out what is larger")
     parser.add_argument("--one", type=int, nargs=4, help="boxes, frames, classes, faults")
+    parser.add_argument("--form", default="", help="format of the faulty rows")
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(measure(*given.one)))
+        print(json.dumps(measure(*given.one, given.form)))
         return
     for name, points in CURVES.items():
         for point in points:
             amount = max(point[0] * point[1], point[3])
             if max(point) > given.most:
                 continue
-            words = [sys.executable, __file__, "--one", *map(str, point)]
+            words = [
+                sys.executable,
+                __file__,
+                "--one",
+                *map(str, point),
+                "--form",
+                name.rpartition(" ")[2],
+            ]
             done = subprocess.run(words, capture_output=True, text=True, check=True)
             got = json.loads(done.stdout)
             per_row = 1e6 * got["seconds"] / amount
-            print(f"{name:14} {point} {got['seconds']:7.2f} s {got['megabytes']:6.0f} MB "
+            print(f"{name:17} {point} {got['seconds']:7.2f} s {got['megabytes']:6.0f} MB "
                   f"{per_row:8.0f} us a row")  # fmt: skip
 
 

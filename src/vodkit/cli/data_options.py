@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vodkit.cli.options import names_of
+from vodkit.cli.terminal import aside
 from vodkit.ground.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
@@ -85,8 +86,11 @@ def load(path: Path, format: str = "auto") -> "tuple[Dataset, Path]":  # noqa: A
     from vodkit.data.audit.video_scan import probe
     from vodkit.formats.base import Reading
     from vodkit.formats.table import read_dataset
+    from vodkit.ground.account import losses_in
 
     dataset = read_dataset(path, format, reading=Reading(probe=probe))
+    for line in losses_in(dataset.accounts):
+        aside(line)
     return dataset, dataset.root
 
 

@@ -53,6 +53,7 @@ def evaluate(
     from vodkit.formats.coco_results import ids_of
     from vodkit.formats.table import read_dataset
     from vodkit.ground import ledger, runs
+    from vodkit.ground.account import losses_in
     from vodkit.ground.errors import SettingsError
     from vodkit.ground.settings import load
     from vodkit.metrics import evaluation, prediction_files
@@ -87,7 +88,7 @@ def evaluate(
     about = {**given.about, "truth": str(truth), "stack": json.dumps(runs.stack())}
     about["date"] = datetime.now(tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M")
     tables, latencies = given.tables, dict(given.latency_s)
-    notes = (*unreadable, *given.notes)
+    notes = (*losses_in(labels.accounts), *unreadable, *given.notes)
     if latency_s is not None:
         latencies = {video.source: latency_s for video in dataset.videos}
     if model:

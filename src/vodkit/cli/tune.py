@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vodkit.cli import options
-from vodkit.cli.terminal import say, say_json
+from vodkit.cli.terminal import aside, say, say_json
 from vodkit.infer.settings import InferSettings
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def tune(
     from functools import partial
 
     from vodkit.formats.table import read_dataset
+    from vodkit.ground.account import losses_in
     from vodkit.ground.errors import SettingsError
     from vodkit.infer.tune import tune as run
 
@@ -46,6 +47,8 @@ def tune(
         raise SettingsError(f"{seen}; allowed: with --truth, whose side it is")
     files = _each_once(detections)
     labels = read_dataset(truth) if truth else None
+    for line in losses_in(labels.accounts) if labels else ():
+        aside(line)
     if labels and split:
         labels = labels.only(split)
     score = partial(hota, classes=labels.classes) if labels else None

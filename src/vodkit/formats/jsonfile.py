@@ -8,6 +8,7 @@ import gc
 import json
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -54,7 +55,7 @@ class Node:
             position = _find(self.text, self.keys)
         except (ValueError, IndexError, KeyError, StopIteration, RecursionError):
             return None
-        return self.text.count("\n", 0, position) + 1
+        return bisect_left(_line_ends(self.text), position) + 1
 
     def __contains__(self, key: str) -> bool:
         """Whether an object has ``key`` with a value that is not null."""
@@ -295,6 +296,12 @@ def _member(text: str, position: int, key: str) -> int:
 
 def _entry(text: str, position: int, index: int) -> int:
     return _entries(text, position)[index]
+
+
+@lru_cache(maxsize=2)
+def _line_ends(text: str) -> list[int]:
+    """Where the line breaks are: counting them anew for each fault would cost square time."""
+    return [found.start() for found in re.finditer("\n", text)]
 
 
 # A file of many faults asks for a line of the same long list each time: walk it once.

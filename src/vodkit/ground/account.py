@@ -6,11 +6,13 @@ reason. How many objects a file contains is counted by an independent walk throu
 that does not balance is an error, so that nothing is dropped without a word.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from vodkit.ground.errors import VodkitError
+
+_MOST_LINES = 5
 
 
 class AccountError(VodkitError):
@@ -66,6 +68,16 @@ class Account:
             yield f"skipped {reason}: {one.count} (first: {one.first})"
         yield from self.notes
 
+    @property
+    def losses(self) -> str:
+        """What was converted or skipped, in a line; empty where every object was kept as it is."""
+        parts = [f"{count} converted ({how})" for how, count in self.converted.items()]
+        parts += [
+            f"{one.count} skipped ({reason}; first: {one.first})"
+            for reason, one in self.skipped.items()
+        ]
+        return f"of {self.contained} objects: {', '.join(parts)}" if parts else ""
+
     def as_json(self) -> dict[str, Any]:
         """The account as JSON values."""
         return {
@@ -99,6 +111,14 @@ class Account:
             )
         except (KeyError, TypeError, AttributeError, AccountError, OverflowError) as error:
             raise ValueError(f"not an account: {error!r}") from error
+
+
+def losses_in(accounts: Sequence[Account]) -> tuple[str, ...]:
+    """What label files lost when they were read, one line a file; of many files the first ones."""
+    lines = [f"{one.file}: {one.losses}" for one in accounts if one.losses]
+    if len(lines) > _MOST_LINES:
+        lines = [*lines[:_MOST_LINES], f"and {len(lines) - _MOST_LINES} more such label files"]
+    return tuple(lines)
 
 
 class Tally:

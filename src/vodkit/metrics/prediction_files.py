@@ -65,6 +65,8 @@ class _Part:
     """boxes left out because their track was never confirmed"""
     info: VideoInfo | None = None
     """the video that was looked at, where the file says"""
+    lost: str = ""
+    """objects of the file that were converted or skipped"""
 
 
 def read_predictions(
@@ -116,6 +118,7 @@ def read_predictions(
             "classes": dropped,
             "gaps": _gaps(part, video),
             "doubted": _doubted(part),
+            "lost": part.lost,
         }.items():
             notes.add(kind, part.file, text)
         for key, value in part.about.items():
@@ -235,6 +238,7 @@ def _read(file: Path, which: "_Which", format: str, ids: CocoIds | None) -> list
             table=_without_regions(video.tracks),
             about={},
             frames=None,
+            lost=", ".join(account.losses for account in read.accounts),
         )
         for video in read.videos
         if video.tracks is not None

@@ -22,6 +22,7 @@ from vodkit.detect.models import build_network, find_card
 from vodkit.detect.preprocess import input_px
 from vodkit.formats.table import read_dataset
 from vodkit.ground import ledger
+from vodkit.ground.account import losses_in
 from vodkit.ground.errors import InputError, SettingsError, VideoError
 from vodkit.ground.label_size import Sized, scaling_of
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
@@ -92,7 +93,11 @@ def prepare(settings: TrainSettings, device: torch.device, watch: Watch) -> Mate
         validation = Validation(views=_views(val_part, root, card, settings, still_iou=2.0))
         _refuse_one_frame(validation, settings)
         about |= described(val_part) | footage(val_part, root)
-    told = (*_told(settings, training, validation), *dict.fromkeys(scaled))
+    told = (
+        *losses_in(whole.accounts),
+        *_told(settings, training, validation),
+        *dict.fromkeys(scaled),
+    )
     watch(Progress(what="material", done=0, total=0, told=told))
     freeze.refuse_missing_stage(module, card, settings.freeze)
     freeze.freeze(module, card, freeze.FREEZES[settings.freeze])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from account_files import WORLDS, write_sleap
+from vodkit.formats import jsonfile
 from vodkit.formats.base import Reading
 from vodkit.formats.table import detect_format, read_dataset
 from vodkit.formats.textfile import number_of
@@ -201,3 +202,20 @@ class TestHdf5:
             file[table][...] = rows
         with pytest.raises(FormatError, match="overlapping or missing rows"):
             read_dataset(path)
+
+
+def test_places_of_many_faults_cost_linear_time(tmp_path: Path) -> None:
+    """The line breaks of a file are counted once, not for each fault."""
+    rows = [{"id": k, "image_id": 1, "category_id": 1, "bbox": [1, 1, "x", 2]} for k in range(99)]
+    names, images = (
+        [{"id": 1, "name": "a"}],
+        [{"id": 1, "file_name": "a.jpg", "width": 9, "height": 9}],
+    )
+    content = {"images": images, "categories": names, "annotations": rows}
+    (tmp_path / "a.json").write_text(json.dumps(content, indent=1))
+    faults: list[FormatError] = []
+    before = jsonfile._line_ends.cache_info()
+    read_dataset(tmp_path / "a.json", "coco", reading=Reading(fault=faults.append))
+    after = jsonfile._line_ends.cache_info()
+    assert len(faults) == len({fault.line for fault in faults}) == 99
+    assert (after.misses - before.misses, after.hits - before.hits) == (1, 98)
