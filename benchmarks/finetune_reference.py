@@ -32,7 +32,7 @@ from vodkit.ground import process
 from vodkit.ground.records import Dataset, Detections, LabelledVideo, TrackTable
 from vodkit.ground.runs import stack
 from vodkit.metrics.detection.ap import CocoScores, table_average_precision
-from vodkit.train.head_transfer import packaged_lite0
+from vodkit.train.head_transfer import packaged_lite
 from vodkit.video.reader import open_video
 
 NAME, SIDE = "tf_efficientnet_lite0", 416
@@ -48,7 +48,7 @@ class Pyramid(nn.Module):
         """ImageNet's weights; norms with fixed statistics."""
         super().__init__()
         body: Any = timm.create_model(NAME, features_only=True, out_indices=(2, 3, 4))
-        learnt = packaged_lite0(NAME)
+        learnt = packaged_lite(NAME)
         body.load_state_dict({key: learnt.get(key, v) for key, v in body.state_dict().items()})
         fix_norms(body)
         for name, parameter in body.named_parameters():

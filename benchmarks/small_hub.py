@@ -12,7 +12,7 @@ import torch
 
 from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.models import build_network
-from vodkit.train.head_transfer import packaged_lite0
+from vodkit.train.head_transfer import packaged_lite
 
 _BACKBONE: dict[str, Any] = {
     "model_type": "timm_backbone",
@@ -88,7 +88,7 @@ def start(folder: Path, kind: str, side_px: int) -> Path:
     torch.manual_seed(0)
     module, card = build_network(hub_folder(folder / kind, kind, side_px), weights="random")
     state, where = module.state_dict(), "model.backbone.model._backbone."
-    learnt = packaged_lite0("tf_efficientnet_lite0")
+    learnt = packaged_lite("tf_efficientnet_lite0")
     known = {where + name: value for name, value in learnt.items() if where + name in state}
     module.load_state_dict({**state, **known})
     path = folder / f"{kind}.safetensors"

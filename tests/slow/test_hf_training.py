@@ -16,7 +16,7 @@ from vodkit.detect.models import build_network, load_detector
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.formats.table import write_dataset
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
-from vodkit.train.head_transfer import packaged_lite0
+from vodkit.train.head_transfer import packaged_lite
 from vodkit.train.loop import train
 from vodkit.train.settings import TrainSettings
 from vodkit.video.reader import open_video
@@ -59,7 +59,7 @@ def begin(folder: Path) -> Path:
     (hub / "config.json").write_text(json.dumps({**config, "id2label": {"0": "fly"}}))
     torch.manual_seed(0)
     module, card = build_network(hub, weights="random")
-    learnt = packaged_lite0("tf_efficientnet_lite0")
+    learnt = packaged_lite("tf_efficientnet_lite0")
     state, start = module.state_dict(), "model.backbone.model._backbone."
     known = {start + name: value for name, value in learnt.items() if start + name in state}
     assert len(known) == 240  # all but the classifier of pictures, and counters
