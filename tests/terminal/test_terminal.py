@@ -3,8 +3,9 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -17,10 +18,32 @@ from vodkit.cli.own_options import chosen
 from vodkit.cli.set_help import _CLASSES, explained, settings_of
 from vodkit.formats.table import read_dataset
 
-WIDTHS = (20, 80, 200)
+SLOW = pytest.mark.slow
+WIDTHS = (pytest.param(20, marks=SLOW), 80, pytest.param(200, marks=SLOW))
+
+
+def matrix(names: Iterable[str]) -> list[Any]:
+    """Every name at every width; fast are all at 80 columns, and ``data stats`` and ``track``."""
+    return [
+        pytest.param(name, columns, marks=() if columns == 80 or name in ALWAYS else SLOW)
+        for name in names
+        for columns in (20, 80, 200)
+    ]
+
+
 COLOUR = re.compile(rb"\x1b\[[\d;]*\b(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[\d;]*m")
 SHORT = [name for name, scene in SCENES.items() if not scene.is_long]
-LONG = [("track", 20), ("track", 200), ("bench", 20)]
+ALWAYS = ("data stats", "track")
+LONG = [
+    ("track", 20),
+    *(
+        pytest.param(*one, marks=SLOW)
+        for one in (
+            ("track", 200), ("bench", 20), ("bench", 80), ("export", 20), ("export", 80),
+            ("data prelabel", 80), ("detect", 200), ("train", 200),
+        )
+    ),
+]  # fmt: skip
 ENVIRONMENTS: dict[str, dict[str, str]] = {
     "no colour": {"NO_COLOR": "1"},
     "dumb": {"TERM": "dumb"},
@@ -76,7 +99,10 @@ def test_every_command_is_tried() -> None:
     assert sorted(SCENES) == COMMANDS
 
 
-@pytest.mark.parametrize("name", ["", "data", *COMMANDS])
+@pytest.mark.parametrize(
+    "name",
+    ["", "data", *(pytest.param(name, marks=() if name in ALWAYS else SLOW) for name in COMMANDS)],
+)
 def test_help_has_all_words_at_every_width(name: str, terminals: Terminals, tmp_path: Path) -> None:
     narrow, wide = (
         terminals.run(*name.split(), "--help", folder=tmp_path, columns=columns)
@@ -88,8 +114,7 @@ def test_help_has_all_words_at_every_width(name: str, terminals: Terminals, tmp_
     assert max(map(len, wide.lines)) <= 80
 
 
-@pytest.mark.parametrize("columns", WIDTHS)
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize(("name", "columns"), matrix(SHORT))
 def test_short_commands(name: str, columns: int, terminals: Terminals, place: Path) -> None:
     scene = SCENES[name]
     stop = re.compile(scene.stop_when).search if scene.ends_by_ctrl_c else None
@@ -101,8 +126,7 @@ def test_short_commands(name: str, columns: int, terminals: Terminals, place: Pa
             assert part in seen.flat
 
 
-@pytest.mark.parametrize("columns", WIDTHS)
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(("name", "columns"), matrix(COMMANDS))
 def test_bad_input_is_one_message(
     name: str, columns: int, terminals: Terminals, place: Path
 ) -> None:
@@ -147,12 +171,13 @@ def test_long_commands(name: str, columns: int, terminals: Terminals, place: Pat
     check(seen)
     for part in scene.shows if columns > 20 else ():
         assert part in seen.flat
-    if name == "bench":
-        return
-    check_bars(seen)
+    if name not in {"bench", "export"}:
+        check_bars(seen)
 
 
-@pytest.mark.parametrize("name", STOPPED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "track" else SLOW) for name in STOPPED]
+)
 def test_ctrl_c_and_resume(name: str, terminals: Terminals, place: Path) -> None:
     scene = SCENES[name]
     words = [*name.split(), *scene.right]
@@ -204,8 +229,7 @@ def test_names_are_printed_literally(columns: int, terminals: Terminals, place: 
 SET = [name for name in COMMANDS if name in _CLASSES]
 
 
-@pytest.mark.parametrize("columns", WIDTHS)
-@pytest.mark.parametrize("name", SET)
+@pytest.mark.parametrize(("name", "columns"), matrix(SET))
 def test_set_help_works_alone(
     name: str, columns: int, terminals: Terminals, tmp_path: Path
 ) -> None:
