@@ -10,6 +10,7 @@ import pytest
 CHECKOUT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reason", "code"),
     [

@@ -63,6 +63,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, terminals: Terminals) -> Wor
     scored = ["eval", "labels.json", "tracked/test", "--split", "test", "--no-report"]
     for words in (
         ["track", "test.mp4", "--out", "tracked", *FAST],
+        ["track", "test.mp4", "--out", "tree", "--shard", "0/1", *FAST],
         ["detect", "test.mp4", "--out", "detected", *FAST],
         [*scored, "--set", "bootstrap.resamples=20", "--out", "evaluated"],
         [*scored, "--set", "bootstrap.resamples=20", "--out", "evaluated-too"],

@@ -179,4 +179,28 @@ SCENES: dict[str, Scene] = {
         message=("unknown runtime 'trch'", "torch"),
         is_long=True,
     ),
+    "doctor": Scene(
+        right=("labels.json",),
+        shows=("labels.json",),
+        wrong=("nothing.json",),
+        message=("nothing.json", "does not exist"),
+    ),
+    "events": Scene(
+        right=("tracked/test", "--line", "door=300,0,300,576"),
+        shows=('"event"',),
+        wrong=("nothing",),
+        message=("nothing",),
+    ),
+    "runs ls": Scene(
+        right=("tree",),
+        shows=("tree: 1 videos: 1 done", "8 frames are done"),
+        wrong=("nothing",),
+        message=("nothing", "no run is in it"),
+    ),
+    "runs resume": Scene(
+        right=("tree",),
+        shows=("1 done, 0 to do",),
+        wrong=("nothing",),
+        message=("nothing",),
+    ),
 }  # fmt: skip

@@ -115,11 +115,14 @@ def test_help_has_all_words_at_every_width(name: str, terminals: Terminals, tmp_
 
 
 @pytest.mark.parametrize(("name", "columns"), matrix(SHORT))
-def test_short_commands(name: str, columns: int, terminals: Terminals, place: Path) -> None:
+def test_short_commands(
+    name: str, columns: int, terminals: Terminals, place: Path, world: World
+) -> None:
     scene = SCENES[name]
     stop = re.compile(scene.stop_when).search if scene.ends_by_ctrl_c else None
     words = (*name.split(), *scene.right)
-    seen = terminals.run(*words, folder=place, columns=columns, stop_when=stop)
+    where = world.folder if name.startswith("runs ") else place  # a tree stays where it was made
+    seen = terminals.run(*words, folder=where, columns=columns, stop_when=stop)
     check(seen)
     if columns == 80:
         for part in scene.shows:

@@ -24,14 +24,17 @@ ELSEWHERE = frozenset({"per_video", "per_class", "per_class_area", "per_class_11
 def every_number(subjects: Sequence[Subject]) -> Table:
     """One row a number, one column a subject; as ``metrics.json`` has them, shares 0 to 1."""
     found = [dict(_numbers(subject.evaluation.to_json())) for subject in subjects]
-    paths = dict.fromkeys(path for one in found for path in one)
+    stills = all(subject.evaluation.data.stills for subject in subjects)
+    paths = dict.fromkeys(
+        path for one in found for path in one if not (stills and "video_average" in path)
+    )
     rows = [(path, *(_words(one.get(path)) for one in found)) for path in paths]
     return Table(
         title="Every number",
         columns=("key in metrics.json", *(subject.title for subject in subjects)),
         rows=tuple(rows),
         explained="Shares are 0 to 1; docs/reference/metrics-json.md defines each. Curves, "
-        "classes, videos and resamples are in metrics.json.",
+        f"classes, {'images' if stills else 'videos'} and resamples are in metrics.json.",
         folded=True,
     )
 
