@@ -53,7 +53,12 @@ from vodkit.train.gradients import scaler_of, take_step
 from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.loggers import TENSORBOARD, Journal, open_journals, require_journals
 from vodkit.train.optim import lr_factor, make_optimizer, set_rates
-from vodkit.train.processes import agreed, launched
+from vodkit.train.processes import (
+    agreed,
+    launched,
+    noticing_lost_processes,
+    require_shared,
+)
 from vodkit.train.progress import Progress, watch_nothing
 from vodkit.train.rehearsal import Keeper
 from vodkit.train.settings import TrainSettings
@@ -150,7 +155,8 @@ def train(
         watch = watch_nothing
     watch(Progress(what="material", done=0, total=0, told=(_purpose(settings),)))
     begins = partial(_goes_on, settings, resume_run=resume_run, overwrite=overwrite)
-    with _saying_what_helps(settings), ExitStack() as held:
+    with _saying_what_helps(settings), noticing_lost_processes(), ExitStack() as held:
+        require_shared(fabric, Path(settings.out))
         hold = held.enter_context if fabric.is_global_zero else None
         goes_on = agreed(
             fabric, lambda: begins(hold)

@@ -1,7 +1,12 @@
 """The device of a training, and the processes of one that runs in several."""
 
 import os
-from collections.abc import Callable
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -9,11 +14,21 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from vodkit.detect.devices import AUTO, device_of
-from vodkit.ground.errors import SettingsError, ToldElsewhereError, VodkitError
-from vodkit.ground.process import told_once
+from vodkit.ground.errors import SettingsError, ToldElsewhereError, TrainingError, VodkitError
+from vodkit.ground.process import is_first_here, told_once
+from vodkit.ground.runs import make_folder
 from vodkit.train.settings import PRECISIONS, TrainSettings
 
 Made = TypeVar("Made")
+_PATIENCE_S = 8.0  # network disks show a new file of another machine some seconds late
+_LOST = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
+"""what torch reports when a process that it talks to has ended"""
+
+
+def num_nodes() -> int:
+    """Machines that take part in the training."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return int(os.environ.get("WORLD_SIZE", "1")) // processes
 
 
 def launched(settings: TrainSettings) -> Fabric:
@@ -34,7 +49,7 @@ def launched(settings: TrainSettings) -> Fabric:
     fabric = Fabric(
         accelerator=device.type,
         devices=index,
-        num_nodes=int(os.environ.get("WORLD_SIZE", "1")) // processes,
+        num_nodes=num_nodes(),
         strategy="ddp" if several else "auto",
         precision=PRECISIONS[settings.precision],
     )
@@ -90,3 +105,70 @@ def agreed(fabric: Fabric, work: Callable[[], Made]) -> Made:
     if error is not None and failed[0] == fabric.global_rank:
         raise error
     raise ToldElsewhereError(int(codes.flatten()[failed[0]])) from error
+
+
+def require_shared(fabric: Fabric, folder: Path) -> None:
+    """Refuse, in a training on several machines, a folder that they do not share.
+
+    The state, the best weights and what is resumed are read there by every process. The first one
+    writes a file with a random name, which all others must see.
+
+    Raises:
+        SettingsError: in the first process of each machine, which names those that do not see it.
+        ToldElsewhereError: in their other processes.
+    """
+    if num_nodes() == 1:
+        return
+    mark = folder / f".shared-{fabric.broadcast(secrets.token_hex(8))}"
+    is_written = not fabric.is_global_zero or _written(mark)
+    fabric.barrier()
+    sees = is_written and _appears(mark)
+    seen = fabric.all_gather(torch.tensor([sees], dtype=torch.int64, device=fabric.device))
+    assert isinstance(seen, Tensor)
+    fabric.barrier()
+    if fabric.is_global_zero:
+        mark.unlink(missing_ok=True)
+    blind = (seen.flatten() == 0).nonzero().flatten().tolist()
+    if not blind:
+        return
+    if not is_first_here():
+        raise ToldElsewhereError(SettingsError.exit_code)
+    ranks = ", ".join(map(str, blind))
+    message = f"out is {folder}, which the machines do not share (not seen by rank {ranks})"
+    here = f"this is {socket.gethostname()}, rank {fabric.global_rank}"
+    raise SettingsError(f"{message}; give a folder on a network disk to all of them; {here}")
+
+
+def _written(mark: Path) -> bool:
+    try:
+        make_folder(mark.parent)
+        mark.touch()
+    except (OSError, VodkitError):
+        return False
+    return True
+
+
+def _appears(mark: Path) -> bool:
+    end_s = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < end_s:
+        if mark.parent.is_dir() and mark.name in os.listdir(mark.parent):  # noqa: PTH208 - refreshes
+            return True
+        time.sleep(0.2)
+    return False
+
+
+@contextmanager
+def noticing_lost_processes() -> Iterator[None]:
+    """Within, torch's words for a process that ended are one sentence, on each machine once.
+
+    On one machine alone the process that failed, or ``torchrun``, reports why.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "WORLD_SIZE" not in os.environ or not any(sign in str(error) for sign in _LOST):
+            raise
+        if num_nodes() == 1 or not is_first_here():
+            raise ToldElsewhereError(TrainingError.exit_code) from error
+        message = "another process of the training has ended (the log of its machine says why)"
+        raise TrainingError(f"{message}; start all again with --resume to continue") from error
