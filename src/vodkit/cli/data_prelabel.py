@@ -41,6 +41,7 @@ def prelabel(
     unsure: float = typer.Option(
         0.0, "--unsure", help="Tracks with a lower median score become ignore regions."
     ),
+    threads: int = options.THREADS,  # noqa: ARG001 - its callback sets it
     resume: bool = typer.Option(False, "--resume", help="Continue where it was stopped."),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace labels that are there, and begin anew unless --resume."

@@ -24,6 +24,7 @@ def detect(
     fleet: FleetSettings,
     resume: bool = options.RESUME,
     overwrite: bool = options.OVERWRITE,
+    threads: int = options.THREADS,  # noqa: ARG001 - its callback sets it
     as_json: bool = options.JSON,
 ) -> None:
     """Detect objects in videos. Each source gets a run folder.

@@ -43,6 +43,7 @@ def evaluate(
     ),
     out: Path = typer.Option(Path("runs/eval"), "--out", "-o", help="Folder of the results."),
     report: bool = typer.Option(True, "--report/--no-report", help="Write report.html, too."),
+    threads: int = options.THREADS,  # noqa: ARG001 - its callback sets it
     as_json: bool = options.JSON,
 ) -> None:
     """Measure predictions against labels. Detection, frames, tracking, stability.
@@ -60,8 +61,7 @@ def evaluate(
 
     if bool(predictions) == bool(model):
         raise SettingsError("give either prediction files or --model NAME")
-    if model:
-        eval_model.refuse_unknown(model, tracker, size)
+    eval_model.refuse_unknown(model, tracker, size)
     chosen = ["states=observed,predicted,filled"] if include_predicted else []
     wanted = load(evaluation.EvalSettings, words=[*settings, *chosen])
     labels = read_dataset(truth, format)

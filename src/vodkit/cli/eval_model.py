@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 
 def refuse_unknown(model: str, tracker: str, size: str) -> None:
-    """SettingsError for a model or a tracker that does not exist, before any data is read."""
+    """SettingsError for a model (if any) or tracker that does not exist, before data is read."""
     from vodkit.detect.foreign import DETECTORS
     from vodkit.detect.input_size import card_at
     from vodkit.detect.models import find_card
     from vodkit.infer.settings import AUTO
     from vodkit.track.table import make_tracker
 
+    if not model:
+        return
     if model not in DETECTORS:
         card, path = find_card(model)
         if size != AUTO:

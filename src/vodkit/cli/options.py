@@ -18,11 +18,27 @@ from typing import Any, Union, get_origin, get_type_hints
 
 import typer
 
+from vodkit.ground import process
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.settings import allowed
 
 Command = Callable[..., None]
 
+
+def _use_threads(count: int) -> int:
+    """Before anything heavy is imported: libraries read it once."""
+    if count:
+        process.use_threads(count)
+    return count
+
+
+THREADS = typer.Option(
+    0,
+    "--threads",
+    min=0,
+    callback=_use_threads,
+    help="CPU threads; 0: OMP_NUM_THREADS, else all cores.",
+)
 SOURCES = typer.Argument(
     ...,
     help="Video files, folders of images, 'glob*.jpg', camera numbers, URLs (rtsp://, http://, "

@@ -23,6 +23,7 @@ def track(
     segments: bool = options.SEGMENTS,
     resume: bool = options.RESUME,
     overwrite: bool = options.OVERWRITE,
+    threads: int = options.THREADS,  # noqa: ARG001 - its callback sets it
     as_json: bool = options.JSON,
 ) -> None:
     """Detect and track objects in videos. Each source gets a run folder.

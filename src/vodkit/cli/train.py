@@ -11,7 +11,6 @@ import typer
 
 from vodkit.cli import options, train_curve
 from vodkit.cli.terminal import aside, say, say_json, say_next
-from vodkit.cli.threads import THREADS
 
 if TYPE_CHECKING:
     from vodkit.train.loop import TrainResult
@@ -54,7 +53,7 @@ def train(
         False, "--curve", help="Train on 1/4, 1/2 and all labels: what would more bring?"
     ),
     curve_seeds: int = typer.Option(3, "--curve-seeds", help="Trainings of each size; from 2."),
-    threads: int = THREADS,
+    threads: int = options.THREADS,
     resume: bool = typer.Option(False, "--resume", help="Go on with the run in --out."),
     overwrite: bool = options.OVERWRITE,
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),

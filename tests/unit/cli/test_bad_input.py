@@ -11,6 +11,7 @@ import pytest
 from vodkit.cli.detect import detect
 from vodkit.cli.main import _unforeseen, main
 from vodkit.cli.track import track
+from vodkit.ground.process import threads_asked
 from vodkit.samples.samples import LABELS
 
 
@@ -85,6 +86,27 @@ def test_a_wrong_model_is_refused_before_data_is_read(
     code, _, error = run(capsys, *[name if word == "WRONG" else word for word in words])
     assert (code, message in error) == (2, True), error
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["track", "no.mp4"],
+        ["detect", "no.mp4"],
+        ["eval", "no.json", "-m", "street"],
+        ["data", "prelabel", "no.mp4", "-o", "new"],
+        ["train", "-d", "no.json"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_threads_are_set_before_any_work(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    code, _, _ = run(capsys, *words, "--threads", "0")
+    assert (code, threads_asked()) == (2, 7)
+    run(capsys, *words, "--threads", "3")
+    assert threads_asked() == 3
 
 
 @pytest.mark.parametrize("name", ["clip[1].mp4", "clip*.mp4", "clip?.mp4", "night[1-3"])

@@ -219,3 +219,19 @@ def test_a_folder_of_which_only_some_pictures_are_labelled_is_refused(
     first.rename(first.with_name("0010.png"))
     with pytest.raises(InputError, match=r"frame 0 is 0001\.png, the labels are of 0000\.png"):
         train(tiny(data, tmp_path / "run", epochs=1, val_every=1))
+
+
+@pytest.mark.slow
+def test_a_resumed_run_has_the_threads_that_are_asked_for_else_those_it_began_with(
+    square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = tiny(square_data, tmp_path / "run")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    train(wanted)  # with one thread, as all tests
+    torch.set_num_threads(2)
+    train(wanted, resume_run=True)
+    assert torch.get_num_threads() == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    torch.set_num_threads(2)  # as torch does when it is imported
+    train(wanted, resume_run=True)
+    assert torch.get_num_threads() == 2
