@@ -22,6 +22,7 @@ from vodkit.cli.help import TABLES, names_in
 from vodkit.cli.main import app
 from vodkit.cli.set_help import explained
 from vodkit.demo import DemoSettings
+from vodkit.infer.event_settings import EventSettings
 from vodkit.infer.settings import InferSettings
 from vodkit.metrics.evaluation import EvalSettings
 from vodkit.track.count import CountSettings
@@ -50,6 +51,7 @@ SETTINGS: dict[str, tuple[str, type]] = {
     },
     "vodkit refine": ("`vodkit refine --set`", RefineSettings),
     "vodkit count": ("`vodkit count --set`", CountSettings),
+    "vodkit events": ("`vodkit track --event`, `vodkit events --set`", EventSettings),
     "vodkit eval": ("`vodkit eval --set`", EvalSettings),
     "vodkit demo": ("`vodkit demo --set`", DemoSettings),
 }

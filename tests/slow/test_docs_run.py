@@ -84,6 +84,22 @@ def test_the_page_on_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert Path("yolo").is_dir()
 
 
+def test_the_page_on_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(samples.CLIP_B, "plaza.mp4")
+    first = FENCE.findall((DOCS / "guides" / "events.md").read_text(encoding="utf-8"))[0][1]
+    track, events = first.splitlines()
+    run(track)
+    capsysbinary.readouterr()
+    run(events)
+    printed = capsysbinary.readouterr().out
+    assert printed == Path("runs/plaza/events.jsonl").read_bytes()
+    assert b'"type":"crossed"' in printed
+    assert b'"zones":["left"]' in printed
+
+
 @pytest.mark.parametrize("page", ["reference/video.md", "guides/loops.md"])
 def test_python_of_the_pages(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from vodkit.ground import runs
 from vodkit.infer.event_log import read_events
 
 pytestmark = pytest.mark.slow
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "live.md"
 
 
 class Camera(BaseHTTPRequestHandler):
@@ -75,9 +77,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     camera.media, camera.hang_up = transport_stream(folder / "plaza.ts"), threading.Event()
     threading.Thread(target=camera.serve_forever, daemon=True).start()
     url = f"http://ann:geheim@127.0.0.1:{camera.server_address[1]}/cam"
-    words = [url, "--serve", "127.0.0.1:0", "-o", str(folder / "runs"), "--device", "cpu"]
+    line = next(x for x in GUIDE.read_text("utf-8").splitlines() if "--serve" in x)
+    line = line.replace("rtsp://door/live", url).replace(":8790", ":0")  # as the guide has it
+    words = [*shlex.split(line)[1:], "-o", str(folder / "runs"), "--device", "cpu"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "vodkit", "track", *words, "--line", "mid=208,0,208,312"],
+        [sys.executable, "-m", "vodkit", *words],
         stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
