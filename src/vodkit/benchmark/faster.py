@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -81,10 +82,12 @@ def faster(source: str, settings: InferSettings, runs_on: str, *, measure: bool)
     """
     runtime, _, device = runs_on.partition(" on ")
     other = ROUNDED.get(runtime, "")
-    if device != "cpu" or not other:
+    if device != "cpu" or not other or settings.prompts:
         return None
     facts = {"model": settings.model, "runtime": runtime, "versions": versions()} | machine("cpu")
     facts |= {} if settings.size == NETWORK else {"size": settings.size}
+    if Path(settings.model).is_file():  # the same name may be other weights later
+        facts["weights"] = runs.sha256(Path(settings.model))
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_folder() / "runtimes" / f"faster-{digest}.json"
     try:
