@@ -197,6 +197,7 @@ class Terminals:
         encoding: str = "utf-8",
         environment: Mapping[str, str] | None = None,
         stop_when: Callable[[str], Any] | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> Seen:
         """Run ``vodkit WORDS`` and wait for its end.
 
@@ -214,7 +215,7 @@ class Terminals:
         os.close(slave)
         pid = self._answer()["pid"]
         try:
-            raw, screen, history = _watch(master, pid, columns, encoding, stop_when)
+            raw, screen, history = _watch(master, pid, columns, encoding, stop_when, patience_s)
         finally:
             os.close(master)
         return Seen(tuple(words), self._answer()["code"], raw, screen, tuple(history))
@@ -246,19 +247,20 @@ def _watch(
     columns: int,
     encoding: str,
     stop_when: Callable[[str], Any] | None,
+    patience_s: float,
 ) -> tuple[bytes, Recording, list[str]]:
     """Read until the terminal is closed."""
     screen = Recording(columns, HEIGHT)
     stream = pyte.ByteStream(screen)
     assert encoding in {"utf-8", "ascii"}
-    raw, history, waited_s = b"", [], time.monotonic() + PATIENCE_S
+    raw, history, waited_s = b"", [], time.monotonic() + patience_s
     while True:
         left_s = waited_s - time.monotonic()
         ready, _, _ = select.select([master], [], [], max(left_s, 0))
         if not ready:
             os.killpg(pid, signal.SIGKILL)
             shown = "\n".join(text_of(screen))
-            raise AssertionError(f"still running after {PATIENCE_S:.0f} s:\n{shown}")
+            raise AssertionError(f"still running after {patience_s:.0f} s:\n{shown}")
         try:
             new = os.read(master, 1 << 16)
         except OSError:  # EIO: the other side is closed
