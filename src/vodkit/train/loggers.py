@@ -1,4 +1,4 @@
-"""Where the numbers of a training go besides ``log.csv``: TensorBoard and MLflow, where asked for.
+"""Where the numbers of a training go besides ``log.csv``: TensorBoard, MLflow, W&B, Comet.
 
 What they show is what the file has: one row an epoch, at the epoch's number, also where a training
 was stopped and gone on with.
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from vodkit.ground import ledger
 from vodkit.ground.errors import OutputError, SettingsError
 from vodkit.ground.lookup import pick
+from vodkit.train.cloud_loggers import Comet, WandB, import_comet, import_wandb
 
 EXPERIMENT = "vodkit"
 TENSORBOARD = "tensorboard"
@@ -170,8 +171,18 @@ def _mlflow_client() -> Any:
     return MlflowClient
 
 
-JOURNALS: dict[str, Callable[..., Journal]] = {"tensorboard": TensorBoard, "mlflow": Mlflow}
-_EXTRAS: dict[str, Callable[[], Any]] = {"tensorboard": _summary_writer, "mlflow": _mlflow_client}
+JOURNALS: dict[str, Callable[..., Journal]] = {
+    "tensorboard": TensorBoard,
+    "mlflow": Mlflow,
+    "wandb": WandB,
+    "comet": Comet,
+}
+_EXTRAS: dict[str, Callable[[], Any]] = {
+    "tensorboard": _summary_writer,
+    "mlflow": _mlflow_client,
+    "wandb": import_wandb,
+    "comet": import_comet,
+}
 
 
 def require_journals(names: Sequence[str]) -> None:

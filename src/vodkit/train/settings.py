@@ -101,7 +101,7 @@ class TrainSettings:
     save_every_s: float = 60.0
     """shortest time between two saved states"""
     journals: tuple[str, ...] = ()
-    """loggers besides log.csv: tensorboard, mlflow"""
+    """loggers besides log.csv: tensorboard, mlflow, wandb, comet"""
     num_pictures: int = 4
     """validation frames that are shown with their detections, at every validation"""
     skip_broken: bool = False

@@ -180,7 +180,7 @@ def test_a_journal_asked_for_after_a_stop_begins_with_the_first_epoch(
 def test_a_journal_that_is_not_installed_says_how_to_get_it(
     name: str, square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("mlflow", "torch.utils.tensorboard"):
+    for module in ("mlflow", "torch.utils.tensorboard", "wandb", "comet_ml"):
         monkeypatch.setitem(__import__("sys").modules, module, None)
     wanted = tiny(square_data, tmp_path, journals=(name,))
     (tmp_path / "manifest.json").write_text("{}")
