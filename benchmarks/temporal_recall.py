@@ -5,9 +5,7 @@ python benchmarks/temporal_recall.py ../shared/data --out candidates [--seeds 3]
 For each of the domains PETS09-S2L1, TUD-Campus and dance a head for vodkit-street is trained on the
 two others and on the sample clips, and run on the domain that was left out, as it is and with three
 of ten frames degraded (as in benchmarks/temporal_candidates.py). Prints one JSON line for each
-video, method (still, links, recall; causal and both) and seed. ``head without memory`` is trained
-in the same way and never shown a remembered frame: what labels and degraded copies give by
-themselves. Candidates with features are kept in
+video, method (still, links, recall; causal and both) and seed. Candidates with features are kept in
 the folder ``--out`` and not detected again.
 """
 
@@ -30,8 +28,8 @@ from vodkit.formats.table import write_dataset
 from vodkit.ground.records import Dataset, Detections, LabelledVideo, TrackTable, VideoInfo
 from vodkit.samples.samples import LABELS
 from vodkit.temporal.links import LinkSettings
-from vodkit.temporal.memory import Asked, Memory, Remembered, probability
-from vodkit.temporal.recall import Recall, recalled, views
+from vodkit.temporal.memory import Memory
+from vodkit.temporal.recall import Recall
 from vodkit.train.temporal import HeadNetwork, fit
 from vodkit.train.temporal_data import Key, TemporalSettings, read_material
 from vodkit.video.reader import open_video
@@ -117,28 +115,12 @@ def keys_of(name: str, wanted: TemporalSettings, data: Path, out: Path) -> list[
     return found
 
 
-class WithoutMemory(Recall):
-    """A head that is never shown a remembered frame: what training and degrading alone give."""
-
-    def conclude(
-        self, candidates: Detections, here: Remembered, asked: Sequence[Asked]
-    ) -> Detections:
-        """See Rule."""
-        del asked
-        logits, _ = recalled(np, self._weights, views(here, (), self.settings))
-        scores = np.array(candidates.scores)
-        scores[: len(here.labels)] = probability(logits[: len(here.labels)])
-        return replace(candidates, scores=scores)
-
-
-def run(
-    head: HeadNetwork, wanted: TemporalSettings, video: Recorded, rule: type[Recall] = Recall
-) -> list[Detections]:
+def run(head: HeadNetwork, wanted: TemporalSettings, video: Recorded) -> list[Detections]:
     """The video's detections with a head."""
     weights = {name: value.numpy() for name, value in head.weights().items()}
     pooled = {name: weights.pop(name) for name in [*weights] if name.startswith("keys.")}
     keys = Keys(PoolSettings(stages=STAGE, bins=BINS), wanted.most, pooled)
-    memory = Memory[int](rule(wanted.shape, weights), threshold=0.0, both=wanted.mode == "both")
+    memory = Memory[int](Recall(wanted.shape, weights), threshold=0.0, both=wanted.mode == "both")
     out: list[Detections] = []
     for number, (time_s, found) in enumerate(video.frames):
         assert found.features is not None
@@ -191,12 +173,6 @@ def main() -> None:
                 head = fit(wanted, learnt, quiet)
                 for video in videos[name]:
                     say(video, f"recall, {mode}", run(head, wanted, video), seed=seed)
-                if mode == "both":
-                    continue
-                alone = fit(replace(wanted, forget=1.0), learnt, quiet)
-                for video in videos[name]:
-                    found = run(alone, wanted, video, WithoutMemory)
-                    say(video, "head without memory", found, seed=seed)
 
 
 if __name__ == "__main__":

@@ -140,6 +140,13 @@ def load_head(path: Path, detector: ModelCard | None = None) -> TemporalHead:
             f"{path} was made for {made_for}, not for {detector.name}"
             f" ({detector.sha256[:12] or 'random weights'}); train one: vodkit train --temporal"
         )
+    if detector is not None and card.preprocessing != detector.preprocessing:
+        sides = [
+            f"{one.preprocessing.width_px}x{one.preprocessing.height_px}"
+            for one in (card, detector)
+        ]
+        seen = f"{path} was trained on an input of {sides[0]} px, the detector has {sides[1]}"
+        raise SettingsError(f"{seen}, or prepares pictures otherwise; allowed: the same (--size)")
     check(path, card)
     state = {name: value.numpy() for name, value in read_state(path).items()}
     try:

@@ -38,10 +38,11 @@ STRENGTH, FADE, PLACE, PLACE_PER_S, SIZE, SIZE_PER_S, NO_LINK, RIVALRY, STEADINE
 """positions in ``logs``, the logarithms of the settings of links"""
 NUM_OUTPUTS = 3
 """how much memory counts (logarithm), what is added to the logit, how much boxes are steadied"""
-NUM_STATISTICS = 9
+NUM_STATISTICS = 11
 """S: what the small network is given of a candidate"""
 HIDDEN = 16
 _TINY = 1e-9
+_KNOWN = 0.1  # mass of links at which half of what the head adds to a score counts
 _FIRST_LIKENESS = 8.0
 
 
@@ -191,14 +192,15 @@ def recalled(xp: Any, weights: Mapping[str, Any], seen: Views) -> tuple[Any, Any
         (
             seen.logits / 4, linked / 4, (linked - seen.logits) / 2, mass / possible,
             certainty / possible, certainty / (mass + _TINY), read / 4, most_alike,
-            xp.ones_like(seen.logits) * drop[..., None] / 2,
+            xp.ones_like(seen.logits) * drop[..., None] / 2, *_covered(xp, here, seen),
         ),
         -1,
     )  # fmt: skip
     hidden = xp.tanh(statistics @ weights["hidden.weight"].T + weights["hidden.bias"])
     outputs = hidden @ weights["out.weight"].T + weights["out.bias"]
     trust, steadied = xp.exp(outputs[..., 0]), xp.exp(outputs[..., 2])
-    logits = (seen.logits + trust * gathered) / (1 + trust * mass) + outputs[..., 1]
+    known = mass / (mass + _KNOWN)  # what memory does not know keeps its score
+    logits = (seen.logits + trust * gathered) / (1 + trust * mass) + known * outputs[..., 1]
     own = _sigmoid(xp, seen.logits) / logs[STEADINESS]
     return logits, (steadied / (own + steadied * certainty + _TINY))[..., None] * corners_off
 
@@ -249,6 +251,27 @@ def _read(xp: Any, alike: Any, same: Any, seen: Views) -> tuple[Any, Any]:
     total = sums[..., 0] + 0.2
     read = sums[..., 1] / total
     return read, xp.log(total) / 4
+
+
+def _covered(xp: Any, corners: Any, seen: Views) -> tuple[Any, Any]:
+    """(N,) the most that a better candidate overlaps each: IoU, and share of its own area.
+
+    Parts of an object recur like objects do; a better box around them tells them apart.
+    """
+    labels, logits = seen.labels, seen.logits
+    areas = xp.exp(seen.log_sides.sum(-1))
+    inside = 1.0
+    for axis in (0, 1):
+        low, high = corners[..., axis], corners[..., axis + 2]
+        begin = xp.maximum(low[..., :, None], low[..., None, :])
+        end = xp.minimum(high[..., :, None], high[..., None, :])
+        inside = inside * (end - begin) * (end > begin)
+    better = (logits[..., None, :] > logits[..., :, None]) & (
+        labels[..., None, :] == labels[..., :, None]
+    )
+    inside = inside * better
+    iou = inside / (areas[..., :, None] + areas[..., None, :] - inside)
+    return xp.amax(iou, -1), xp.amax(inside, -1) / areas
 
 
 class Recall:

@@ -266,6 +266,9 @@ def test_a_head_is_refused_for_another_detector(head: Callable[[str], str]) -> N
     assert load_head(path, Blinking.card).keys is not None
     with pytest.raises(WeightsError, match=r"was made for blinking .*, not for blinking .*other"):
         load_head(path, replace(Blinking.card, sha256="other"))
+    larger = replace(Blinking.card.preprocessing, width_px=320)
+    with pytest.raises(SettingsError, match="trained on an input of 160x120 px, the detector has"):
+        load_head(path, replace(Blinking.card, preprocessing=larger))
 
 
 def test_a_missing_head_and_one_of_another_kind_are_refused(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def videos(draw, most_frames=10, most=5):
 
 
 @pytest.mark.parametrize("both", [False, True])
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(frames=videos())
 def test_an_untrained_head_is_links(both, frames):
     found = ran(a_head(both=both, trained=False), frames, both=both)
@@ -82,6 +82,7 @@ def test_an_untrained_head_is_links(both, frames):
 
 
 @pytest.mark.parametrize("both", [False, True])
+@settings(deadline=None)
 @given(frames=videos())
 def test_without_memory_it_is_the_still_detector_to_the_bit(both, frames):
     apart = 1 / (2 * LinkSettings().window_s)
@@ -89,14 +90,14 @@ def test_without_memory_it_is_the_still_detector_to_the_bit(both, frames):
     assert ran(a_head(both=both), frames[:1], both=both) == bare(frames[:1])
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(frames=videos(), at=st.integers(0, 9))
 def test_a_cut_is_a_fresh_start(frames, at):
     parts = ran(a_head(), frames[:at]), ran(a_head(), frames[at:])
     assert ran(a_head(), frames, cut_at=(at,)) == [*parts[0], *parts[1]]
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(frames=videos())
 def test_times_that_leap_clear_the_memory(frames):
     memory = Memory(a_head(), threshold=0.0)
@@ -109,7 +110,7 @@ def test_times_that_leap_clear_the_memory(frames):
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(frames=videos())
 def test_a_causal_head_does_not_see_the_future(frames):
     whole = ran(a_head(), frames)
@@ -117,6 +118,7 @@ def test_a_causal_head_does_not_see_the_future(frames):
         assert ran(a_head(), frames[:length]) == whole[:length]
 
 
+@settings(deadline=None)
 @given(frames=videos(most_frames=4, most=8))
 def test_candidates_beyond_the_most_are_the_still_detectors(frames):
     found = ran(a_head(most=2), frames)
@@ -125,6 +127,7 @@ def test_candidates_beyond_the_most_are_the_still_detectors(frames):
         assert kept.all()
 
 
+@settings(deadline=None)
 @given(frames=videos())
 def test_classes_that_a_head_has_not_learnt_are_the_still_detectors(frames):
     head = a_head()
@@ -137,7 +140,7 @@ def test_classes_that_a_head_has_not_learnt_are_the_still_detectors(frames):
 
 
 @pytest.mark.parametrize("both", [False, True])
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(frames=videos())
 def test_numpy_and_torch_agree(both, frames):
     rule = a_head(both=both)
