@@ -96,7 +96,15 @@ def test_every_number_has_one_law(right: dict[str, Any], wrong: dict[str, Any]) 
     assert seen - ONE - ZERO - FREE == set()
     assert not ONE & ZERO
     assert not (ONE | ZERO) & FREE
-    everything = set(right) - {"schema", "data", "settings", "about", "notes", "replicates"}
+    everything = set(right) - {
+        "schema",
+        "data",
+        "settings",
+        "about",
+        "notes",
+        "replicates",
+        "extra",
+    }
     assert everything == {*PARTS, "headline", "streaming"}
 
 

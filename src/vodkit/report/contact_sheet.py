@@ -56,7 +56,7 @@ def contact_sheet(
     return sheet(pictures, captions, columns=columns)
 
 
-def write_png(image: ByteArray, path: Path) -> None:
+def write_png(image: ByteArray, path: str | Path) -> None:
     """Write an (H, W, 3) RGB picture as PNG, whole or not at all."""
     write_atomic(path, encoded(image, ".png"))
 

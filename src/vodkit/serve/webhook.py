@@ -96,7 +96,7 @@ class Webhook:
 def signature(body: bytes, secret: bytes) -> str:
     """What the header has for a body.
 
-    >>> signature(b"{}", b"secret")[:14]
+    >>> signature(b"{}", b"secret")[:15]
     'sha256=77325902'
     """
     return f"sha256={hmac.new(secret, body, hashlib.sha256).hexdigest()}"

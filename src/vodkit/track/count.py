@@ -122,41 +122,23 @@ def count_crossings(
     found = []
     for times, points, size, track_id, label in _ways(table, s.anchor):
         for line in lines:
-            away = size * s.margin
-            for time_s, inwards in _crossings(times, points, away, line, settle_s=s.settle_s):
-                found.append(
-                    Crossing(
-                        line=line.name,
-                        track_id=track_id,
-                        label=label,
-                        time_s=time_s,
-                        inwards=inwards,
-                    )
+            watch = LineWatch(line, s)
+            changes = [
+                change
+                for time_s, point, size_px in zip(times.tolist(), points, size, strict=True)
+                for change in watch.add(time_s, (point[0], point[1]), float(size_px))
+            ]
+            found += [
+                Crossing(
+                    line=line.name,
+                    track_id=track_id,
+                    label=label,
+                    time_s=change.time_s,
+                    inwards=change.inside,
                 )
+                for change in (*changes, *watch.end())
+            ]
     return sorted(found, key=lambda crossing: (crossing.time_s, crossing.track_id))
-
-
-def _crossings(
-    times: FloatArray,
-    points: FloatArray,
-    margin: FloatArray,
-    line: Line,
-    *,
-    settle_s: float,
-) -> list[tuple[float, bool]]:
-    """When a track crosses a line, and whether inwards."""
-    side_px = _sides_px(points, line)
-    sure = np.flatnonzero(np.abs(side_px) > margin)
-    found = []
-    spells = _spells(times[sure], side_px[sure] > 0, settle_s)
-    for one, other in pairwise(spells):
-        if one.inside == other.inside:
-            continue
-        a, b = sure[one.last], sure[other.first]
-        share = side_px[a] / (side_px[a] - side_px[b])
-        if _is_on(points[a] + share * (points[b] - points[a]), line):
-            found.append((float(times[b]), other.inside))
-    return found
 
 
 def _sides_px(points: FloatArray, line: Line) -> FloatArray:
@@ -285,10 +267,7 @@ Changes = list[Change]
 
 
 class LineWatch:
-    """One line and one track: gives the crossings of ``count_crossings`` as soon as they are sure.
-
-    Equal to it over the whole track, but for the label.
-    """
+    """One line and one track: gives its crossings as soon as they are sure."""
 
     def __init__(self, line: Line, settings: CountSettings) -> None:
         """Begin with the first sighting of a track."""

@@ -86,7 +86,9 @@ def test_refine_does_not_write_over_its_input(run_folder):
 
 def test_count_sees_through_the_change_of_id(run_folder):
     line = "door=300,0,300,480"
-    assert "door: 0 in, 1 out" in call("count", run_folder, "--line", line)
+    assert "door (in: left in the picture): 0 in, 1 out" in call(
+        "count", run_folder, "--line", line
+    )
     online = json.loads(call("count", run_folder, "--line", line, "--online", "--json"))
     assert online["crossings"] == []
     text = call("count", run_folder, "--zone", "all=0,0,640,0,640,480,0,480")
@@ -105,7 +107,7 @@ def test_count_tells_each_class_by_its_name_and_all_together_as_such(tmp_path):
     zone = "yard=0,0,640,0,640,480,0,480"
     said = call("count", folder, "--line", "door=300,0,300,480", "--zone", zone, "--online")
     assert said.splitlines() == [
-        "door, all classes: 1 in, 2 out",
+        "door (in: left in the picture), all classes: 1 in, 2 out",
         "  person: 0 in, 2 out",
         "  car: 1 in, 0 out",
         "yard, all classes: 3 objects, 3 visits, 3.9 s each on average",
@@ -113,7 +115,7 @@ def test_count_tells_each_class_by_its_name_and_all_together_as_such(tmp_path):
         "  car: 1 objects, 1 visits, 3.9 s each on average",
     ]
     nothing = call("count", folder, "--line", "9,0,9,480")
-    assert nothing == "line0, all classes: 0 in, 0 out\n"
+    assert nothing == "line0 (in: left in the picture), all classes: 0 in, 0 out\n"
 
 
 def test_count_says_what_is_wrong_with_a_line(run_folder):
@@ -160,7 +162,10 @@ def test_a_tracks_first_boxes_count_and_one_never_confirmed_does_not(tmp_path):
     line, zone = "door=310,0,310,480", "hall=0,0,640,0,640,480,0,480"
     for more in ([], ["--online"]):
         said = call("count", folder, "--line", line, "--zone", zone, *more)
-        assert said == "door: 0 in, 1 out\nhall: 1 objects, 1 visits, 1.9 s each on average\n"
+        assert said.splitlines() == [
+            "door (in: left in the picture): 0 in, 1 out",
+            "hall: 1 objects, 1 visits, 1.9 s each on average",
+        ]
     assert json.loads(call("refine", folder, "--json"))["tracks_before"] == 1
 
 
