@@ -203,4 +203,12 @@ SCENES: dict[str, Scene] = {
         wrong=("nothing",),
         message=("nothing",),
     ),
+    "serve": Scene(
+        right=("--runtime", "torch", "--port", "0"),
+        shows=("serving: http://", "token: "),
+        wrong=("--tracker", "bytetrak"),
+        message=("unknown tracker 'bytetrak'", "bytetrack"),
+        stop_when=r"token:\s+\S",
+        ends_by_ctrl_c=True,
+    ),
 }  # fmt: skip

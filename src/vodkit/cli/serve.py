@@ -56,10 +56,10 @@ def serve(
         say_runtime(service.detector, wanted)
         if not is_loopback(host):
             say(f"warning: {host} can be reached by others; traffic is not encrypted")
-        say(f"serving: {place.address.partition('#')[0]}")
-        if not token:
-            say(f"token: {place.token}")
         server = Server(make_service(service, place), place)
-        with sigterm_stops(), ctrl_c_stops(server):
+        with sigterm_stops(), ctrl_c_stops(server):  # before the address that says it is ready
+            say(f"serving: {place.address.partition('#')[0]}")
+            if not token:
+                say(f"token: {place.token}")
             server.run()
         service.close()
