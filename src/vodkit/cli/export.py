@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vodkit.cli import options
-from vodkit.cli.terminal import say, say_json
+from vodkit.cli.terminal import say, say_json, say_next
 from vodkit.infer.settings import InferSettings
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ _SIZE = "Input size of the network: pixels as 640, or width x height as 640x384.
 
 def export(
     model: str = typer.Argument(help="A model's name (vodkit models), or a checkpoint."),
-    out: Path = typer.Argument(help="The file to write; its ending says how: .onnx, .xml, .pt2."),
+    out: Path = typer.Argument(
+        help="The file to write: .onnx, .xml, .pt2; hf://owner/name: push a checkpoint."
+    ),
     frames: str = typer.Option("", help="A video, on whose frames original and export compare."),
     num_frames: int = typer.Option(8, min=1, help="Compare on so many frames of it."),
     data: Path = typer.Option(None, help="Labelled videos: AP and HOTA of both go into the paper."),
@@ -45,6 +47,13 @@ def export(
     from vodkit.detect.models import find_card
     from vodkit.ground.errors import SettingsError
 
+    if str(out).startswith("hf:"):
+        from vodkit.detect.hub import PREFIX, push
+
+        place = PREFIX + out.as_posix().removeprefix("hf:").lstrip("/")
+        say(push(Path(model), place))
+        say_next("vodkit", "track", "my_video.mp4", "--model", place)
+        return
     card_at(find_card(model)[0], size)  # what is wrong is refused before data is read
     if int8 != (calibrate is not None):
         raise SettingsError("--int8 and --calibrate go together: ranges come from your data")

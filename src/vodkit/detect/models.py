@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vodkit.detect import coco, hf_cards
+from vodkit.detect import coco, hf_cards, hub
 from vodkit.detect.base import (
     Metric,
     ModelCard,
@@ -253,6 +253,8 @@ def model_name(name_or_path: str | Path) -> str:
         SettingsError: neither a path nor one model's name; the nearest names are given.
     """
     path, text = Path(name_or_path), str(name_or_path)
+    if hub.is_hub(text):
+        return text
     is_file = path.suffix in (CHECKPOINT_SUFFIX, *GRAPH_SUFFIXES, *WEIGHT_SUFFIXES)
     is_path = bool(text) and (is_file or path.is_dir())
     known = text in MODELS or text in DETECTORS or is_path
@@ -271,6 +273,8 @@ def find_card(name_or_path: str | Path) -> tuple[ModelCard, Path | None]:
     ``name.card.json`` or ``name.card.toml``, or with the ending, as in ``name.onnx.card.json``.
     """
     name, path = model_name(name_or_path), Path(name_or_path)
+    if hub.is_hub(name):
+        return find_card(hub.fetched(name))
     if name in MODELS:
         return MODELS[name](), None
     if name in DETECTORS:
