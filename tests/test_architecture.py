@@ -72,6 +72,7 @@ FENCES = {
     "hotcoco": ("metrics/",),
     "typer": ("cli/",),
     "rich": ("cli/",),
+    "paho": ("serve/",),
     "starlette": ("review/", "serve/"),
     "uvicorn": ("review/", "serve/"),
 }

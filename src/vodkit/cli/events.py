@@ -9,6 +9,8 @@ from vodkit.cli import options
 from vodkit.cli.terminal import aside
 from vodkit.serve.settings import OutletSettings
 
+_DELIVERING_S = 600.0  # for what a receiver has not yet
+
 
 @options.with_settings(without=("serve", "keep_doubtful"))
 def events(
@@ -36,6 +38,7 @@ def events(
     from vodkit.formats.predictions import read_header
     from vodkit.ground.runs import parts_in, predictions_of
     from vodkit.infer.event_log import replayed, wanted_in
+    from vodkit.serve.courier import CourierSettings
     from vodkit.serve.outlets import Outlets
 
     wanted = wanted_in(run if run.is_dir() else run.parent)
@@ -49,8 +52,10 @@ def events(
     if read_header(parts[0]).notes.get("part", "1") != "1":
         aside(f"{parts[0]} is not the first file of the run: older events are not made anew")
     if outlets.is_any:
-        with Outlets(outlets, read_header(parts[0]).classes, aside) as sending:
-            sending.serve(run)
+        patience = CourierSettings(parting_s=_DELIVERING_S)
+        classes = read_header(parts[0]).classes
+        with Outlets(outlets, classes, aside, patience=patience) as sending:
+            sending.serve(run if run.is_dir() else run.parent)
         return
     for _, found in replayed(parts, wanted):
         sys.stdout.buffer.write(b"".join(event.to_line() for event in found))

@@ -131,7 +131,7 @@ class Courier:
                     return
                 else:
                     self._wait_for_more(tail.after)
-        except VodkitError as error:  # as a disk that is full: the events are on disk, or were not
+        except (VodkitError, OSError) as error:  # as of a disk that is full
             self._notify(f"{self._receiver.name}: gets no more events: {error}")
 
     def _ongoing(self) -> list[dict[str, Any]]:

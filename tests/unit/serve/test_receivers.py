@@ -7,14 +7,18 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from vodkit.cli.main import main
+from vodkit.formats.predictions import Header, PredictionWriter
 from vodkit.ground import ledger, runs
 from vodkit.ground.errors import SettingsError
+from vodkit.ground.records import VideoInfo
 from vodkit.serve.courier import Courier, CourierSettings, DeliveryError
 from vodkit.serve.mqtt import MqttReceiver
 from vodkit.serve.outlets import Outlets
@@ -61,6 +65,12 @@ class Site(BaseHTTPRequestHandler):
         self.end_headers()
         with self.server.news:
             self.server.news.notify_all()
+
+    def do_GET(self) -> None:
+        """A page to sign in, to which a POST may be redirected: it is no delivery."""
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def log_message(self, *words: object) -> None:
         """Quiet."""
@@ -358,3 +368,23 @@ def test_addresses_that_cannot_be_used_are_refused(wanted: dict[str, Any], messa
     with pytest.raises(SettingsError, match=message) as caught:
         Outlets(OutletSettings(**wanted), ("person",), print)
     assert "geheim" not in str(caught.value)
+
+
+def test_the_command_delivers_what_a_run_left(
+    site: ThreadingHTTPServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = VideoInfo(path="a.mp4", width_px=64, height_px=48, rate=Fraction(25))
+    header = Header(source="a.mp4", classes=("person",), info=info, tracker="vodkit")
+    with PredictionWriter(tmp_path / runs.PREDICTIONS, header):
+        Log(tmp_path).write(3)
+    for _ in range(2):
+        with pytest.raises(SystemExit) as left:
+            main(["events", str(tmp_path), "--webhook", address_of(site, "ann:geheim@")])
+        assert left.value.code == 0
+    assert [json.loads(body)["n"] for body in site.bodies] == [1, 2, 3], "each one once"
+    told = capsys.readouterr()
+    assert "geheim" not in told.out + told.err
+    with pytest.raises(SystemExit) as left:
+        main(["events", str(tmp_path), "--webhook", "ftp://ann:geheim@here"])
+    assert left.value.code == 2
+    assert "geheim" not in capsys.readouterr().err
