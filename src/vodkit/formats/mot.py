@@ -71,6 +71,10 @@ def read(path: Path, reading: Reading) -> Dataset:
         found = [_Sequence(_label_file(folder), path, reading) for folder in _sequences(path)]
     if not found:
         raise FormatError("no gt/gt.txt or det/det.txt in here", path=path)
+    if reading.source and len(found) > 1:
+        raise FormatError(
+            f"holds {len(found)} sequences; --video names the video of one", path=path
+        )
     classes = _class_names(found, reading)
     return Dataset(classes=classes, videos=tuple(one.video(len(classes)) for one in found))
 
@@ -154,7 +158,7 @@ class _Sequence:
     def _source(self) -> tuple[str, tuple[str, ...]]:
         """The folder of pictures relative to the dataset, or the video that the reader named."""
         base = self.root if self.root.is_dir() else self.root.parent
-        if self.reading.source and self.root.is_file():
+        if self.reading.source:
             return self.reading.source, ()
         pictures = self.folder / self.seqinfo.get("imdir", "img1")
         if pictures.is_dir() and pictures.is_relative_to(base):
