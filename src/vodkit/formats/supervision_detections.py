@@ -1,9 +1,10 @@
 """To and from ``supervision.Detections``, the field's common currency of one frame's boxes.
 
 Our own columns that supervision has no field for travel in its ``data``: state, hidden_s,
-hidden_behind.
+hidden_behind, sigma_px, tentative, p_present; and class_name, which its label annotators read.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +15,24 @@ from vodkit.ground.records import STATE_NAMES, Detections, Tracks
 if TYPE_CHECKING:
     import supervision
 
+_COLUMNS = ("hidden_s", "hidden_behind", "sigma_px", "tentative", "p_present")
 
-def to_supervision(found: Detections | Tracks) -> "supervision.Detections":
-    """The same boxes as ``supervision.Detections``; ids go to ``tracker_id``."""
+
+def to_supervision(
+    found: Detections | Tracks, classes: Sequence[str] | None = None
+) -> "supervision.Detections":
+    """The same boxes as ``supervision.Detections``; ids go to ``tracker_id``.
+
+    Args:
+        found: of one frame.
+        classes: names of the labels, as ``detector.classes``; they go to ``data["class_name"]``.
+
+    Returns:
+        Boxes in pixels of the source.
+
+    Raises:
+        InputError: supervision is not installed.
+    """
     try:
         import supervision
     except ImportError as error:
@@ -28,9 +44,10 @@ def to_supervision(found: Detections | Tracks) -> "supervision.Detections":
         ids = found.ids.astype(int)
         data = {
             "state": np.array([STATE_NAMES[state] for state in found.states], dtype=object),
-            "hidden_s": np.array(found.hidden_s),
-            "hidden_behind": np.array(found.hidden_behind),
+            **{name: np.array(getattr(found, name)) for name in _COLUMNS},
         }
+    if classes is not None:
+        data["class_name"] = np.array([classes[label] for label in found.labels], dtype=object)
     return supervision.Detections(
         xyxy=np.array(found.boxes_xyxy, np.float32),
         confidence=np.array(found.scores, np.float32),
@@ -61,6 +78,5 @@ def tracks_from_supervision(found: "supervision.Detections") -> Tracks:
         plain.labels,
         np.zeros(0) if found.tracker_id is None else found.tracker_id,
         np.array([STATE_NAMES.index(str(name)) for name in names]),
-        hidden_s=np.asarray(found.data.get("hidden_s", np.zeros(len(found)))),
-        hidden_behind=np.asarray(found.data.get("hidden_behind", np.zeros(len(found)))),
+        **{name: np.asarray(found.data[name]) for name in _COLUMNS if name in found.data},
     )
