@@ -107,10 +107,11 @@ def layout_of(path: Path, reading: Reading) -> Layout:
         for split, folder in _folders_there(root):
             _add_folder(layout, folder, split)
     _require_one_each(layout)
-    known = {item.label for item in layout.items}
+    # Compared as files: one of `path: ../ds` is reached by two ways.
+    known = {os.path.realpath(item.label) for item in layout.items}
     below = {base, root} if base.is_relative_to(root) else {root, base}
-    texts = {file for folder in below for file in folder.rglob("*.txt")}
-    layout.strays = sorted(file for file in texts - known if is_label(file))
+    texts = {os.path.realpath(file): file for folder in below for file in folder.rglob("*.txt")}
+    layout.strays = sorted(file for at, file in texts.items() if at not in known and is_label(file))
     return layout
 
 

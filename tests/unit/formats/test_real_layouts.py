@@ -62,6 +62,20 @@ class TestYolo:
             ("ds/images/val/c.jpg", "val"): CENTRED,
         }
 
+    @pytest.mark.parametrize("names", ["[cat, bee]", "{0: cat, 1: bee}"])
+    @pytest.mark.parametrize("test", ["", '""', "null"])
+    def test_a_path_that_leads_back_counts_no_label_twice(
+        self, names: str, test: str, tmp_path: Path
+    ) -> None:
+        picture(tmp_path, "ds/train/images/a.jpg")
+        put(tmp_path, "ds/train/labels/a.txt", LINE.replace("0", "1", 1))
+        text = f"path: ../ds\ntrain: train/images\ntest: {test}\nnames: {names}\n"
+        put(tmp_path, "ds/data.yaml", text)
+        data, account = read_labels(tmp_path / "ds" / "data.yaml")
+        assert boxes(data) == {("train/images/a.jpg", "train"): CENTRED}
+        assert data.classes == ("cat", "bee")
+        assert not account.skipped
+
     def test_roboflow_points_one_folder_too_high(self, tmp_path: Path) -> None:
         picture(tmp_path, "train/images/a.jpg")
         put(tmp_path, "train/labels/a.txt", LINE)
