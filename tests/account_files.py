@@ -302,6 +302,7 @@ def voc_kinds() -> dict[str, Kind]:
         "polygon": Kind(CONVERTED, polygon),
         "flat": Kind(SKIPPED, flat),
         "box with polygon": Kind(KEPT, box + polygon),
+        "deleted": Kind(SKIPPED, f"{box}<deleted>1</deleted>"),
     }
 
 
@@ -362,6 +363,11 @@ VISDRONE_KINDS = {
     "box": Kind(KEPT, "{frame},{id},1,2,9,8,1,1,0,0"),
     "region": Kind(KEPT, "{frame},{id},1,2,9,8,0,0,0,0"),
     "flat": Kind(SKIPPED, "{frame},{id},1,2,0,8,1,1,0,0"),
+}
+VISDRONE_DET_KINDS = {
+    "box": Kind(KEPT, "1,2,9,8,1,1,0,0"),
+    "region": Kind(KEPT, "1,2,9,8,0,0,0,0"),
+    "flat": Kind(SKIPPED, "1,2,0,8,1,1,0,0,"),
 }
 _REST = "0 0 -10 {corners} -1 -1 -1 -1000 -1000 -1000 -10"
 KITTI_KINDS = {
@@ -483,6 +489,7 @@ WORLDS: dict[str, World] = {
     "yolo pose": World(yolo_kinds("2 .55 .45 2"), write_pose),
     "mot": World(MOT_KINDS, write_lines("gt", "gt.txt")),
     "visdrone": World(VISDRONE_KINDS, write_lines("annotations", "a.txt")),
+    "visdrone pictures": World(VISDRONE_DET_KINDS, write_lines("annotations", "a.txt")),
     "kitti": World(KITTI_KINDS, write_lines("label_02", "0.txt")),
     "ua_detrac": World(detrac_kinds(), write_detrac),
     "imagenet_vid": World(vid_kinds(), write_vid),

@@ -103,6 +103,16 @@ def read(path: Path, reading: Reading) -> Dataset:
     return Dataset(classes=classes, videos=tuple(videos))
 
 
+def _note_doubled_ids(annotations: list[Any], path: Path, reading: Reading) -> None:
+    """A note where annotations share an id: pycocotools would take the last one for all of them."""
+    ids = [one["id"] for one in annotations if isinstance(one, dict) and "id" in one]
+    ids = [number for number in ids if isinstance(number, int)]
+    doubled = len(ids) - len(set(ids))
+    if doubled:
+        text = f"{path.name}: {doubled} annotations have the id of another one; all are kept"
+        reading.tally.note(f"{text} (pycocotools takes the last one for both)")
+
+
 def _split_of(file: Path) -> str:
     """The side of a split that a file's name contains, or that its folder is called after."""
     words = [*re.split(r"\W|_|\d", file.stem), file.parent.name]
@@ -129,6 +139,7 @@ def _read_file(
     annotations = content.at("annotations")
     if not isinstance(annotations.value, list):
         raise annotations.fault("allowed: a list")
+    _note_doubled_ids(annotations.value, path, reading)
     columns = plain_columns(annotations.value, labels, images, skip_empty=reading.skip_empty)
     others = [annotations.at(place) for place in columns.one_by_one]
     reading.tally.take(count=len(columns))

@@ -1,4 +1,6 @@
-"""VisDrone-VID and -MOT: ``annotations/<sequence>.txt``, frames from 1, ten columns.
+"""VisDrone: ``annotations/<sequence>.txt`` of videos, ``annotations/<picture>.txt`` of pictures.
+
+VID and MOT have frames from 1 and ten columns; DET has the last eight of them, and ``images/``.
 
 ``frame, id, left, top, width, height, score, category, truncation, occlusion``. Category 0 is an
 ignored region for every class; score 0 marks boxes that are not to be counted; occlusion 0, 1, 2
@@ -10,6 +12,7 @@ import math
 from pathlib import Path
 
 from vodkit.formats.base import (
+    PICTURE_ENDINGS,
     Reading,
     Row,
     Rows,
@@ -20,7 +23,7 @@ from vodkit.formats.base import (
     table_rows,
 )
 from vodkit.formats.jsonfile import head_of
-from vodkit.formats.pictures import picture_files, picture_size
+from vodkit.formats.pictures import picture_files, picture_size, still
 from vodkit.formats.textfile import Line, count_lines, plain, read_lines, read_names
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
@@ -32,16 +35,17 @@ CLASSES = (
     "pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle",
     "bus", "motor", "others",
 )  # fmt: skip
+_OF_PICTURES = 8  # columns
 VISIBILITY = (1.0, 0.75, 0.25)
 
 
 def sniff(path: Path) -> bool:
-    """A folder with ``annotations/*.txt`` of ten such columns, or one of those files."""
+    """A folder with ``annotations/*.txt`` of such columns, or one of those files."""
     files = _files(path)[:1]
     if not files or not (path.is_dir() or path.parent.name == "annotations"):
         return False
     fields = head_of(files[0], 4096).split("\n")[0].rstrip(",\r ").split(",")
-    return len(fields) == 10 and fields[-1] in ("-1", "0", "1", "2")
+    return len(fields) in (_OF_PICTURES, 10) and fields[-1] in ("-1", "0", "1", "2")
 
 
 def _files(path: Path) -> list[Path]:
@@ -64,8 +68,35 @@ def read(path: Path, reading: Reading) -> Dataset:
     sheet = root / "classes.txt"
     told = read_names(sheet) if sheet.is_file() else CLASSES
     classes = reading.classes or told
-    videos = [_video(file, root, path, classes, reading) for file in files]
+    read_one = _picture if _is_of_pictures(files) else _video
+    videos = [read_one(file, root, path, classes, reading) for file in files]
     return Dataset(classes=classes, videos=tuple(videos))
+
+
+def _is_of_pictures(files: list[Path]) -> bool:
+    """Whether the first file with a line in it has the columns of DET."""
+    heads = (head_of(file, 4096).split("\n")[0].rstrip(",\r ") for file in files)
+    first = next((head for head in heads if head), "")
+    return len(first.split(",")) == _OF_PICTURES
+
+
+def _picture(
+    file: Path, root: Path, path: Path, classes: tuple[str, ...], reading: Reading
+) -> LabelledVideo:
+    """One picture of DET."""
+    del path
+    names = [f"images/{file.stem}{ending}" for ending in PICTURE_ENDINGS]
+    source = next((name for name in names if (root / name).is_file()), names[0])
+    size = picture_size(root / source) or reading.size_px
+    if size is None:
+        raise FormatError(
+            f"the picture {source} is missing; put it there, or give --size", path=file
+        )
+    rows = Rows(file, reading, num_classes=len(classes), num_frames=1)
+    for line in read_lines(file, separator=",", least=_OF_PICTURES, most=_OF_PICTURES + 1):
+        with reading.taking(file, line.number):
+            _add(rows, line, first=0)
+    return still(source, size, rows)
 
 
 def _video(
@@ -89,18 +120,20 @@ def _video(
     )
 
 
-def _add(rows: Rows, line: Line) -> None:
-    left, top, width, height = (line.real(column) for column in range(2, 6))
-    track_id, number, occlusion = line.whole(1), line.whole(7), line.whole(9)
+def _add(rows: Rows, line: Line, *, first: int = 2) -> None:
+    """One box; ``first`` is the column of its left side: 0 where no frame and id precede it."""
+    left, top, width, height = (line.real(first + column) for column in range(4))
+    number, occlusion = line.whole(first + 5), line.whole(first + 7)
+    track_id = line.whole(1) if first else NO_ID
     region = number == 0
     rows.add(
-        line.whole(0) - 1,
+        line.whole(0) - 1 if first else 0,
         (left, top, left + width, top + height),
         line=line.number,
         track_id=NO_ID if region or track_id < 0 else track_id,
         label=number - 1,
         visibility=VISIBILITY[occlusion] if 0 <= occlusion < 3 else math.nan,
-        ignore=region or line.real(6) == 0,
+        ignore=region or line.real(first + 4) == 0,
     )
 
 

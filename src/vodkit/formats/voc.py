@@ -92,15 +92,20 @@ def _group(home: Path, split: str) -> _Group | None:
 
 
 def contained(path: Path) -> int:
-    """Number of ``<object>`` of all files; a file that cannot be read counts as one."""
+    """Number of ``<object>`` and ``<part>`` of all files; one that cannot be read counts as one."""
     return sum(_num_objects(file) for group in _groups(path) for file in group.files)
 
 
 def _num_objects(file: Path) -> int:
     try:
-        return sum(child.name == "object" for child in read_xml(file).children)
+        return _num_in(read_xml(file))
     except FormatError:
         return 1
+
+
+def _num_in(tree: Element) -> int:
+    things = [child for child in tree.children if child.name == "object"]
+    return len(things) + sum(part.name == "part" for thing in things for part in thing.children)
 
 
 def read(path: Path, reading: Reading) -> Dataset:
@@ -131,7 +136,7 @@ def read(path: Path, reading: Reading) -> Dataset:
         place = _Pictures(group, root, found)
         splits = _read_splits(group.home)
         for tree in found:
-            count = sum(1 for _ in tree.all("object"))
+            count = _num_in(tree)
             with reading.taking(tree.path, tree.line, count=count):
                 source = place.of(tree)
                 other = owners.setdefault(source, tree.path)
@@ -213,6 +218,12 @@ def _read_one(
     rows = Rows(tree.path, reading, num_classes=len(classes), num_frames=1)
     still_info(source, size, tree.path)  # refuses a bad size before objects count
     for thing in tree.all("object"):
+        for part in thing.all("part"):
+            reading.tally.skip("part of an object", f"{tree.path}:{part.line}")
+        deleted = thing.find("deleted")
+        if deleted is not None and deleted.text == "1":  # LabelMe's web tool keeps them
+            reading.tally.skip("object marked as deleted", f"{tree.path}:{thing.line}")
+            continue
         with reading.taking(tree.path, thing.line):
             add_object(rows, thing, classes, frame=0)
     return still(source, size, rows, split=split)

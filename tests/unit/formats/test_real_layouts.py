@@ -374,3 +374,43 @@ def test_frames_without_labels_are_not_background(tmp_path: Path) -> None:
         video = read_dataset(tmp_path / "s", reading=Reading(labelled=labelled)).videos[0]
         found = video.labelled_frames
         assert (None if found is None else found.tolist()) == frames
+
+
+def test_parts_and_deleted_objects_of_voc_are_counted(tmp_path: Path) -> None:
+    box = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>8</ymax></bndbox>"
+    part = f"<part><name>head</name>{box}</part>"
+    deleted = f"<object><name>bee</name><deleted>1</deleted>{box}</object>"
+    size = "<size><width>64</width><height>48</height></size>"
+    text = f"<annotation>{size}<object><name>bee</name>{box}{part}{part}</object>{deleted}"
+    (tmp_path / "a.xml").write_text(f"{text}</annotation>")
+    dataset, account = read_labels(tmp_path)
+    assert len(dataset.videos[0].tracks or ()) == account.kept == 1
+    assert {reason: one.count for reason, one in account.skipped.items()} == {
+        "part of an object": 2,
+        "object marked as deleted": 1,
+    }
+
+
+def test_shared_annotation_ids_of_coco_are_a_note(tmp_path: Path) -> None:
+    row = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5]}
+    image = {"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}
+    content = {"images": [image], "annotations": [row, row], "categories": [{"id": 1, "name": "a"}]}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    _, account = read_labels(tmp_path / "a.json")
+    assert account.kept == 2
+    assert "1 annotations have the id of another one" in account.notes[0]
+
+
+def test_visdrone_pictures(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "7.txt").write_text(
+        "684,8,273,116,0,0,0,0\n406,119,265,70,1,4,0,1,\n"
+    )
+    dataset, _ = read_labels(tmp_path, reading=Reading(size_px=(960, 540)))
+    (video,) = dataset.videos
+    assert (video.source, video.info.num_frames) == ("images/7.jpg", 1)
+    assert video.tracks is not None
+    assert video.tracks.boxes_xyxy.tolist() == [[684, 8, 957, 124], [406, 119, 671, 189]]
+    assert [dataset.classes[n] if n >= 0 else "" for n in video.tracks.labels] == ["", "car"]
+    assert video.tracks.visibility is not None
+    assert video.tracks.visibility.tolist() == [1.0, 0.75]
