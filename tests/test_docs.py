@@ -197,3 +197,22 @@ def test_benchmarks_import_what_exists(path: Path) -> None:
             for alias in node.names:
                 there = hasattr(module, alias.name)
                 assert there or importlib.import_module(f"{node.module}.{alias.name}")
+
+
+@pytest.mark.parametrize("name", ["first_video", "own_class"])
+def test_notebooks_are_those_of_the_pages(name: str) -> None:
+    made = importlib.import_module("notebooks").notebook(name)
+    path = CHECKOUT / "examples" / "notebooks" / f"{name}.ipynb"
+    assert path.read_text(encoding="utf-8") == made, "run: python docs/notebooks.py"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    text = (CHECKOUT / "mkdocs.yml").read_text(encoding="utf-8")
+    others = {_in_docs(path) for path in (CHECKOUT / "docs").rglob("*.md") if path.name not in text}
+    assert all(name.startswith(("guides/", "benchmarks/")) for name in others), others
+
+
+def test_pictures_are_small() -> None:
+    for path in (CHECKOUT / "docs" / "img").iterdir():
+        moves = path.name in {"plaza.webp", "review.webp"}
+        assert path.stat().st_size < (1_000_000 if moves else 200_000), path.name

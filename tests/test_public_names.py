@@ -20,3 +20,7 @@ def test_changelog_and_package_agree_on_the_version() -> None:
     assert headings[0] == "## [Unreleased]"
     assert headings[1].startswith(f"## [{declared}]")
     assert vodkit.__version__ == declared
+    citation = (ROOT / "CITATION.cff").read_text().splitlines()
+    date = headings[1].rpartition(" - ")[2]
+    assert f"version: {declared}" in citation
+    assert f'date-released: "{date}"' in citation
