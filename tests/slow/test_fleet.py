@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,9 +23,10 @@ from vodkit.samples.samples import CLIP_B
 from vodkit.video.reader import open_video
 from vodkit.video.writer import VideoWriter
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 Call = Callable[..., tuple[int, str, str]]
 NUM_VIDEOS = 12
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 DOOR = [sys.executable, "-c", "from vodkit.cli.main import main; main()"]
 TORCH = ("--runtime", "torch")
 
@@ -264,3 +267,47 @@ def test_a_killed_worker_is_replaced_and_its_video_done_once(
     assert (code, error) == (0, "")
     assert "12 videos: " in told
     assert content(tmp_path) == whole
+
+
+def test_the_page_on_many_machines(
+    call: Call, frames: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each command as it stands there; failed ones are part of it."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(3):
+        write(Path("films") / f"{number}.mp4", frames[number : number + 4])
+    write(Path("films") / ".." / "long.mp4", frames[:9])
+    text = (Path(__file__).parents[2] / "docs/guides/many-machines.md").read_text()
+    blocks = [block for language, block in FENCE.findall(text) if not language]
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert len(lines) == 9
+    for line in lines:
+        words = shlex.split(line.replace("$PWD", str(tmp_path)))[1:]
+        more = [] if words[0] == "runs" else TORCH
+        code, _, error = call(*words, *more)
+        assert code == 0, f"{line}: {error}"
+    trees = {path.parent.name for path in tmp_path.glob("*/fleet.json")}
+    assert trees == {"runs", "runs-a", "uploaded", "on-ray"}
+    assert all(len([*(tmp_path / tree).glob("*/manifest.json")]) == 3 for tree in trees)
+    assert (tmp_path / "whole" / "long" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out", "s3://films/runs"], "pip install s3fs"),
+        (["--shard", "4/4"], "shard is 4/4; allowed: 0/4 to 3/4"),
+        (["--shard", "auto"], "outside of an array job"),
+        (["--on", "ray", "--claim"], "--on ray shares the videos itself"),
+        (["--shard", "0/2", "--overwrite"], "--overwrite: not available where workers share"),
+        (["--pieces", "2", "--every", "auto"], "key frames depend on the frames before"),
+        (["--on", "ray", "--out", "memory://runs"], "memory of one process"),
+    ],
+)
+def test_what_cannot_be_shared_is_one_line_and_exit_2(
+    call: Call, clips: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    out = [] if "--out" in words else ["--out", str(tmp_path)]
+    code, _, error = call("track", f"{clips}/**/*.mp4", *out, *words, *TORCH)
+    assert (code, error.count("\n")) == (2, 1), error
+    assert message in error

@@ -78,7 +78,7 @@ class RayCrew:
         self._remote = self._ray.remote(**how)(RayWorker)
         about = (tree.place.url, mine, fleet, film)
         first = self._remote.remote(*about)
-        self._begun(first)  # it chooses the runtime that all others take
+        self.begun(first)  # it chooses the runtime that all others take
         others = [self._remote.remote(*about) for _ in range(count - 1)]
         self.actors = [first, *others]
 
@@ -92,7 +92,8 @@ class RayCrew:
             message = f"on is {on}, which does not answer: {' '.join(str(error).split())}"
             raise SettingsError(message) from error
 
-    def _begun(self, actor: Any) -> None:
+    def begun(self, actor: Any) -> None:
+        """Wait until an actor has loaded its detector; raise what hinders it."""
         error = self._ray.get(actor.begin.remote())
         if error is not None:
             self._end()

@@ -20,6 +20,8 @@ from vodkit.ground.runs import make_folder, part_beside
 
 _EXCLUSIVE = ("memory", "s3", "gs")
 """protocols of which fsspec can create a file only where none exists, in one step"""
+_STRICT = {"on_error": "raise"}
+"""else fsspec leaves out folders that cannot be listed, and a bucket that is away seems empty"""
 _NO_CREDENTIALS = ("NoCredentials", "CredentialRetrieval", "DefaultCredentials", "TokenRetrieval")
 _NO_ANSWER = ("Timeout", "Connect", "Endpoint", "Disconnect", "Throttl", "SlowDown", "Unavailable")
 
@@ -180,7 +182,9 @@ class Place:
         with suppress(FileNotFoundError), self._speaking():
             system.invalidate_cache()
             inside = root.rstrip("/") + "/"
-            return sorted(one.removeprefix(inside) for one in system.glob(inside + pattern))
+            return sorted(
+                one.removeprefix(inside) for one in system.glob(inside + pattern, **_STRICT)
+            )
         return []
 
     def upload(self, folder: Path, name: str, *, last: str) -> None:
@@ -208,7 +212,7 @@ class Place:
         if self.folder is not None:
             make_folder(self.folder)
         else:
-            self.names("fleet.json")
+            self.read("fleet.json")
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[Path]:
@@ -283,9 +287,9 @@ def listing(url: str) -> tuple[Any, Mapping[str, Mapping[str, Any]]]:
         system.invalidate_cache()
         try:
             if set("*?[") & set(path):
-                found = system.glob(path, detail=True)
+                found = system.glob(path, detail=True, **_STRICT)
             elif system.isdir(path):
-                found = system.find(path, detail=True)
+                found = system.find(path, detail=True, **_STRICT)
             else:
                 found = {path: system.info(path)}
         except FileNotFoundError:

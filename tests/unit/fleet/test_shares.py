@@ -111,6 +111,46 @@ def test_a_store_that_is_not_installed_says_what_to_install(url: str, message: s
     assert not caught.value.is_transient
 
 
+class NoCredentialsError(Exception):
+    """As botocore calls it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "is_transient"),
+    [
+        (TimeoutError("60 s"), "does not answer", True),
+        (ConnectionRefusedError("port 9"), "does not answer", True),
+        (NoCredentialsError("Unable to locate credentials"), "no credentials", False),
+        (PermissionError("Access Denied"), "access is refused", False),
+        (RuntimeError("odd"), "cannot be used: odd", False),
+    ],
+)
+def test_a_bucket_that_fails_is_one_clear_line(
+    error: Exception, message: str, is_transient: bool
+) -> None:
+    class Failing(fsspec.AbstractFileSystem):
+        protocol = "failing"
+
+        def ls(self, path: str, **_more: object) -> list[object]:
+            raise error
+
+        def info(self, path: str, **_more: object) -> dict[str, object]:
+            raise error
+
+    fsspec.register_implementation("failing", Failing, clobber=True)
+    for word in ("failing://ann:secret@films/a/*.mp4", "failing://ann:secret@films/a.mp4"):
+        with pytest.raises(StorageError, match=message) as caught:
+            items_of([word])
+        assert caught.value.is_transient == is_transient
+        assert "secret" not in str(caught.value)
+    place = Place("failing://films/runs")
+    with pytest.raises(StorageError, match=message):
+        place.make()
+    assert not place.creates, "a store of which nothing is known cannot serve claims"
+    with pytest.raises(SettingsError, match="use --shard i/n instead of --claim"):
+        Claims(place).require()
+
+
 @pytest.fixture(params=["local", "file", "memory"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     urls = {"local": str(tmp_path), "file": f"file://{tmp_path}", "memory": f"memory:/{tmp_path}"}
