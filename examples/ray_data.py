@@ -1,4 +1,4 @@
-"""Tracking as a stage of a Ray Data pipeline; needs the extra ``ray``.
+"""Tracking as a stage of a Ray Data pipeline; needs ``ray[data]``.
 
     python examples/ray_data.py runs clips/*.mp4
 
@@ -42,7 +42,8 @@ class TrackVideo:
 def main(out: str, *videos: str) -> None:
     """Track all videos, two at a time; print a line for each."""
     Path(out).mkdir(exist_ok=True)
-    stage = {"fn_constructor_args": (str(Path(out).absolute()),), "concurrency": (2, 2)}
+    actors = ray.data.ActorPoolStrategy(size=2)
+    stage = {"fn_constructor_args": (str(Path(out).absolute()),), "compute": actors}
     paths = ray.data.from_items([str(Path(video).absolute()) for video in videos])
     for row in paths.map(TrackVideo, **stage).iter_rows():
         print(row["item"], row["tracks"], row["folder"], row["error"])
