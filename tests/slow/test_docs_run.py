@@ -18,7 +18,9 @@ from vodkit.cli.main import main
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground.records import Dataset, LabelledVideo
 from vodkit.samples import samples
+from vodkit.video.reader import open_video
 from vodkit.video.synth import Scene, SceneSettings, write_scene
+from vodkit.video.writer import VideoWriter
 
 pytestmark = pytest.mark.slow
 DOCS = Path(__file__).parents[2] / "docs"
@@ -35,11 +37,43 @@ def record(path: Path, labels: Path, format: str, *, seed: int, num_frames: int)
     write_dataset(Dataset(classes=("fly",), videos=(video,)), labels, format)
 
 
+# Words that shorten a command; what is measured is that it runs, not how good its result is.
+SHORTER = {
+    "train": ["--epochs", "1", "--set", "every=10", "--overwrite"],
+    "track": ["--overwrite"],
+    "tune": ["--trials", "2"],
+    "bench": ["--model", "vodkit-street", "--seconds", "0.2", "--turns", "1"],
+    "export": ["--num-frames", "2"],
+    "prelabel": ["--overwrite"],
+}
+# Commands that cannot run here, by a word in them, and why.
+NOT_HERE = {
+    "://": "a camera or a bucket",
+    "/shared/": "a folder of several machines",
+    "yolox_nano.pth": "weights that are not in the package",
+    "flies.pkg.slp": "made by tests/unit/formats",
+    "instances_val.json": "run by tests/contracts/test_eval_references.py",
+    "frames.csv": "run by tests/slow/test_files_of_the_user.py",
+    "--int8": "needs nncf",
+    "vodkit review": "serves until Ctrl-C; tests/unit/review starts it",
+    "vodkit serve": "serves until Ctrl-C; tests/unit/serve starts it",
+    "--curve": "run by tests of train --curve",
+    "--appearance --data": "run by tests of appearance heads",
+    "appearance.safetensors": "made by the command before",
+    "--temporal --data": "run by tests of temporal heads",
+    "temporal.safetensors": "made by the command before",
+    "--claim": "several machines; tests/slow/test_fleet.py and others run it",
+    "--shard": "several machines; tests/slow/test_fleet.py and others run it",
+    "hf://": "a hub",
+}
+
+
 def run(line: str) -> None:
     """One command line, its patterns of file names spread as a shell does it."""
     words = [found for word in shlex.split(line, comments=True)[1:]
              for found in (sorted(glob.glob(word)) or [word])]  # fmt: skip  # noqa: PTH207
-    words += ["--epochs", "1"] if words[0] == "train" else []
+    more = SHORTER.get(next((one for one in words[:2] if one in SHORTER), ""), [])
+    words += more if more[:1] != ["--model"] or "--model" not in words else more[2:]
     with pytest.raises(SystemExit) as left:
         main(words)
     assert left.value.code == 0, line
@@ -84,20 +118,80 @@ def test_the_page_on_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert Path("yolo").is_dir()
 
 
-def test_the_page_on_events(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+FRAMES = 24
+ELSEWHERE = {"audit.md", "flies.md", "import.md", "loops.md"}
+"""guides with a test of their own"""
+GUIDES = [one for one in sorted((DOCS / "guides").glob("*.md")) if one.name not in ELSEWHERE]
+
+
+def shorter(path: Path, target: Path) -> None:
+    """The first frames of a clip."""
+    with open_video(path) as video:
+        size = {"width_px": video.info.width_px, "height_px": video.info.height_px}
+        with VideoWriter(target, **size, rate=video.info.rate) as writer:
+            for frame, _ in zip(video.frames(), range(FRAMES), strict=False):
+                writer.write(frame.image, frame.time_s)
+
+
+def labels_of(names: dict[str, str], classes: tuple[str, ...]) -> Dataset:
+    """Labels of the first frames, of copies of the sample clips: name of the copy, its split."""
+    given = {one.source: one for one in read_dataset(samples.LABELS).videos}
+    videos = []
+    for name, split in names.items():
+        video = given["plaza_b.mp4" if "b" in name else "plaza_a.mp4"]
+        rows = video.tracks[video.tracks.frames < FRAMES]
+        info = replace(video.info, path=name, num_frames=FRAMES, duration_s=None)
+        videos.append(replace(video, source=name, info=info, tracks=rows, split=split))
+    return Dataset(classes=classes, videos=tuple(videos))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every file that a guide begins with, under the names that guides use."""
+    folder = tmp_path_factory.mktemp("guides")
+    shorter(samples.CLIP_A, folder / "plaza_a.mp4")
+    shorter(samples.CLIP_B, folder / "plaza_b.mp4")
+    for name in ("clips", "part1", "part2"):
+        (folder / name).mkdir()
+    for name in ("a", "raw", "more", "plaza", "cam-0800", "cam-0810", "cam-0820", "cam-0830",
+                 "new_video", "clips/a", "part1/a", "val", "plaza_val"):  # fmt: skip
+        shutil.copy(folder / "plaza_a.mp4", folder / f"{name}.mp4")
+    for name in ("b", "clips/b", "part2/b"):
+        shutil.copy(folder / "plaza_b.mp4", folder / f"{name}.mp4")
+    three = {"plaza_a.mp4": "train", "plaza_val.mp4": "val", "plaza_b.mp4": "test"}
+    classes = ("person",)
+    for name in ("split", "mine", "dataset", "flies"):
+        write_dataset(labels_of(three, classes), folder / f"{name}.json", "cocovid")
+    write_dataset(labels_of({"plaza.mp4": ""}, classes), folder / "labels.json", "cocovid")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run("vodkit train --data split.json --out runs/mine")
+        run("vodkit track plaza.mp4 plaza_b.mp4")
+        shutil.copytree("runs/mine", "runs/cup")
+        for name in ("old", "new"):
+            shutil.copytree("runs/plaza_b", f"runs/{name}")
+    return folder
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", GUIDES, ids=lambda path: path.stem)
+def test_guides(
+    page: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(samples.CLIP_B, "plaza.mp4")
-    first = FENCE.findall((DOCS / "guides" / "events.md").read_text(encoding="utf-8"))[0][1]
-    track, events = first.splitlines()
-    run(track)
-    capsysbinary.readouterr()
-    run(events)
-    printed = capsysbinary.readouterr().out
-    assert printed == Path("runs/plaza/events.jsonl").read_bytes()
-    assert b'"type":"crossed"' in printed
-    assert b'"zones":["left"]' in printed
+    """Every command and every block of Python of a guide, in its order, in a fresh folder."""
+    folder = tmp_path / "user"
+    shutil.copytree(prepared, folder)
+    monkeypatch.chdir(folder)
+    for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
+        code = textwrap.dedent(block)
+        if language == "python":
+            settings = 'out="runs/again", epochs=1, every=10'
+            exec(code.replace('out="runs/mine"', settings), {})
+        elif language in {"", "sh"}:
+            for line in re.sub(r"\\\n\s*", " ", code).splitlines():
+                here = not any(word in line for word in NOT_HERE)
+                if line.startswith("vodkit ") and here:
+                    run(line)
 
 
 @pytest.mark.parametrize("page", ["reference/video.md", "guides/loops.md"])
