@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,21 +70,28 @@ def run_on_stills(
     renamed: Mapping[str, str],
     wanted: InferSettings,
 ) -> tuple[Path, tuple[str, ...]]:
-    """Detections in every picture, as one file; notes on pictures that could not be read."""
+    """Detections in every picture, as one file; notes on pictures that could not be read.
+
+    A run that was killed continues.
+    """
     from vodkit.cli.bars import bar
     from vodkit.cli.summary import aside
     from vodkit.formats.table import write_dataset
     from vodkit.ground import process
     from vodkit.infer.flow import make_detector, with_size
-    from vodkit.infer.stills import detect_stills
+    from vodkit.infer.stills import detect_stills, record_of, settings_of_stills
     from vodkit.metrics.prediction_files import require_class
 
     process.settle()
     root = truth if truth.is_dir() else truth.parent
     pictures = [root / video.source for video in dataset.videos if video.tracks is not None]
-    detector = make_detector(with_size(replace(wanted, tracker=NO_TRACKER), pictures, notify=aside))
+    wanted = with_size(settings_of_stills(wanted), pictures, notify=aside)
+    detector = make_detector(wanted)
     require_class(wanted.model, detector.classes, dataset.classes, renamed)
-    with bar(wanted.model, unit="images") as show:
-        found = detect_stills(dataset, root, detector, progress=show)
+    with (
+        record_of(folder, dataset, root, detector, wanted, anew=True) as record,
+        bar(wanted.model, unit="images") as show,
+    ):
+        found = detect_stills(dataset, root, detector, record=record, progress=show)
     write_dataset(found.predictions, folder / "predictions.json")
     return folder / "predictions.json", found.unreadable

@@ -1,7 +1,9 @@
 """Still pictures are measured as pictures: no tracker, no clock, no notes about video."""
 
 import json
+import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,7 +14,8 @@ from vodkit.cli.main import app
 from vodkit.formats.base import are_stills
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground.records import Detections
-from vodkit.infer.stills import detect_stills
+from vodkit.infer.settings import InferSettings
+from vodkit.infer.stills import detect_stills, record_of, settings_of_stills
 from vodkit.metrics.evaluation import evaluate
 from vodkit.report.page import write_report
 from vodkit.report.sections import Subject
@@ -94,3 +97,58 @@ def test_the_report_of_pictures_speaks_of_no_video(coco):
     for word in ("time line", "hota", "identit", "by video", "moving", "frame accuracy"):
         assert word not in shown, word
     assert "by image" in shown
+
+
+class IsKilled(FindsBrightBoxes):
+    """After three pictures."""
+
+    card = SimpleNamespace(name="bright", sha256="")
+    runs_on = "cpu"
+
+    def __init__(self, num_left):
+        self.num_left = num_left
+
+    def detect(self, frames):
+        if not self.num_left:
+            raise KeyboardInterrupt
+        self.num_left -= 1
+        return super().detect(frames)
+
+
+def recorded(coco, detector, settings=None):
+    truth, settings = read_dataset(coco), settings_of_stills(settings or InferSettings())
+    with record_of(coco.parent, truth, coco.parent, detector, settings, anew=True) as record:
+        return detect_stills(truth, coco.parent, detector, record=record).predictions
+
+
+def test_a_run_on_pictures_continues_after_a_kill(coco):
+    whole = detect_stills(read_dataset(coco), coco.parent, FindsBrightBoxes()).predictions
+    with pytest.raises(KeyboardInterrupt):
+        recorded(coco, IsKilled(3))
+    with (coco.parent / "pictures.jsonl").open("a") as file:
+        file.write('{"frame": 3, "ti')  # torn
+    rest = IsKilled(len(SIZES))
+    assert recorded(coco, rest) == whole
+    assert rest.num_left == 3
+    other = IsKilled(len(SIZES))
+    recorded(coco, other, InferSettings(score_threshold=0.7))
+    assert other.num_left == 0, "of other settings nothing is kept"
+    path = coco.parent / "pics/p0010.png"
+    os.utime(path, ns=(0, 0))
+    other = IsKilled(len(SIZES))
+    recorded(coco, other, InferSettings(score_threshold=0.7))
+    assert other.num_left == 0, "nor where a picture changed"
+
+
+def test_a_tracker_changes_nothing_on_pictures(coco):
+    numbers = []
+    for name in ("vodkit", "none"):
+        words = ["eval", str(coco), "--model", "vodkit-street", "-t", name, "--no-report",
+                 "--class-map", "person=raccoon", "--json",
+                 "--out", str(coco.parent / name)]  # fmt: skip
+        result = CliRunner().invoke(app, words, catch_exceptions=False)
+        numbers.append(json.loads(result.stdout[result.stdout.index("{") :]))
+    assert numbers[0]["detection"] == numbers[1]["detection"]
+    assert numbers[0]["data"]["stills"] is True
+    files = [(coco.parent / name / "predictions.json").read_bytes() for name in ("vodkit", "none")]
+    assert files[0] == files[1]
