@@ -1,7 +1,7 @@
 """JSON Schemas of the files that vodkit writes, from the records of the code.
 
 A record becomes an object whose properties are its fields, with the docstring after each field as
-description. ``tests/slow/test_docs_run.py`` validates real files against them.
+description. ``tests/slow/test_schemas.py`` validates real files against them.
 """
 
 from collections.abc import Mapping, Sequence
