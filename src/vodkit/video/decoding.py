@@ -21,7 +21,7 @@ from av.stream import Disposition
 from av.video.frame import PictureType
 
 from vodkit.ground.errors import VideoError, shortage_of
-from vodkit.video.limits import Limits
+from vodkit.video.limits import UNENDED, Limits
 from vodkit.video.rgb import RgbMaker, words
 from vodkit.video.timeline import THEORA, Timeline, is_header
 from vodkit.video.unfinished import why_unfinished
@@ -82,8 +82,7 @@ class Decoding:
             raise VideoError(f"cannot be opened: {why}", path=self.name) from error
         if self.container.format.name == "hls" and self.container.duration is None:
             self.container.close()
-            message = "is a playlist without an end (#EXT-X-ENDLIST): more is still to come"
-            raise VideoError(f"{message}; allowed: a whole one", path=self.name)
+            raise VideoError(UNENDED, path=self.name)
         # The best stream, as players choose: not a smaller version of it, nor a cover picture.
         best = self.container.streams.best("video")
         if best is None or best.disposition & Disposition.attached_pic:

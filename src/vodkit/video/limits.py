@@ -8,6 +8,10 @@ import av
 
 from vodkit.ground.errors import SettingsError, VideoError
 
+UNENDED = (
+    "is a playlist without an end (#EXT-X-ENDLIST): more is still to come; allowed: a whole one"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -61,10 +65,17 @@ class Limits:
             _bound["bytes"] = self.max_piece_bytes
 
     def check_playlist(self, path: Path) -> None:
-        """Raise VideoError for a playlist whose text is too long."""
+        """Raise VideoError for a playlist whose text is too long, or has no end.
+
+        FFmpeg would wait for more pieces of one without an end, though a file does not grow.
+        """
         if path.stat().st_size > self.max_playlist_bytes:
             message = f"a playlist of {path.stat().st_size} bytes"
             raise VideoError(f"{message}; allowed: {self.max_playlist_bytes}", path=path)
+        text = path.read_bytes()
+        is_list_of_pieces = b"#EXTM3U" in text and b"#EXT-X-STREAM-INF" not in text
+        if is_list_of_pieces and b"#EXT-X-ENDLIST" not in text:
+            raise VideoError(UNENDED, path=path)
 
 
 _bound: dict[str, int] = {}

@@ -401,3 +401,13 @@ def test_a_picture_that_is_cut_off_is_skipped_named_and_counted(
     assert indices == [index for index in range(4) if index != damaged]
     with pytest.raises(VideoError, match=rf"{path.name}: is no picture.*cut off"):
         list(open_video(tmp_path).frames())
+
+
+def test_a_playlist_whose_pieces_are_odd_is_not_waited_for(grey_video, tmp_path: Path) -> None:
+    """Found by fuzzing: FFmpeg waited for the end before it said of which format it was."""
+    (tmp_path / "s.ts").write_bytes(grey_video.read_bytes())
+    path = tmp_path / "list.m3u8"
+    head = '#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MAP:URI="s.ts"\n#EXTI48,\n'
+    path.write_text(f"{head}s.ts\n#EXT-X-BYTERANGE:188@0\n#EXTINF:0.48,\ns.ts\n")
+    with pytest.raises(VideoError, match="playlist without an end"):
+        open_video(path)
