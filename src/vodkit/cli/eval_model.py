@@ -78,15 +78,15 @@ def run_on_stills(
     from vodkit.cli.summary import aside
     from vodkit.formats.table import write_dataset
     from vodkit.ground import process
-    from vodkit.infer.flow import make_detector, with_size
-    from vodkit.infer.stills import detect_stills, record_of, settings_of_stills
+    from vodkit.infer.flow import with_size
+    from vodkit.infer.stills import detect_stills, detector_of_stills, record_of, settings_of_stills
     from vodkit.metrics.prediction_files import require_class
 
     process.settle()
     root = truth if truth.is_dir() else truth.parent
     pictures = [root / video.source for video in dataset.videos if video.tracks is not None]
     wanted = with_size(settings_of_stills(wanted), pictures, notify=aside)
-    detector = make_detector(wanted)
+    detector = detector_of_stills(folder, dataset, root, wanted)
     require_class(wanted.model, detector.classes, dataset.classes, renamed)
     with (
         record_of(folder, dataset, root, detector, wanted, anew=True) as record,

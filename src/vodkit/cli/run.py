@@ -34,6 +34,7 @@ def run_sources(
 ) -> None:
     """Files one after the other, live sources together, or a share of many videos."""
     from vodkit.cli.fleet import is_fleet, run_fleet
+    from vodkit.cli.stills import run_stills, stills_among
     from vodkit.fleet.pieces import check_pieces, detect_in_pieces
     from vodkit.fleet.survey import folder_of
     from vodkit.fleet.tree import Record
@@ -41,7 +42,6 @@ def run_sources(
     from vodkit.ground.errors import SettingsError
     from vodkit.infer.batch import Batch
     from vodkit.report.annotate import film
-    from vodkit.serve.outlets import Outlets
     from vodkit.serve.settings import OutletSettings
     from vodkit.video.reader import is_live
 
@@ -62,6 +62,15 @@ def run_sources(
         refused = [name for name, on in refuse.items() if on]
         run_fleet(mine, fleet, out=out, as_json=as_json, refused=refused)
         return
+    how = {"resume": resume, "overwrite": overwrite, "as_json": as_json}
+    if stills := stills_among(sources, wanted):
+        refuse = {f"--{name}": name in exports for name in ("csv", "mot", "video")}
+        refuse |= {"--after": bool(wanted.after), "--segments": segments, "--roll-s": is_rolled}
+        refuse |= {"--mqtt, --webhook, --serve": outlets.is_any, "--pieces": fleet.pieces > 1}
+        refuse["--line, --zone"] = bool(wanted.lines or wanted.zones)
+        refused = [name for name, on in refuse.items() if on]
+        run_stills(stills, sources, wanted, Path(out), "coco" in exports, refused, **how)
+        return
     if any(map(is_live, sources)) or is_rolled:
         from vodkit.cli.live import run_live_sources
 
@@ -77,9 +86,7 @@ def run_sources(
             exports=exports,
             include_predicted=include_predicted,
             refused=[name for name, on in refuse.items() if on],
-            resume=resume,
-            overwrite=overwrite,
-            as_json=as_json,
+            **how,
         )
         return
     if outlets.serve:
@@ -97,6 +104,15 @@ def run_sources(
         notify=aside,
         record=partial(detect_in_pieces, count=fleet.pieces) if fleet.pieces > 1 else None,
     )
+    _run_files(batch, wanted, outlets, as_json=as_json)
+
+
+def _run_files(
+    batch: "Batch", wanted: "InferSettings", outlets: "OutletSettings", *, as_json: bool
+) -> None:
+    """One file after the other, and what became of each."""
+    from vodkit.serve.outlets import Outlets
+
     if not as_json:
         say_runtime(batch.detector, wanted)
     failures = []

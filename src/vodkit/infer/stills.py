@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from vodkit.detect.base import Detector
+from vodkit.detect.base import Detector, RunsOn
 from vodkit.formats.predictions import Header, PredictionWriter, read_frames, read_header
 from vodkit.ground import ledger
 from vodkit.ground.errors import FormatError, VideoError
 from vodkit.ground.records import Dataset, Detections, LabelledVideo, TrackTable, VideoInfo
+from vodkit.infer.flow import make_detector
 from vodkit.infer.settings import NO_TRACKER, OFF, InferSettings
 from vodkit.video.fingerprint import version_of
 from vodkit.video.pictures import pictures_in
@@ -56,6 +57,25 @@ def stills_in(folder: Path) -> FoundInStills:
     return FoundInStills(predictions=dataset, unreadable=tuple(unreadable))
 
 
+def detector_of_stills(
+    folder: Path, dataset: Dataset, root: Path, settings: InferSettings
+) -> Detector:
+    """The detector of a run, on what it began on: ``auto`` is measured and may change its mind.
+
+    Args:
+        folder: see ``record_of``; dataset, root and settings also.
+        dataset: see there.
+        root: see there.
+        settings: see there.
+    """
+    detector, path = make_detector(settings), folder / RECORD
+    header = _header(dataset, root, detector, settings)
+    if not _is_begun(path, header):
+        return detector
+    there = RunsOn(**read_header(path).notes)
+    return detector if there == detector.runs_on else make_detector(settings, runs_on=there)
+
+
 def record_of(
     folder: Path,
     dataset: Dataset,
@@ -79,23 +99,28 @@ def record_of(
         OutputError: the record is another run's and not to be replaced, or not vodkit's.
     """
     path = folder / RECORD
-    header = Header(
-        source=f"pictures {_digest(dataset, root, detector, settings)}",
-        classes=detector.classes,
-        info=VideoInfo(path="pictures", width_px=1, height_px=1, rate=Fraction(1)),
-        detector=detector.card.name,
-    )
+    header = _header(dataset, root, detector, settings)
     ledger.require_ours(path)
     if anew and path.exists() and not _is_begun(path, header):
         path.unlink()
     return PredictionWriter(path, header, resume=True)
 
 
+def _header(dataset: Dataset, root: Path, detector: Detector, settings: InferSettings) -> Header:
+    return Header(
+        source=f"pictures {_digest(dataset, root, detector, settings)}",
+        classes=detector.classes,
+        info=VideoInfo(path="pictures", width_px=1, height_px=1, rate=Fraction(1)),
+        detector=detector.card.name,
+        notes=detector.runs_on._asdict(),
+    )
+
+
 def _is_begun(path: Path, header: Header) -> bool:
     """Whether the record is of this run; a damaged one is of none."""
     try:
         there = read_header(path)
-    except FormatError:
+    except FormatError:  # also: there is none
         return False
     return (there.source, there.classes) == (header.source, header.classes)
 
@@ -103,7 +128,7 @@ def _is_begun(path: Path, header: Header) -> bool:
 def _digest(dataset: Dataset, root: Path, detector: Detector, settings: InferSettings) -> str:
     """Of all that the boxes depend on: weights, settings, the pictures and their order."""
     pictures = [(one.source, version_of(str(root / one.source))) for one in _labelled(dataset)]
-    made_of = [detector.card.sha256, str(detector.runs_on), asdict(settings), pictures]
+    made_of = [detector.card.sha256, asdict(settings), pictures]
     return hashlib.sha256(json.dumps(made_of, default=str).encode()).hexdigest()[:16]
 
 

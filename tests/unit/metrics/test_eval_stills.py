@@ -11,14 +11,18 @@ import pytest
 from typer.testing import CliRunner
 
 from vodkit.cli.main import app
+from vodkit.cli.stills import stills_among
+from vodkit.detect.base import RunsOn
 from vodkit.formats.base import are_stills
 from vodkit.formats.table import read_dataset, write_dataset
+from vodkit.ground.errors import OutputError, PartialError
 from vodkit.ground.records import Detections
 from vodkit.infer.settings import InferSettings
 from vodkit.infer.stills import detect_stills, record_of, settings_of_stills
 from vodkit.metrics.evaluation import evaluate
 from vodkit.report.page import write_report
 from vodkit.report.sections import Subject
+from vodkit.video.pictures import are_no_film, pictures_in
 
 SIZES = ((64, 48), (120, 80), (50, 90), (64, 48), (80, 80), (90, 60))
 
@@ -103,7 +107,7 @@ class IsKilled(FindsBrightBoxes):
     """After three pictures."""
 
     card = SimpleNamespace(name="bright", sha256="")
-    runs_on = "cpu"
+    runs_on = RunsOn("torch", "cpu")
 
     def __init__(self, num_left):
         self.num_left = num_left
@@ -138,6 +142,50 @@ def test_a_run_on_pictures_continues_after_a_kill(coco):
     other = IsKilled(len(SIZES))
     recorded(coco, other, InferSettings(score_threshold=0.7))
     assert other.num_left == 0, "nor where a picture changed"
+
+
+def invoke(*words):
+    return CliRunner().invoke(app, [*map(str, words)])
+
+
+def test_track_and_detect_take_a_folder_of_stills_as_eval_does(coco):
+    pics, out = coco.parent / "pics", coco.parent / "runs"
+    (pics / "cut.png").write_bytes((pics / "p0000.png").read_bytes()[:60])
+    done = invoke("track", pics, "--out", out, "--coco")
+    assert isinstance(done.exception, PartialError), done.output
+    assert "still pictures (6), no film: no tracker" in done.output
+    assert "cut.png" in done.output
+    found = read_dataset(out / "pics/predictions.json")
+    sizes = [(one.info.width_px, one.info.height_px) for one in found.videos]
+    assert are_stills(found)
+    assert sizes == [*SIZES], "boxes are in the pixels of each picture"
+    assert not (out / "pics/predictions.jsonl").exists()
+    assert (out / "pics/predictions.coco.json").exists()
+    assert isinstance(invoke("detect", pics, "--out", out).exception, OutputError)
+    (pics / "cut.png").unlink()
+    assert invoke("detect", pics, "--out", out, "--overwrite").exit_code == 0
+    assert invoke("detect", pics, "--out", out, "--resume").exit_code == 0
+    assert read_dataset(out / "pics/predictions.json").videos == found.videos
+    for option in ("--video", "--csv", "--mot"):
+        refused = invoke("track", pics, "--out", out, option)
+        assert option in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("names", "sizes", "stills"),
+    [
+        (["f1", "f2", "f10"], [(40, 32)] * 3, False),
+        (["f1", "f2", "f10", "cover"], [(40, 32)] * 3 + [(50, 50)], False),
+        (["f1", "f2", "f10"], [(40, 32), (32, 40), (50, 50)], True),
+        (["cat", "dog", "house"], [(40, 32)] * 3, True),
+        (["one"], [(40, 32)], False),
+    ],
+)
+def test_names_and_sizes_tell_stills_from_a_film(tmp_path, names, sizes, stills):
+    for name, (width, height) in zip(names, sizes, strict=True):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((height, width, 3), np.uint8))
+    assert are_no_film(pictures_in(tmp_path)) is stills
+    assert stills_among([str(tmp_path)], InferSettings(picture_rate="10")) == []
 
 
 def test_a_tracker_changes_nothing_on_pictures(coco):
