@@ -42,6 +42,8 @@ def test_words_are_completed_without_loading_networks(
 
 
 def test_the_script_for_the_shell_is_shown() -> None:
-    done = vodkit("--show-completion", "bash")
+    # Without typer's look at the parent process, which may be any shell.
+    named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = vodkit("--show-completion", "bash", **named)
     assert done.returncode == 0
     assert "complete -o default -F _vodkit_completion vodkit" in done.stdout
