@@ -64,10 +64,22 @@ class Guard:
             return
         refusal = self._refusal(scope) if scope["type"] == "http" else (403, "http only")
         if refusal is not None:
+            await self._read_off(scope, receive)
             await _refuse(send, *refusal)
             return
         limit = self._settings.largest_body
         await self._app(scope, _limited(receive, limit), _with_headers(send))
+
+    async def _read_off(self, scope: Scope, receive: Receive) -> None:
+        """Take the body of a request that is refused, unless it is long.
+
+        A connection that is closed with data unread is reset, and the client may never see why.
+        """
+        length = _headers(scope).get(b"content-length", "") if scope["type"] == "http" else ""
+        if not length.isdecimal() or not 0 < int(length) <= self._settings.largest_body:
+            return
+        while (await receive()).get("more_body"):
+            pass
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Status and reason; None where the request is allowed."""
