@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from time import monotonic
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -256,7 +256,7 @@ class _Files:
         if self._roll.roll_s or self._number > 1:
             path = path.with_stem(f"{path.stem}-{self._number:04d}")
         session = len(self.earlier) + 1
-        came = datetime.now(UTC) - timedelta(seconds=monotonic() - arrived.at_s)
+        came = datetime.now(UTC) - timedelta(seconds=perf_counter() - arrived.at_s)
         notes = {"session": str(session), "part": str(self._number), "began": _written(came)}
         self._writer = PredictionWriter(path, replace(header, notes=notes))
         self.paths.append(path)
@@ -371,7 +371,7 @@ class _Channel:
             self._write_running()
         out.write(frame.index, frame.time_s, outcome)
         events = self._files.add_events(frame, outcome)
-        latency_s = monotonic() - arrived.at_s + arrived.held_s
+        latency_s = perf_counter() - arrived.at_s + arrived.held_s
         self._latencies.append(latency_s)
         self._num_frames += 1
         return LiveStep(

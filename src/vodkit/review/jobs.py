@@ -21,6 +21,7 @@ import numpy as np
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground.errors import InputError, VodkitError
 from vodkit.ground.lookup import pick
+from vodkit.ground.paths import relative
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
 from vodkit.review.curve import Track, evaluate, from_json, to_json
 from vodkit.review.exchange import model_tracks
@@ -303,7 +304,7 @@ def split_accepted(dataset: Dataset, root: Path, home: Path) -> Dataset:
         frames = video.labelled_frames
         if frames is None or not len(frames):
             continue
-        source = Path(os.path.relpath(root / video.source, home)).as_posix()
+        source = relative(root / video.source, home)
         length = max(1, min(int(video.info.rate), len(frames) // 10))
         held = (np.arange(len(frames)) // length) % 5 == 4
         for split, chosen in (("train", frames[~held]), ("val", frames[held])):

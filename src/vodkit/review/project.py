@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from vodkit.formats.predictions import read_predictions
 from vodkit.formats.table import FORMATS, write_dataset
 from vodkit.ground.errors import FormatError, InputError
 from vodkit.ground.lookup import pick
+from vodkit.ground.paths import relative
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
 from vodkit.ground.runs import predictions_of
 from vodkit.review.curve import REACH_S, Track, to_json
@@ -142,7 +142,7 @@ def open_project(settings: ProjectSettings) -> Iterator[Project]:
             stack.callback(one.close)
         timings = tuple(Timing(one.times_s(), REACH_S) for one in frames)
         root = settings.out.absolute().parent
-        names = [Path(os.path.relpath(path.absolute(), root)).as_posix() for path in paths]
+        names = [relative(path.absolute(), root) for path in paths]
         header = _header(names, frames, timings, imported.digest)
         journal_path = journal_of(settings.out)
         stored = header_of(journal_path) or {}

@@ -28,14 +28,14 @@ class Meter:
 
     def begin(self) -> None:
         """Steps are made from now on: what comes between epochs is not their time."""
-        self._began = time.monotonic()
+        self._began = time.perf_counter()
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Within, the step waits for its data."""
-        asked = time.monotonic()
+        asked = time.perf_counter()
         yield
-        self._waited += time.monotonic() - asked
+        self._waited += time.perf_counter() - asked
 
     def add(self, losses: Mapping[str, float]) -> None:
         """The losses of one step."""
@@ -55,7 +55,7 @@ class Meter:
 
     @property
     def _seconds(self) -> float:
-        return self._before + (0.0 if self._began is None else time.monotonic() - self._began)
+        return self._before + (0.0 if self._began is None else time.perf_counter() - self._began)
 
     @property
     def wait_share(self) -> float:

@@ -1,6 +1,6 @@
 """The clocks of live sources: times continued over restarts, and each frame's turn."""
 
-import time
+import time  # perf_counter: monotonic counts in steps of 15.6 ms on Windows before Python 3.13
 
 from vodkit.video.restarts import BACK_S, LEAP_S
 
@@ -20,7 +20,7 @@ class Clock:
         self._offset_s = 0.0
         self._step_s = 0.0
         self._jump = True
-        self._seen_at = time.monotonic()
+        self._seen_at = time.perf_counter()
 
     def expect_jump(self) -> None:
         """The connection broke: the next time may start anywhere."""
@@ -32,7 +32,7 @@ class Clock:
         After a reconnection the time that passed is added. Where the clock of a connection goes
         back, or leaps ahead of the time that passed, the frame follows the last one as usual.
         """
-        now = time.monotonic()
+        now = time.perf_counter()
         passed_s = now - self._seen_at
         if pts_s is not None and self.last_s is not None and not self._jump:
             ahead_s = pts_s + self._offset_s - self.last_s
@@ -60,11 +60,11 @@ class Pace:
     def __init__(self) -> None:
         """Of one connection."""
         self._zero_s: float | None = None
-        """``time.monotonic()`` when the stream's clock stood at 0"""
+        """``time.perf_counter()`` when the stream's clock stood at 0"""
 
     def wait_s(self, time_s: float) -> float:
         """Seconds until it is the turn of a frame with this time, which is the next one."""
-        now = time.monotonic()
+        now = time.perf_counter()
         wait_s = 0.0 if self._zero_s is None else self._zero_s + time_s - now
         if self._zero_s is None or not -_LATE_S <= wait_s <= _LEAP_S:
             self._zero_s = now - time_s

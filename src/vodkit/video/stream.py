@@ -74,7 +74,7 @@ class Arrived:
 
     frame: Frame
     at_s: float
-    """``time.monotonic()`` when its pixels were decoded and its turn had come"""
+    """``time.perf_counter()`` when its pixels were decoded and its turn had come"""
     held_s: float
     """how long it had been there by then: a playlist sends frames in bursts, ahead of their turn"""
 
@@ -207,7 +207,7 @@ class LiveVideo:
 
     def _read_on(self, clock: Clock) -> str:
         """Frames in, reconnecting, until closed, over, or hopeless; why it ended."""
-        pause_s, last_frame_at = self._settings.first_pause_s, time.monotonic()
+        pause_s, last_frame_at = self._settings.first_pause_s, time.perf_counter()
         while not self._stopped:
             begun_s = None
             reason = _NO_MORE
@@ -215,7 +215,7 @@ class LiveVideo:
                 for arrived in self._decode(clock):
                     self._put(arrived)
                     begun_s = arrived.frame.time_s if begun_s is None else begun_s
-                    pause_s, last_frame_at = self._settings.first_pause_s, time.monotonic()
+                    pause_s, last_frame_at = self._settings.first_pause_s, time.perf_counter()
             except MemoryError:
                 reason = self._too_much
             except (av.FFmpegError, VideoError, ShortageError) as error:
@@ -224,7 +224,7 @@ class LiveVideo:
             self._notice_end(begun_s, clock, reason)
             if self.ended:
                 return self.ended
-            if time.monotonic() - last_frame_at > self._settings.give_up_s:
+            if time.perf_counter() - last_frame_at > self._settings.give_up_s:
                 return f"no frame for {self._settings.give_up_s:g} s: {reason}"
             with self._changed:
                 self.trouble = reason
@@ -278,7 +278,7 @@ class LiveVideo:
                 image = to_rgb(raw, size_px or (width_px, height_px), partial(float, time_s))
                 if pace is not None:
                     self._pause(pace.wait_s(time_s))
-                now_s = time.monotonic()
+                now_s = time.perf_counter()
                 frame = Frame(self.num_received, time_s, image, width_px, height_px)
                 yield Arrived(frame, now_s, 0.0 if pace is None else now_s - came_s)
                 self.num_received += 1
@@ -307,7 +307,7 @@ class LiveVideo:
             with suppress(av.FFmpegError):
                 self._container.seek(last, stream=stream)
         packets: Iterator[tuple[Any, float]]
-        packets = ((packet, time.monotonic()) for packet in self._container.demux(stream))
+        packets = ((packet, time.perf_counter()) for packet in self._container.demux(stream))
         if stream.codec_context.name == TRUSTING:  # who comes in between keyframes
             packets = dropwhile(lambda one: one[0].size and not one[0].is_keyframe, packets)
         with closing(ahead(packets, num_ahead)) as coming:
@@ -369,7 +369,7 @@ class LiveVideo:
         if ".m3u8" in self._source:
             silence_s = max(silence_s, _PIECES_S)
         timeout = (self._settings.open_timeout_s, silence_s)
-        began_s = time.monotonic()
+        began_s = time.perf_counter()
         self._limits.bound_pieces()
         try:
             if self._source.isdigit():
@@ -381,7 +381,7 @@ class LiveVideo:
             raise VideoError(f"cannot connect: {self._too_much}", path=self._source) from error
         except (av.FFmpegError, OSError, ValueError) as error:
             patience_s = self._settings.open_timeout_s  # FFmpeg calls its end by many names
-            is_late = time.monotonic() - began_s >= patience_s
+            is_late = time.perf_counter() - began_s >= patience_s
             why = f"no answer in {patience_s:g} s" if is_late else words(error)
             raise VideoError(f"cannot connect: {why}", path=self._source) from error
 
@@ -434,7 +434,7 @@ class LiveVideo:
         """Tell the reading thread to end; ``close`` waits for it."""
         with self._changed:
             if not self._stopped:
-                self._stopped, self._stopped_at = True, time.monotonic()
+                self._stopped, self._stopped_at = True, time.perf_counter()
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -444,7 +444,7 @@ class LiveVideo:
         """
         self.stop()
         if self._thread is not None:
-            self._thread.join(max(0.0, self._stopped_at + _PARTING_S - time.monotonic()))
+            self._thread.join(max(0.0, self._stopped_at + _PARTING_S - time.perf_counter()))
         else:
             self._disconnect()
 

@@ -188,7 +188,7 @@ def test_validation_is_not_of_the_time_of_steps(
 
         return taking
 
-    monkeypatch.setattr(log, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    monkeypatch.setattr(log, "time", SimpleNamespace(perf_counter=lambda: now_s[0]))
     monkeypatch.setattr(loop, "validate", long(loop.validate))
     monkeypatch.setattr(loop, "with_features", long(loop.with_features))
     train(tiny(square_data, tmp_path / "run", val_every=1))
