@@ -2,10 +2,9 @@
 
 import ast
 import statistics
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-
-import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "vodkit"
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -124,7 +123,23 @@ def _inside(path: Path) -> set[str]:
     return found - {_name(path)}
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
+def for_each_file(check: Callable[[Path], None]) -> Callable[[], None]:
+    """One test that lists every file at fault: thousands of tests take seconds to collect."""
+
+    def over_all() -> None:
+        faults = []
+        for path in FILES:
+            try:
+                check(path)
+            except AssertionError as error:
+                faults.append(f"{_name(path)}: {str(error).splitlines()[0]}")
+        assert not faults, "\n" + "\n".join(faults)
+
+    over_all.__name__, over_all.__doc__ = check.__name__, check.__doc__
+    return over_all
+
+
+@for_each_file
 def test_imports_go_straight_down(path: Path) -> None:
     part = _part(path)
     assert part in FLOORS, f"{part} stands on no floor: add it to docs/house.md and here"
@@ -139,7 +154,7 @@ def test_imports_go_straight_down(path: Path) -> None:
         assert not edges or part == "video" or other != "video", f"{_name(path)} -> {target}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
+@for_each_file
 def test_third_party_libraries_stay_behind_their_fences(path: Path) -> None:
     for name in _imports(path):
         library = name.split(".")[0]
@@ -164,7 +179,7 @@ def test_no_import_circles() -> None:
         visit(node, ())
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
+@for_each_file
 def test_no_junk_rooms_and_no_prints(path: Path) -> None:
     assert not JUNK_NAMES & set(_name(path).split("/")), "name the thing that is in it"
     assert ast.get_docstring(_tree(path)), "say what is in here"
@@ -177,7 +192,7 @@ def test_no_junk_rooms_and_no_prints(path: Path) -> None:
         assert not [call for call in calls if call.func.id == "print"], "print only in cli/"
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
+@for_each_file
 def test_class_trees_are_flat(path: Path) -> None:
     """One base at most: a Protocol, an enum, torch's Module, or an error of our tree."""
     for node in ast.walk(_tree(path)):

@@ -5,8 +5,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 CHECKOUT = Path(__file__).parent.parent
 SOURCE = CHECKOUT / "src" / "vodkit"
 BANNED = {
@@ -48,22 +46,21 @@ def spoken(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: path.stem)
-def test_strings_are_plain(path: Path) -> None:
+def test_strings_are_plain() -> None:
     found = [
         f"{path.name}:{line}: {word.group(0)!r} in {text[:70]!r}"
+        for path in sorted(SOURCE.rglob("*.py"))
         for line, text in spoken(path)
         for word in PATTERN.finditer(text)
     ]
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_pages_are_plain(path: Path) -> None:
-    lines = path.read_text(encoding="utf-8").splitlines()
+def test_pages_are_plain() -> None:
     found = [
         f"{path.name}:{number}: {word.group(0)!r}"
-        for number, line in enumerate(lines, 1)
+        for path in PAGES
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         for word in PATTERN.finditer(line)
     ]
     assert not found, "\n".join(found)

@@ -42,6 +42,7 @@ def test_cards_are_whole(name: str) -> None:
     assert len(card.classes) == 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_network_has_its_parameters_in_one_stage_each(name: str) -> None:
     card, _ = find_card(name)
@@ -157,6 +158,7 @@ def test_weights_of_other_classes_show_the_difference(checkpoint: Path) -> None:
         build_network("ssdlite320_mobilenet_v3_large", weights=checkpoint)
 
 
+@pytest.mark.slow
 def test_new_classes_keep_what_is_known_by_name(checkpoint: Path) -> None:
     old, _ = build_network(checkpoint)
     new, card = build_network(checkpoint, classes=("cat", "car"))

@@ -116,6 +116,7 @@ def tide():
         del sys.modules[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "ties", "many", "no truth", "crowd"])
 def test_a_result_list_gives_the_numbers_of_tidecv(kind, tide, tmp_path):
     truth, found = coco_scene(5, kind)
@@ -265,6 +266,7 @@ def test_an_empty_tracker_file_is_a_result(tmp_path):
     assert (result["clear"]["mota"], result["hota"]["hota"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_areas_of_masks_survive_the_native_form(tmp_path):
     truth, found = coco_scene(1, "area")
     files = write(tmp_path, truth, found)
@@ -309,6 +311,7 @@ def test_a_truth_of_empty_images_is_undefined_not_a_fault(tmp_path):
     assert result["detection"]["coco"]["overall"]["ap"] is None
 
 
+@pytest.mark.slow
 def test_what_reading_lost_is_a_note_of_the_evaluation(tmp_path):
     truth, found = coco_scene(0, "plain")
     image = truth["images"][0]["id"]

@@ -116,6 +116,7 @@ def mutations(file: Path) -> Iterator[str]:
             yield text[: found.start()] + word + text[found.end() :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_number_that_is_none_never_makes_other_boxes(name: str, tmp_path: Path) -> None:
     path = write(name, tmp_path, labels())

@@ -49,6 +49,7 @@ def digest(image: np.ndarray) -> int:
     return zlib.adler32(image.tobytes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", params())
 def test_random_access_equals_sequential(path: Path) -> None:
     with open_video(path, strict=False) as video:
@@ -106,6 +107,7 @@ def ffmpeg_runs() -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not ffmpeg_runs(), reason="the ffmpeg program is not installed")
 @pytest.mark.parametrize(
     "name", [*UPRIGHT, "bt709_full_range.mp4", "odd_427x241_yuv444.mp4", "hevc10.mp4", "vfr.mp4"]

@@ -9,6 +9,7 @@ FOUND = Path(__file__).parent / "found"
 FINDINGS = sorted(file for file in FOUND.rglob("*") if file.is_file())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_seeds_are_taken(name: str) -> None:
     for seed in TARGETS[name].seeds():

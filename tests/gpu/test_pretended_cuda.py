@@ -113,6 +113,7 @@ def assert_same(found: Sequence[tuple[Any, ...]], expected: Sequence[tuple[Any, 
             np.testing.assert_allclose(a[..., columns], b[..., columns], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NAMES, indirect=True)
 def test_a_network_runs_is_recorded_and_learns_on_a_gpu(network: Network) -> None:
     """The outputs are the CPU's; recording sees no copy and no wait; losses are on one device."""
@@ -295,6 +296,7 @@ def _refusing(_wanted: table.Runnable) -> Any:
     raise ShortageError("left out of this test")
 
 
+@pytest.mark.slow
 def test_an_exported_file_stays_on_the_cpu_for_auto(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ def video_and_pictures(request):
         yield video, [frame.image for frame in video.frames()]
 
 
+@pytest.mark.slow
 @given(asked=indices)
 @settings(max_examples=15, deadline=None)
 def test_any_order_gives_the_pictures_of_sequential_reading(video_and_pictures, asked) -> None:
@@ -51,6 +52,7 @@ def test_any_order_gives_the_pictures_of_sequential_reading(video_and_pictures, 
         assert np.array_equal(frame.image, pictures[index])
 
 
+@pytest.mark.slow
 @given(start=st.integers(0, NUM_FRAMES + 5), every=st.integers(1, NUM_FRAMES))
 @settings(max_examples=15, deadline=None)
 def test_start_and_every_are_a_slice(video_and_pictures, start, every) -> None:
@@ -60,6 +62,7 @@ def test_start_and_every_are_a_slice(video_and_pictures, start, every) -> None:
     assert all(np.array_equal(frame.image, pictures[frame.index]) for frame in frames)
 
 
+@pytest.mark.slow
 @given(data=st.data(), name=st.sampled_from(sorted(FILES)))
 @settings(max_examples=40, deadline=None)
 def test_hostile_bytes_give_frames_or_our_error(data, name) -> None:

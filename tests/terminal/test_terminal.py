@@ -99,6 +99,7 @@ def test_every_command_is_tried() -> None:
     assert sorted(SCENES) == COMMANDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["", "data", *(pytest.param(name, marks=() if name in ALWAYS else SLOW) for name in COMMANDS)],

@@ -37,6 +37,7 @@ def test_freed_memory_is_used_again_instead_of_asked_for_anew() -> None:
     assert int(again) < int(anew) / 3
 
 
+@pytest.mark.slow
 def test_opencv_works_in_the_thread_that_calls_it() -> None:
     settle = "import cv2; from vodkit.ground import process; process.settle()"
     script = f"{settle}; print(cv2.getNumThreads())"

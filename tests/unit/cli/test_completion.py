@@ -25,6 +25,7 @@ def vodkit(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "place", "expected"),
     [
@@ -41,6 +42,7 @@ def test_words_are_completed_without_loading_networks(
     assert "LOADED []" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_script_for_the_shell_is_shown() -> None:
     # Without typer's look at the parent process, which may be any shell.
     named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}

@@ -145,6 +145,7 @@ def test_one_video_in_two_files_is_a_leak_and_stretches_of_it_are_none(
     assert message.endswith(": stretches of one recording")
 
 
+@pytest.mark.slow
 def test_the_variable_rate_trap_is_found_and_undone(make_video: Make, tmp_path: Path) -> None:
     ticks = [index + 3 * (index > 40) + 5 * (index > 60) for index in range(90)]
     video = make_video(ticks=ticks)

@@ -259,6 +259,7 @@ def test_unsure_tracks_become_ignore_regions() -> None:
         PrelabelSettings(unsure=2)
 
 
+@pytest.mark.slow
 def test_prelabel_gives_a_dataset_that_training_can_read(make_video: Make, tmp_path: Path) -> None:
     """Only the wanted classes, refined, and named as seen from the file's own folder."""
     from typer.testing import CliRunner

@@ -10,6 +10,7 @@ from vodkit.ground.errors import FormatError
 from vodkit.samples.samples import CLIP_B
 
 
+@pytest.mark.slow
 def test_a_sequence_folder_takes_the_video_that_is_given(tmp_path: Path) -> None:
     for name in ("one", "both/a", "both/b"):
         (tmp_path / name / "gt").mkdir(parents=True)

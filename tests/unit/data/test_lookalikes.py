@@ -37,6 +37,7 @@ def told(video: LabelledVideo, root: Path) -> list[Finding]:
     return [finding for finding in done.findings if finding.code == "unlabelled"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("track_id", [1, 2])
 def test_a_track_that_stops_too_early_is_found(
     make_video: Make, tmp_path: Path, track_id: int
@@ -51,6 +52,7 @@ def test_a_pause_is_found_from_both_sides(make_video: Make, tmp_path: Path) -> N
     assert [finding.count for finding in found] == [2]
 
 
+@pytest.mark.slow
 def test_whole_labels_and_frames_that_nobody_labelled_are_no_fault(
     make_video: Make, tmp_path: Path
 ) -> None:

@@ -110,6 +110,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_labels_of_pictures_become_labels_of_the_videos(labelled: Path) -> None:
     out = labelled.parent / "dataset.json"
     run("import", labelled / "labels.json", "--frames", labelled / "frames.csv", "-o", out)

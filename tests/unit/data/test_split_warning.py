@@ -36,6 +36,7 @@ def sides(tmp_path: Path) -> Path:
     return tmp_path / "split.json"
 
 
+@pytest.mark.slow
 def test_it_is_in_evaluation_comparison_and_page(sides: Path, tmp_path: Path) -> None:
     truth = read_dataset(sides).only("val")
     table = truth.videos[0].tracks
@@ -51,6 +52,7 @@ def test_it_is_in_evaluation_comparison_and_page(sides: Path, tmp_path: Path) ->
     assert SAYS in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_it_is_printed_by_eval_and_audit(sides: Path, tmp_path: Path) -> None:
     truth = read_dataset(sides).only("val")
     write_dataset(truth, tmp_path / "p.jsonl", "predictions")

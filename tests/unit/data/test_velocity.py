@@ -41,6 +41,7 @@ def trembling(tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelledVideo, 
     return LabelledVideo(source="a", info=info, tracks=table), folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [0, 2, -4])
 def test_a_shift_of_a_slow_object_is_found(
     trembling: tuple[LabelledVideo, Path], shift: int

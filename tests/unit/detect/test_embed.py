@@ -339,6 +339,7 @@ def test_looks_are_put_on_what_any_detector_finds(checkpoint: Path) -> None:
     assert looking.runs_on == detector.runs_on
 
 
+@pytest.mark.slow
 def test_osnet_files_have_a_card_or_a_known_name(osnet: Path, tmp_path: Path) -> None:
     own = tmp_path / "mine.safetensors"
     save_file(reid_osnet.build("x0_25").state_dict(), own)

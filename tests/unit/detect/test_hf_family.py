@@ -176,6 +176,7 @@ def state_of(parts: list[nn.Module]) -> list[torch.Tensor]:
     return [value.clone() for part in parts for value in part.state_dict().values()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", QUICK)
 def test_frozen_stages_stay_bit_by_bit_and_the_others_move(
     folders: dict[str, Path], kind: str
@@ -349,6 +350,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path, A
     return give
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", QUICK)
 def test_boxes_are_those_of_transformers_own_post_processing(
     hub: Callable[[str], tuple[Path, Any]], kind: str
@@ -412,6 +414,7 @@ def test_heads_follow_the_class_name(tmp_path: Path, kind: str) -> None:
     assert heads >= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", QUICK)
 def test_a_batch_is_its_frames_one_by_one(
     hub: Callable[[str], tuple[Path, Any]], kind: str

@@ -87,6 +87,7 @@ def _graph(value: float, kind: int, *, raw: bool) -> Any:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 2.0])
 @pytest.mark.parametrize("form", ["raw", "list", "half", "external", ".xml", ".pt2"])
 def test_graphs_that_are_not_finite_are_refused(tmp_path: Path, value: float, form: str) -> None:

@@ -95,6 +95,7 @@ def test_graph_files_take_other_sizes_only_where_their_input_is_open(tmp_path: P
         load_detector(closed, size="128")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["192", "256x160"])
 @pytest.mark.parametrize("name", ["yolox_nano", "ssdlite320_mobilenet_v3_large"])
 def test_networks_of_one_grid_run_at_other_shapes(name: str, size: str) -> None:

@@ -140,6 +140,7 @@ def of_any_size(wanted: table.Runnable) -> table.Runnable:
     return replace(wanted, card=replace(SMALL, preprocessing=FIT))
 
 
+@pytest.mark.slow
 def test_auto_measures_once_and_then_remembers(
     wanted: table.Runnable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -394,6 +395,7 @@ def test_pictures_of_many_sizes_have_one_graph(
         assert [len(x) for x in (many._models, many._single, many._several)] == [4, 4, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lag", [1, 2, 30])
 def test_a_stream_gives_out_what_it_has_before_it_is_told_the_next_picture(
     wanted: table.Runnable, lag: int

@@ -65,6 +65,7 @@ def detector(module: nn.Module, card: ModelCard, threshold: float = 0.3) -> Grap
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 @pytest.mark.parametrize("painted", ["person", "stop sign", "toothbrush"])
 def test_the_painted_class_is_found_under_its_name(name: str, painted: str) -> None:
@@ -80,6 +81,7 @@ def test_the_painted_class_is_found_under_its_name(name: str, painted: str) -> N
     assert {card.classes[label] for label in found.labels} == {painted}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_numbers_are_those_of_torchvisions_own_forward(name: str) -> None:
     card = MODELS[name]()
@@ -137,6 +139,7 @@ def test_the_table_says_what_torchvisions_weight_cards_say(name: str) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_losses_teach_and_heads_follow_the_class_name(name: str) -> None:
     card = MODELS[name]()

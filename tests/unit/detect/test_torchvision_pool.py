@@ -56,6 +56,7 @@ def test_no_boxes_are_legal() -> None:
     assert pool(maps, [torch.zeros(0, 4)] * 2, shapes).shape == (0, 5, 7, 7)
 
 
+@pytest.mark.slow
 def test_the_second_stage_learns_from_so_many_boxes() -> None:
     card = MODELS["fasterrcnn_mobilenet_v3_large_320_fpn"]()
     module = networks.build(card).train()

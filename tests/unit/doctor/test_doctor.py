@@ -255,6 +255,7 @@ def test_the_most_likely_is_first_and_codes_break_ties():
     assert [one.code for one in ordered(made)] == ["missed", "leak", "truncated"]
 
 
+@pytest.mark.slow
 def test_the_command_reads_a_dataset_a_training_and_tracks(tmp_path: Path, capsys):
     data = tmp_path / "data.json"
     write_dataset(FAULTY["few-labels"](), data, "cocovid")
@@ -277,6 +278,7 @@ def test_the_command_reads_a_dataset_a_training_and_tracks(tmp_path: Path, capsy
     assert found["tracks"] == ["low-scores"]
 
 
+@pytest.mark.slow
 def test_the_command_prints_evidence_and_advice(tmp_path: Path, capsys):
     data = tmp_path / "data.json"
     write_dataset(FAULTY["few-labels"](), data, "cocovid")

@@ -23,6 +23,7 @@ from vodkit.ground.errors import FormatError, InputError, SettingsError, Storage
 from vodkit.infer.settings import InferSettings
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(min_size=1), unique=True), st.integers(1, 50))
 def test_each_video_is_in_one_shard_whatever_others_there_are(names: list[str], count: int) -> None:
     shards = [Shard(index, count) for index in range(count)]

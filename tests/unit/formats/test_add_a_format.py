@@ -22,6 +22,7 @@ def toy() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_the_toy_format_works(toy: ModuleType, tmp_path: Path) -> None:
     info = VideoInfo(path="a.toy", width_px=64, height_px=48, rate=Fraction(25))
     table = TrackTable(

@@ -35,6 +35,7 @@ def test_frames_from_one_and_columns_of_mot17(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table.visibility, [0.25, np.nan])
 
 
+@pytest.mark.slow
 def test_the_real_sequences_round_trip(shared_data: Path, tmp_path: Path) -> None:
     dataset = read_dataset(shared_data / "sequences" / "mot15")
     assert len(dataset.videos) == 6

@@ -71,6 +71,7 @@ def bench(*words: str) -> int:
     return int(str(ended.value.code))
 
 
+@pytest.mark.slow
 def test_a_source_that_cannot_be_read_costs_only_its_own_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

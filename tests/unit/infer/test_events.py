@@ -83,6 +83,7 @@ def parked(rate: float, seconds: float, *, seed: int, misses: float) -> Iterator
         yield tracks_of((track, box, label, State.OBSERVED))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "misses"), [(1.0, 0.5), (1.0, 0.0), (2.0, 0.6), (5.0, 0.8)])
 def test_a_parked_car_makes_two_events_in_an_hour(rate: float, misses: float) -> None:
     frames = parked(rate, 3600, seed=7, misses=misses)
@@ -172,6 +173,7 @@ def test_changes_come_at_most_once_a_second_and_are_joined() -> None:
     assert found[-1].zones == ("z3",)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(-30, 30), st.sampled_from([1, 1, 1, 2, 5])), max_size=60),

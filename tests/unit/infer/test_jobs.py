@@ -105,6 +105,7 @@ def test_a_run_leaves_settings_manifest_and_every_frame(clip: Path, tmp_path: Pa
     assert [frame.index for frame in read_frames(tmp_path / runs.PREDICTIONS)] == list(range(40))
 
 
+@pytest.mark.slow
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -338,6 +339,7 @@ def test_other_pictures_in_a_folder_are_another_source(tmp_path: Path, pattern: 
         run(source, tmp_path / "run", InferSettings(), resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "[]", "7", "null", "{"])
 def test_a_damaged_manifest_is_told(clip: Path, tmp_path: Path, text: str) -> None:
     run(clip, tmp_path, InferSettings())

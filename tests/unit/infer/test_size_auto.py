@@ -41,6 +41,7 @@ def chosen(scores: dict[str, tuple[float, float]]) -> SizeChoice:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scores", "size"),
     [

@@ -97,6 +97,7 @@ def test_all_frames_come_in_order_and_say_how_they_are_known() -> None:
     assert all(tracks.ids.tolist() == [1, 2] for _, tracks in out[3:])
 
 
+@pytest.mark.slow
 @given(wobble=st.floats(0, 3), lag=st.integers(1, 6), uneven=st.booleans())
 @settings(max_examples=25, deadline=None)
 def test_filled_boxes_are_where_the_objects_are(wobble: float, lag: int, uneven: bool) -> None:
@@ -237,6 +238,7 @@ def run(clip: Path, folder: Path, card, *, resume: bool = False) -> None:
         pass
 
 
+@pytest.mark.slow
 @settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -137,6 +137,7 @@ def test_weak_frames_of_a_steady_object_are_found(clip: Path, mode: str) -> None
     assert np.float32(0.4) in linked[30]  # nothing fits the flash: its score is untouched
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tracker", ["vodkit", "none"])
 def test_library_folder_and_resumed_run_agree(
     clip: Path, tmp_path: Path, mode: str, tracker: str
@@ -160,6 +161,7 @@ def test_library_folder_and_resumed_run_agree(
         np.testing.assert_allclose(one.scores, frame.found.scores, atol=6e-5)
 
 
+@pytest.mark.slow
 def test_batches_change_nothing(clip: Path, tmp_path: Path, mode: str) -> None:
     one, eight = (
         in_folder(clip, tmp_path / f"{size}", InferSettings(temporal=mode, batch_size=size))

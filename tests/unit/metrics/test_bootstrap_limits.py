@@ -1,10 +1,12 @@
 """An interval does not leave what its number can be."""
 
 import numpy as np
+import pytest
 
 from vodkit.metrics.bootstrap import interval
 
 
+@pytest.mark.slow
 def test_a_recentred_interval_is_cut_at_the_limits() -> None:
     drawn = np.linspace(0.3, 0.7, 101)
     free = interval(0.1, drawn, num_units=5, recentre=True)

@@ -148,6 +148,7 @@ def invoke(*words):
     return CliRunner().invoke(app, [*map(str, words)])
 
 
+@pytest.mark.slow
 def test_track_and_detect_take_a_folder_of_stills_as_eval_does(coco):
     pics, out = coco.parent / "pics", coco.parent / "runs"
     (pics / "cut.png").write_bytes((pics / "p0000.png").read_bytes()[:60])
@@ -188,6 +189,7 @@ def test_names_and_sizes_tell_stills_from_a_film(tmp_path, names, sizes, stills)
     assert stills_among([str(tmp_path)], InferSettings(picture_rate="10")) == []
 
 
+@pytest.mark.slow
 def test_a_tracker_changes_nothing_on_pictures(coco):
     numbers = []
     for name in ("vodkit", "none"):

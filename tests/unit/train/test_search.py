@@ -63,6 +63,7 @@ def test_a_search_that_stopped_tries_what_it_would_have_tried(
     assert not {one.lr for one in tried} & set(once)
 
 
+@pytest.mark.slow
 def test_what_is_searched_is_all_that_differs_between_trials(
     square_data: Path, tmp_path: Path, tried: list[TrainSettings]
 ) -> None:
@@ -77,6 +78,7 @@ def without_a_video(data: Path, folder: Path) -> Path:
     return folder / "fewer.json"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("other", "message"),
     [
@@ -105,6 +107,7 @@ def test_trials_of_something_else_do_not_count(
     assert len(tried) == 2
 
 
+@pytest.mark.slow
 def test_a_model_that_was_trained_again_is_another_model(
     square_data: Path, tmp_path: Path, tried: list[TrainSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +147,7 @@ def test_less_than_one_trial_is_refused(count: int, square_data: Path, tmp_path:
         best_settings(wanted(square_data, tmp_path), trials=count)
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_for_its_settings_says_why_and_the_search_goes_on(
     square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +173,7 @@ def test_a_trial_that_fails_for_its_settings_says_why_and_the_search_goes_on(
     assert len(tried) == 3  # those settings are known to lead nowhere
 
 
+@pytest.mark.slow
 def test_where_all_trials_fail_the_last_says_why(
     square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +185,7 @@ def test_where_all_trials_fail_the_last_says_why(
         best_settings(wanted(square_data, tmp_path), trials=2)
 
 
+@pytest.mark.slow
 def test_an_error_of_data_ends_the_search_and_is_the_only_word(
     square_data: Path,
     tmp_path: Path,
@@ -203,6 +209,7 @@ def test_an_error_of_data_ends_the_search_and_is_the_only_word(
     assert [trial.state.name for trial in trials(tmp_path)] == ["FAIL", "COMPLETE"]
 
 
+@pytest.mark.slow
 def test_without_a_result_there_is_no_best(
     square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +218,7 @@ def test_without_a_result_there_is_no_best(
         best_settings(wanted(square_data, tmp_path), trials=2)
 
 
+@pytest.mark.slow
 def test_a_training_in_the_folder_is_met_before_the_first_trial(
     square_data: Path,
     tmp_path: Path,
@@ -259,6 +267,7 @@ def end_early(trial: Any) -> Callable[[Any], None]:
     return watch
 
 
+@pytest.mark.slow
 def test_a_trial_that_ends_early_leaves_no_features(
     square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ from vodkit.train.validate import Validated, validate
 from vodkit.video.reader import open_video
 
 
+@pytest.mark.slow
 def test_validation_equals_detecting_and_counting(square_data: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     settings = TrainSettings(
@@ -147,6 +148,7 @@ def test_labels_of_a_copy_of_another_shape_count_the_same(
     assert results[0].result.overall.ap == results[1].result.overall.ap
 
 
+@pytest.mark.slow
 def test_heads_keep_known_classes_by_name() -> None:
     module, card = build_network("yolox_nano", weights="random")
     from vodkit.detect.networks import for_classes

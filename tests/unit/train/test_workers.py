@@ -3,6 +3,7 @@
 import pickle
 from pathlib import Path
 
+import pytest
 import torch
 
 from vodkit.train.progress import watch_nothing
@@ -10,6 +11,7 @@ from vodkit.train.settings import TrainSettings
 from vodkit.train.setup import prepare
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_spawned_sees_the_same_pictures(square_data: Path) -> None:
     """As on Windows, macOS, and Linux from Python 3.14."""
     wanted = TrainSettings(

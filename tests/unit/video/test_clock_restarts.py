@@ -89,6 +89,7 @@ def require_all(path: Path, *, num_parts: int, duration_s: float) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "count"),
     [("ts", 3), ("mp4", 3), ("ogv", 2), ("ogg", 3), ("mpg", 3), ("mkv", 2), ("webm", 2)],
@@ -115,6 +116,7 @@ def test_recordings_in_one_file_that_ffmpeg_does_not_read_are_an_error(
         assert message in video.notes[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("offset_s", "why"),
     [

@@ -71,6 +71,7 @@ def test_the_cuts_are_those_of_the_definition(tremble: int) -> None:
         assert tremble > 1 or threshold == 0 or found == [20, 40, 60]
 
 
+@pytest.mark.slow
 def test_a_jump_stands_out_from_the_last_twelve_differences() -> None:
     """Frames that tremble more or less: what is usual depends on how far one looks back."""
     rng = np.random.default_rng(0)

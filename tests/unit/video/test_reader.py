@@ -265,6 +265,7 @@ def test_a_small_picture_file_that_would_fill_the_memory_is_refused(
         open_video(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "words", "side_px"),
     [
