@@ -113,7 +113,6 @@ def assert_same(found: Sequence[tuple[Any, ...]], expected: Sequence[tuple[Any, 
             np.testing.assert_allclose(a[..., columns], b[..., columns], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("network", NAMES, indirect=True)
 def test_a_network_runs_is_recorded_and_learns_on_a_gpu(network: Network) -> None:
     """The outputs are the CPU's; recording sees no copy and no wait; losses are on one device."""
