@@ -50,6 +50,11 @@ def say_runtime(detector: "Detector", wanted: "InferSettings") -> None:
     if wanted.runtime == "auto":
         begun = f"runtime: {detector.runs_on} (as the run began)"
         terminal.say(begun if detector.choice is None else detector.choice.line())
+    if wanted.runtime == "compile":
+        terminal.say(
+            f"runtime: {detector.runs_on}; it compiles the network for batches of 1, 2, 4 and 8 when"
+            " each is first used, which takes up to minutes, and keeps the result for later runs"
+        )
 
 
 def raise_failures(of_sources: Sequence[Sequence[VodkitError]]) -> None:
