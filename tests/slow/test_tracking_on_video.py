@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ Follow = Callable[[Path], TrackTable]
 def follow() -> Follow:
     detector = load_detector("vodkit-street", score_threshold=0.05)
 
+    @cache
     def all_of(video: Path) -> TrackTable:
         steps = backfill(track_video(video, detector, make_tracker("vodkit")))
         return TrackTable.from_frames([(f.index, f.time_s, tracks) for f, _, tracks in steps])

@@ -52,8 +52,8 @@ def say_runtime(detector: "Detector", wanted: "InferSettings") -> None:
         terminal.say(begun if detector.choice is None else detector.choice.line())
     if wanted.runtime == "compile":
         terminal.say(
-            f"runtime: {detector.runs_on}; it compiles the network for batches of 1, 2, 4 and 8 when"
-            " each is first used, which takes up to minutes, and keeps the result for later runs"
+            f"runtime: {detector.runs_on}; it compiles the network for batches of 1, 2, 4 and 8"
+            " when each is first used, which takes minutes, and keeps the result for later runs"
         )
 
 
