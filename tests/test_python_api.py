@@ -92,3 +92,18 @@ def test_records_become_data_frames() -> None:
     table = TrackTable.from_frames([(3, 0.3, tracks)]).to_dataframe()
     assert table[["frame", "id", "x2"]].to_numpy().tolist() == [[3, 7, 3]]
     assert not len(Tracks.empty().to_dataframe())
+
+
+def test_polars_has_the_columns_of_pandas() -> None:
+    polars = pytest.importorskip("polars")
+    tracks = Tracks(
+        boxes_xyxy=np.array([[1, 2, 3, 4]]), scores=[0.5], labels=[0], ids=[7], states=[1]
+    )
+    for record in (tracks, TrackTable.from_frames([(3, 0.3, tracks)]), Tracks.empty()):
+        ours, theirs = record.to_polars(), record.to_dataframe()
+        assert isinstance(ours, polars.DataFrame)
+        assert ours.columns == list(theirs.columns)
+        pairs = zip(ours.rows(), theirs.itertuples(index=False), strict=True)
+        assert all(repr(one) == repr(tuple(two)) for one, two in pairs)  # NaN is not NaN
+    assert tracks.to_polars()["state"].to_list() == ["predicted"]
+    assert Tracks.empty().to_polars()["state"].dtype == polars.String

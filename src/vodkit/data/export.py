@@ -1,8 +1,9 @@
 """Writing a dataset in another form, with the pictures that the form needs.
 
 Forms of one picture a frame (COCO, YOLO, VOC, ...) get their pictures decoded from the videos;
-still pictures are copied byte for byte. A killed export leaves nothing under the wanted name: a
-folder takes it when it is whole, a label file when its pictures are there.
+still pictures, and videos in FiftyOne's form, are copied byte for byte. A killed export leaves
+nothing under the wanted name: a folder takes it when it is complete, a label file when its pictures
+exist.
 """
 
 import shutil
@@ -73,7 +74,10 @@ def _write(
     chosen = writing or Writing()
     with ledger.unrecorded():
         write_dataset(dataset, part, format, writing=chosen)
-    layout = pick(FORMATS, format, "label format").PICTURES
+    module = pick(FORMATS, format, "label format")
+    if pictures and (videos := getattr(module, "VIDEOS", None)) is not None:
+        _copy_videos(dataset, part, layout=videos, root=root)
+    layout = module.PICTURES
     if not pictures or layout is None:
         return
     base, split = (part if part.is_dir() else path.parent), chosen.default_split
@@ -129,6 +133,20 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _copy_videos(dataset: Dataset, part: Path, *, layout: str, root: Path) -> None:
+    """The video files themselves, for forms that contain them."""
+    for video, name in zip(dataset.videos, stems(dataset), strict=True):
+        source = root / video.source
+        if not source.is_file():
+            raise InputError(f"{source}: the video is missing, and the export contains it")
+        target = part / layout.format(stem=name, suffix=source.suffix)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(source, target)
+        except OSError as error:
+            raise OutputError(f"cannot write: {error.strerror}", path=target) from error
 
 
 def _write_pictures(

@@ -19,11 +19,12 @@ from vodkit.data.audit.video_scan import probe
 from vodkit.data.export import JPEG_QUALITY, frames_of
 from vodkit.data.worth_labelling import Chosen
 from vodkit.formats.base import is_still
+from vodkit.ground.csv_tables import write_csv
 from vodkit.ground.errors import FormatError, InputError, OutputError
 from vodkit.ground.paths import relative, shortened
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.ground.runs import write_atomic
-from vodkit.ground.text import csv_rows, csv_text
+from vodkit.ground.text import csv_rows
 
 FRAMES = "frames.csv"
 COLUMNS = ("picture", "video", "frame", "time_s")
@@ -64,7 +65,7 @@ def write_pictures(chosen: Sequence[Chosen], folder: Path) -> list[Sampled]:
             (folder / name).write_bytes(content.tobytes())
             rows.append(Sampled(name, _seen_from(folder, one.source), frame.index, frame.time_s))
     lines = [(row.picture, row.video, row.frame, f"{row.time_s:.6f}") for row in rows]
-    write_atomic(folder / FRAMES, csv_text([COLUMNS, *lines]))
+    write_csv(folder / FRAMES, COLUMNS, lines)
     return rows
 
 

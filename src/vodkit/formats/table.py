@@ -12,6 +12,7 @@ from vodkit.formats import (
     cocovid,
     cvat,
     datumaro,
+    fiftyone,
     imagenet_vid,
     kitti,
     label_studio,
@@ -48,6 +49,7 @@ def _fault(module: object) -> str:
 FORMATS: Mapping[str, Format] = Table(
     "vodkit.formats",
     {
+        "fiftyone": fiftyone,
         "tao": tao,
         "youtube_vis": youtube_vis,
         "cocovid": cocovid,
@@ -90,8 +92,9 @@ def _looked_for(path: Path) -> str:
         return known
     return (
         "looked for: data.yaml or labels/*.txt (yolo), annotations/instances_*.json or *.json "
-        "(coco), Annotations/, annotations/ or annots/ with *.xml (voc), gt/gt.txt (mot), "
-        f"annotations/*.txt (visdrone), label_02/*.txt (kitti), *.xml (cvat, ua_detrac); {known}"
+        "(coco), manifest.json (fiftyone), Annotations/, annotations/ or annots/ with *.xml (voc), "
+        "gt/gt.txt (mot), annotations/*.txt (visdrone), label_02/*.txt (kitti), *.xml (cvat, "
+        f"ua_detrac); {known}"
     )
 
 

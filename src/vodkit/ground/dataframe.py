@@ -1,4 +1,4 @@
-"""Records as pandas data frames, where pandas is installed."""
+"""Records as data frames of pandas or polars, where one is installed."""
 
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ from vodkit.ground.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
 
 _NAMES = {"frames": "frame", "times_s": "time_s", "ids": "id", "labels": "label",
           "scores": "score", "states": "state"}  # fmt: skip
@@ -29,9 +30,38 @@ def to_dataframe(self: Any) -> "pd.DataFrame":
     except ModuleNotFoundError as error:
         message = "a data frame needs pandas: pip install 'vodkit[pandas]'"
         raise InputError(message) from error
+    return pd.DataFrame(_columns(self))
+
+
+def to_polars(self: Any) -> "pl.DataFrame":
+    """As ``to_dataframe``, for polars; pandas is not needed.
+
+    Returns:
+        A data frame with a copy of the data; ``state`` is observed, predicted or filled.
+
+    Raises:
+        InputError: polars is not installed.
+    """
+    try:
+        import polars as pl
+    except ModuleNotFoundError as error:
+        message = "a polars data frame needs polars: pip install 'vodkit[polars]'"
+        raise InputError(message) from error
+    return pl.DataFrame(
+        [
+            pl.Series(name, values.tolist(), dtype=pl.Utf8)
+            if values.dtype.kind == "U"
+            else pl.Series(name, values)
+            for name, values in _columns(self).items()
+        ]
+    )
+
+
+def _columns(record: Any) -> dict[str, "np.ndarray[Any, Any]"]:
+    """Copies of a record's columns, by their names in tables."""
     columns: dict[str, Any] = {}
-    for spec in fields(self):
-        values = getattr(self, spec.name)
+    for spec in fields(record):
+        values = getattr(record, spec.name)
         if not isinstance(values, np.ndarray):
             continue
         if spec.name == "boxes_xyxy":
@@ -39,4 +69,4 @@ def to_dataframe(self: Any) -> "pd.DataFrame":
         elif values.ndim == 1:
             shown = _STATES[values] if spec.name == "states" else values
             columns[_NAMES.get(spec.name, spec.name)] = shown
-    return pd.DataFrame({name: np.array(values) for name, values in columns.items()})
+    return {name: np.array(values) for name, values in columns.items()}

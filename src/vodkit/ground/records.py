@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from vodkit.ground.account import Account
 from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from vodkit.ground.dataframe import to_dataframe
+from vodkit.ground.dataframe import to_dataframe, to_polars
 from vodkit.ground.errors import InputError
 
 
@@ -177,6 +177,7 @@ class Detections:
             _require(finite, self, f"{name} are not finite")
 
     to_dataframe = to_dataframe
+    to_polars = to_polars
 
     def __len__(self) -> int:
         """Number of boxes."""
@@ -277,6 +278,7 @@ class Tracks:
             _require(False, self, f"states {self.states}; allowed: 0 to {_LAST_STATE}")  # noqa: FBT003
 
     to_dataframe = to_dataframe
+    to_polars = to_polars
 
     def __len__(self) -> int:
         """Number of tracked objects."""
@@ -382,6 +384,7 @@ class TrackTable:
             _require(False, self, f"id {self.ids[row]} stands twice in frame {self.frames[row]}")  # noqa: FBT003
 
     to_dataframe = to_dataframe
+    to_polars = to_polars
 
     def __len__(self) -> int:
         """Number of rows."""

@@ -54,6 +54,8 @@ EXPORTS = {
     "coco": "predictions.coco.json",
     "video": ANNOTATED,
 }
+TABLE_METADATA = "-metadata.json"
+"""added to the name of a CSV file: the description of its columns"""
 SHOWN = "shown"
 METRICS = "metrics.json"
 REPORT = "report.html"

@@ -22,6 +22,7 @@ from vodkit.formats.predictions import (
     open_predictions,
 )
 from vodkit.ground import boxes, ledger
+from vodkit.ground.csv_tables import write_metadata
 from vodkit.ground.errors import OutputError, PartialError, SettingsError, VodkitError
 from vodkit.ground.paths import put_in_place
 from vodkit.ground.records import NO_ID, STATE_NAMES, Detections, Tracks
@@ -40,11 +41,12 @@ Film = Callable[[Path, Header, Iterator[PredictedFrame]], Sequence[str]]
 
 
 def csv_sink(path: Path, header: Header) -> Sink:
-    """One line a box, with a header line; ids are empty for plain detections."""
+    """One line a box, with a header line and its metadata; ids are empty for plain detections."""
     with _whole_file(path) as file:
         file.write(csv_text([CSV_COLUMNS]))
         while (frame := (yield)) is not None:
             file.write(csv_text(_csv_rows(frame, header)))
+    write_metadata(path, CSV_COLUMNS)
 
 
 def _csv_rows(frame: PredictedFrame, header: Header) -> Iterator[list[object]]:

@@ -81,6 +81,8 @@ class RunFolder:
             form = re.compile(rf"{numbered}|\.{numbered}\.(part|\w{{8}})")
             paths = self.path.iterdir() if self.path.is_dir() else ()
             found += [path for path in paths if form.fullmatch(path.name) and path.is_file()]
+        beside = (path.with_name(path.name + runs.TABLE_METADATA) for path in found)
+        found = [*(path for path in beside if path.is_file()), *found]
         return [path for path in found if path.name.startswith(".") or ledger.is_ours(path)]
 
     def require_free(self) -> None:
@@ -88,6 +90,7 @@ class RunFolder:
         names = [runs.SETTINGS, runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER]
         for name in [*names, runs.EVENTS, runs.MANIFEST, *runs.EXPORTS.values()]:
             ledger.require_ours(self / name)
+        ledger.require_ours(self / (runs.EXPORTS["csv"] + runs.TABLE_METADATA))
 
     def _adopt(self) -> None:
         """Count results beside the settings or the manifest of a run as vodkit's own.

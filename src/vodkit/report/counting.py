@@ -9,9 +9,9 @@ import numpy as np
 
 from vodkit.formats.predictions import counted
 from vodkit.ground.arrays import ByteArray, FloatArray
+from vodkit.ground.csv_tables import write_csv
 from vodkit.ground.ledger import remove_tree
-from vodkit.ground.runs import make_folder, write_atomic
-from vodkit.ground.text import csv_text
+from vodkit.ground.runs import make_folder
 from vodkit.infer.finished import FinishedRun
 from vodkit.report.annotate import frames_with
 from vodkit.report.contact_sheet import write_png
@@ -60,7 +60,7 @@ def write_events(counts: Counts, classes: Sequence[str], path: Path) -> None:
         times = [f"{stay.enter_s:.6f}", f"{stay.leave_s:.6f}", dwell]
         rows.append((stay.enter_s, ["visit", *about, *times]))
     ordered = [row for _, row in sorted(rows, key=lambda pair: pair[0])]
-    write_atomic(path, csv_text([COLUMNS, *ordered]))
+    write_csv(path, COLUMNS, ordered)
 
 
 def write_count_video(run: FinishedRun, counts: Counts, path: Path) -> None:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vodkit.ground.csv_tables import write_csv
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.paths import folder_name
-from vodkit.ground.runs import write_atomic
-from vodkit.ground.text import csv_text
 from vodkit.infer.finished import FinishedRun
 from vodkit.video.writer import VideoWriter
 
@@ -110,4 +109,4 @@ def _write_list(clips: Sequence[Clip], path: Path) -> None:
         (clip.path.name, f"{clip.begin_s:.6f}", f"{clip.end_s:.6f}", "; ".join(clip.what))
         for clip in clips
     ]
-    write_atomic(path, csv_text([("file", "begin_s", "end_s", "what"), *rows]))
+    write_csv(path, ("file", "begin_s", "end_s", "what"), rows)

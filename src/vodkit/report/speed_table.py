@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from vodkit.ground.runs import write_atomic
-from vodkit.ground.text import csv_text
+from vodkit.ground.csv_tables import write_csv
 from vodkit.track.speed import Speeds, TrackSpeed
 
 
@@ -25,7 +24,7 @@ def write_speeds(speeds: Speeds, classes: Sequence[str], path: Path) -> None:
         speeds.extrapolated.astype(int).tolist(),
         strict=True,
     )
-    write_atomic(path, csv_text([[*titles, "sightings", "extrapolated"], *rows]))
+    write_csv(path, [*titles, "sightings", "extrapolated"], rows)
 
 
 def shown(one: TrackSpeed, classes: Sequence[str]) -> list[str]:

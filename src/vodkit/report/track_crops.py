@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from vodkit.ground.arrays import ByteArray, FloatArray, IntArray
+from vodkit.ground.csv_tables import write_csv
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.paths import folder_name
 from vodkit.ground.records import NO_ID, State, TrackTable
-from vodkit.ground.runs import write_atomic
-from vodkit.ground.text import csv_text
 from vodkit.infer.finished import FinishedRun
 from vodkit.report.contact_sheet import write_png
 
@@ -179,5 +178,5 @@ def write_crops(crops: Iterator[Crop], classes: Sequence[str], folder: Path) -> 
         rows.append([*about, f"{crop.score:.4f}", *corners])
         done.append(crop)
     titles = ["file", "id", "class", "frame", "time_s", "score", "x1", "y1", "x2", "y2"]
-    write_atomic(folder / "crops.csv", csv_text([titles, *rows]))
+    write_csv(folder / "crops.csv", titles, rows)
     return done
