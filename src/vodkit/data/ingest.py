@@ -13,12 +13,13 @@ import numpy as np
 
 from vodkit.data.audit.video_scan import frame_times_s, probe
 from vodkit.formats.base import TIMES, Reading, is_still, stem, stem_of
+from vodkit.formats.pictures import picture_head
 from vodkit.formats.table import read_labels
 from vodkit.ground.account import Account
 from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.errors import FormatError, InputError
 from vodkit.ground.label_size import Sized, scaling_of
-from vodkit.ground.paths import relative
+from vodkit.ground.paths import relative, there
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv")
@@ -67,6 +68,9 @@ def ingest(
     dataset, account = read_labels(path, format, reading=told)
     require_labels(dataset, account, path)
     dataset = _placed(dataset, root, home, relative_to or root, told.source)
+    if told.source and dataset.videos and all(is_still(video) for video in dataset.videos):
+        message = f"--video {told.source}: these labels are of pictures, not of a video"
+        raise FormatError(message, path=path)
     return replace(attach(dataset, relative_to or root), account=account)
 
 
@@ -147,6 +151,7 @@ def _placed(dataset: Dataset, root: Path, home: Path, relative_to: Path, named: 
         if named and len(dataset.videos) == 1:
             places.append(root / named)
         places += _of_that_name(home, stem(video))
+        places = [there(place) for place in places]
         place = next((place for place in places if place.exists()), places[0])
         name = _relative(place, relative_to)
         info = replace(video.info, path=name)
@@ -174,16 +179,55 @@ def moved(dataset: Dataset, root: Path, relative_to: Path) -> Dataset:
 def attach(dataset: Dataset, root: Path) -> Ingest:
     """The dataset with times and frame counts of its videos, found relative to ``root``."""
     videos, notes = [], []
+    stills = {video.source: video for video in dataset.videos if is_still(video)}
+    scaled, told = _fitted(list(stills.values()), root)
     for video in dataset.videos:
+        if video.source in stills:
+            videos.append(scaled.get(video.source, video))
+            continue
         timed, note = _attach_one(video, root)
         videos.append(timed)
         notes += [note] if note else []
-    return Ingest(replace(dataset, videos=tuple(videos)), tuple(notes))
+    return Ingest(replace(dataset, videos=tuple(videos)), (*notes, *told))
+
+
+def _fitted(
+    stills: Sequence[LabelledVideo], root: Path
+) -> tuple[dict[str, LabelledVideo], list[str]]:
+    """The still pictures whose labels had to be scaled to them, and notes on all.
+
+    Raises InputError where labels are for another size and it is unclear how they fit.
+    """
+    heads = {video.source: picture_head(root / video.source) for video in stills}
+    sized = [Sized(video, head[0]) for video in stills if (head := heads[video.source]) is not None]
+    notes = list(scaling_of(sized))
+    scaled = {one.video.source: _scaled(one) for one in sized if one.declared_px != one.seen_px}
+    missing = [source for source, head in heads.items() if head is None]
+    turned = [source for source, head in heads.items() if head is not None and head[1]]
+    if missing:
+        count = f"{len(missing)} of {len(stills)} pictures"
+        notes.append(f"{count} do not exist (first: {missing[0]})")
+    if turned:
+        what = "turned by their EXIF orientation; boxes were taken as those of the upright picture"
+        notes.append(f"{len(turned)} of {len(stills)} pictures are {what} (first: {turned[0]})")
+    return scaled, notes
+
+
+def _scaled(one: Sized) -> LabelledVideo:
+    """Labels of another size, scaled to their picture."""
+    (width, height), table = one.seen_px, one.video.tracks
+    info = replace(one.video.info, width_px=width, height_px=height)
+    if table is not None:
+        ratio = np.array(one.seen_px) / one.declared_px
+        areas = None if table.areas is None else table.areas * ratio.prod()
+        boxes = table.boxes_xyxy * np.tile(ratio, 2)
+        table = replace(table, boxes_xyxy=boxes, areas=areas)
+    return replace(one.video, info=info, tracks=table)
 
 
 def _attach_one(video: LabelledVideo, root: Path) -> tuple[LabelledVideo, str]:
     path = root / video.source
-    if is_still(video) or (video.frame_files and path.is_dir()):
+    if video.frame_files and path.is_dir():
         return video, ""
     if not path.exists():
         return video, f"{video.source}: not there; times are frame index / rate"

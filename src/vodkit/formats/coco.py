@@ -32,7 +32,7 @@ from vodkit.formats.jsonfile import Node, head_of, read_json
 from vodkit.formats.pictures import picture_size, still, still_info
 from vodkit.formats.shapes import NoAreaError, PointBoxes, ShapeError
 from vodkit.ground.errors import FormatError
-from vodkit.ground.paths import relative
+from vodkit.ground.paths import files_in, is_bystander, relative, there
 from vodkit.ground.records import Dataset, LabelledVideo
 from vodkit.ground.runs import write_atomic
 
@@ -72,9 +72,10 @@ def _files(path: Path) -> tuple[list[Path], list[Path]]:
     if path.is_file():
         return [path], []
     for pattern in USUAL:
-        found = [file for file in sorted(path.glob(pattern)) if _is_coco(file)]
+        matching = (file for file in sorted(path.glob(pattern)) if not is_bystander(file))
+        found = [file for file in matching if _is_coco(file)]
         if found:
-            beside = {file for one in found for file in one.parent.glob("*.json")}
+            beside = {file for one in found for file in files_in(one.parent, ".json")}
             return found, sorted(beside - set(found))
     return [], []
 
@@ -139,6 +140,8 @@ def _read_file(
     annotations = content.at("annotations")
     if not isinstance(annotations.value, list):
         raise annotations.fault("allowed: a list")
+    if annotations.value and "segments_info" in next(annotations.items()):
+        raise annotations.fault("is COCO's panoptic form; export the objects (instances) instead")
     _note_doubled_ids(annotations.value, path, reading)
     columns = plain_columns(annotations.value, labels, images, skip_empty=reading.skip_empty)
     others = [annotations.at(place) for place in columns.one_by_one]
@@ -196,14 +199,17 @@ def sources_of(content: Node, root: Path) -> dict[int, str]:
         places += [
             top / name for name in (_split_of(content.path), f"images/{_split_of(content.path)}")
         ]
-    there = {(place / first).resolve(): place for place in places if (place / first).is_file()}
-    if len(there) > 1:
-        both = " or ".join(str(place) for place in there)
+    found = {(at / first).resolve(): at for at in places if there(at / first).is_file()}
+    if len(found) > 1:
+        both = " or ".join(str(place) for place in found)
         message = f"picture {first!r} could be {both}; remove or rename one of them"
         raise FormatError(message, path=content.path)
-    place = next(iter(there.values()), home)
+    place = next(iter(found.values()), home)
     prefix = PurePosixPath(relative(place, base))
-    return {number: str(prefix / name) for number, name in names.items()}
+    return {
+        number: str(prefix / PurePosixPath(name).with_name(there(place / name).name))
+        for number, name in names.items()
+    }
 
 
 def _size(node: Node, root: Path, source: str, reading: Reading) -> tuple[int, int]:

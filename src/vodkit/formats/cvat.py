@@ -14,7 +14,7 @@ groups are all different, they are the ids, and tracks that a person added get f
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -45,6 +45,7 @@ from vodkit.formats.textfile import plain
 from vodkit.formats.xmlfile import Element, read_xml, tag
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.errors import FormatError
+from vodkit.ground.paths import files_in, there
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, State, TrackTable
 from vodkit.ground.runs import make_folder, write_atomic
 
@@ -64,7 +65,7 @@ def sniff(path: Path) -> bool:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(path.glob("*.xml"))
+        return files_in(path, ".xml")
     return [path] if path.suffix.lower() == ".xml" else []
 
 
@@ -110,12 +111,25 @@ def _videos(task: Task, classes: tuple[str, ...], reading: Reading) -> Iterator[
         yield _video(task, classes, reading, points)
         return
     for image in task.images:
-        name = relative_source(image.words("name"), image.path, line=image.line)
+        name = _picture(image)
         size = (image.whole("width"), image.whole("height"))
         rows = Rows(image.path, reading, num_classes=len(classes), num_frames=1)
         _add_image(rows, image, 0, classes, points)
         split = SPLITS.get(image.words("subset", "").lower(), "")
         yield still(name, size, rows, split=split)
+
+
+def _picture(image: Element) -> str:
+    """The picture's file, where exports "with images" put it, or under its own name."""
+    name = relative_source(image.words("name"), image.path, line=image.line)
+    subset = image.words("subset", "")
+    tries = [name, f"images/{name}", *([f"images/{subset}/{name}"] if subset else [])]
+    found = [one for one in tries if there(image.path.parent / one).is_file()]
+    if not found or any(".." in one.split("/") for one in found):
+        return name
+    if len(found) > 1:
+        raise image.fault(f"picture {name!r} could be {' or '.join(found)}; remove one")
+    return PurePosixPath(found[0]).with_name(there(image.path.parent / found[0]).name).as_posix()
 
 
 def _video(

@@ -37,12 +37,15 @@ from vodkit.formats.pictures import still
 from vodkit.formats.shapes import Corners, NoAreaError, PointBoxes
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import FormatError
+from vodkit.ground.paths import files_in, relative, there
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
 from vodkit.ground.runs import write_atomic
 
 KEEPS = frozenset({"ids", "scores", "labelled", "video", "empty"})
 PICTURES: str | None = "images/default/{stem}/{frame:06d}.jpg"
 PARTLY_HIDDEN = 0.5
+NAMELESS = ""
+"""the video of items that name none"""
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 
 
@@ -62,7 +65,7 @@ def _files(path: Path) -> list[Path]:
     """The file itself, or one file a subset."""
     if path.is_file():
         return [path] if path.suffix.lower() == ".json" else []
-    return sorted((path / "annotations").glob("*.json"))
+    return files_in(path / "annotations", ".json")
 
 
 def contained(path: Path) -> int:
@@ -96,6 +99,7 @@ def read(path: Path, reading: Reading) -> Dataset:
             num_classes=len(classes),
             split=SPLITS.get(content.path.stem, "") if path.is_dir() else "",
             reading=reading,
+            root=path if path.is_dir() else path.parent,
         )
         videos += one.videos()
     return Dataset(classes=classes, videos=tuple(videos))
@@ -111,6 +115,8 @@ class _Subset:
     num_classes: int
     split: str
     reading: Reading
+    root: Path
+    """the folder that sources are relative to"""
 
     def videos(self) -> Iterator[LabelledVideo]:
         """Items grouped by video."""
@@ -120,16 +126,35 @@ class _Subset:
                 _sort_in(node, groups)
             except FormatError as fault:
                 self.reading.refuse(fault, _num_annotations(node.value))
+        if NAMELESS in groups:
+            self._name(groups)
         points = PointBoxes(self.reading.box_size, _lengths(self.content, self.reading))
         for source, items in groups.items():
             yield self._video(source, items, points)
+
+    def _name(self, groups: dict[str, dict[int, Node]]) -> None:
+        """Items called ``frame_000012`` are pictures that exist, or frames of the video given.
+
+        So CVAT exports the task of a video, without its name.
+        """
+        frames = groups.pop(NAMELESS)
+        first = next(iter(frames.values()))
+        if self.reading.source:
+            groups[self.reading.source] = frames
+        elif _picture(first).is_file():
+            for node in frames.values():
+                groups[node.words("id")] = {-1: node}
+        else:
+            raise first.fault(
+                f"{len(frames)} items like {first.words('id')!r} are frames of a video that the "
+                "file does not name; give it with --video, or put the pictures beside"
+            )
 
     def _video(self, source: str, items: dict[int, Node], points: PointBoxes) -> LabelledVideo:
         first = next(iter(items.values()))
         size = _size(first)
         if set(items) == {-1}:
-            source = first.at("image").words("path", source) if "image" in first else source
-            source = relative_source(source or first.words("id"), first.path, line=first.line)
+            source = relative(_picture(first), self.root)
             rows = self._rows(1)
             self._add_all(rows, first, 0, points)
             size = size or self.reading.size_px
@@ -179,12 +204,24 @@ class _Subset:
 def _sort_in(node: Node, groups: dict[str, dict[int, Node]]) -> None:
     name = relative_source(node.words("id"), node.path, line=node.line)
     list(node.items("annotations"))
-    match = re.fullmatch(r"(.+)/(?:frame_)?(\d{1,9})", name, flags=re.ASCII)
-    source, frame = (match.group(1), int(match.group(2))) if match else (name, -1)
+    match = re.fullmatch(r"(?:(.+)/)?(frame_)?(\d{1,9})", name, flags=re.ASCII)
+    source, frame = name, -1
+    if match and (match[1] or match[2]):
+        source, frame = match[1] or NAMELESS, int(match[3])
     items = groups.setdefault(source, {})
     if frame in items:
         raise node.at("id").fault(f"item {name!r} occurs twice")
     items[frame] = node
+
+
+def _picture(node: Node) -> Path:
+    """Where the picture of an item would be: beside the file, or in ``images`` of the folder."""
+    name = node.at("image").words("path", "") if "image" in node else ""
+    name = relative_source(name or node.words("id"), node.path, line=node.line)
+    home = node.path.parent
+    subset = f"images/{node.path.stem}"
+    tries = [there(top / inner / name) for top in (home, home.parent) for inner in ("", subset)]
+    return next((one for one in tries if one.is_file()), tries[0])
 
 
 def _size(node: Node) -> tuple[int, int] | None:

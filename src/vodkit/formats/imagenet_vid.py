@@ -20,10 +20,17 @@ from vodkit.formats.base import (
     stems,
 )
 from vodkit.formats.jsonfile import head_of
-from vodkit.formats.pictures import class_number, class_table, picture_files
+from vodkit.formats.pictures import (
+    NO_PICTURE,
+    class_number,
+    class_table,
+    picture_files,
+    places_of,
+)
 from vodkit.formats.voc import bndbox
 from vodkit.formats.xmlfile import Element, read_xml, tag
 from vodkit.ground.errors import FormatError
+from vodkit.ground.paths import files_in, is_bystander
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
 from vodkit.ground.runs import make_folder, write_atomic
 
@@ -51,7 +58,8 @@ def sniff(path: Path) -> bool:
         return False
     if (path / "Annotations" / "VID").is_dir():
         return True
-    first = next(path.glob("*/*.xml"), None)
+    files = (file for file in path.glob("*/*.xml") if not is_bystander(file))
+    first = next(files, None)
     return first is not None and "<trackid>" in head_of(first)
 
 
@@ -59,7 +67,7 @@ def read(path: Path, reading: Reading) -> Dataset:
     """Every snippet as a video; every frame that has a file is labelled."""
     top = path / "Annotations" / "VID"
     top = top if top.is_dir() else path
-    folders = sorted({file.parent for file in top.rglob("*.xml")})
+    folders = sorted({file.parent for file in files_in(top, ".xml", deep=True)})
     if not folders:
         raise FormatError("no XML files below", path=path)
     snippets = [(folder, _read_trees(folder, reading)) for folder in folders]
@@ -81,7 +89,7 @@ def read(path: Path, reading: Reading) -> Dataset:
 def contained(path: Path) -> int:
     """Number of ``<object>`` of all files; a file that cannot be read counts as one."""
     top = path / "Annotations" / "VID"
-    files = (top if top.is_dir() else path).rglob("*.xml")
+    files = files_in(top if top.is_dir() else path, ".xml", deep=True)
     return sum(map(_num_objects, files))
 
 
@@ -102,7 +110,7 @@ def _class_name(thing: Element) -> str:
 def _read_trees(folder: Path, reading: Reading) -> dict[int, Element]:
     """Frame index -> its file."""
     trees = {}
-    for file in sorted(folder.glob("*.xml")):
+    for file in files_in(folder, ".xml"):
         try:
             if not (file.stem.isascii() and file.stem.isdigit()):
                 raise FormatError("the file name is not a frame number", path=file)  # noqa: TRY301
@@ -129,13 +137,14 @@ def _read_video(
     source = f"Data/VID/{inner.as_posix()}" if top != root else inner.as_posix()
     files = picture_files(root / source)
     size = next(iter(trees.values())).need("size")
+    trees = _at_pictures(trees, files, reading, folder)
     length = len(files) or max(trees) + 1
     info, tags = info_for(
         source,
         root,
         reading,
         size_px=(size.need("width").text_whole(), size.need("height").text_whole()),
-        num_frames=max(length, max(trees) + 1),
+        num_frames=max(length, max(trees, default=-1) + 1),
     )
     rows = Rows(folder, reading, num_classes=len(classes), num_frames=info.num_frames)
     for frame, tree in trees.items():
@@ -153,6 +162,21 @@ def _read_video(
         frame_files=tuple(files),
         tags=tags,
     )
+
+
+def _at_pictures(
+    trees: dict[int, Element], files: list[str], reading: Reading, folder: Path
+) -> dict[int, Element]:
+    """The files of frames by the places of their pictures."""
+    places = places_of(files, trees, reading, folder, first=0)
+    found = {}
+    for frame, tree in trees.items():
+        place = places.of(frame)
+        if place is None:
+            reading.tally.skip(NO_PICTURE, str(tree.path), _num_objects(tree.path))
+        else:
+            found[place] = tree
+    return found
 
 
 def _add(rows: Rows, thing: Element, classes: tuple[str, ...], frame: int) -> None:

@@ -4,6 +4,7 @@ The line of a value is computed only when a fault needs it, by scanning the text
 occurs twice in one object is an error: readers disagree on which of the values counts.
 """
 
+import codecs
 import gc
 import json
 import math
@@ -261,9 +262,11 @@ def head_of(path: Path, size: int = 65536) -> str:
         if not path.is_file():
             return ""
         with path.open("rb") as file:
-            return file.read(size).decode("utf-8-sig", errors="ignore")
+            head = file.read(size)
     except OSError:
         return ""
+    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # XML may be; JSON may not
+    return head.decode("utf-16" if wide else "utf-8-sig", errors="ignore")
 
 
 def _summary(value: object) -> str:

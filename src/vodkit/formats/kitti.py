@@ -21,9 +21,18 @@ from vodkit.formats.base import (
     table_rows,
 )
 from vodkit.formats.jsonfile import head_of
-from vodkit.formats.pictures import class_number, class_table, picture_files, picture_size
-from vodkit.formats.textfile import Line, count_lines, plain, read_lines
+from vodkit.formats.pictures import (
+    NO_PICTURE,
+    Places,
+    class_number,
+    class_table,
+    picture_files,
+    picture_size,
+    places_of,
+)
+from vodkit.formats.textfile import Line, count_lines, frames_of, plain, read_lines
 from vodkit.ground.errors import FormatError
+from vodkit.ground.paths import files_in
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.ground.runs import make_folder, write_atomic
 
@@ -38,10 +47,8 @@ UNKNOWN_3D = "-1 -1 -1 -1000 -1000 -1000 -10"
 
 def sniff(path: Path) -> bool:
     """A folder with ``label_02``, or text files of 17 or 18 such columns."""
-    files = _files(path)[:1]
-    if not files:
-        return False
-    fields = head_of(files[0], 4096).split("\n")[0].split()
+    heads = (head_of(file, 4096).strip() for file in _files(path))
+    fields = next(filter(None, heads), "").split("\n")[0].split()
     return len(fields) in (17, 18) and not fields[2].replace(".", "").lstrip("-").isdigit()
 
 
@@ -49,7 +56,7 @@ def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix.lower() == ".txt" else []
     for folder in (path / "label_02", path / "training" / "label_02", path):
-        found = sorted(folder.glob("*.txt"))
+        found = files_in(folder, ".txt")
         if found:
             return found
     return []
@@ -90,9 +97,10 @@ def _video(
         num_frames=len(files) or None,
     )
     rows = Rows(file, reading, num_classes=len(classes), num_frames=info.num_frames)
+    places = places_of(files, frames_of(lines, first=0), reading, file, first=0)
     for line in lines:
         with reading.taking(file, line.number):
-            _add(rows, line, classes)
+            _add(rows, line, classes, places)
     return LabelledVideo(
         source=source,
         info=info,
@@ -103,14 +111,18 @@ def _video(
     )
 
 
-def _add(rows: Rows, line: Line, classes: tuple[str, ...]) -> None:
+def _add(rows: Rows, line: Line, classes: tuple[str, ...], places: Places) -> None:
     name, occluded = line.fields[2], line.whole(4)
     ignore = name == DONT_CARE
     track_id = line.whole(1)
     if not ignore and name not in classes:
         raise line.fault(f"class {name!r} is not among {', '.join(classes)}")
+    place = places.of(line.whole(0))
+    if place is None:
+        rows.reading.tally.skip(NO_PICTURE, f"{line.path}:{line.number}")
+        return
     rows.add(
-        line.whole(0),
+        place,
         (line.real(6), line.real(7), line.real(8), line.real(9)),
         line=line.number,
         track_id=NO_ID if track_id < 0 else track_id,

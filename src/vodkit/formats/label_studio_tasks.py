@@ -152,6 +152,12 @@ def _region(node: Node, kind: str, labels: dict[Any, list[Any]]) -> Region:
     names = _labels(node) or labels.get(node.value.get("id"), [])
     if len(names) != 1 or not isinstance(names[0], str):
         raise value.fault(f"labels are {names}; allowed: one")
+    turn = node.number("image_rotation", 0.0)
+    if turn % 360:
+        raise node.fault(
+            f"image_rotation is {turn:g}: drawn on a turned view of the picture; turn the view "
+            "back in Label Studio and export again"
+        )
     region = Region(node, kind, node.words("id", ""), names[0])
     if kind == VIDEO:
         _read_keys(region, value)

@@ -2,22 +2,27 @@
 
 ``{"shapes": [{"label", "shape_type", "points": [[x, y], ...]}], "imagePath", "imageWidth",
 "imageHeight"}``; one file or a folder of them, the pictures beside. A rectangle is a box, every
-other shape its upright hull. Points that share ``group_id`` and label are one object, as LabelMe
-groups them; a single point needs ``--box-size``. Read only.
+other shape its upright hull. Shapes that share ``group_id`` and label are parts of one object, as
+LabelMe's own converters take them; a single point needs ``--box-size``. Read only.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from vodkit.formats import shapes
-from vodkit.formats.base import Reading, Rows, relative_source
+from vodkit.formats.base import PICTURE_ENDINGS, Reading, Rows, relative_source
 from vodkit.formats.jsonfile import Node, head_of, read_json
 from vodkit.formats.pictures import class_number, class_table, picture_size, still
 from vodkit.formats.shapes import Corners, NoAreaError, PointBoxes
+from vodkit.ground.account import Tally
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import FormatError
+from vodkit.ground.paths import files_in, relative, there
 from vodkit.ground.records import Dataset, LabelledVideo
+
+PARTS = "parts of one object -> their hull"
 
 
 def sniff(path: Path) -> bool:
@@ -35,7 +40,9 @@ def sniff(path: Path) -> bool:
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix.lower() == ".json" else []
-    return sorted(path.glob("*.json"))
+    found = files_in(path, ".json")
+    inner = [child for child in sorted(path.glob("*")) if child.is_dir()] if not found else []
+    return found or [file for folder in inner for file in files_in(folder, ".json")]
 
 
 def contained(path: Path) -> int:
@@ -71,13 +78,14 @@ def read(path: Path, reading: Reading) -> Dataset:
 
 
 def _lengths(contents: list[Node], reading: Reading) -> list[float]:
-    """The body lengths of all groups of points."""
+    """The body lengths of all groups of points; faults are reported later."""
     lengths = []
     for content in contents:
-        for group in _groups(content, reading).values():
-            with reading.taking(content.path, count=0):
-                found = _all_points(group)
-                lengths += [shapes.length_px(found)] if len(found) > 1 else []
+        quiet = replace(reading, tally=Tally(), fault=list[FormatError]().append)
+        for (_, is_point, _), group in _groups(content, quiet).items():
+            with quiet.taking(content.path):
+                found = _all_points(group) if is_point else ()
+                lengths += [shapes.length_px(np.asarray(found))] if len(found) > 1 else []
     return lengths
 
 
@@ -86,15 +94,22 @@ def _kind(shape: Node) -> str:
     return shape.words("shape_type", "polygon")
 
 
-def _groups(content: Node, reading: Reading) -> dict[tuple[str, int], list[Node]]:
-    """The points of each object: those of one label and ``group_id``; others each alone."""
-    found: dict[tuple[str, int], list[Node]] = {}
+def _groups(content: Node, reading: Reading) -> dict[tuple[str, bool, str], list[Node]]:
+    """The shapes of each object: those of one label and ``group_id``; others each alone.
+
+    Points are apart from areas: the key points of a person belong to no other box of it.
+    """
+    found: dict[tuple[str, bool, str], list[Node]] = {}
     for number, shape in enumerate(content.items("shapes")):
-        with reading.taking(shape.path, shape.line, count=0):
-            if _kind(shape) in ("point", "points"):
-                group = shape.integer("group_id") if "group_id" in shape else -1 - number
-                found.setdefault((shape.words("label", ""), group), []).append(shape)
+        with reading.taking(shape.path, shape.line):
+            group = f"{shape.integer('group_id')}" if "group_id" in shape else f"alone {number}"
+            key = (shape.words("label", ""), _is_point(shape), group)
+            found.setdefault(key, []).append(shape)
     return found
+
+
+def _is_point(shape: Node) -> bool:
+    return _kind(shape) in ("point", "points")
 
 
 def _points(shape: Node) -> FloatArray:
@@ -110,7 +125,7 @@ def _all_points(group: list[Node]) -> FloatArray:
 def _video(
     content: Node, root: Path, classes: tuple[str, ...], reading: Reading, points: PointBoxes
 ) -> LabelledVideo:
-    source = _source(content, root)
+    source = _source(content, root, reading)
     size = picture_size(root / source)
     if "imageWidth" in content and "imageHeight" in content:
         size = (content.integer("imageWidth"), content.integer("imageHeight"))
@@ -118,35 +133,50 @@ def _video(
     if size is None:
         raise content.fault(f"the size of {source} is not in the file, and the picture is missing")
     rows = Rows(content.path, reading, num_classes=len(classes), num_frames=1)
-    grouped = _groups(content, reading)
-    inside = {shape.keys for group in grouped.values() for shape in group}
-    for shape in content.items("shapes"):
-        if shape.keys not in inside:
-            with reading.taking(shape.path, shape.line):
-                _add(rows, shape, classes, *_box(shape))
-    for group in grouped.values():
+    for group in _groups(content, reading).values():
         with reading.taking(group[0].path, group[0].line, count=len(group)):
-            box, how = points.around(_all_points(group))
+            is_point = _is_point(group[0])
+            box, how = points.around(_all_points(group)) if is_point else _joined(group)
             before = len(rows)
             _add(rows, group[0], classes, box, how)
             if len(rows) > before:
                 rows.take(how, len(group) - 1)
             else:
-                reading.tally.skip(
-                    "point of an object without a box", str(content.path), len(group) - 1
-                )
+                reason = "part of an object without a box"
+                reading.tally.skip(reason, str(content.path), len(group) - 1)
     return still(source, size, rows)
 
 
-def _source(content: Node, root: Path) -> str:
-    """The picture: ``imagePath`` from the file's folder, else a picture beside it of that name."""
+def _joined(group: list[Node]) -> tuple[Corners, str]:
+    """The box around the parts of one object, and how it was made."""
+    found = [_box(shape) for shape in group]
+    if len(found) == 1:
+        return found[0]
+    corners = np.array([box for box, _ in found])
+    return shapes.hull(corners.reshape(-1, 2)), PARTS
+
+
+def _source(content: Node, root: Path, reading: Reading) -> str:
+    """The picture: ``imagePath`` from the file's folder, else a picture beside it of that name.
+
+    One step up, to a folder beside that of the labels, is allowed where the picture is there.
+    """
     folder = content.path.parent
     name = content.words("imagePath").replace("\\", "/")
     short = relative_source(name.rsplit("/", 1)[-1] or content.path.stem, content.path)
     inner = folder.relative_to(root)
-    climbs = name.startswith("/") or ".." in name.split("/") or ":" in name
-    if not climbs and (folder / name).is_file():
-        short = relative_source(name, content.path)
+    if there(folder / short).is_file():
+        return (inner / there(folder / short).name).as_posix()
+    away = name.startswith("/") or ":" in name or name.count("..") > 1 or "\0" in name
+    if not away and there(folder / name).is_file():
+        return relative(there(folder / name), root)
+    own = [folder / f"{content.path.stem}{ending}" for ending in PICTURE_ENDINGS]
+    beside = next((there(one) for one in own if there(one).is_file()), None)
+    if beside is not None:
+        reading.tally.note(f"{content.path.name}: {short} is missing; {beside.name} was taken")
+        return (inner / beside.name).as_posix()
+    if "imageData" in content:
+        reading.tally.note(f"{content.path.name}: {short} is missing, but is inside as imageData")
     return (inner / short).as_posix()
 
 

@@ -14,7 +14,6 @@ import re
 from pathlib import Path
 
 from vodkit.formats.base import (
-    PICTURE_ENDINGS,
     Reading,
     Row,
     Rows,
@@ -27,7 +26,16 @@ from vodkit.formats.base import (
     table_rows,
 )
 from vodkit.formats.jsonfile import head_of, read_text
-from vodkit.formats.textfile import Line, count_lines, plain, read_lines, read_names
+from vodkit.formats.pictures import NO_PICTURE, Places, picture_files, places_of
+from vodkit.formats.strangers import is_known_as
+from vodkit.formats.textfile import (
+    Line,
+    count_lines,
+    frames_of,
+    plain,
+    read_lines,
+    read_names,
+)
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.ground.runs import make_folder, write_atomic
@@ -61,6 +69,12 @@ def sniff(path: Path) -> bool:
     except ValueError:
         return False
     return len(numbers) >= 6  # `read` names the line of a wrong number
+
+
+def _require_boxes(file: Path) -> None:
+    """Name what MOTS's files are, whose lines have masks."""
+    if words := is_known_as(file):
+        raise FormatError(f"not MOT: {words}", path=file)
 
 
 def read(path: Path, reading: Reading) -> Dataset:
@@ -111,6 +125,7 @@ class _Sequence:
     def __init__(self, file: Path, root: Path, reading: Reading) -> None:
         """Read the lines and ``seqinfo.ini``."""
         self.file, self.root, self.reading = file, root, reading
+        _require_boxes(file)
         self.lines = list(read_lines(file, separator=",", least=6, most=10))
         in_layout = file.parent.name in ("gt", "det")
         self.folder = file.parent.parent if in_layout else file.parent
@@ -137,13 +152,16 @@ class _Sequence:
             else None
         )
         rate = rate_from(told["framerate"]) if "framerate" in told else None
+        listed = frames_of(self.lines, first=1)
+        places = places_of(files, listed, self.reading, self.file, first=1)
+        length = len(files) if places.by_number is not None else length
         info, tags = info_for(
             source, self.root, self.reading, size_px=size, rate=rate, num_frames=length
         )
         rows = Rows(self.file, self.reading, num_classes=num_classes, num_frames=info.num_frames)
         for line in self.lines:
             with self.reading.taking(self.file, line.number):
-                self._add(rows, line)
+                self._add(rows, line, places)
         split = self.folder.parent.name
         return LabelledVideo(
             source=source,
@@ -162,16 +180,13 @@ class _Sequence:
             return self.reading.source, ()
         pictures = self.folder / self.seqinfo.get("imdir", "img1")
         if pictures.is_dir() and pictures.is_relative_to(base):
-            files = sorted(
-                file.name for file in pictures.iterdir() if file.suffix.lower() in PICTURE_ENDINGS
-            )
-            return pictures.relative_to(base).as_posix(), tuple(files)
+            return pictures.relative_to(base).as_posix(), tuple(picture_files(pictures))
         if self.root.is_file():
             return self.file.stem, ()
         folder = self.folder.relative_to(base).as_posix()
         return (f"{folder}/{pictures.name}" if folder != "." else pictures.name), ()
 
-    def _add(self, rows: Rows, line: Line) -> None:
+    def _add(self, rows: Rows, line: Line, places: Places) -> None:
         left, top, width, height = (line.real(column) for column in range(2, 6))
         conf = line.real(6, 1.0)
         if not math.isfinite(conf):
@@ -188,8 +203,12 @@ class _Sequence:
         if track_id < NO_ID or (track_id == NO_ID and self.tracked and not ignore):
             allowed = "0 or more, or -1 in every line (no tracks)"
             raise line.fault(f"column 2 (id) is {track_id}; allowed: {allowed}")
+        place = places.of(frame - 1)
+        if place is None:
+            self.reading.tally.skip(NO_PICTURE, f"{self.file}:{line.number}")
+            return
         rows.add(
-            frame - 1,
+            place,
             (left, top, left + width, top + height),
             line=line.number,
             track_id=track_id,

@@ -31,6 +31,7 @@ from vodkit.formats.pictures import class_number, class_table
 from vodkit.formats.shapes import Corners, NoAreaError, PointBoxes
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import FormatError
+from vodkit.ground.paths import files_in
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
 from vodkit.ground.runs import write_atomic
 
@@ -40,16 +41,20 @@ PARTLY_HIDDEN = 0.5
 
 
 def sniff(path: Path) -> bool:
-    """A JSON file with ``labels`` and ``frameIndex`` or ``videoName``, or a folder of them."""
+    """A JSON file with ``labels`` and ``frameIndex``, ``videoName`` or ``box2d``; or a folder."""
     files = _files(path)[:1]
     head = head_of(files[0], 1 << 20) if files else ""
-    return '"labels"' in head and ('"frameIndex"' in head or '"videoName"' in head)
+    if '"labels"' not in head or '"shapes"' in head:
+        return False
+    framed = '"frameIndex"' in head or '"videoName"' in head
+    # Pictures of BDD100K have neither; what they have of labels is like no other format.
+    return framed or ('"category"' in head and ('"box2d"' in head or '"poly2d"' in head))
 
 
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix.lower() == ".json" else []
-    return sorted(path.glob("*.json"))
+    return files_in(path, ".json")
 
 
 def read(path: Path, reading: Reading) -> Dataset:

@@ -29,7 +29,9 @@ from vodkit.formats import (
     youtube_vis,
 )
 from vodkit.formats.base import TIMES, Format, Reading, Source, Writing, is_still
-from vodkit.formats.jsonfile import parsed_once
+from vodkit.formats.jsonfile import parsed_once, read_json
+from vodkit.formats.strangers import is_known_as
+from vodkit.formats.xmlfile import read_xml
 from vodkit.ground.account import Account, Tally
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import FormatError, InputError
@@ -82,6 +84,12 @@ def detect_format(path: Path) -> str:
         for name, module in READERS.items():
             if module.sniff(path):
                 return name
+    if path.suffix.lower() == ".json":
+        read_json(path)  # raises what is wrong with it, and where
+    elif path.suffix.lower() == ".xml":
+        read_xml(path)
+    if stranger := is_known_as(path):
+        raise FormatError(f"not in a known label format: {stranger}", path=path)
     raise FormatError(f"not in a known label format; {_looked_for(path)}", path=path)
 
 

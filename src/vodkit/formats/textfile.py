@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +74,15 @@ def read_lines(
             message = f"{len(fields)} columns in {text[:60]!r}; allowed: {allowed}"
             raise FormatError(message, path=path, line=number)
         yield Line(fields, number, path)
+
+
+def frames_of(lines: Iterable[Line], *, first: int) -> set[int]:
+    """The frames (from 0) in the first column of lines, as far as they are numbers."""
+    found = set()
+    for line in lines:
+        with suppress(FormatError):
+            found.add(line.whole(0) - first)
+    return found
 
 
 def count_lines(path: Path) -> int:

@@ -26,10 +26,17 @@ from vodkit.formats.base import (
     stems,
 )
 from vodkit.formats.jsonfile import head_of
-from vodkit.formats.pictures import class_number, class_table, picture_files
+from vodkit.formats.pictures import (
+    NO_PICTURE,
+    class_number,
+    class_table,
+    picture_files,
+    places_of,
+)
 from vodkit.formats.textfile import plain
 from vodkit.formats.xmlfile import Element, read_xml, tag
 from vodkit.ground.errors import FormatError
+from vodkit.ground.paths import files_in
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
 from vodkit.ground.runs import make_folder, write_atomic
 
@@ -50,7 +57,7 @@ def sniff(path: Path) -> bool:
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix.lower() == ".xml" else []
-    return sorted(path.glob("*.xml"))
+    return files_in(path, ".xml")
 
 
 def read(path: Path, reading: Reading) -> Dataset:
@@ -96,8 +103,14 @@ def _video(tree: Element, path: Path, classes: tuple[str, ...], reading: Reading
     if len(regions) * sum(1 for _ in tree.all("frame")) > MOST_DRAWN:
         raise tree.fault(f"{len(regions)} regions in every frame: too many")
     frames = []
-    for node in tree.all("frame"):
-        frame = node.whole("num") - 1
+    numbers = [node.whole("num") - 1 for node in tree.all("frame")]
+    places = places_of(files, numbers, reading, tree.path, first=1)
+    for node, number in zip(tree.all("frame"), numbers, strict=True):
+        frame = places.of(number)
+        if frame is None:
+            place = f"{tree.path}:{node.line}"
+            reading.tally.skip(NO_PICTURE, place, len(_targets(node)))
+            continue
         frames.append(frame)
         for region in regions:
             rows.add(frame, region, line=node.line, label=-1, ignore=True, drawn=True)

@@ -23,9 +23,25 @@ from vodkit.formats.base import (
     table_rows,
 )
 from vodkit.formats.jsonfile import head_of
-from vodkit.formats.pictures import picture_files, picture_size, still
-from vodkit.formats.textfile import Line, count_lines, plain, read_lines, read_names
+from vodkit.formats.pictures import (
+    IN_ORDER,
+    NO_PICTURE,
+    Places,
+    picture_files,
+    picture_size,
+    places_of,
+    still,
+)
+from vodkit.formats.textfile import (
+    Line,
+    count_lines,
+    frames_of,
+    plain,
+    read_lines,
+    read_names,
+)
 from vodkit.ground.errors import FormatError
+from vodkit.ground.paths import files_in
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.ground.runs import make_folder, write_atomic
 
@@ -41,17 +57,16 @@ VISIBILITY = (1.0, 0.75, 0.25)
 
 def sniff(path: Path) -> bool:
     """A folder with ``annotations/*.txt`` of such columns, or one of those files."""
-    files = _files(path)[:1]
-    if not files or not (path.is_dir() or path.parent.name == "annotations"):
+    if not (path.is_dir() or path.parent.name == "annotations"):
         return False
-    fields = head_of(files[0], 4096).split("\n")[0].rstrip(",\r ").split(",")
+    fields = _first_line(_files(path)).split(",")
     return len(fields) in (_OF_PICTURES, 10) and fields[-1] in ("-1", "0", "1", "2")
 
 
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix.lower() == ".txt" else []
-    return sorted((path / "annotations").glob("*.txt"))
+    return files_in(path / "annotations", ".txt")
 
 
 def contained(path: Path) -> int:
@@ -75,9 +90,13 @@ def read(path: Path, reading: Reading) -> Dataset:
 
 def _is_of_pictures(files: list[Path]) -> bool:
     """Whether the first file with a line in it has the columns of DET."""
-    heads = (head_of(file, 4096).split("\n")[0].rstrip(",\r ") for file in files)
-    first = next((head for head in heads if head), "")
-    return len(first.split(",")) == _OF_PICTURES
+    return len(_first_line(files).split(",")) == _OF_PICTURES
+
+
+def _first_line(files: list[Path]) -> str:
+    """The first line of the first file that has one: a picture may have no object."""
+    heads = (head_of(file, 4096).strip().split("\n")[0].rstrip(",\r ") for file in files)
+    return next(filter(None, heads), "")
 
 
 def _picture(
@@ -107,9 +126,11 @@ def _video(
     size = picture_size(root / source / files[0]) if files else None
     info, tags = info_for(source, path, reading, size_px=size, num_frames=len(files) or None)
     rows = Rows(file, reading, num_classes=len(classes), num_frames=info.num_frames)
-    for line in read_lines(file, separator=",", least=10, most=11):
+    lines = list(read_lines(file, separator=",", least=10, most=11))
+    places = places_of(files, frames_of(lines, first=1), reading, file, first=1)
+    for line in lines:
         with reading.taking(file, line.number):
-            _add(rows, line)
+            _add(rows, line, places=places)
     return LabelledVideo(
         source=source,
         info=info,
@@ -120,14 +141,18 @@ def _video(
     )
 
 
-def _add(rows: Rows, line: Line, *, first: int = 2) -> None:
+def _add(rows: Rows, line: Line, *, first: int = 2, places: Places = IN_ORDER) -> None:
     """One box; ``first`` is the column of its left side: 0 where no frame and id precede it."""
     left, top, width, height = (line.real(first + column) for column in range(4))
     number, occlusion = line.whole(first + 5), line.whole(first + 7)
     track_id = line.whole(1) if first else NO_ID
     region = number == 0
+    place = places.of(line.whole(0) - 1) if first else 0
+    if place is None:
+        rows.reading.tally.skip(NO_PICTURE, f"{line.path}:{line.number}")
+        return
     rows.add(
-        line.whole(0) - 1 if first else 0,
+        place,
         (left, top, left + width, top + height),
         line=line.number,
         track_id=NO_ID if region or track_id < 0 else track_id,

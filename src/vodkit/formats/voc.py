@@ -7,6 +7,7 @@ rows, as the VOC protocol treats them. Objects without ``bndbox`` get the hull o
 """
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from vodkit.formats.shapes import Corners
 from vodkit.formats.textfile import plain
 from vodkit.formats.xmlfile import Element, read_xml, tag
 from vodkit.ground.errors import FormatError
-from vodkit.ground.paths import relative
+from vodkit.ground.paths import files_in, relative, there
 from vodkit.ground.records import Dataset, LabelledVideo
 from vodkit.ground.runs import make_folder, write_atomic
 
@@ -39,6 +40,12 @@ PICTURES: str | None = "JPEGImages/{name}"
 LABEL_FOLDERS = ("Annotations", "annotations", "annots", "Annots", "labels", "xml", "xmls", ".")
 PICTURE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", "img", "pictures")
 SPLITS = ("train", "val", "test")
+PARTLY_HIDDEN = 0.5
+"""visibility of an ``occluded`` object; the file does not say how much of it is hidden"""
+FLAGS = {
+    **dict.fromkeys(("", "0", "false", "no", "n", "unspecified"), False),
+    **dict.fromkeys(("1", "true", "yes", "y"), True),
+}
 SIDES = {"train": "train", "val": "val", "valid": "val", "test": "test"}
 
 
@@ -84,7 +91,7 @@ def _groups(path: Path) -> list[_Group]:
 
 def _group(home: Path, split: str) -> _Group | None:
     for name in LABEL_FOLDERS:
-        files = sorted((home / name).glob("*.xml"))
+        files = files_in(home / name, ".xml")
         if files:
             is_inner = name == "." and home.name in LABEL_FOLDERS
             return _Group(home.parent if is_inner else home, files, split)
@@ -169,17 +176,17 @@ class _Pictures:
         self.chosen: Path | None = None
         for tree in trees[:1]:
             name = self._name(tree)
-            there = {
-                (folder / name).resolve(): folder for folder in folders if (folder / name).is_file()
-            }
-            if len(there) > 1:
-                both = " or ".join(str(folder) for folder in there.values())
+            found = {(at / name).resolve(): at for at in folders if there(at / name).is_file()}
+            if len(found) > 1:
+                both = " or ".join(str(folder) for folder in found.values())
                 raise tree.fault(f"picture {name!r} could be the one in {both}; remove one")
-            self.chosen = next(iter(there.values()), None)
+            self.chosen = next(iter(found.values()), None)
 
     def _name(self, tree: Element) -> str:
         found = tree.find("filename")
         text = found.text if found is not None and found.text else f"{tree.path.stem}.jpg"
+        if re.match(r"[A-Za-z]:|/|\\\\", text):  # of another machine
+            text = text.replace("\\", "/").rsplit("/", 1)[-1]
         return relative_source(text, tree.path, line=found.line if found else tree.line)
 
     def of(self, tree: Element) -> str:
@@ -189,8 +196,9 @@ class _Pictures:
         names = [name, *(f"{tree.path.stem}{ending}" for ending in PICTURE_ENDINGS)]
         for one in names:
             for folder in folders:
-                if (folder / one).is_file():
-                    return self._relative(folder / one)
+                place = there(folder / one)
+                if place.is_file():
+                    return self._relative(place)
         home = self.chosen or next((f for f in self.folders[:-2] if f.is_dir()), self.folders[0])
         return self._relative(home / name)
 
@@ -207,10 +215,12 @@ def _read_one(
     *,
     split: str,
 ) -> LabelledVideo:
-    told = tree.find("size")
+    told, web = tree.find("size"), tree.find("imagesize")
     size = None
     if told is not None:
         size = (told.need("width").text_whole(), told.need("height").text_whole())
+    elif web is not None:  # as LabelMe's web tool names it
+        size = (web.need("ncols").text_whole(), web.need("nrows").text_whole())
     if size is None or min(size) <= 0:
         size = picture_size(root / source) or reading.size_px
     if size is None:
@@ -220,8 +230,7 @@ def _read_one(
     for thing in tree.all("object"):
         for part in thing.all("part"):
             reading.tally.skip("part of an object", f"{tree.path}:{part.line}")
-        deleted = thing.find("deleted")
-        if deleted is not None and deleted.text == "1":  # LabelMe's web tool keeps them
+        if _is_set(thing, "deleted"):  # LabelMe's web tool keeps them
             reading.tally.skip("object marked as deleted", f"{tree.path}:{thing.line}")
             continue
         with reading.taking(tree.path, thing.line):
@@ -234,7 +243,6 @@ def add_object(
 ) -> None:
     """One ``<object>`` into the rows."""
     box, how = _box(thing)
-    difficult = thing.find("difficult")
     name = thing.need("name").text
     if name not in classes:
         raise thing.fault(f"class {name!r} is not among {', '.join(classes)}")
@@ -244,9 +252,19 @@ def add_object(
         line=thing.line,
         track_id=track_id,
         label=class_number(name, classes),
-        ignore=difficult is not None and difficult.text == "1",
+        visibility=PARTLY_HIDDEN if _is_set(thing, "occluded") else math.nan,
+        ignore=_is_set(thing, "difficult"),
         how=how,
     )
+
+
+def _is_set(thing: Element, name: str) -> bool:
+    """Whether a flag of an object is set; any other word than yes and no is a fault."""
+    flag = thing.find(name)
+    text = "" if flag is None else flag.text.lower()
+    if text not in FLAGS:
+        raise thing.fault(f"{name} is {text[:40]!r}; allowed: 0 or 1")
+    return FLAGS[text]
 
 
 def _box(thing: Element) -> tuple[Corners, str]:

@@ -8,12 +8,24 @@ import yaml  # type: ignore[import-untyped]
 from vodkit.formats.jsonfile import read_text
 from vodkit.ground.errors import FormatError
 
+TEXTS = "names"
+"""the key whose entries are texts, whatever they resemble"""
 MOST_CHARACTERS = 4_000_000
 """a sheet of a data set with 65,536 class names has fewer"""
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """Refuses what makes a small file large (aliases) or unclear (a key twice)."""
+
+    def construct_document(self, node: Any) -> Any:
+        """Class names stay texts as they are written: YAML takes ``no`` for false, 01 for 1."""
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.value == TEXTS and isinstance(value, yaml.CollectionNode):
+                pairs = isinstance(value, yaml.MappingNode)
+                for one in [inner for _, inner in value.value] if pairs else value.value:
+                    if isinstance(one, yaml.ScalarNode):
+                        one.tag = "tag:yaml.org,2002:str"
+        return super().construct_document(node)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):

@@ -11,6 +11,7 @@ Ultralytics drops a complete picture when one number is outside 0..1, so boxes a
 picture on writing.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,10 +22,12 @@ from vodkit.formats.base import Reading, Row, Rows, Writing, picture_name, rows_
 from vodkit.formats.jsonfile import head_of
 from vodkit.formats.pictures import picture_size, still, still_info
 from vodkit.formats.textfile import Line, count_lines, plain, read_lines
+from vodkit.formats.yolo_layout import SPLITS as LAYOUT_SPLITS
 from vodkit.formats.yolo_layout import Item, Layout, is_label, layout_of, num_lines, sheet_in
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.boxes import clip
 from vodkit.ground.errors import FormatError
+from vodkit.ground.paths import files_in
 from vodkit.ground.records import Dataset, LabelledVideo
 from vodkit.ground.runs import make_folder, write_atomic
 
@@ -43,12 +46,16 @@ def sniff(path: Path) -> bool:
     if sheet is not None:
         head = head_of(sheet)
         keys = {line.partition(":")[0].strip() for line in head.splitlines() if ":" in line}
-        return "names" in keys and bool(keys & {"train", "val", "test", "path", "nc"})
+        return bool(keys & {"names", "nc"}) and bool(keys & {"train", "val", "test", "path", "nc"})
     if not path.is_dir():
         return False
-    named = any((path / name).is_file() for name in ("classes.txt", "labels/classes.txt"))
+    named = any(
+        (path / folder / name).is_file()
+        for folder in ("", "labels", *LAYOUT_SPLITS)
+        for name in ("classes.txt", "_darknet.labels")
+    )
     below = path / "labels" if (path / "labels").is_dir() else path
-    return named and any(is_label(file) for file in below.rglob("*.txt"))
+    return named and any(is_label(file) for file in files_in(below, ".txt", deep=True))
 
 
 def contained(path: Path) -> int:
@@ -66,6 +73,7 @@ def read(path: Path, reading: Reading) -> Dataset:
             "line of a label file of no listed picture", str(file), count_lines(file)
         )
     _require_clear(layout, reading)
+    _require_no_ids(layout)
     videos = tuple(_picture(item, layout, reading) for item in layout.items)
     return Dataset(classes=layout.classes, videos=videos)
 
@@ -108,6 +116,29 @@ def _require_clear(layout: Layout, reading: Reading) -> None:
             "kpt_shape, or without it, decides"
         )
         raise FormatError(message, path=file, line=number)
+
+
+def _require_no_ids(layout: Layout) -> None:
+    """Refuse what Ultralytics' ``track`` writes: an id as the last of 6 or 7 columns."""
+    tables = [
+        (item.label, list(read_lines(item.label, separator=None, least=1)))
+        for item in layout.items[:200]
+        if item.label.is_file()
+    ]
+    lines = [(file, line) for file, found in tables for line in found]
+    for count in (6, 7):
+        last = [(file, line) for file, line in lines if len(line.fields) == count]
+        if not last or not all(re.fullmatch(r"\d{1,9}", line.fields[-1]) for _, line in last):
+            continue
+        if all(line.fields[-1] in ("0", "1") for _, line in last) and len(last) < len(lines):
+            continue  # a score, or the corner of a triangle in the picture's corner
+        file, line = last[0]
+        message = (
+            f"the last of {count} columns is always a whole number like {line.fields[-1]}: track "
+            "ids, which this format has no place for; write the labels without (save_txt of "
+            "predict instead of track), or as MOT"
+        )
+        raise FormatError(message, path=file, line=line.number)
 
 
 def _could_be_pose(line: Line) -> bool:

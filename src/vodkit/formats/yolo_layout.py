@@ -13,16 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vodkit.formats.base import PICTURE_ENDINGS, Reading, class_names
+from vodkit.formats.base import MOST_CLASSES, PICTURE_ENDINGS, Reading, class_names
 from vodkit.formats.jsonfile import head_of, read_text
 from vodkit.formats.textfile import count_lines, number_of, read_names
 from vodkit.formats.yamlfile import read_yaml
 from vodkit.ground.errors import FormatError
-from vodkit.ground.paths import relative
+from vodkit.ground.paths import files_in, is_bystander, relative, there
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 SHEETS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml", "obj.data")
-NAME_FILES = ("classes.txt", "predefined_classes.txt", "obj.names", "labels.txt")
+NAME_FILES = (
+    "classes.txt", "predefined_classes.txt", "obj.names", "_darknet.labels", "labels.txt",
+)  # fmt: skip
 ENDINGS = frozenset(PICTURE_ENDINGS)
 
 
@@ -58,7 +60,7 @@ def sheet_in(path: Path) -> Path | None:
     if path.is_file():
         return path if path.suffix.lower() in (".yaml", ".yml", ".data") else None
     named = [path / name for name in SHEETS if (path / name).is_file()]
-    others = sorted(path.glob("*.yaml")) if path.is_dir() and not named else []
+    others = files_in(path, ".yaml") if path.is_dir() and not named else []
     return next(iter(named or others), None)
 
 
@@ -68,12 +70,12 @@ def label_of(picture: Path) -> Path:
     places = [n for n, part in enumerate(parts[:-1]) if part == "images"]
     if places:
         parts[places[-1]] = "labels"
-    return Path(*parts).with_suffix(".txt")
+    return there(Path(*parts).with_suffix(".txt"))
 
 
 def is_label(file: Path) -> bool:
     """Whether a text file begins with a line of numbers."""
-    if file.name in NAME_FILES:
+    if file.name in NAME_FILES or is_bystander(file):
         return False
     fields = head_of(file, 4096).strip().split("\n")[0].split()
     try:
@@ -110,7 +112,11 @@ def layout_of(path: Path, reading: Reading) -> Layout:
     # Compared as files: one of `path: ../ds` is reached by two ways.
     known = {os.path.realpath(item.label) for item in layout.items}
     below = {base, root} if base.is_relative_to(root) else {root, base}
-    texts = {os.path.realpath(file): file for folder in below for file in folder.rglob("*.txt")}
+    texts = {
+        os.path.realpath(file): file
+        for folder in below
+        for file in files_in(folder, ".txt", deep=True)
+    }
     layout.strays = sorted(file for at, file in texts.items() if at not in known and is_label(file))
     return layout
 
@@ -178,9 +184,11 @@ def _classes(
     number = content.get("nc")
     if names and isinstance(number, int) and number != len(found):
         raise FormatError(f"nc is {number}, but there are {len(found)} names", path=sheet)
+    if not found and type(number) is int and 0 < number <= MOST_CLASSES:
+        found = tuple(f"class_{label}" for label in range(number))  # as Ultralytics calls them
     classes = reading.classes or class_names(found, sheet)
     if not classes:
-        looked = ", ".join(NAME_FILES[:3])
+        looked = ", ".join(NAME_FILES[:4])
         raise FormatError(f"no class names: not in data.yaml, {looked}; give --classes", path=sheet)
     return classes
 
@@ -189,7 +197,8 @@ def _names_beside(root: Path) -> tuple[str, ...]:
     """The names in ``classes.txt`` of the folder or among its labels."""
     folders = [root, root / "labels", *(root / "labels" / split for split in SPLITS)]
     folders += [root / split / "labels" for split in SPLITS]
-    files = [folder / name for folder in folders for name in NAME_FILES[:3]]
+    folders += [root / split for split in SPLITS]
+    files = [folder / name for folder in folders for name in NAME_FILES[:4]]
     found = {file: read_names(file) for file in files if file.is_file()}
     if len(set(found.values())) > 1:
         both = " and ".join(map(str, list(found)[:2]))
@@ -274,20 +283,25 @@ def _folders_there(root: Path) -> Iterator[tuple[str, Path]]:
         yield from ((SPLITS[name], root / name / "images") for name in turned)
     elif (root / "labels").is_dir():
         yield "", root / "images"
+    elif mixed := [name for name in SPLITS if _is_mixed(root / name)]:
+        yield from ((SPLITS[name], root / name) for name in mixed)
     else:
         yield "", root
 
 
+def _is_mixed(folder: Path) -> bool:
+    """Whether pictures and their label files lie in one folder, as Roboflow's Darknet has them."""
+    return any(is_label(file) for file in files_in(folder, ".txt")[:20])
+
+
 def _add_folder(layout: Layout, folder: Path, split: str) -> None:
     """All pictures in or below a folder, and label files whose pictures are missing."""
-    pictures = sorted(
-        file for file in folder.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file()
-    )
+    pictures = files_in(folder, *ENDINGS, deep=True)
     for picture in pictures:
         _add_picture(layout, picture, split)
     labels = label_of(folder / "x.jpg").parent
     known = {label_of(picture) for picture in pictures}
-    for file in sorted(labels.rglob("*.txt")) if "images" in folder.parts else []:
+    for file in files_in(labels, ".txt", deep=True) if "images" in folder.parts else []:
         if file not in known and file.name not in NAME_FILES:
             inner = file.relative_to(labels).with_suffix(".jpg")
             layout.items.append(_item(layout, folder / inner, file, split))

@@ -64,7 +64,10 @@ def _boxes(videos: Sequence[Sized]) -> np.ndarray:
 def _why_not(boxes: np.ndarray, declared: tuple[int, int], seen: tuple[int, int]) -> str:
     """Why boxes may not be scaled from one size to the other; empty: they may."""
     if declared[::-1] == seen:
-        return "were made on a picture turned by 90 degrees"
+        return (
+            "were made on a picture turned by 90 degrees, as its file stores it, maybe (EXIF "
+            "orientation turns it upright)"
+        )
     if not len(boxes):
         return ""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2

@@ -1,9 +1,12 @@
 """Names and moves of files that work alike on Linux, macOS and Windows."""
 
 import os
+import re
 import sys
 import time
+import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from glob import glob
 from itertools import count
 from pathlib import Path
@@ -33,6 +36,67 @@ def relative(path: Path, folder: Path) -> str:
     except ValueError as error:
         allowed = "allowed: files on one drive, since paths in datasets are relative"
         raise InputError(f"{path} and {folder} are on different drives; {allowed}") from error
+
+
+def natural_key(name: str) -> list[tuple[int, int | str]]:
+    """Sorts numbers in names by value.
+
+    >>> sorted(["f10.png", "f9.png"], key=natural_key)
+    ['f9.png', 'f10.png']
+    """
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]
+
+
+def is_bystander(path: Path) -> bool:
+    """Whether macOS put a file there: ``._a.jpg`` beside ``a.jpg``, and all of ``__MACOSX``.
+
+    >>> is_bystander(Path("images/._a.jpg")), is_bystander(Path("__MACOSX/a.xml"))
+    (True, True)
+    """
+    return path.name.startswith("._") or "__MACOSX" in path.parts
+
+
+def files_in(folder: Path, *endings: str, deep: bool = False) -> list[Path]:
+    """The files in a folder with one of these endings, in letters of any case, sorted.
+
+    Without bystanders. Empty where there is no such folder.
+
+    Args:
+        folder: A folder.
+        endings: As ``.xml``, in small letters.
+        deep: Whether folders below count.
+    """
+    found = folder.rglob("*") if deep else folder.glob("*")
+    kept = (one for one in found if one.suffix.lower() in endings and one.is_file())
+    return sorted(one for one in kept if not is_bystander(one.relative_to(folder)))
+
+
+def there(path: Path) -> Path:
+    """The file that a label file means by ``path``: itself, or the only one that differs in case.
+
+    Names with accents are written in two ways (macOS takes them apart), and endings as ``.JPG``.
+    ``path`` itself where no file, or several, would do.
+    """
+    if path.exists() or not path.parent.is_dir():
+        return path
+    stamp = path.parent.stat().st_mtime_ns
+    same = _names_in(str(path.parent), stamp).get(_plain(path.name), ())
+    return path.with_name(same[0]) if len(same) == 1 else path
+
+
+@lru_cache(maxsize=64)
+def _names_in(folder: str, stamp: int) -> dict[str, list[str]]:
+    """The names in a folder by their plain form; ``stamp`` is when it was changed."""
+    del stamp
+    found: dict[str, list[str]] = {}
+    for child in Path(folder).iterdir():
+        found.setdefault(_plain(child.name), []).append(child.name)
+    return found
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def put_in_place(part: Path, path: Path) -> None:

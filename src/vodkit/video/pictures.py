@@ -24,6 +24,7 @@ import numpy as np
 
 from vodkit.formats.base import rate_from
 from vodkit.ground.errors import InputError, VideoError
+from vodkit.ground.paths import is_bystander, natural_key
 from vodkit.ground.records import Frame, VideoInfo
 from vodkit.video.limits import LIMITS, Limits, size_note
 from vodkit.video.rgb import lacks_memory, no_memory
@@ -38,27 +39,19 @@ _LAST_8 = 255
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
 
-def natural_key(name: str) -> list[tuple[int, int | str]]:
-    """Sorts numbers in names by value.
-
-    >>> sorted(["f10.png", "f9.png"], key=natural_key)
-    ['f9.png', 'f10.png']
-    """
-    parts = re.split(r"(\d+)", name)
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]
-
-
 def pictures_in(folder: Path, pattern: str = "*") -> list[Path]:
     """The picture files of a folder that match, in natural order."""
     found = [path for path in folder.glob(pattern) if path.suffix.lower() in SUFFIXES]
-    return sorted(found, key=lambda path: natural_key(path.name))
+    kept = [path for path in found if not is_bystander(path)]
+    return sorted(kept, key=lambda path: natural_key(path.name))
 
 
 def pictures_like(pattern: Path) -> list[Path]:
     """The picture files that a pattern with ``*``, ``?`` or ``[`` means, in natural order."""
     names = glob.glob(str(pattern))  # noqa: PTH207 - absolute patterns
     found = [Path(name) for name in names if Path(name).suffix.lower() in SUFFIXES]
-    return sorted(found, key=lambda path: natural_key(str(path)))
+    kept = [path for path in found if not is_bystander(path)]
+    return sorted(kept, key=lambda path: natural_key(str(path)))
 
 
 def are_no_film(paths: Sequence[Path]) -> bool:

@@ -134,7 +134,7 @@ def test_numbers_are_ascii_digits() -> None:
 @pytest.mark.parametrize("name", ["a.json", "a.xml", "a.txt", "a.slp", "a.yaml"])
 def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / name)
-    with pytest.raises(FormatError, match="known label format"):
+    with pytest.raises(FormatError, match=r"known label format|not a regular file"):
         detect_format(tmp_path / name)
     for format_name in ("coco", "cvat", "mot", "sleap", "yolo"):
         with pytest.raises(FormatError, match="not a regular file"):
