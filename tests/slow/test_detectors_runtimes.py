@@ -19,7 +19,7 @@ from vodkit.benchmark import certificates as certify
 from vodkit.detect import coco
 from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.export import Tolerances, export_detector
-from vodkit.detect.models import build_network, load_detector
+from vodkit.detect.models import build_network, find_card, load_detector
 from vodkit.detect.parity import compare
 from vodkit.ground import boxes
 from vodkit.ground.errors import OutputError, SettingsError, WeightsError
@@ -244,7 +244,8 @@ def test_files_that_are_written_over_while_in_use_change_nothing(
 
 @pytest.mark.parametrize("ending", ["onnx", "xml"])
 def test_int8_is_smaller_and_finds_the_same(tmp_path: Path, ending: str) -> None:
-    frames = certify.frames_of(str(samples.CLIP_A), 24)
+    wanted = find_card("vodkit-street")[0].preprocessing
+    frames = certify.frames_of(str(samples.CLIP_A), 24, wanted)
     judge = certify.judge_on(samples.LABELS, split="test")
     made = {
         name: export_detector(

@@ -1,10 +1,11 @@
 """An export judged as a user would: AP and HOTA of original and export on labelled videos."""
 
+import math
 import tempfile
 from itertools import islice
 from pathlib import Path
 
-from vodkit.detect.base import Detector
+from vodkit.detect.base import Detector, Preprocessing
 from vodkit.detect.export import Judge, OnData
 from vodkit.formats.table import read_dataset
 from vodkit.ground.errors import InputError
@@ -16,6 +17,7 @@ from vodkit.infer.settings import InferSettings
 from vodkit.metrics.bootstrap import BootstrapSettings
 from vodkit.metrics.evaluation import EvalSettings, Evaluation, evaluate
 from vodkit.metrics.prediction_files import read_predictions
+from vodkit.video.motion import Motion
 from vodkit.video.reader import open_video
 
 _PLAIN = EvalSettings(bootstrap=BootstrapSettings(resamples=0))
@@ -34,18 +36,28 @@ def labelled(path: Path, *, split: str = "") -> tuple[Dataset, Path]:
     return Dataset(classes=dataset.classes, videos=videos), path if path.is_dir() else path.parent
 
 
-def frames_of(source: str, count: int) -> list[Frame]:
-    """``count`` frames of a video, evenly spread (fewer where it has fewer)."""
+def frames_of(source: str, count: int, wanted: Preprocessing) -> list[Frame]:
+    """``count`` frames of a video, evenly spread (fewer where it has fewer).
+
+    For a network that takes motion (``wanted``) they come with that.
+    """
     with open_video(source) as video:
         every = max((video.info.num_frames or count) // count, 1)
-        return list(islice(video.frames(every=every), count))
+        if not wanted.motion_lags_s:
+            return list(islice(video.frames(every=every), count))
+        motion = Motion(wanted.motion_lags_s, wanted.resized_px)
+        first = min(every // 2, math.ceil(wanted.motion_lags_s[-1] * video.info.rate))
+        shown = islice(motion.of(video.frames()), first, None, every)
+        return list(islice(shown, count))
 
 
-def spread_frames(dataset: Dataset, root: Path, count: int) -> list[Frame]:
+def spread_frames(dataset: Dataset, root: Path, count: int, wanted: Preprocessing) -> list[Frame]:
     """About ``count`` frames, evenly over the labelled videos (at least one of each)."""
     each = max(count // len(dataset.videos), 1)
     return [
-        frame for video in dataset.videos for frame in frames_of(str(root / video.source), each)
+        frame
+        for video in dataset.videos
+        for frame in frames_of(str(root / video.source), each, wanted)
     ]
 
 

@@ -11,7 +11,7 @@ from itertools import islice
 
 from vodkit.detect.base import Detector
 from vodkit.ground import runs
-from vodkit.infer.flow import size_px
+from vodkit.infer.flow import frames_for
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.follow import make_follower
 from vodkit.infer.settings import InferSettings
@@ -34,7 +34,7 @@ def measure_latency(
     follower = make_follower(settings, detector.classes)
     seconds = []
     with open_video(source, strict=not settings.lenient) as video:
-        frames = video.frames(every=settings.stride, size_px=size_px(video, detector, settings))
+        frames = frames_for(video, detector, settings)
         for frame in islice(frames, WARM_UP + num_frames):
             started = time.perf_counter()
             (found,) = detector.detect([frame])

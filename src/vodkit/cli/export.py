@@ -54,7 +54,7 @@ def export(
         say(push(Path(model), place))
         say_next("vodkit", "track", "my_video.mp4", "--model", place)
         return
-    card_at(find_card(model)[0], size)  # what is wrong is refused before data is read
+    wanted = card_at(find_card(model)[0], size).preprocessing  # refused before data is read
     if int8 != (calibrate is not None):
         raise SettingsError("--int8 and --calibrate go together: ranges come from your data")
     judged_on = data or calibrate
@@ -70,11 +70,11 @@ def export(
     calibration = []
     if calibrate is not None:
         calibration = certify.spread_frames(
-            *certify.labelled(calibrate, split=split), num_calibrate
+            *certify.labelled(calibrate, split=split), num_calibrate, wanted
         )
-    some = certify.frames_of(frames, num_frames) if frames else []
+    some = certify.frames_of(frames, num_frames, wanted) if frames else []
     if judged_on is not None and not some:
-        some = certify.spread_frames(*certify.labelled(judged_on, split=split), num_frames)
+        some = certify.spread_frames(*certify.labelled(judged_on, split=split), num_frames, wanted)
     certificate = export_detector(
         model,
         out,

@@ -46,6 +46,9 @@ def train(
     temporal: bool = typer.Option(
         False, "--temporal", help="Train a memory of frames around; the detector stays."
     ),
+    motion: bool = typer.Option(
+        False, "--motion", help="Also input differences to earlier frames: for small movers."
+    ),
     search: int = typer.Option(
         0, "--search", help="Try so many settings first; needs vodkit[tune]."
     ),
@@ -82,12 +85,14 @@ def train(
         "freeze": freeze,
         "epochs": epochs,
         "batch_size": batch_size,
+        "motion": True if motion else None,
     }
     given = [f"{name}={json.dumps(value)}" for name, value in chosen.items() if value is not None]
     if appearance or temporal:
         from vodkit.cli import train_head
 
         no = (("--freeze", freeze), ("--epochs", epochs), ("--batch-size", batch_size),
+              ("--motion", motion),
               ("--search", search), ("--resume", resume), ("--curve", curve),
               ("--appearance", appearance and temporal))  # fmt: skip
         train_head.refuse("--temporal" if temporal else "--appearance", no)

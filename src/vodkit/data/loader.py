@@ -7,11 +7,12 @@ epoch and position, not on the number of workers or processes.
 Legend: H W of a picture, N boxes, T frames of a clip.
 """
 
+import math
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,17 +34,21 @@ from vodkit.data.sampling import (
     runs_of,
 )
 from vodkit.data.transforms import FILL, Augment, Picture, View, apply_view, draw_clip, draw_view
-from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.arrays import ByteArray, FloatArray, IntArray
 from vodkit.ground.errors import InputError, VodkitError
 from vodkit.ground.label_size import Sized, scaling_of
-from vodkit.ground.records import Dataset, LabelledVideo
+from vodkit.ground.records import Dataset, Frame, LabelledVideo
+from vodkit.video.motion import NO_MOTION, Motion
 from vodkit.video.pictures import first_other
 from vodkit.video.reader import Video, open_video
 
 Size = tuple[int, int]
 SizeFor = Callable[[int, int], Size]
 """from a source picture's width and height to those it is wanted in"""
+Pixels = tuple[ByteArray, ByteArray | None]
+"""a picture (H, W, 3), and its planes of motion (H, W, L), if these are wanted"""
 _MOST_OPEN = 4
+_AT_ONCE = 64  # frames that are decoded together
 _CACHE_MIB = (256, 1024)
 
 
@@ -57,7 +62,7 @@ class Example:
     """One picture, ready to be batched."""
 
     image: Tensor
-    """(3, H, W) uint8 RGB"""
+    """(3, H, W) uint8 RGB; with motion (3 + L, H, W)"""
     boxes_xyxy: Tensor
     """(N, 4) float32, pixels of the image"""
     labels: Tensor
@@ -82,8 +87,11 @@ class FrameReader:
         size_for: SizeFor,
         videos: Iterable[int],
         cache_mib: float | None,
+        motion_lags_s: Sequence[float] = (),
     ) -> None:
         """Sources are relative to ``root``; pictures are kept in the size ``size_for`` says.
+
+        With ``motion_lags_s`` their differences to earlier frames are kept, too, see ``motion``.
 
         ``videos`` are those that will be read; ``cache_mib`` None: room for all pictures that are
         mixed, but 256 MiB at least and 1024 at most.
@@ -93,7 +101,8 @@ class FrameReader:
         self.size_for = size_for
         infos = [dataset.videos[number].info for number in set(videos)]
         sizes = [size_for(info.width_px, info.height_px) for info in infos]
-        largest = max(width * height * 3 for width, height in sizes)
+        self._lags_s = tuple(motion_lags_s)
+        largest = max(width * height * (3 + len(self._lags_s)) for width, height in sizes)
         if cache_mib is None:
             low, high = _CACHE_MIB
             cache_mib = min(max((WINDOW + RUN) * largest / 2**20, low), high)
@@ -117,6 +126,10 @@ class FrameReader:
 
         ``ahead`` are frames that will be wanted soon: they are decoded on the way.
         """
+        return [image for image, _ in self.read_moving(keys, ahead)]
+
+    def read_moving(self, keys: Sequence[Key], ahead: Sequence[Key] = ()) -> list["Pixels"]:
+        """The same pictures, each with its planes of motion (H, W, L); None where unwanted."""
         if self._process != os.getpid():  # forked: the decoders' threads stayed behind
             self._forget()
         ready = {key: self._frames[key] for key in keys if key in self._frames}
@@ -143,29 +156,44 @@ class FrameReader:
     def _forget(self) -> None:
         self._process = os.getpid()
         self._open: OrderedDict[int, tuple[ExitStack, Video]] = OrderedDict()
-        self._frames: OrderedDict[Key, np.ndarray[Any, Any]] = OrderedDict()
+        self._frames: OrderedDict[Key, Pixels] = OrderedDict()
         self._bytes = 0
 
-    def _decode(self, number: int, frames: Sequence[int]) -> dict[Key, np.ndarray[Any, Any]]:
+    def _decode(self, number: int, frames: Sequence[int]) -> dict[Key, "Pixels"]:
         found = {}
-        video = self._video(number)
-        for frame in video.frames_at(frames, size_px=self.size_of(number)):
+        for frame in self._frames_of(number, frames):
             key = Key(number, frame.index)
-            found[key] = frame.image
-            self._keep(key, frame.image)
+            found[key] = frame.image, frame.motion
+            self._keep(key, found[key])
         lost = [frame for frame in frames if Key(number, frame) not in found]
         if lost:
             source = self.dataset.videos[number].source
             raise InputError(f"{source}: labelled frames {lost[:3]} are not in the video")
         return found
 
-    def _keep(self, key: Key, image: np.ndarray[Any, Any]) -> None:
+    def _frames_of(self, number: int, frames: Sequence[int]) -> Iterator[Frame]:
+        """These frames of a video, in order; with their motion, if it is wanted."""
+        video, size = self._video(number), self.size_of(number)
+        if not self._lags_s:
+            yield from video.frames_at(frames, size_px=size)
+            return
+        wanted = set(frames)
+        back = math.ceil(1.5 * self._lags_s[-1] * float(video.info.rate))
+        for part in _stretches(sorted(wanted), back):
+            motion = Motion(self._lags_s, self.size_for)
+            for start in range(part.start, part.stop, _AT_ONCE):
+                indices = range(start, min(start + _AT_ONCE, part.stop))
+                for frame in motion.of(video.frames_at(indices, size_px=size)):
+                    if frame.index in wanted:
+                        yield frame
+
+    def _keep(self, key: Key, pixels: "Pixels") -> None:
         # What was decoded first goes first, used or not: in an epoch the others are still wanted.
-        self._frames[key] = image
-        self._bytes += image.nbytes
+        self._frames[key] = pixels
+        self._bytes += _num_bytes(pixels)
         while self._bytes > self._most_bytes:
             _, old = self._frames.popitem(last=False)
-            self._bytes -= old.nbytes
+            self._bytes -= _num_bytes(old)
 
     def _video(self, number: int) -> Video:
         if number in self._open:
@@ -201,8 +229,11 @@ class FrameDataset(torch.utils.data.Dataset[Any]):
         floats: bool = False,
         run_length: int = RUN,
         cache_mib: float | None = None,
+        motion_lags_s: Sequence[float] = (),
     ) -> None:
         """See ``sampling.labelled_keys`` for ``every`` and ``still_iou``.
+
+        ``motion_lags_s``: pictures come with their differences to earlier frames.
 
         ``floats``: images are float32 in 0 to 1, as torchvision's models take them; else uint8.
 
@@ -213,7 +244,12 @@ class FrameDataset(torch.utils.data.Dataset[Any]):
         self.dataset = dataset
         videos = {key.video for key in self.keys}
         self.reader = FrameReader(
-            dataset, Path(root), size_for=size_for, videos=videos, cache_mib=cache_mib
+            dataset,
+            Path(root),
+            size_for=size_for,
+            videos=videos,
+            cache_mib=cache_mib,
+            motion_lags_s=motion_lags_s,
         )
         self.runs = runs_of(self.keys, length=fitting_length(self.reader.room, most=run_length))
         self.first_label, self.floats = first_label, floats
@@ -236,10 +272,12 @@ class FrameDataset(torch.utils.data.Dataset[Any]):
         """Samples as pictures with boxes in their pixels."""
         wanted = [self.keys[i] for i in indices]
         ahead = [self.keys[j] for i in indices for j in self._run_of[i]]
-        images = self.reader.read(wanted, ahead)
+        pixels = self.reader.read_moving(wanted, ahead)
         return [
-            labelled_picture(self.dataset.videos[key.video], key.frame, image)
-            for key, image in zip(wanted, images, strict=True)
+            replace(
+                labelled_picture(self.dataset.videos[key.video], key.frame, image), motion=motion
+            )
+            for key, (image, motion) in zip(wanted, pixels, strict=True)
         ]
 
     def order(self, *, seed: int, epoch: int, repeats: FloatArray | None = None) -> IntArray:
@@ -371,6 +409,27 @@ class RunSampler(torch.utils.data.Sampler[int]):
         self.epoch = epoch
 
 
+def _num_bytes(pixels: Pixels) -> int:
+    return sum(part.nbytes for part in pixels if part is not None)
+
+
+def _stretches(frames: Sequence[int], back: int) -> Iterator[range]:
+    """Consecutive frames that hold these (ascending) and ``back`` before each.
+
+    >>> list(_stretches([3, 5, 20], 4))
+    [range(0, 6), range(16, 21)]
+    """
+    begin = end = -1
+    for frame in frames:
+        first = max(frame - back, 0)
+        if begin >= 0 and first > end:
+            yield range(begin, end)
+            begin = -1
+        begin, end = (first if begin < 0 else begin), frame + 1
+    if begin >= 0:
+        yield range(begin, end)
+
+
 def open_labelled(video: LabelledVideo, root: Path) -> Video:
     """The pixels that the labels are of; InputError for a folder of other pictures."""
     path = root / video.source
@@ -473,9 +532,14 @@ class TrainingViews(torch.utils.data.Dataset[list[Example]]):
         augment: Augment,
         seed: int,
         fill: Sequence[int] = FILL,
+        still: float = 0.0,
     ) -> None:
-        """Pictures come on a canvas of this width and height, with ``fill`` (RGB) beside them."""
+        """Pictures come on a canvas of this width and height, with ``fill`` (RGB) beside them.
+
+        ``still``: share of pictures whose motion is withheld, as if they had no past.
+        """
         self.frames = frames
+        self.still = still
         self.canvas_px = canvas_px
         self.augment = augment
         self.seed = seed
@@ -493,12 +557,17 @@ class TrainingViews(torch.utils.data.Dataset[list[Example]]):
             members += [chunk.indices[i] for i in rng.integers(len(chunk.indices), size=3)]
         clips = [[picture] for picture in self.frames.pictures(members)]
         made = draw_clip(clips, self.augment, self.canvas_px, rng, fill=self.fill)[0]
-        return as_example(made, members[0])
+        return as_example(self._maybe_still(made, rng), members[0])
 
     def plain(self) -> "TrainingViews":
         """The same samples as they are."""
         return TrainingViews(
-            self.frames, self.canvas_px, augment=Augment.none(), seed=self.seed, fill=self.fill
+            self.frames,
+            self.canvas_px,
+            augment=Augment.none(),
+            seed=self.seed,
+            fill=self.fill,
+            still=self.still,
         )
 
     def view(self, index: int, number: int) -> Example:
@@ -506,14 +575,23 @@ class TrainingViews(torch.utils.data.Dataset[list[Example]]):
         picture = self.frames.pictures([index])[0]
         rng = np.random.default_rng((self.seed, index, number))
         view = draw_view(self.augment, rng) if number else View()
-        return as_example(apply_view(picture, view, self.canvas_px, fill=self.fill), index)
+        made = apply_view(picture, view, self.canvas_px, fill=self.fill)
+        return as_example(self._maybe_still(made, rng) if number else made, index)
+
+    def _maybe_still(self, picture: Picture, rng: np.random.Generator) -> Picture:
+        """The picture, or in some cases without its past."""
+        if picture.motion is None or rng.random() >= self.still:
+            return picture
+        return replace(picture, motion=np.full_like(picture.motion, NO_MOTION))
 
 
 def as_example(picture: Picture, index: int) -> Example:
     """A picture as tensors; boxes cut at its edges."""
     height, width = picture.image.shape[:2]
+    motion = picture.motion
+    pixels = picture.image if motion is None else np.dstack([picture.image, motion])
     return Example(
-        torch.from_numpy(_channels_first(picture.image)),
+        torch.from_numpy(_channels_first(pixels)),
         torch.from_numpy(np.clip(picture.boxes_xyxy, 0, (width, height) * 2)).float(),
         torch.from_numpy(picture.labels.copy()),
         torch.from_numpy(picture.ignore.copy()),

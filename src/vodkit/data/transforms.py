@@ -10,8 +10,9 @@ Legend: H W of a picture, N boxes, T frames of a clip.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import cv2
@@ -20,6 +21,7 @@ import numpy as np
 from vodkit.ground import boxes as box_arithmetic
 from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from vodkit.ground.errors import InputError, SettingsError
+from vodkit.video.motion import NO_MOTION
 
 FILL = (114, 114, 114)
 
@@ -36,6 +38,8 @@ class Picture:
     """(N,)"""
     ignore: BoolArray
     """(N,): neither right nor wrong to find"""
+    motion: ByteArray | None = None
+    """(H, W, L) uint8: differences to earlier frames, 128 where there are none; None: not wanted"""
 
     def __post_init__(self) -> None:
         """Check that the columns are equally long."""
@@ -150,11 +154,14 @@ def apply_view(
         raise InputError(f"picture is {width}x{height} px; allowed: up to the canvas {canvas_px}")
     if not view.moves:
         inside = _cut(picture, least_visible)
-        return replace(inside, image=_colours(_padded(picture.image, canvas_px, fill), view))
+        padded = partial(_padded, canvas_px=canvas_px)
+        image = _colours(padded(picture.image, fill=fill), view)
+        return replace(inside, image=image, motion=_of_motion(picture, padded))
     matrix = _matrix(view, (width, height), canvas_px)
     image = _colours(_warp(picture.image, matrix, canvas_px, fill), view)
+    motion = _of_motion(picture, partial(_warp, matrix=matrix, canvas_px=canvas_px))
     shown = box_arithmetic.clip(picture.boxes_xyxy, width_px=width, height_px=height)
-    moved = Picture(image, _move(shown, matrix), picture.labels, picture.ignore)
+    moved = Picture(image, _move(shown, matrix), picture.labels, picture.ignore, motion)
     return _cut(moved, least_visible, whole_xyxy=_move(picture.boxes_xyxy, matrix))
 
 
@@ -181,8 +188,10 @@ def mixup(clip: Sequence[Picture], other: Sequence[Picture], share: float) -> li
     """``other`` shining through with weight ``share`` (Zhang et al., 2019, arXiv:1902.04103)."""
     mixed = []
     for one, two in zip(clip, other, strict=True):
-        image = cv2.addWeighted(one.image, 1 - share, two.image, share, 0)
-        mixed.append(_joined(np.asarray(image, np.uint8), [one, two]))
+        image = _blended(one.image, two.image, share)
+        both = one.motion is not None and two.motion is not None
+        motion = _blended(one.motion, two.motion, share) if both else None
+        mixed.append(replace(_joined(image, [one, two]), motion=motion))
     return mixed
 
 
@@ -242,11 +251,24 @@ def shared_over_clip(transform: Any, clip: Sequence[Picture]) -> list[Picture]:
     return [Picture(image, part, one.labels, one.ignore) for image, part, one in rows]
 
 
+def _of_motion(picture: Picture, change: Callable[..., ByteArray]) -> ByteArray | None:
+    """The planes of a picture, changed as its pixels are; around them nothing moves."""
+    if picture.motion is None:
+        return None
+    planes = cv2.split(picture.motion)  # OpenCV warps up to four at a time
+    return np.dstack([change(plane, fill=(NO_MOTION,)) for plane in planes])
+
+
+def _blended(one: Any, two: Any, share: float) -> ByteArray:
+    return np.asarray(cv2.addWeighted(one, 1 - share, two, share, 0), np.uint8).reshape(one.shape)
+
+
 def _padded(image: ByteArray, canvas_px: tuple[int, int], fill: Sequence[int]) -> ByteArray:
     height, width = image.shape[:2]
     if (width, height) == canvas_px:
         return image
-    canvas = np.full((canvas_px[1], canvas_px[0], 3), fill, np.uint8)
+    around = fill if image.ndim == 3 else fill[0]
+    canvas = np.full((canvas_px[1], canvas_px[0], *image.shape[2:]), around, np.uint8)
     canvas[:height, :width] = image
     return canvas
 
@@ -289,7 +311,7 @@ def _cut(
     keep = left > 0
     faint = left < least_visible * whole
     ignore = (picture.ignore | faint)[keep]
-    return Picture(picture.image, boxes[keep], picture.labels[keep], ignore)
+    return Picture(picture.image, boxes[keep], picture.labels[keep], ignore, picture.motion)
 
 
 def _colours(image: ByteArray, view: View) -> ByteArray:
@@ -319,6 +341,8 @@ def _mosaic_of(pictures: Sequence[Picture], centre: tuple[float, float]) -> Pict
     height, width = pictures[0].image.shape[:2]
     x, y = round(centre[0] * width), round(centre[1] * height)
     canvas = np.full((height, width, 3), FILL, np.uint8)
+    first = pictures[0].motion
+    motion = None if first is None else np.full(first.shape, NO_MOTION, np.uint8)
     parts = []
     for i, picture in enumerate(pictures):
         left, top = (x if i % 2 else 0), (y if i >= 2 else 0)
@@ -327,19 +351,25 @@ def _mosaic_of(pictures: Sequence[Picture], centre: tuple[float, float]) -> Pict
         matrix = np.array([[scale, 0, 0], [0, scale, 0]])
         tile = _warp(picture.image, matrix, size, FILL)  # which it covers
         canvas[top : top + size[1], left : left + size[0]] = tile
+        moved = _of_motion(picture, partial(_warp, matrix=matrix, canvas_px=size))
+        if motion is not None and moved is not None:
+            motion[top : top + size[1], left : left + size[0]] = moved
         placed = Picture(tile, _move(picture.boxes_xyxy, matrix), picture.labels, picture.ignore)
         cut = _cut(placed, 0.3)
         parts.append(replace(cut, boxes_xyxy=np.add(cut.boxes_xyxy, (left, top, left, top))))
-    return _joined(canvas, parts)
+    return replace(_joined(canvas, parts), motion=motion)
 
 
 def _paste(one: Picture, two: Picture) -> Picture:
     image = one.image.copy()
+    motion = None if one.motion is None else one.motion.copy()
     sources = two.boxes_xyxy[~two.ignore]
     for x1, y1, x2, y2 in np.round(sources).astype(int).clip(0):
         image[y1:y2, x1:x2] = two.image[y1:y2, x1:x2]
+        if motion is not None and two.motion is not None:
+            motion[y1:y2, x1:x2] = two.motion[y1:y2, x1:x2]
     hidden = box_arithmetic.covered(one.boxes_xyxy, sources).sum(axis=1) > 0.7
     below = replace(one, ignore=one.ignore | hidden)
     keep = ~two.ignore
     above = Picture(two.image, sources, two.labels[keep], two.ignore[keep])
-    return _joined(image, [below, above])
+    return replace(_joined(image, [below, above]), motion=motion)

@@ -25,6 +25,7 @@ LAYOUTS = ("nchw", "nhwc")
 DTYPES = ("float32", "uint8")
 _MOST_INPUT_AREA = 2**24  # 4096 x 4096: 200 MB as float32
 _MOST_CLASSES = 100_000
+_MOST_LAG_S = 60
 _MOST_NAME_BYTES = 150  # digests and endings are added in file names
 _MOST_CARD_BYTES = 2**24
 BUSY = 0.75
@@ -198,9 +199,16 @@ class Preprocessing:
     """of the network's own input: nchw or nhwc"""
     dtype: str = "float32"
     """of the network's own input: float32 or uint8"""
+    motion_lags_s: tuple[float, ...] = ()
+    """lags, in seconds, of the earlier frames whose differences follow the three colours as planes
+    of their own (``video.motion``); empty: colours alone"""
 
     def __post_init__(self) -> None:
         """Check the words and the sizes."""
+        lags_s = self.motion_lags_s
+        if not all(0 < lag_s < _MOST_LAG_S for lag_s in lags_s) or [*lags_s] != sorted(set(lags_s)):
+            allowed = f"above 0, below {_MOST_LAG_S}, ascending"
+            raise SettingsError(f"preprocessing.motion_lags_s is {lags_s}; allowed: {allowed}")
         _choice("preprocessing.resize", self.resize, RESIZES)
         _choice("preprocessing.channels", self.channels, CHANNELS)
         _choice("preprocessing.layout", self.layout, LAYOUTS)
@@ -234,13 +242,18 @@ class Preprocessing:
         return max(int(width_px * ratio + 1e-6), 1), max(int(height_px * ratio + 1e-6), 1)
 
     @property
+    def num_planes(self) -> int:
+        """Numbers of a pixel of the input: colours, and differences to earlier frames."""
+        return 3 + len(self.motion_lags_s)
+
+    @property
     def any_size(self) -> bool:
         """Whether the size of the input follows the picture's."""
         return self.resize == "fit"
 
 
 def without_normalisation(wanted: Preprocessing) -> Preprocessing:
-    """The same picture for a graph that has the normalisation inside: (B, H, W, 3) uint8 RGB."""
+    """The same input for a graph that has the normalisation inside: (B, H, W, planes) uint8."""
     return Preprocessing(
         width_px=wanted.width_px,
         height_px=wanted.height_px,
@@ -248,6 +261,7 @@ def without_normalisation(wanted: Preprocessing) -> Preprocessing:
         fill=wanted.fill,
         layout="nhwc",
         dtype="uint8",
+        motion_lags_s=wanted.motion_lags_s,
     )
 
 

@@ -21,7 +21,7 @@ from vodkit.detect.defaults import NETWORK
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.models import build_network, load_detector
 from vodkit.detect.parity import LEAST_SCORE, Differences, compare, together
-from vodkit.detect.preprocess import input_px, place, traced_px
+from vodkit.detect.preprocess import input_px, place, traced_shape
 from vodkit.detect.runtimes.base import versions, write_whole
 from vodkit.detect.weights import digest, parts, trust
 from vodkit.ground.arrays import ByteArray
@@ -198,7 +198,7 @@ def write_torch_export(wanted: Wanted, path: Path) -> None:
 
     if wanted.pictures:
         raise SettingsError("INT8 is written to .onnx and .xml, not to .pt2")
-    example = torch.zeros(1, *traced_px(wanted.preprocessing), 3, dtype=torch.uint8)
+    example = torch.zeros(1, *traced_shape(wanted.preprocessing), dtype=torch.uint8)
     free = {1: 32 * torch.export.Dim("rows"), 2: 32 * torch.export.Dim("columns")}
     # What it cannot take is told with the whole graph, on stderr.
     with warnings.catch_warnings(), torch.no_grad(), redirect_stderr(io.StringIO()):

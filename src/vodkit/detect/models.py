@@ -467,6 +467,10 @@ def _with_maps(wanted: Runnable, stages: Sequence[str]) -> Runnable:
 def _runnable_file(card: ModelCard, path: Path | None, device: str) -> Runnable:
     """A foreign or exported graph; its card is given the digest if it has none."""
     assert path is not None
+    own = card.preprocessing
+    if own.motion_lags_s and (own.layout, own.dtype, own.channels) != ("nhwc", "uint8", "rgb"):
+        seen = f"motion_lags_s with {own.channels}, {own.layout}, {own.dtype}"
+        raise WeightsError(f"{path}: {seen}; allowed of a graph: rgb, nhwc, uint8 (vodkit export)")
     if card.sha256:
         check(path, card)
     else:

@@ -17,10 +17,14 @@ from torch import Tensor, nn
 
 from vodkit.detect import hf_family, torchvision_family, yolox_family
 from vodkit.detect.base import ModelCard
+from vodkit.detect.motion import attach, moving
 from vodkit.detect.targets import Target
 from vodkit.detect.weights import read_state
 from vodkit.ground.errors import WeightsError
 from vodkit.ground.lookup import pick
+
+_TRUNK = ("stem", "stage1", "stage2", "stage3", "stage4")
+_TRIAL_PX = 256  # of a picture on which a network that takes any size shows its maps
 
 
 def _as_named(
@@ -106,7 +110,38 @@ FAMILIES: dict[str, Family] = {
 
 def build(card: ModelCard) -> nn.Module:
     """A network of the card's architecture with fresh weights, in training mode."""
-    return _family(card).build(card)
+    module = _family(card).build(card)
+    if card.preprocessing.motion_lags_s:
+        _attach_motion(module, card)
+    return module
+
+
+def with_motion(
+    module: nn.Module, card: ModelCard, lags_s: Sequence[float]
+) -> tuple[nn.Module, ModelCard]:
+    """The network, and its card, with differences to earlier frames as further planes.
+
+    The branch for them is fresh and adds nothing yet (``detect.motion``). A network that takes
+    them already stays as it is.
+    """
+    if card.preprocessing.motion_lags_s:
+        return module, card
+    told = replace(card, preprocessing=replace(card.preprocessing, motion_lags_s=tuple(lags_s)))
+    _attach_motion(module, told)
+    return module, told
+
+
+def _attach_motion(module: nn.Module, card: ModelCard) -> None:
+    wanted = card.preprocessing
+    still = replace(card, preprocessing=replace(wanted, motion_lags_s=()))
+    side = _TRIAL_PX if wanted.any_size else 0
+    shape = (side or wanted.height_px, side or wanted.width_px, 3)
+    picture = torch.zeros(1, *shape, dtype=torch.uint8, device=next(module.parameters()).device)
+    trunk = [parts for name, parts in stages(module, card).items() if name in _TRUNK]
+    was_training = module.training
+    graph = deployed(module, still)
+    attach(module, len(wanted.motion_lags_s), trunk, lambda: graph(picture), shape[1])
+    module.train(was_training)
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor], *, where: str) -> None:
@@ -162,13 +197,18 @@ def losses_of_normalised(
     module: nn.Module, card: ModelCard, x_B3HW: Tensor, targets: Sequence[Target]
 ) -> dict[str, Tensor]:
     """The same of pictures that ``normalise`` gave, or of any where features stand in for them."""
-    return _family(card).losses(module, card, x_B3HW, targets)
+    with moving(module, x_B3HW[:, 3:]):
+        return _family(card).losses(module, card, x_B3HW[:, :3], targets)
 
 
 def normalise(images_B3HW: Tensor, card: ModelCard) -> Tensor:
-    """RGB 0-255 pictures (B, 3, H, W) of any dtype as the network wants them, float32."""
+    """RGB 0-255 pictures (B, 3, H, W) of any dtype as the network wants them, float32.
+
+    Planes after the colours (differences to earlier frames) stay as they are.
+    """
     wanted = card.preprocessing
-    x_B3HW = images_B3HW.float()
+    planes = images_B3HW[:, 3:]
+    x_B3HW = images_B3HW[:, :3].float()
     if wanted.channels == "bgr":
         x_B3HW = x_B3HW.flip(1)
     if wanted.scale != 1:
@@ -176,7 +216,7 @@ def normalise(images_B3HW: Tensor, card: ModelCard) -> Tensor:
     if any(wanted.mean) or set(wanted.std) != {1.0}:
         mean, std = (x_B3HW.new_tensor(numbers)[:, None, None] for numbers in _moments(card))
         x_B3HW = (x_B3HW - mean) / std
-    return x_B3HW
+    return torch.cat([x_B3HW, planes.float()], dim=1) if planes.shape[1] else x_B3HW
 
 
 def stages(module: nn.Module, card: ModelCard) -> dict[str, list[nn.Module]]:
@@ -187,8 +227,8 @@ def stages(module: nn.Module, card: ModelCard) -> dict[str, list[nn.Module]]:
 def deployed(module: nn.Module, card: ModelCard) -> nn.Module:
     """The graph that is run and exported, in evaluation mode, sharing the module's weights.
 
-    Takes (B, H, W, 3) uint8 RGB, resized and filled; gives what ``card.output.decoding`` says. Its
-    own buffers are put on the device of the module's weights.
+    Takes (B, H, W, 3) uint8 RGB (and planes of motion), resized and filled; gives what
+    ``card.output.decoding`` says. Its own buffers are put on the device of the module's weights.
     """
     graph = Graph(_family(card).deployed(module, card), card).eval()
     return graph.to(next(module.parameters()).device)
@@ -203,7 +243,7 @@ def for_classes(
     it stands in the list; classes that are new start fresh.
     """
     family, changed = _family(card), card_for_classes(card, classes)
-    fresh = family.build(changed)
+    fresh = build(changed)
     old, new = family.outputs(card), family.outputs(changed)
     state = fresh.state_dict()
     for name, value in module.state_dict().items():
@@ -229,7 +269,10 @@ def card_for_classes(card: ModelCard, classes: Sequence[str]) -> ModelCard:
 
 
 class Graph(nn.Module):
-    """Normalisation and network as one graph on (B, H, W, 3) uint8 RGB."""
+    """Normalisation and network as one graph on (B, H, W, 3) uint8 RGB.
+
+    Of a network that takes motion, its planes follow the colours: (B, H, W, 3 + L).
+    """
 
     factor: Tensor
     shift: Tensor
@@ -239,6 +282,7 @@ class Graph(nn.Module):
         super().__init__()
         self.inner = inner
         self.flip = card.preprocessing.channels == "bgr"
+        self.num_planes = card.preprocessing.num_planes
         mean, std = (torch.tensor(numbers)[:, None, None] for numbers in _moments(card))
         # (x * scale - mean) / std as one multiplication and one addition
         self.register_buffer("factor", card.preprocessing.scale / std, persistent=False)
@@ -247,12 +291,17 @@ class Graph(nn.Module):
 
     def forward(self, pictures_BHW3: Tensor) -> Any:
         """Outputs of ``inner``: a tensor or a tuple of tensors."""
-        x_B3HW = pictures_BHW3.permute(0, 3, 1, 2).float()
+        given = pictures_BHW3.permute(0, 3, 1, 2)
+        x_B3HW = (given[:, :3] if self.num_planes > 3 else given).float()
         if self.flip:
             x_B3HW = x_B3HW.flip(1)
         if not self.plain:
             x_B3HW = x_B3HW * self.factor + self.shift
-        return self.inner(x_B3HW)
+        if self.num_planes == 3:
+            return self.inner(x_B3HW)
+        inner: Any = self.inner
+        with moving(inner.module, given[:, 3:]):
+            return inner(x_B3HW)
 
 
 def _family(card: ModelCard) -> Family:

@@ -67,6 +67,9 @@ def detect_in_pieces(
         The last frame that was recorded before; -1: none.
     """
     check_pieces(settings, count)
+    if detector.card.preprocessing.motion_lags_s:
+        seen = f"pieces with {settings.model}, which compares frames with those before them"
+        raise SettingsError(f"{seen}; allowed: one piece")
     resolved = replace(
         settings,
         runtime=detector.runs_on.runtime,

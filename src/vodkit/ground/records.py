@@ -119,6 +119,9 @@ class Frame:
     width_px: int = 0
     """width of the source picture, in which boxes are given; default: the image's own"""
     height_px: int = 0
+    motion: ByteArray | None = None
+    """(h, w, L) uint8 at the size of a network's input: differences to earlier frames, 128 where
+    there are none (``video.motion``); None: not known"""
 
     def __post_init__(self) -> None:
         """Check shape and type, and fill in the source size."""

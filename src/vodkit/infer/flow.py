@@ -33,6 +33,7 @@ from vodkit.infer.keyframes import Pace, SparseFlow, SparseReport, SparseSetting
 from vodkit.infer.settings import AUTO, COLOUR, FULL, InferSettings
 from vodkit.track.appearance import colour_embeddings
 from vodkit.track.base import Tracker
+from vodkit.video.motion import Motion
 from vodkit.video.prefetch import ahead, depth_here
 from vodkit.video.reader import Source, Video, open_video
 
@@ -86,6 +87,9 @@ def make_detector(settings: InferSettings, *, runs_on: RunsOn | None = None) -> 
             temporal=settings.temporal if settings.has_head else "",
             size=settings.size,
         )
+    if settings.tiles and detector.card.preprocessing.motion_lags_s:
+        seen = f"tiles with {settings.model}, which takes motion of complete frames"
+        raise SettingsError(f"{seen}; allowed: one of the two")
     if settings.tiles:
         detector = TiledDetector(detector, TileSettings(grid=settings.tiles))
     if looks == COLOUR:
@@ -251,7 +255,7 @@ def follow_video(
 def _detected(
     video: Video, detector: Detector, settings: InferSettings
 ) -> Generator[tuple[Frame, Detections]]:
-    frames = video.frames(every=settings.stride, size_px=size_px(video, detector, settings))
+    frames = frames_for(video, detector, settings)
     if video.is_live:
         return _until_broken(frames, detector, 1)
     depth = settings.ahead
@@ -259,6 +263,27 @@ def _detected(
         depth = 0 if fills_the_cores(detector) else depth_here()
     batch = settings.batch_size or detector.batch_size
     return ahead(_until_broken(ahead(frames, depth), detector, batch), depth)
+
+
+def frames_for(video: Video, detector: Detector, settings: InferSettings) -> Iterator[Frame]:
+    """The frames of an open video that are detected in, in the size that the detector wants.
+
+    For a detector that takes motion, all frames of the video are compared, and the frames carry
+    what that gives.
+    """
+    size = size_px(video, detector, settings)
+    motion = motion_for(detector, settings)
+    if motion is None:
+        return video.frames(every=settings.stride, size_px=size)
+    return motion.of(video.frames(size_px=size), every=settings.stride)
+
+
+def motion_for(detector: Detector, settings: InferSettings) -> Motion | None:
+    """What adds motion to the frames of one video; None: the detector takes none."""
+    wanted = detector.card.preprocessing
+    if not wanted.motion_lags_s:
+        return None
+    return Motion(wanted.motion_lags_s, wanted.resized_px, cuts=settings.cuts)
 
 
 def fills_the_cores(detector: Detector) -> bool:
@@ -277,11 +302,13 @@ def sparse_flow(
     chosen = SparseSettings()
     pace = Pace(chosen, num_frames=video.info.num_frames)
     shown = size_px(video, detector, settings)
+    motion = motion_for(detector, settings)
 
     def wanted(index: int, time_s: float) -> bool:
-        return pace.is_key(index, time_s) or shown is None
+        return pace.is_key(index, time_s) or shown is None or motion is not None
 
-    return SparseFlow(video.frames(size_px=shown, wanted=wanted), follower, pace, chosen)
+    frames = video.frames(size_px=shown, wanted=wanted)
+    return SparseFlow(frames if motion is None else motion.of(frames), follower, pace, chosen)
 
 
 def size_px(video: Video, detector: Detector, settings: InferSettings) -> tuple[int, int] | None:

@@ -39,6 +39,7 @@ from vodkit.ground.waiting import wait_until
 from vodkit.infer.event import Event
 from vodkit.infer.event_log import SESSION_ENDED, SessionEvents, anchor_of, complete, last_n
 from vodkit.infer.exports import export
+from vodkit.infer.flow import motion_for
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.follow import make_follower
 from vodkit.infer.manifest import Ended, Manifest, describe
@@ -201,6 +202,7 @@ def _newest(
         if arrived is not None:
             active.remove(channel)
             active.append(channel)
+            arrived = channel.compared(arrived)
             if arrived.frame.index % channel.every == 0:
                 ready.append((channel, arrived))
     return ready
@@ -316,6 +318,7 @@ class _Channel:
         self.source, self.video = source, video
         self.every = wanted.stride
         self._follower = make_follower(wanted, detector.classes)
+        self._motion = motion_for(detector, wanted)
         self._detector, self._tracker_name = detector, wanted.tracker if wanted.tracks else ""
         self._reported = ""
         self._latencies: deque[float] = deque(maxlen=_LATENCIES)
@@ -357,6 +360,12 @@ class _Channel:
             self._reported = self.video.trouble
             what = f"{self._reported}; trying again" if self._reported else "is here"
             self._notify(f"{self.source}: {what}")
+
+    def compared(self, arrived: Arrived) -> Arrived:
+        """The frame with its motion, where the detector takes that."""
+        if self._motion is None:
+            return arrived
+        return replace(arrived, frame=self._motion.step(arrived.frame))
 
     def step(self, arrived: Arrived, found: Detections) -> LiveStep:
         """Track and write one frame."""

@@ -17,9 +17,11 @@ from vodkit.detect.base import Detector
 from vodkit.ground.errors import InputError, VodkitError
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.ground.settings import check_ranges, setting
+from vodkit.infer.flow import motion_for
 from vodkit.infer.follow import Follower, make_follower
 from vodkit.infer.settings import FULL, InferSettings
 from vodkit.video.limits import Limits
+from vodkit.video.motion import Motion
 from vodkit.video.pictures import frame_of
 
 T = TypeVar("T")
@@ -55,6 +57,8 @@ class ServiceSettings:
 @dataclass
 class _Session:
     follower: Follower
+    motion: Motion | None
+    """compares its frames; None: the detector takes no motion"""
     size_px: tuple[int, int] | None = None
     """width and height of the first picture, which all have"""
     num_frames: int = 0
@@ -103,7 +107,8 @@ class Sessions:
                 retry_s = min(self._left_s(one, now_s) for one in self._sessions.values())
                 raise BusyError(f"{len(self._sessions)} sessions are open", retry_s)
             name = secrets.token_urlsafe(12)
-            self._sessions[name] = _Session(make_follower(self._wanted))
+            motion = motion_for(self.detector, self._wanted)
+            self._sessions[name] = _Session(make_follower(self._wanted), motion)
             return name
 
     def track(self, name: str, content: bytes, time_s: float) -> tuple[Frame, Tracks]:
@@ -130,6 +135,8 @@ class Sessions:
             size_px = (frame.width_px, frame.height_px)
             if session.size_px not in (None, size_px):
                 raise InputError(f"picture of {size_px} px; allowed: {session.size_px}, as before")
+            if session.motion is not None:
+                frame = session.motion.step(frame)
             (found,) = self.detector.detect([frame])
             tracks = session.follower.step(frame, found).tracks
             assert tracks is not None

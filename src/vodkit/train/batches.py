@@ -19,6 +19,7 @@ from vodkit.data.sampling import chunks
 from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
 from vodkit.detect.memory import fitting
+from vodkit.detect.motion import branch_of
 from vodkit.detect.targets import Target
 from vodkit.ground.arrays import IntArray
 from vodkit.ground.errors import SettingsError
@@ -32,7 +33,7 @@ class Batch:
     """Pictures (or their features) and truth."""
 
     images: Tensor
-    """(B, 3, H, W) uint8 RGB; black where features stand in for them"""
+    """(B, 3, H, W) uint8 RGB, black where features stand in for them; and L planes of motion"""
     targets: list[Target]
     indices: list[int]
     """sample numbers, to name the one that breaks a step"""
@@ -96,7 +97,10 @@ class CachedViews:
     def __init__(
         self, store: FeatureCache, cuts: tuple[str, ...], form: list[Tree], views: int
     ) -> None:
-        """``form`` is an example of what the cut points give."""
+        """``form`` is an example of what the cut points give.
+
+        Planes of motion, where there are any, are stored after it.
+        """
         self.cuts = cuts
         self.views = views
         self._store = store
@@ -128,8 +132,9 @@ class CachedViews:
             examples = [source.view(*slots[slot]) for slot in part]
             if not there:
                 batch = from_examples(examples, device)
-                outputs = record(module, self.cuts, networks.normalise(batch.images, card))
-                self._store.write(part, leaves(outputs))
+                colours, planes = batch.images[:, :3], batch.images[:, 3:]
+                outputs = leaves(record(module, self.cuts, networks.normalise(colours, card)))
+                self._store.write(part, [*outputs, planes] if planes.shape[1] else outputs)
             return [(e.boxes_xyxy, e.labels, e.ignore) for e in examples]
 
         for part, truth in fitting(features, len(slots), most=8):
@@ -146,6 +151,8 @@ class CachedViews:
         targets = _targets([self._truth[slot] for slot in slots], device)
         black = torch.zeros((), dtype=torch.uint8, device=device)
         images = black.expand(len(slots), 3, *self._size)
+        for planes in stored:
+            images = torch.cat([images, planes.to(torch.uint8)], dim=1)
         return Batch(images, targets, list(indices), features)
 
 
@@ -167,13 +174,17 @@ def plan_cache(
     # Asked of a copy, as at inference: a pass in training mode would move the norms' statistics.
     copied = deepcopy(module)
     graph = networks.deployed(copied, card)
-    picture = torch.zeros(1, height, width, 3, dtype=torch.uint8, device=device)
+    num_planes, branch = card.preprocessing.num_planes, branch_of(module)
+    picture = torch.zeros(1, height, width, num_planes, dtype=torch.uint8, device=device)
+    until = "" if branch is None else branch.place
     with torch.no_grad():
-        cuts = cut_points(copied, lambda: graph(picture))
+        cuts = cut_points(copied, lambda: graph(picture), until=until)
     if not cuts:
         return "no frozen part that pictures go through first"
-    form = record(module, cuts, networks.normalise(picture.permute(0, 3, 1, 2), card))
+    form = record(module, cuts, networks.normalise(picture.permute(0, 3, 1, 2)[:, :3], card))
     shapes = tuple(tuple(leaf.shape[1:]) for leaf in leaves(form))
+    if num_planes > 3:
+        shapes += ((num_planes - 3, height, width),)
     fitting = most_bytes // Layout(shapes, len(source.frames)).num_bytes
     if fitting < 1:
         needed = Layout(shapes, len(source.frames)).num_bytes / 2**30

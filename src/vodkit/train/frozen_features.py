@@ -30,15 +30,16 @@ class Replay(nn.Module):
         return self.output
 
 
-def cut_points(module: nn.Module, run: Callable[[], object]) -> tuple[str, ...]:
+def cut_points(module: nn.Module, run: Callable[[], object], *, until: str = "") -> tuple[str, ...]:
     """Names of the outermost frozen modules that ``run`` calls, in the order of the data.
 
     Each takes just the output of the one before. Empty where there is no such chain: nothing is
-    frozen, or the frozen part is not the first.
+    frozen, or the frozen part is not the first. ``until`` names the last module that may be cut,
+    as something is added to its output.
     """
     calls: list[tuple[str, object, object]] = []
     with ExitStack() as stack:
-        for name in _outermost_frozen(module):
+        for name in _outermost_frozen(module, until):
             part = module.get_submodule(name)
             stack.callback(part.register_forward_hook(_noting(name, calls)).remove)
         run()
@@ -52,7 +53,9 @@ def cut_points(module: nn.Module, run: Callable[[], object]) -> tuple[str, ...]:
             return ()
         chain.append(name)
         last = output
-    return tuple(chain)
+        if name == until:
+            break
+    return tuple(chain) if not until or chain[-1:] == [until] else ()
 
 
 def record(module: nn.Module, cuts: Sequence[str], x_B3HW: Tensor) -> list[Tree]:
@@ -70,8 +73,10 @@ def record(module: nn.Module, cuts: Sequence[str], x_B3HW: Tensor) -> list[Tree]
 def replaying(module: nn.Module, cuts: Sequence[str], outputs: Sequence[Tree]) -> Iterator[None]:
     """Within, the modules named ``cuts`` give ``outputs`` and compute nothing."""
     real = [module.get_submodule(name) for name in cuts]
-    for name, output in zip(cuts, outputs, strict=True):
-        _put(module, name, Replay(output))
+    for name, part, output in zip(cuts, real, outputs, strict=True):
+        replay = Replay(output)
+        replay._forward_hooks = part._forward_hooks  # noqa: SLF001 - motion is added to outputs
+        _put(module, name, replay)
     try:
         yield
     finally:
@@ -103,16 +108,18 @@ def _noting(name: str, calls: list[tuple[str, object, object]]) -> Callable[...,
     return note
 
 
-def _outermost_frozen(module: nn.Module) -> list[str]:
+def _outermost_frozen(module: nn.Module, until: str) -> list[str]:
     """Outermost modules all of whose parameters are frozen; of a list of blocks the blocks too.
 
-    Some networks never call the list itself but walk along its blocks (SSDLite).
+    Some networks never call the list itself but walk along its blocks (SSDLite). A module around
+    ``until`` does not count: what comes after ``until`` depends on more than pictures.
     """
     found: list[str] = []
 
     def descend(name: str, part: nn.Module) -> None:
         parameters = list(part.parameters())
-        if parameters and not any(p.requires_grad for p in parameters):
+        is_around = until.startswith(f"{name}.")
+        if parameters and not is_around and not any(p.requires_grad for p in parameters):
             found.append(name)
             if not isinstance(part, nn.Sequential | nn.ModuleList):
                 return

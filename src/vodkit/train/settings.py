@@ -11,6 +11,7 @@ from vodkit.ground.lookup import pick
 from vodkit.train.freeze import FREEZES
 from vodkit.train.loggers import JOURNALS
 from vodkit.train.optim import OPTIMIZERS
+from vodkit.video.motion import LAGS_S
 
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "32": "32-true",
@@ -44,6 +45,12 @@ class TrainSettings:
     width_px: int = 0
     """of the network's input; 0: the model's own"""
     height_px: int = 0
+    motion: bool = False
+    """also give the network differences to earlier frames: for small or camouflaged objects"""
+    motion_lags_s: tuple[float, ...] = LAGS_S
+    """lags, in seconds, of these frames; a model that was trained with motion keeps its own"""
+    motion_withheld: float = 0.2
+    """share of training pictures whose motion is withheld, so that objects at rest are learnt"""
     every: int = 1
     """use every n-th labelled frame, for training and validation"""
     still_iou: float = 0.98
@@ -149,6 +156,7 @@ class TrainSettings:
             self._within(name, 0)
         for name in ("ema_decay", "warmup_share", "final_lr_ratio", "stage_lr_ratio", "rare_share"):
             self._within(name, 0, 1)
+        self._within("motion_withheld", 0, 1)
         self._within("seed", 0, LAST_SEED)
         for name in ("lr", "cache_gib", "teacher_weight"):
             if not 0 < getattr(self, name) < math.inf:

@@ -151,7 +151,7 @@ def _refuse_size(module: nn.Module, card: ModelCard, canvas_px: tuple[int, int])
     width_px, height_px = canvas_px
     try:
         with torch.no_grad():
-            networks.deployed(module, card)(_black(width_px, height_px))
+            networks.deployed(module, card)(_black(card, width_px, height_px))
     except RuntimeError as error:
         if is_out_of_memory(error):
             return
@@ -186,7 +186,7 @@ def _refuse_lone_values(
         copied.get_submodule(name).register_forward_pre_hook(partial(look, name))
     width_px, height_px = training.canvas_px
     with torch.no_grad():
-        networks.deployed(copied, card)(_black(width_px, height_px))
+        networks.deployed(copied, card)(_black(card, width_px, height_px))
     if lone:
         seen = f"batch_size is {settings.batch_size}, accumulate {settings.accumulate}"
         raise SettingsError(
@@ -196,8 +196,8 @@ def _refuse_lone_values(
         )
 
 
-def _black(width_px: int, height_px: int) -> Tensor:
-    return torch.zeros((1, height_px, width_px, 3), dtype=torch.uint8)
+def _black(card: ModelCard, width_px: int, height_px: int) -> Tensor:
+    return torch.zeros((1, height_px, width_px, card.preprocessing.num_planes), dtype=torch.uint8)
 
 
 def _told(
@@ -281,6 +281,8 @@ def _network(settings: TrainSettings, classes: tuple[str, ...]) -> tuple[nn.Modu
     if count and not networks.limit_proposals(module, card, count):
         seen = f"proposals is {count}, but {settings.model} has no second stage"
         raise SettingsError(f"{seen}; allowed: 0, or a Faster R-CNN")
+    if settings.motion:
+        module, card = networks.with_motion(module, card, settings.motion_lags_s)
     wanted = replace(
         card.preprocessing,
         width_px=settings.width_px or card.preprocessing.width_px,
@@ -333,8 +335,15 @@ def _views(
     part: Dataset, root: Path, card: ModelCard, settings: TrainSettings, *, still_iou: float
 ) -> TrainingViews:
     """Pictures as at inference, on a canvas that the largest of them fits."""
-    size_for = card.preprocessing.resized_px
-    frames = FrameDataset(part, root, size_for=size_for, every=settings.every, still_iou=still_iou)
+    wanted = card.preprocessing
+    frames = FrameDataset(
+        part,
+        root,
+        size_for=wanted.resized_px,
+        every=settings.every,
+        still_iou=still_iou,
+        motion_lags_s=wanted.motion_lags_s,
+    )
     infos = [part.videos[key.video].info for key in frames.keys]
     sizes = {input_px(info.width_px, info.height_px, card.preprocessing) for info in infos}
     canvas = (max(width for width, _ in sizes), max(height for _, height in sizes))
@@ -344,6 +353,7 @@ def _views(
         augment=settings.augment,
         seed=settings.seed,
         fill=card.preprocessing.fill,
+        still=settings.motion_withheld,
     )
 
 
@@ -439,7 +449,7 @@ def _filled(
         "preprocessing": repr(card.preprocessing),
         "views": cached.views,
         "seed": settings.seed,
-        "augment": repr(settings.augment),
+        "augment": repr((settings.augment, settings.motion_withheld)),
         "weights": digest_of_weights(module, cached.cuts),
     }
     cached.fill(

@@ -195,6 +195,9 @@ def _detector(wanted: TemporalSettings, classes: Sequence[str]) -> tuple[Detecto
     if not shared:
         seen = f"classes {', '.join(classes)}; {card.name} has {', '.join(card.classes)}"
         raise InputError(f"{wanted.data}: no class of the detector's: {seen}")
+    if card.preprocessing.motion_lags_s:
+        seen = f"{wanted.model} takes motion as input"
+        raise SettingsError(f"{seen}; allowed: --temporal links with it, or a model without motion")
     ways = [wanted.stages] if wanted.stages else [("neck",), ("stage3",)]
     if card.family == "graph":
         ways = [wanted.stages]

@@ -10,7 +10,7 @@ import numpy as np
 from vodkit.detect.base import Preprocessing, RunsOn
 from vodkit.detect.finite import refuse_not_finite
 from vodkit.detect.onnx_files import broken_tensors, external_files
-from vodkit.detect.preprocess import traced_px
+from vodkit.detect.preprocess import traced_shape
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.errors import WeightsError, noticing_shortage
 from vodkit.ground.process import threads_asked
@@ -73,7 +73,8 @@ def _session(path: Path) -> Any:
 def _check_input(inputs: Sequence[Any], wanted: Preprocessing, path: Path) -> None:
     """WeightsError where the pictures that a card promises do not fit the graph."""
     sides = ("any", "any") if wanted.any_size else (wanted.height_px, wanted.width_px)
-    shape = [1, *sides, 3] if wanted.layout == "nhwc" else [1, 3, *sides]
+    planes = wanted.num_planes
+    shape = [1, *sides, planes] if wanted.layout == "nhwc" else [1, planes, *sides]
     kind = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}[wanted.dtype]
     (entry, *more) = inputs or [None]
     fits = entry is not None and not more and entry.type == kind
@@ -113,7 +114,7 @@ def write_onnx(graph: Any, path: Path, wanted: Preprocessing) -> None:
     """
     import torch
 
-    example = torch.zeros(1, *traced_px(wanted), 3, dtype=torch.uint8)
+    example = torch.zeros(1, *traced_shape(wanted), dtype=torch.uint8)
     with warnings.catch_warnings():
         # The exporter by tracing is announced to go, but is the one that knows torchvision's ops.
         warnings.simplefilter("ignore")

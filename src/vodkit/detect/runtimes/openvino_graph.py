@@ -21,7 +21,7 @@ from openvino.frontend import (
 from vodkit.detect.base import ModelCard, Preprocessing, RunsOn
 from vodkit.detect.finite import bfloat16, is_broken, refuse_not_finite
 from vodkit.detect.onnx_files import external_files
-from vodkit.detect.preprocess import traced_px
+from vodkit.detect.preprocess import traced_shape
 from vodkit.detect.runtimes.base import KeptGraphs, is_kept
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.errors import OutputError, SettingsError, WeightsError, noticing_shortage
@@ -230,7 +230,7 @@ def converted(
 
     def make(height_px: int, width_px: int) -> ov.Model:
         model = whole().clone()
-        model.reshape([1, height_px, width_px, 3])
+        model.reshape([1, height_px, width_px, card.preprocessing.num_planes])
         return model
 
     return make
@@ -244,14 +244,14 @@ def convert(graph: Any, wanted: Preprocessing) -> ov.Model:
     """
     import torch
 
-    height, width = traced_px(wanted)
-    example = torch.zeros(1, height, width, 3, dtype=torch.uint8)
+    height, width, planes = traced_shape(wanted)
+    example = torch.zeros(1, height, width, planes, dtype=torch.uint8)
     with warnings.catch_warnings():
         # torch.jit.trace is announced to go; OpenVINO uses it inside.
         warnings.simplefilter("ignore")
         try:
             size = [-1, -1] if wanted.any_size else [height, width]
-            return ov.convert_model(graph, example_input=example, input=[1, *size, 3])
+            return ov.convert_model(graph, example_input=example, input=[1, *size, planes])
         except _FAILURES as error:
             reason = str(error).strip().splitlines()[-1]
             raise WeightsError(f"OpenVINO cannot convert this network: {reason}") from error
@@ -291,9 +291,10 @@ def foreign(path: Path, wanted: Preprocessing) -> Callable[[int, int], ov.Model]
         steps = ov.preprocess.PrePostProcessor(model)
         entry = steps.input()
         entry.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
-        entry.tensor().set_color_format(ov.preprocess.ColorFormat.RGB)
+        if not wanted.motion_lags_s:  # an exported graph, whose colours are in their order
+            entry.tensor().set_color_format(ov.preprocess.ColorFormat.RGB)
         entry.model().set_layout(ov.Layout(wanted.layout.upper()))
-        entry.tensor().set_shape([1, height_px, width_px, 3])
+        entry.tensor().set_shape([1, height_px, width_px, wanted.num_planes])
         chain = entry.preprocess()
         if wanted.channels == "bgr":
             chain.convert_color(ov.preprocess.ColorFormat.BGR)
