@@ -13,9 +13,8 @@ import numpy as np
 from PIL import Image
 
 import vodkit
-from vodkit.formats.predictions import final_frames, open_predictions
+from vodkit.formats.predictions import final_frames, frames_with, open_predictions
 from vodkit.ground.arrays import ByteArray
-from vodkit.report.annotate import frames_with
 from vodkit.report.draw import draw_found
 from vodkit.samples.samples import copy_samples
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vodkit.data.audit.audit import AuditSettings, audit_file
 from vodkit.data.audit.findings import Grade, in_a_line
-from vodkit.formats.predictions import final_frames, open_predictions
+from vodkit.formats.predictions import final_frames, frames_with, open_predictions
 from vodkit.formats.table import read_dataset
 from vodkit.ground import runs
 from vodkit.ground.ledger import require_ours
@@ -23,7 +23,7 @@ from vodkit.infer.settings import InferSettings
 from vodkit.metrics.compare import compare, from_evaluation
 from vodkit.metrics.evaluation import Evaluation, evaluate
 from vodkit.metrics.prediction_files import read_predictions
-from vodkit.report.annotate import frames_with, write_video
+from vodkit.report.annotate import write_video
 from vodkit.report.contact_sheet import contact_sheet, evenly, write_png
 from vodkit.report.page import PageSettings, write_report
 from vodkit.report.sections import Subject

@@ -13,7 +13,8 @@ from vodkit.fleet.shards import Shard
 from vodkit.fleet.sources import Item, items_of
 from vodkit.fleet.tree import Record, Status, Tree, is_done
 from vodkit.fleet.worker import LostClaimError, Result, Worker
-from vodkit.infer.batch import Film, Watch
+from vodkit.infer.batch import Watch
+from vodkit.infer.filming import Film
 from vodkit.infer.run import Step
 
 _POLL_S = 2.0

@@ -16,7 +16,7 @@ from vodkit.fleet.sources import Item
 from vodkit.fleet.tree import Record, Tree
 from vodkit.fleet.worker import Result, Worker
 from vodkit.ground.errors import SettingsError, VideoError, VodkitError
-from vodkit.infer.batch import Film
+from vodkit.infer.filming import Film
 
 _RETRIES = 2
 

@@ -23,7 +23,8 @@ from vodkit.fleet.sources import Item
 from vodkit.fleet.tree import Record, Tree
 from vodkit.ground import runs
 from vodkit.ground.errors import BusyError, InputError, OutputError, StorageError, VideoError
-from vodkit.infer.batch import Batch, Film, Outcome, Watch
+from vodkit.infer.batch import Batch, Outcome, Watch
+from vodkit.infer.filming import Film
 from vodkit.infer.flow import make_detector
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.manifest import describe

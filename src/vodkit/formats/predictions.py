@@ -46,6 +46,7 @@ from vodkit.ground.records import (
     NO_ID,
     Dataset,
     Detections,
+    Frame,
     LabelledVideo,
     State,
     Tracks,
@@ -55,9 +56,9 @@ from vodkit.ground.runs import write_atomic
 
 __all__ = [
     "KEEPS", "MODES", "PICTURES", "VERSION", "FinalRows", "Header", "PredictedFrame",
-    "PredictionWriter", "Predictions", "counted", "final_frames", "last_complete_frame",
-    "open_predictions", "read", "read_frames", "read_header", "read_predictions", "sniff", "write",
-    "write_table",
+    "PredictionWriter", "Predictions", "counted", "final_frames", "frames_with",
+    "last_complete_frame", "open_predictions", "read", "read_frames", "read_header",
+    "read_predictions", "sniff", "write", "write_table",
 ]  # fmt: skip
 
 COUNTED_ABOVE = 0.5
@@ -257,8 +258,9 @@ def final_frames(frames: Iterable[PredictedFrame]) -> Iterator[PredictedFrame]:
 class FinalRows:
     """``final_frames`` for frames that come one by one."""
 
-    def __init__(self) -> None:
-        """Begin a video."""
+    def __init__(self, *, hold_s: float = _HOLD_S, hold_frames: int = _HOLD_FRAMES) -> None:
+        """Begin a video; a track that is unseen for longer is taken to be never confirmed."""
+        self._hold_s, self._hold_frames = hold_s, hold_frames
         self._waiting: deque[PredictedFrame] = deque()
         self._confirmed: set[int] = set()
         self._expired: set[int] = set()
@@ -272,7 +274,7 @@ class FinalRows:
             tentative = np.asarray(frame.found.tentative)
             self._confirmed.update(frame.found.ids[~tentative].tolist())
             if self._expired and (late := self._expired & self._confirmed):
-                when = f"{frame.time_s:.3f} s, more than {_HOLD_S:g} s after it was last seen"
+                when = f"{frame.time_s:.3f} s, more than {self._hold_s:g} s after it was last seen"
                 raise InputError(f"track {min(late)} is confirmed at {when}")
             for track in frame.found.ids[tentative].tolist():
                 self._seen[track] = (self._number, frame.time_s)
@@ -290,7 +292,7 @@ class FinalRows:
     def _is_decided(self, frame: PredictedFrame, now_s: float) -> bool:
         for track in _tentative(frame) - self._confirmed:
             number, seen_s = self._seen[track]
-            if self._number - number <= _HOLD_FRAMES or now_s - seen_s <= _HOLD_S:
+            if self._number - number <= self._hold_frames or now_s - seen_s <= self._hold_s:
                 return False
             self._expired.add(track)
         return True
@@ -308,6 +310,18 @@ def _settled(frame: PredictedFrame, confirmed: set[int]) -> PredictedFrame:
     kept = found[np.array([one in confirmed for one in found.ids.tolist()], bool)]
     kept = replace(kept, tentative=np.zeros(len(kept), bool))
     return replace(frame, found=kept, num_unconfirmed=len(found) - len(kept))
+
+
+def frames_with(
+    frames: Iterable[Frame], found: Iterator[PredictedFrame]
+) -> Iterator[tuple[Frame, Detections | Tracks]]:
+    """Every frame with what was found in it, which may be nothing; both in the order of frames."""
+    waiting = next(found, None)
+    for frame in frames:
+        while waiting is not None and waiting.index < frame.index:
+            waiting = next(found, None)
+        here = waiting is not None and waiting.index == frame.index
+        yield frame, waiting.found if here and waiting is not None else Detections.empty()
 
 
 def is_counted(states: ByteArray, p_present: FloatArray) -> BoolArray:

@@ -11,16 +11,15 @@ All that can be known is checked before anything is deleted, and a source that f
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from vodkit.detect.base import Detector, RunsOn
-from vodkit.formats.predictions import Header, PredictedFrame
 from vodkit.ground import runs
 from vodkit.ground.errors import PartialError, SettingsError, VodkitError
 from vodkit.ground.lookup import pick
 from vodkit.infer.exports import export
+from vodkit.infer.filming import Film, OnePass
 from vodkit.infer.flow import make_detector, with_size
 from vodkit.infer.folder import RunFolder, folder_names
 from vodkit.infer.manifest import Manifest, describe
@@ -38,16 +37,6 @@ from vodkit.infer.summary import Summary
 
 Watch = Callable[[Iterable[Step], str], Iterable[Step]]
 """passes the steps of a source on, as a progress bar does"""
-
-
-class Film(Protocol):
-    """What draws a run into its video: ``report.annotate.film``."""
-
-    def __call__(
-        self, path: Path, header: Header, final: Iterator[PredictedFrame], *, source: str
-    ) -> Sequence[str]:
-        """Write the video; notes on it."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +89,7 @@ class Batch:
             settings: of all runs.
             out: where the run folders are to be.
             exports: other forms of the result: csv, mot, coco, video.
-            film: what writes video.
+            film: what draws video, as ``report.annotate.film``.
             include_predicted: exports contain boxes of hidden objects, too.
             segments: the sources are one recording, in this order: ids continue.
             resume: continue runs that exist.
@@ -171,11 +160,16 @@ class Batch:
         about: dict[str, Any] = {"source": source, "folder": folder}
         wanted, is_new = set(self._exports), True
         errors: list[VodkitError] = []
+        film: OnePass | None = None
         try:
             is_new = not (self._resume and self._is_done(source, folder, settings))
             if is_new:
                 wanted |= {n for n, file in runs.EXPORTS.items() if (folder / file).exists()}
-                steps = run_source(source, folder, self.detector, settings, record=self._record)
+                if self._film is not None and "video" in wanted:
+                    film = OnePass(self._film, folder / runs.EXPORTS["video"], source)
+                steps = run_source(
+                    source, folder, self.detector, settings, record=self._record, film=film
+                )
                 for _ in watch(steps, source):
                     pass
         except PartialError as error:
@@ -184,17 +178,7 @@ class Batch:
             return Outcome(**about, errors=(error,))
         predictions = folder / runs.PREDICTIONS
         files = {name: folder / file for name, file in runs.EXPORTS.items() if name in wanted}
-        film = None if self._film is None else partial(self._film, source=source)
-        written: list[Path] = []
-        failed: list[VodkitError] = []
-        notes: list[str] = []
-        if files:
-            try:
-                written, failed, notes = export(
-                    predictions, files, film=film, include_predicted=self._include_predicted
-                )
-            except VodkitError as error:
-                failed = [error]
+        written, failed, notes = self._export(source, predictions, files, film)
         manifest = folder.manifest()
         done = Outcome(
             **about,
@@ -205,6 +189,32 @@ class Batch:
             is_new=is_new,
         )
         return replace(done, notes=(*_truncated(done, settings), *done.notes))
+
+    def _export(
+        self, source: str, predictions: Path, files: dict[str, Path], film: OnePass | None
+    ) -> tuple[list[Path], list[VodkitError], list[str]]:
+        """Write what the run itself has not; see ``exports.export``."""
+        drawn = film if film is not None and film.is_over else None
+        left = {name: path for name, path in files.items() if drawn is None or name != "video"}
+        written: list[Path] = []
+        failed: list[VodkitError] = []
+        notes: list[str] = []
+        if left:
+            try:
+                written, failed, notes = export(
+                    predictions,
+                    left,
+                    film=self._film,
+                    source=source,
+                    include_predicted=self._include_predicted,
+                )
+            except VodkitError as error:
+                failed = [error]
+        if drawn is not None:
+            notes += drawn.notes
+            failed += [] if drawn.error is None else [drawn.error]
+            written += [files["video"]] if isinstance(drawn.error, PartialError | None) else []
+        return written, failed, notes
 
     def _is_done(self, source: str, folder: RunFolder, settings: InferSettings) -> bool:
         return is_done(source, folder, self.detector, settings, notify=self._notify)

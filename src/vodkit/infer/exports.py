@@ -11,6 +11,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
@@ -19,6 +20,7 @@ from vodkit.formats.predictions import (
     PredictedFrame,
     counted,
     final_frames,
+    frames_with,
     open_predictions,
 )
 from vodkit.ground import boxes, ledger
@@ -28,6 +30,9 @@ from vodkit.ground.paths import put_in_place
 from vodkit.ground.records import NO_ID, STATE_NAMES, Detections, Tracks
 from vodkit.ground.runs import part_beside
 from vodkit.ground.text import csv_text
+from vodkit.infer.filming import Drawing, Film
+from vodkit.video.prefetch import ahead, depth_here
+from vodkit.video.reader import open_video
 
 CSV_COLUMNS = (
     "frame", "time_s", "id", "class", "score", "x1", "y1", "x2", "y2", "state", "hidden_s",
@@ -36,8 +41,6 @@ CSV_COLUMNS = (
 
 Sink = Generator[None, PredictedFrame | None, None]
 """takes one final frame after the other by ``send``; None ends and names the file"""
-Film = Callable[[Path, Header, Iterator[PredictedFrame]], Sequence[str]]
-"""draws final frames, which it asks for itself, into a copy of the video; notes on it"""
 
 
 def csv_sink(path: Path, header: Header) -> Sink:
@@ -122,6 +125,7 @@ def export(
     files: Mapping[str, Path],
     *,
     film: Film | None = None,
+    source: str | Path = "",
     include_predicted: bool = False,
 ) -> tuple[list[Path], list[VodkitError], list[str]]:
     """Write other forms of a predictions file in one pass.
@@ -129,7 +133,8 @@ def export(
     Args:
         predictions: the file to read.
         files: what to write, by name (``SINKS``, or ``video``), and where.
-        film: what writes ``video`` (``report.annotate.film``).
+        film: what draws ``video`` (``report.annotate.film``).
+        source: the video, which ``video`` is drawn into.
         include_predicted: also write boxes of hidden objects; the video has them always.
 
     Returns:
@@ -141,13 +146,15 @@ def export(
     """
     if "video" in files and film is None:
         raise SettingsError("video is not available here; allowed: csv, mot, coco")
-    notes: list[str] = []
+    notes: Sequence[str] = ()
     with open_predictions(predictions) as (header, frames):
         sinks = _Sinks(files, header, include_predicted=include_predicted)
         with closing(sinks.passing(final_frames(frames))) as final:
             if film is not None and "video" in files:
                 with sinks.noting("video"):
-                    notes += film(files["video"], header, final)
+                    notes = _filmed(
+                        film(files["video"], header, str(source)), header, final, source
+                    )
             deque(final, maxlen=0)
     if sinks.failure is not None:
         raise sinks.failure
@@ -155,7 +162,26 @@ def export(
     written = [
         path for name, path in files.items() if isinstance(errors.get(name), PartialError | None)
     ]
-    return written, [errors[name] for name in files if name in errors], notes
+    return written, [errors[name] for name in files if name in errors], [*notes]
+
+
+def _filmed(
+    drawing: Drawing, header: Header, final: Iterator[PredictedFrame], source: str | Path
+) -> Sequence[str]:
+    """Draw all frames of the video; notes. Decoding runs ahead while frames are drawn."""
+    with (
+        closing(drawing),
+        open_video(source, strict=False, picture_rate=header.info.rate) as video,
+        closing(ahead(video.frames(), depth_here())) as frames,
+    ):
+        pairs = chain([None], frames_with(frames, final), [None])
+        try:
+            for pair in pairs:
+                drawing.send(pair)
+        except StopIteration as ended:
+            notes: Sequence[str] = ended.value
+            return notes
+    raise AssertionError("a drawing ends with None")
 
 
 class _Sinks:

@@ -36,6 +36,7 @@ from vodkit.track.base import Tracker
 from vodkit.video.motion import Motion
 from vodkit.video.prefetch import ahead, depth_here
 from vodkit.video.reader import Source, Video, open_video
+from vodkit.video.rgb import OnDecoded
 
 _FEW_CORES = 2
 
@@ -224,14 +225,23 @@ def _follow_source(
         yield from steps
 
 
-def open_source(source: Source, detector: Detector, settings: InferSettings) -> Video:
+def open_source(
+    source: Source,
+    detector: Detector,
+    settings: InferSettings,
+    on_decoded: OnDecoded | None = None,
+) -> Video:
     """The video, decoding in one thread where a network keeps the few cores busy by itself.
 
-    Where few frames are detected, cores are free.
+    Where few frames are detected, cores are free. ``on_decoded``: see ``open_video``.
     """
     alone = fills_the_cores(detector) and not settings.is_sparse
     return open_video(
-        source, strict=not settings.lenient, picture_rate=settings.rate, one_thread=alone
+        source,
+        strict=not settings.lenient,
+        picture_rate=settings.rate,
+        one_thread=alone,
+        on_decoded=on_decoded,
     )
 
 

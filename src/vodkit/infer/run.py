@@ -30,6 +30,7 @@ from vodkit.ground.errors import FormatError, OutputError, PartialError, Setting
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.infer.event import Event
 from vodkit.infer.event_log import SOURCE_ENDED, SessionEvents
+from vodkit.infer.filming import OnePass
 from vodkit.infer.flow import follow_video, open_source
 from vodkit.infer.folder import ANEW, RunFolder
 from vodkit.infer.follow import Followed, Follower, make_follower
@@ -120,6 +121,7 @@ def run_source(
     settings: InferSettings,
     *,
     record: Record | None = None,
+    film: OnePass | None = None,
 ) -> Iterator[Step]:
     """Detect (and track) one source into a prepared folder, yielding each finished frame.
 
@@ -129,6 +131,7 @@ def run_source(
         detector: see ``flow.make_detector``.
         settings: what to do; resolved, they are kept in the folder.
         record: records detections before the video is read in order; default: nothing does.
+        film: is drawn on the way; where it is not over at the end, draw it from the file.
 
     Raises:
         PartialError: the video broke off after some frames (they are on disk), or some of its
@@ -137,7 +140,7 @@ def run_source(
     """
     folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
     with folder.claim():
-        yield from _run(str(source), folder, detector, settings, record)
+        yield from _run(str(source), folder, detector, settings, record=record, film=film)
 
 
 def _run(
@@ -145,7 +148,9 @@ def _run(
     folder: RunFolder,
     detector: Detector,
     settings: InferSettings,
+    *,
     record: Record | None,
+    film: OnePass | None,
 ) -> Iterator[Step]:
     manifest = describe(source, detector, settings)
     if _is_repaired(folder, manifest):
@@ -157,12 +162,13 @@ def _run(
     folder.refuse_other_run(manifest)
     folder.write_settings(settings, detector)
     _write(folder, manifest)
-    run = _Run(folder, detector, settings, manifest)
+    run = _Run(folder, detector, settings, manifest, film=film)
     if record is not None:
         run.last_known = record(source, folder, detector, settings)
     num_lost = 0
     try:
-        with open_source(source, detector, settings) as video:
+        seen = None if film is None else film.decoded
+        with open_source(source, detector, settings, seen) as video:
             yield from run.steps(video)
             num_lost, run.notes = video.num_lost, video.notes
     except VideoError as error:
@@ -209,8 +215,15 @@ class _Run:
     """One run at work: its files, its counts, its end."""
 
     def __init__(
-        self, folder: RunFolder, detector: Detector, settings: InferSettings, manifest: Manifest
+        self,
+        folder: RunFolder,
+        detector: Detector,
+        settings: InferSettings,
+        manifest: Manifest,
+        *,
+        film: OnePass | None,
     ) -> None:
+        self._film = film
         self._folder, self._detector, self._settings = folder, detector, settings
         self._manifest = manifest
         self._tally = Tally()
@@ -229,18 +242,24 @@ class _Run:
             last_known = out.last_frame
             if self.last_known is not None:
                 last_known = min(last_known, self.last_known)
+            if self._film is not None:
+                self._film.begin(out.header)
+                files.callback(self._film.close)
             steps = _written(self._followed(video, recording), out, _is_derived(self._settings))
             files.enter_context(closing(steps))  # its threads end before the files are closed
             for num_done, step, events in self._with_events(files, steps, out):
                 frame, detections, tracks = step
                 self._last = frame
                 found = detections if tracks is None else tracks
+                done = PredictedFrame(frame.index, frame.time_s, found)
                 self._tally.add(
-                    PredictedFrame(frame.index, frame.time_s, found),
-                    fresh=frame.index > last_known,
-                    truncated=detections.truncated,
+                    done, fresh=frame.index > last_known, truncated=detections.truncated
                 )
+                if self._film is not None:
+                    self._film.step(done)
                 yield Step(frame, found, num_done, total, events)
+            if self._film is not None:
+                self._film.end()
 
     def _with_events(
         self, files: ExitStack, steps: Iterator[Followed], out: PredictionWriter

@@ -1,20 +1,13 @@
 """A video with its boxes drawn in: an mp4 that browsers play, original timing and sound."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from functools import partial
 from pathlib import Path
 
-from vodkit.formats.predictions import (
-    Header,
-    PredictedFrame,
-    final_frames,
-    open_predictions,
-)
+from vodkit.formats.predictions import Header
 from vodkit.ground.errors import PartialError
-from vodkit.ground.records import Detections, Frame, Tracks
+from vodkit.infer.exports import export
+from vodkit.infer.filming import Drawing
 from vodkit.report.draw import DEFAULTS, DrawSettings, draw_onto
-from vodkit.video.prefetch import ahead, depth_here
-from vodkit.video.reader import open_video
 from vodkit.video.writer import VideoWriter
 
 
@@ -41,61 +34,33 @@ def write_video(
         OutputError: the file cannot be written.
         PartialError: some sound could not be decoded (the file exists, silent in places).
     """
-    predictions, path = Path(predictions), Path(path)
-    with open_predictions(predictions) as (header, frames):
-        return film(path, header, final_frames(frames), source=source, settings=settings)
+    drawn = partial(film, settings=settings)
+    _, errors, notes = export(Path(predictions), {"video": Path(path)}, film=drawn, source=source)
+    for error in errors:
+        raise error
+    return notes
 
 
 def film(
-    path: Path,
-    header: Header,
-    final: Iterator[PredictedFrame],
-    *,
-    source: str | Path,
-    settings: DrawSettings = DEFAULTS,
-) -> list[str]:
-    """Draw final frames into a copy of ``source``; frames without a line stay as they are.
+    path: Path, header: Header, source: str | Path, *, settings: DrawSettings = DEFAULTS
+) -> Drawing:
+    """A sink that draws frames, with their final rows, into a copy of ``source``.
 
-    See ``write_video``.
+    See ``write_video``; the frames are written to: their pictures are drawn into.
     """
-    with open_video(source, strict=False, picture_rate=header.info.rate) as video:
-        sound = Path(source) if Path(source).is_file() else None
-        info = video.info
-        with VideoWriter(
-            path,
-            width_px=info.width_px,
-            height_px=info.height_px,
-            rate=info.rate,
-            audio_from=sound,
-        ) as out:
-            pairs = frames_with(video.frames(), final)
-            # Drawn in the thread that decodes, while the other one encodes.
-            with closing(ahead(_drawn(pairs, header.classes, settings), depth_here())) as drawn:
-                for frame in drawn:
-                    out.write(frame.image, frame.time_s)
+    info = header.info
+    with VideoWriter(
+        path,
+        width_px=info.width_px,
+        height_px=info.height_px,
+        rate=info.rate,
+        audio_from=source if Path(source).is_file() else None,
+    ) as out:
+        while (pair := (yield)) is not None:
+            frame, found = pair
+            draw_onto(frame.image, found, header.classes, settings=settings)
+            out.write(frame.image, frame.time_s)
     if out.num_lost_sound:
         lost = f"{out.num_lost_sound} pieces of the sound of {source} could not be decoded"
         raise PartialError(f"{path}: {lost}; it is silent there")
     return [] if out.resampled is None else [f"{path}: {out.resampled}"]
-
-
-def _drawn(
-    pairs: Iterable[tuple[Frame, Detections | Tracks]],
-    classes: Sequence[str],
-    settings: DrawSettings,
-) -> Iterator[Frame]:
-    for frame, found in pairs:
-        draw_onto(frame.image, found, classes, settings=settings)  # nobody else's picture
-        yield frame
-
-
-def frames_with(
-    frames: Iterator[Frame], found: Iterator[PredictedFrame]
-) -> Iterator[tuple[Frame, Detections | Tracks]]:
-    """Every frame beside what was found in it; both in the order of the frames."""
-    waiting = next(found, None)
-    for frame in frames:
-        while waiting is not None and waiting.index < frame.index:
-            waiting = next(found, None)
-        here = waiting is not None and waiting.index == frame.index
-        yield frame, waiting.found if here and waiting is not None else Detections.empty()

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.formats.predictions import counted
+from vodkit.formats.predictions import counted, frames_with
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.csv_tables import write_csv
 from vodkit.ground.ledger import remove_tree
 from vodkit.ground.runs import make_folder
 from vodkit.infer.finished import FinishedRun
-from vodkit.report.annotate import frames_with
 from vodkit.report.contact_sheet import write_png
 from vodkit.report.draw import EDGE, DrawSettings, draw_onto, put_words
 from vodkit.report.event_clips import Span, write_clips

@@ -13,6 +13,7 @@ from vodkit.ground.records import Frame, VideoInfo
 from vodkit.ground.text import redacted
 from vodkit.video.decoding import Decoding
 from vodkit.video.limits import LIMITS, Limits, size_note
+from vodkit.video.rgb import OnDecoded, RgbMaker
 from vodkit.video.timeline import Timeline, rate_of, read_timeline
 from vodkit.video.unfinished import next_recording
 
@@ -36,16 +37,19 @@ class ContainerVideo:
         strict: bool,
         limits: Limits = LIMITS,
         one_thread: bool = False,
+        on_decoded: OnDecoded | None = None,
     ) -> None:
         """``opener`` gives what ``av.open`` takes: a path or a fresh binary file.
 
-        ``one_thread`` decodes pictures that are not large in one thread.
+        ``one_thread`` decodes pictures that are not large in one thread. ``on_decoded``: see
+        ``open_video``.
         """
         self._opener = opener
         self._name = name
         self._strict = strict
         self._limits = limits
         self._one_thread = one_thread
+        self._on_decoded = on_decoded
         self._seekable: Decoding | None = None
         self.num_lost = 0
         """frames of the last pass that could not be decoded (lenient reading)"""
@@ -73,16 +77,18 @@ class ContainerVideo:
         self.num_lost = 0
         one_thread = self._one_thread and self.info.width_px * self.info.height_px <= _SMALL_PX
         with closing(self._open(one_thread=one_thread)) as decoding:
-            last = start - 1
+            last, full = start - 1, RgbMaker(self._name, self._limits)
             decoding.go_to(start)
             for index, raw in decoding.coming:
                 if index < start:
                     continue
                 self._count_lost(last, index, decoding)
                 last = index
+                if self._on_decoded is not None:
+                    self._on_decoded(index, partial(self._frame, index, raw, decoding, None, full))
                 if (index - start) % every == 0:
                     if wanted is None or wanted(index, self.times_s[index]):
-                        yield self._frame(index, raw, decoding, size_px)
+                        yield self._frame(index, raw, decoding, size_px, decoding.rgb)
                     else:
                         yield self._unseen(index)
             self._count_lost(last, len(self._timeline.pts), decoding)
@@ -196,12 +202,17 @@ class ContainerVideo:
         )
 
     def _frame(
-        self, index: int, raw: Any, decoding: Decoding, size_px: tuple[int, int] | None
+        self,
+        index: int,
+        raw: Any,
+        decoding: Decoding,
+        size_px: tuple[int, int] | None,
+        rgb: RgbMaker,
     ) -> Frame:
         width_px, height_px = self.info.width_px, self.info.height_px
         if (raw.width, raw.height) != self._stored_px:
             self._note_size(index, (raw.width, raw.height))
-        image = decoding.rgb(raw, size_px or (width_px, height_px), partial(decoding.time_s, raw))
+        image = rgb(raw, size_px or (width_px, height_px), partial(decoding.time_s, raw))
         return Frame(index, self.times_s[index], image, width_px, height_px)
 
     def _note_size(self, index: int, size_px: tuple[int, int]) -> None:
@@ -243,7 +254,7 @@ class ContainerVideo:
             self._seekable.go_to(index)
         for position, raw in self._seekable.coming:
             if position == index:
-                return self._frame(index, raw, self._seekable, size_px)
+                return self._frame(index, raw, self._seekable, size_px, self._seekable.rgb)
             if position > index:
                 break
         self.close()

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,7 +28,7 @@ from vodkit.ground.errors import InputError, VideoError
 from vodkit.ground.paths import is_bystander, natural_key
 from vodkit.ground.records import Frame, VideoInfo
 from vodkit.video.limits import LIMITS, Limits, size_note
-from vodkit.video.rgb import lacks_memory, no_memory
+from vodkit.video.rgb import OnDecoded, lacks_memory, no_memory
 
 _HEADER = 1 << 18  # bytes that are looked at for a picture's size: JPEG may have much before it
 _ASSUMED = Fraction(25)  # pictures a second, where nothing says how many
@@ -131,10 +132,12 @@ class PictureVideo:
         rate: Fraction | None,
         strict: bool,
         limits: Limits = LIMITS,
+        on_decoded: OnDecoded | None = None,
     ) -> None:
         """``paths`` in the order of the frames; the first must be readable, for its size.
 
-        ``rate`` None: that of ``seqinfo.ini``, else 25 a second, with a note.
+        ``rate`` None: that of ``seqinfo.ini``, else 25 a second, with a note. ``on_decoded``: see
+        ``open_video``; a picture that is not wanted is read when it is made in full size.
         """
         if not paths:
             allowed = ", ".join(sorted(SUFFIXES))
@@ -143,6 +146,7 @@ class PictureVideo:
         self._paths = tuple(paths)
         self._strict = strict
         self._limits = limits
+        self._on_decoded = on_decoded
         self.num_lost = 0
         self._lost: list[str] = []
         self._assumed = rate is None and (rate := rate_beside(self._paths[0].parent)) is None
@@ -217,13 +221,17 @@ class PictureVideo:
             raise InputError(f"start is {start}, every is {every}; allowed: from 0, from 1")
         self.num_lost = 0
         width_px, height_px = self.info.width_px, self.info.height_px
-        for index in range(start, len(self._paths), every):
+        for index in range(start, len(self._paths)):
             time_s = float(index / self.info.rate)
-            if wanted is not None and not wanted(index, time_s):
-                yield Frame.unseen(index, time_s, width_px=width_px, height_px=height_px)
+            is_skipped = (index - start) % every != 0
+            if is_skipped or (wanted is not None and not wanted(index, time_s)):
+                if self._on_decoded is not None:
+                    self._on_decoded(index, partial(self.frame_at, index))
+                if not is_skipped:
+                    yield Frame.unseen(index, time_s, width_px=width_px, height_px=height_px)
                 continue
             try:
-                frame = self.frame_at(index, size_px=size_px)
+                image = self._picture(index)
             except VideoError:
                 if self._strict:
                     raise
@@ -231,20 +239,26 @@ class PictureVideo:
                 if (name := self._paths[index].name) not in self._lost:
                     self._lost.append(name)
                 continue
-            yield frame
+            if self._on_decoded is not None:
+                self._on_decoded(index, partial(self._frame, index, image.copy(), None))
+            yield self._frame(index, image, size_px)
 
     def frame_at(self, index: int, *, size_px: tuple[int, int] | None = None) -> Frame:
         """The frame with this index."""
         if not 0 <= index < len(self._paths):
             message = f"asked for frame {index}; allowed: 0 to {len(self._paths) - 1}"
             raise VideoError(message, path=self.info.path)
-        path = self._paths[index]
-        image = _read(path, self._limits)
-        if image.dtype == np.uint16:
-            image = self._of_8_bits(image, path)
+        return self._frame(index, self._picture(index), size_px)
+
+    def _picture(self, index: int) -> np.ndarray:
+        """In its own size."""
+        image = _read(self._paths[index], self._limits)
+        return self._of_8_bits(image, self._paths[index]) if image.dtype == np.uint16 else image
+
+    def _frame(self, index: int, image: np.ndarray, size_px: tuple[int, int] | None) -> Frame:
         first_px = (self.info.width_px, self.info.height_px)
         if (seen_px := (image.shape[1], image.shape[0])) != first_px:
-            self._resized.setdefault(seen_px, path)
+            self._resized.setdefault(seen_px, self._paths[index])
         if (wanted_px := size_px or first_px) != seen_px:
             image = cv2.resize(image, wanted_px, interpolation=cv2.INTER_AREA)
         return Frame(index, float(index / self.info.rate), np.asarray(image, np.uint8), *first_px)

@@ -25,7 +25,7 @@ from vodkit.ground.records import Frame, VideoInfo
 from vodkit.video.container import ContainerVideo
 from vodkit.video.limits import LIMITS, Limits
 from vodkit.video.pictures import SUFFIXES, PictureVideo, pictures_in, pictures_like
-from vodkit.video.rgb import words
+from vodkit.video.rgb import OnDecoded, words
 from vodkit.video.stream import LiveSettings, LiveVideo
 
 Source: TypeAlias = str | Path | BinaryIO
@@ -105,6 +105,7 @@ def open_video(
     live: LiveSettings | None = None,
     limits: Limits = LIMITS,
     one_thread: bool = False,
+    on_decoded: OnDecoded | None = None,
 ) -> Video:
     """Open a source of frames.
 
@@ -116,14 +117,19 @@ def open_video(
             of a ``seqinfo.ini`` beside them, else 25, which ``notes`` then report.
         live: patience with a camera or stream.
         limits: sizes and times above which a source is refused.
-        one_thread: decode a file in one thread, which costs the least processor time, for whoever
-            fills the cores with other work; large pictures still take as many as FFmpeg likes.
+        one_thread: decode a file in one thread, which costs the least processor time, where other
+            work fills the cores; large pictures still take as many as FFmpeg likes.
+        on_decoded: called by ``frames`` with each frame that it decodes, wanted or not, so that one
+            pass gives two sizes: the index, and what makes the frame in full size, now or later.
+            Frames of live sources are not reported.
 
     Raises:
         VideoError: not there, no video in it, or not decodable; the message names the place.
     """
     sys.audit("vodkit.open_video", str(source))
-    of_file = partial(ContainerVideo, strict=strict, limits=limits, one_thread=one_thread)
+    of_file = partial(
+        ContainerVideo, strict=strict, limits=limits, one_thread=one_thread, on_decoded=on_decoded
+    )
     if not isinstance(source, str | Path):
         return of_file(partial(_Cursor, source), str(getattr(source, "name", "file object")))
     text = str(source)
@@ -138,7 +144,14 @@ def open_video(
     if path.is_file() and path.suffix.lower() not in SUFFIXES:
         # FFmpeg takes what is before a colon for a protocol, but not in an absolute path.
         return of_file(partial(str, path.absolute()), text)
-    return _open_pictures(path, strict=strict, picture_rate=picture_rate, limits=limits)
+    return PictureVideo(
+        _pictures_at(path),
+        text,
+        rate=picture_rate,
+        strict=strict,
+        limits=limits,
+        on_decoded=on_decoded,
+    )
 
 
 def is_live(source: str) -> bool:
@@ -155,18 +168,14 @@ def _scheme(source: str) -> str:
     return source.partition("://")[0].lower() if "://" in source else ""
 
 
-def _open_pictures(
-    path: Path, *, strict: bool, picture_rate: Fraction | None, limits: Limits
-) -> Video:
+def _pictures_at(path: Path) -> list[Path]:
+    """The picture, or those in a folder, or that fit a pattern."""
     if path.is_dir():
-        return PictureVideo(
-            pictures_in(path), str(path), rate=picture_rate, strict=strict, limits=limits
-        )
+        return pictures_in(path)
     if path.is_file():
-        return PictureVideo([path], str(path), rate=picture_rate, strict=strict, limits=limits)
+        return [path]
     if set("*?[") & set(str(path)):
-        found = pictures_like(path)
-        return PictureVideo(found, str(path), rate=picture_rate, strict=strict, limits=limits)
+        return pictures_like(path)
     raise VideoError("no such file or folder", path=path)
 
 

@@ -13,7 +13,11 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from vodkit.ground.arrays import ByteArray
 from vodkit.ground.errors import VideoError
+from vodkit.ground.records import Frame
 from vodkit.video.limits import Limits
+
+OnDecoded = Callable[[int, Callable[[], Frame]], None]
+"""takes the index of a frame, and what makes it in full size"""
 
 _SLANT = 0.01  # quarter turns: whole numbers in the file make no more
 

@@ -184,14 +184,15 @@ def call(*words: str) -> None:
 
 
 def test_all_exports_are_made_in_one_pass_and_evaluated_in_one(film: Path, tmp_path: Path) -> None:
-    """One parse of the predictions, and beside tracking itself one decode, for any exports."""
+    """One parse of the predictions, and one decode, for tracking and any exports."""
     opened, run = Opened(), tmp_path / "plaza"
     forms = ["--csv", "--mot", "--coco", "--video"]
     words = ["track", str(film), "--runtime", "openvino", "-o", str(tmp_path), *forms]
     with opened.counting():
         call(*words)
     assert all((run / name).exists() for name in runs.EXPORTS.values())
-    assert (opened.files[runs.PREDICTIONS], opened.videos) == (1, 2)
+    assert (opened.files[runs.PREDICTIONS], opened.videos) == (1, 1)
+    in_one_pass = (run / runs.ANNOTATED).read_bytes()
     for name in runs.EXPORTS.values():
         (run / name).unlink()
     with opened.counting():
@@ -199,6 +200,7 @@ def test_all_exports_are_made_in_one_pass_and_evaluated_in_one(film: Path, tmp_p
     assert all((run / name).exists() for name in runs.EXPORTS.values())
     assert opened.files[runs.DETECTIONS] == 0, "nothing is detected or tracked again"
     assert opened.videos == 1
+    assert (run / runs.ANNOTATED).read_bytes() == in_one_pass, "drawn from the file"
 
     write_dataset(read_dataset(run / runs.PREDICTIONS), tmp_path / "truth.json")
     with opened.counting():

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vodkit.cli.main import main
-from vodkit.formats.predictions import Header, write_table
+from vodkit.formats.predictions import Header, frames_with, write_table
 from vodkit.ground.errors import InputError, SettingsError
 from vodkit.ground.records import Frame, State, TrackTable, VideoInfo
 from vodkit.infer.finished import FinishedRun
@@ -345,7 +345,6 @@ def test_metres_need_a_fixed_camera_and_cuts_are_noted(moved: Path, tmp_path: Pa
 def test_supervision_annotates_the_frames_of_a_run(moved: Path) -> None:
     supervision = pytest.importorskip("supervision")
     from vodkit.formats.supervision_detections import to_supervision
-    from vodkit.report.annotate import frames_with
 
     run = FinishedRun.open(moved)
     trace = supervision.TraceAnnotator()
