@@ -31,7 +31,8 @@ from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground import settings
 from vodkit.ground.runs import stack
 from vodkit.samples import samples
-from vodkit.train.loop import LOG, train
+from vodkit.train.folder import LOG
+from vodkit.train.loop import train
 from vodkit.train.progress import Progress
 from vodkit.train.settings import TrainSettings
 

@@ -23,7 +23,8 @@ from vodkit.formats.table import write_dataset
 from vodkit.ground import settings
 from vodkit.ground.records import Dataset, LabelledVideo
 from vodkit.ground.runs import stack
-from vodkit.train.loop import LOG, train
+from vodkit.train.folder import LOG
+from vodkit.train.loop import train
 from vodkit.train.settings import TrainSettings
 from vodkit.video.synth import CLASSES, Scene, SceneSettings, write_scene
 

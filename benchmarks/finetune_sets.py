@@ -26,7 +26,8 @@ from vodkit.ground import settings
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.ground.runs import stack
 from vodkit.metrics.detection.ap import CocoScores, table_average_precision
-from vodkit.train.loop import LOG, train
+from vodkit.train.folder import LOG
+from vodkit.train.loop import train
 from vodkit.train.settings import TrainSettings
 from vodkit.video.reader import open_video
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from label_files import ONE_VIDEO, place
-from vodkit.formats.base import Reading, Writing, labelled_frames, picture_name, stems
+from vodkit.formats.base import Reading, Writing, picture_name, stems
+from vodkit.formats.rows import labelled_frames
 from vodkit.formats.table import (
     FORMATS,
     READERS,

@@ -219,7 +219,7 @@ def test_what_goes_wrong_in_the_second_process_alone_is_told(clip: Path, tmp_pat
 
 
 POISON = """
-from vodkit.train.loop import Losses
+from vodkit.train.step import Losses
 real = Losses.forward
 def poisoned(self, given, cuts):
     losses = real(self, given, cuts)

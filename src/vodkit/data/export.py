@@ -13,7 +13,8 @@ from pathlib import Path
 
 import cv2
 
-from vodkit.formats.base import Writing, is_still, labelled_frames, picture_name, stems
+from vodkit.formats.base import Writing, is_still, picture_name, stems
+from vodkit.formats.rows import labelled_frames
 from vodkit.formats.table import FORMATS, what_is_lost, write_dataset
 from vodkit.ground import ledger
 from vodkit.ground.errors import FormatError, InputError, OutputError

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from vodkit.data.export import frames_of
-from vodkit.formats.base import labelled_frames
+from vodkit.formats.rows import labelled_frames
 from vodkit.ground.errors import VideoError
 from vodkit.ground.records import NO_ID, Detections, Frame, LabelledVideo, Tracks, TrackTable
 

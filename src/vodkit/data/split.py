@@ -14,7 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from vodkit.formats.base import SPLIT_WARNING, labelled_frames
+from vodkit.formats.base import SPLIT_WARNING
+from vodkit.formats.rows import labelled_frames
 from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.boxes import area
 from vodkit.ground.errors import InputError, SettingsError

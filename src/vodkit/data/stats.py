@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vodkit.data.split import LARGE_PX, SMALL_PX
-from vodkit.formats.base import labelled_frames
+from vodkit.formats.rows import labelled_frames
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.boxes import area, iou_pairs
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable

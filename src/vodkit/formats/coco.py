@@ -15,21 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vodkit.formats.base import (
-    Reading,
-    Rows,
-    Writing,
-    class_names,
-    picture_name,
-    relative_source,
-    rows_by_frame,
-    stems,
-)
+from vodkit.formats.base import Reading, Writing, class_names, picture_name, relative_source, stems
 from vodkit.formats.coco_columns import plain_columns
 from vodkit.formats.coco_shapes import box_of, point_boxes
 from vodkit.formats.cocovid import area_of, json_lines, label_of, read_area, read_categories
 from vodkit.formats.jsonfile import Node, head_of, read_json
 from vodkit.formats.pictures import picture_size, still, still_info
+from vodkit.formats.rows import Rows, rows_by_frame
 from vodkit.formats.shapes import NoAreaError, PointBoxes, ShapeError
 from vodkit.ground.errors import FormatError
 from vodkit.ground.paths import files_in, is_bystander, relative, there

@@ -25,19 +25,16 @@ import numpy as np
 from vodkit.formats.base import (
     ALL_KEPT,
     Reading,
-    Row,
-    Rows,
     Writing,
     info_for,
     is_still,
-    labelled_frames,
     rate_from,
     relative_source,
     require_bearable,
-    table_rows,
 )
 from vodkit.formats.coco_shapes import box_of, has_box, point_boxes
 from vodkit.formats.jsonfile import Node, head_of, read_json
+from vodkit.formats.rows import Row, Rows, labelled_frames, table_rows
 from vodkit.formats.shapes import NoAreaError, PointBoxes, ShapeError
 from vodkit.ground.account import Account
 from vodkit.ground.errors import FormatError, InputError

@@ -18,16 +18,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from vodkit.formats.base import (
-    Reading,
-    Rows,
-    Writing,
-    class_names,
-    info_for,
-    labelled_frames,
-    relative_source,
-    stems,
-)
+from vodkit.formats.base import Reading, Writing, class_names, info_for, relative_source, stems
 from vodkit.formats.cvat_tasks import (
     Keys,
     Task,
@@ -40,6 +31,7 @@ from vodkit.formats.cvat_tasks import (
 from vodkit.formats.jsonfile import head_of
 from vodkit.formats.keyframes import key_rows, runs
 from vodkit.formats.pictures import class_number, still
+from vodkit.formats.rows import Rows, labelled_frames
 from vodkit.formats.shapes import PointBoxes
 from vodkit.formats.textfile import plain
 from vodkit.formats.xmlfile import Element, read_xml, tag

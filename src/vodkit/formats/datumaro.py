@@ -19,21 +19,19 @@ import numpy as np
 from vodkit.formats import shapes
 from vodkit.formats.base import (
     Reading,
-    Row,
-    Rows,
     Writing,
     class_names,
     info_for,
     is_still,
     relative_source,
     require_bearable,
-    rows_by_frame,
     stems,
 )
 from vodkit.formats.coco_shapes import turned
 from vodkit.formats.cocovid import json_lines
 from vodkit.formats.jsonfile import Node, head_of, read_json
 from vodkit.formats.pictures import still
+from vodkit.formats.rows import Row, Rows, rows_by_frame
 from vodkit.formats.shapes import Corners, NoAreaError, PointBoxes
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import FormatError

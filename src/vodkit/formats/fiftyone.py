@@ -20,19 +20,16 @@ import numpy as np
 from vodkit.formats import shapes
 from vodkit.formats.base import (
     Reading,
-    Row,
-    Rows,
     Writing,
-    frames_labelled,
     info_for,
     is_still,
     relative_source,
     require_bearable,
-    rows_by_frame,
     stems,
 )
 from vodkit.formats.jsonfile import Node, read_json
 from vodkit.formats.pictures import class_number, class_table
+from vodkit.formats.rows import Row, Rows, frames_labelled, rows_by_frame
 from vodkit.formats.shapes import Corners, NoAreaError, PointBoxes
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import FormatError

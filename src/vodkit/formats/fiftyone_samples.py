@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vodkit.formats.base import NOMINAL, TIMES, Reading, Row, Rows, rows_by_frame
+from vodkit.formats.base import NOMINAL, TIMES, Reading
 from vodkit.formats.fiftyone import (
     FIELD,
     IGNORE,
@@ -23,6 +23,7 @@ from vodkit.formats.fiftyone import (
     visibility_of,
 )
 from vodkit.formats.pictures import class_number, class_table
+from vodkit.formats.rows import Row, Rows, rows_by_frame
 from vodkit.ground.errors import FormatError, InputError
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, VideoInfo
 

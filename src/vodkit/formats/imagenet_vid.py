@@ -9,16 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vodkit.formats.base import (
-    Reading,
-    Row,
-    Rows,
-    Writing,
-    info_for,
-    require_bearable,
-    rows_by_frame,
-    stems,
-)
+from vodkit.formats.base import Reading, Writing, info_for, require_bearable, stems
 from vodkit.formats.jsonfile import head_of
 from vodkit.formats.pictures import (
     NO_PICTURE,
@@ -27,6 +18,7 @@ from vodkit.formats.pictures import (
     picture_files,
     places_of,
 )
+from vodkit.formats.rows import Row, Rows, rows_by_frame
 from vodkit.formats.voc import bndbox
 from vodkit.formats.xmlfile import Element, read_xml, tag
 from vodkit.ground.errors import FormatError

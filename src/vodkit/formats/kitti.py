@@ -10,16 +10,7 @@ import math
 from fractions import Fraction
 from pathlib import Path
 
-from vodkit.formats.base import (
-    Reading,
-    Row,
-    Rows,
-    Writing,
-    frames_labelled,
-    info_for,
-    stems,
-    table_rows,
-)
+from vodkit.formats.base import Reading, Writing, info_for, stems
 from vodkit.formats.jsonfile import head_of
 from vodkit.formats.pictures import (
     NO_PICTURE,
@@ -30,6 +21,7 @@ from vodkit.formats.pictures import (
     picture_size,
     places_of,
 )
+from vodkit.formats.rows import Row, Rows, frames_labelled, table_rows
 from vodkit.formats.textfile import Line, count_lines, frames_of, plain, read_lines
 from vodkit.ground.errors import FormatError
 from vodkit.ground.paths import files_in

@@ -28,11 +28,9 @@ import numpy as np
 from vodkit.formats.base import (
     MOST_FRAMES,
     Reading,
-    Rows,
     Writing,
     class_names,
     info_for,
-    labelled_frames,
     relative_source,
 )
 from vodkit.formats.cvat import track_rows
@@ -50,6 +48,7 @@ from vodkit.formats.label_studio_tasks import (
     task_of,
 )
 from vodkit.formats.pictures import picture_size, still
+from vodkit.formats.rows import Rows, labelled_frames
 from vodkit.formats.shapes import ROTATED, PointBoxes, turned_about_corner
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from vodkit.formats import shapes
-from vodkit.formats.base import PICTURE_ENDINGS, Reading, Rows, relative_source
+from vodkit.formats.base import PICTURE_ENDINGS, Reading, relative_source
 from vodkit.formats.jsonfile import Node, head_of, read_json
 from vodkit.formats.pictures import class_number, class_table, picture_size, still
+from vodkit.formats.rows import Rows
 from vodkit.formats.shapes import Corners, NoAreaError, PointBoxes
 from vodkit.ground.account import Tally
 from vodkit.ground.arrays import FloatArray

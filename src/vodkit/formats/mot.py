@@ -13,20 +13,10 @@ import math
 import re
 from pathlib import Path
 
-from vodkit.formats.base import (
-    Reading,
-    Row,
-    Rows,
-    Writing,
-    class_names,
-    frames_labelled,
-    info_for,
-    rate_from,
-    stems,
-    table_rows,
-)
+from vodkit.formats.base import Reading, Writing, class_names, info_for, rate_from, stems
 from vodkit.formats.jsonfile import head_of, read_text
 from vodkit.formats.pictures import NO_PICTURE, Places, picture_files, places_of
+from vodkit.formats.rows import Row, Rows, frames_labelled, table_rows
 from vodkit.formats.strangers import is_known_as
 from vodkit.formats.textfile import (
     Line,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from vodkit.formats.base import PICTURE_ENDINGS, Reading, Rows, class_names, require_bearable
+from vodkit.formats.base import PICTURE_ENDINGS, Reading, class_names, require_bearable
+from vodkit.formats.rows import Rows
 from vodkit.ground.errors import FormatError
 from vodkit.ground.paths import files_in, natural_key, there
 from vodkit.ground.records import LabelledVideo, VideoInfo

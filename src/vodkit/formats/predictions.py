@@ -27,7 +27,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from vodkit.formats.base import Reading, Writing, close_written, labelled_frames
+from vodkit.formats.base import Reading, Writing, close_written
 from vodkit.formats.prediction_lines import (
     MODES,
     VERSION,
@@ -40,6 +40,7 @@ from vodkit.formats.prediction_lines import (
     parse_frame,
     parse_header,
 )
+from vodkit.formats.rows import labelled_frames
 from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray
 from vodkit.ground.errors import FormatError, InputError, OutputError
 from vodkit.ground.records import (

@@ -15,19 +15,10 @@ from typing import Any
 import numpy as np
 
 from vodkit.formats import shapes
-from vodkit.formats.base import (
-    Reading,
-    Row,
-    Rows,
-    Writing,
-    class_names,
-    info_for,
-    relative_source,
-    rows_by_frame,
-    stems,
-)
+from vodkit.formats.base import Reading, Writing, class_names, info_for, relative_source, stems
 from vodkit.formats.jsonfile import Node, head_of, read_json
 from vodkit.formats.pictures import class_number, class_table
+from vodkit.formats.rows import Row, Rows, rows_by_frame
 from vodkit.formats.shapes import Corners, NoAreaError, PointBoxes
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import FormatError

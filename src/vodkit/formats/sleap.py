@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from vodkit.formats import shapes
-from vodkit.formats.base import Reading, Rows, class_names, info_for, require_bearable
+from vodkit.formats.base import Reading, class_names, info_for, require_bearable
+from vodkit.formats.rows import Rows
 from vodkit.formats.shapes import NoAreaError, PointBoxes
 from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.errors import FormatError, InputError

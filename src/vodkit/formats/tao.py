@@ -10,18 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from vodkit.formats.base import (
-    Reading,
-    Rows,
-    Writing,
-    info_for,
-    relative_source,
-    rows_by_frame,
-    stems,
-)
+from vodkit.formats.base import Reading, Writing, info_for, relative_source, stems
 from vodkit.formats.coco_shapes import box_of, point_boxes
 from vodkit.formats.cocovid import json_lines, label_of, read_categories
 from vodkit.formats.jsonfile import Node, head_of, read_json
+from vodkit.formats.rows import Rows, rows_by_frame
 from vodkit.formats.shapes import PointBoxes
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo

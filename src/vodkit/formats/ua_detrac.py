@@ -13,18 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vodkit.formats.base import (
-    MOST_DRAWN,
-    Reading,
-    Row,
-    Rows,
-    Writing,
-    info_for,
-    rate_from,
-    relative_source,
-    rows_by_frame,
-    stems,
-)
+from vodkit.formats.base import Reading, Writing, info_for, rate_from, relative_source, stems
 from vodkit.formats.jsonfile import head_of
 from vodkit.formats.pictures import (
     NO_PICTURE,
@@ -33,6 +22,7 @@ from vodkit.formats.pictures import (
     picture_files,
     places_of,
 )
+from vodkit.formats.rows import MOST_DRAWN, Row, Rows, rows_by_frame
 from vodkit.formats.textfile import plain
 from vodkit.formats.xmlfile import Element, read_xml, tag
 from vodkit.ground.errors import FormatError

@@ -11,17 +11,7 @@ name a line names the classes of own data.
 import math
 from pathlib import Path
 
-from vodkit.formats.base import (
-    PICTURE_ENDINGS,
-    Reading,
-    Row,
-    Rows,
-    Writing,
-    frames_labelled,
-    info_for,
-    stems,
-    table_rows,
-)
+from vodkit.formats.base import PICTURE_ENDINGS, Reading, Writing, info_for, stems
 from vodkit.formats.jsonfile import head_of
 from vodkit.formats.pictures import (
     IN_ORDER,
@@ -32,6 +22,7 @@ from vodkit.formats.pictures import (
     places_of,
     still,
 )
+from vodkit.formats.rows import Row, Rows, frames_labelled, table_rows
 from vodkit.formats.textfile import (
     Line,
     count_lines,

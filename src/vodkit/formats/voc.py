@@ -17,16 +17,14 @@ from vodkit.formats import shapes
 from vodkit.formats.base import (
     PICTURE_ENDINGS,
     Reading,
-    Row,
-    Rows,
     Writing,
     picture_name,
     relative_source,
-    rows_by_frame,
     stems,
 )
 from vodkit.formats.jsonfile import head_of, read_text
 from vodkit.formats.pictures import class_number, class_table, picture_size, still, still_info
+from vodkit.formats.rows import Row, Rows, rows_by_frame
 from vodkit.formats.shapes import Corners
 from vodkit.formats.textfile import plain
 from vodkit.formats.xmlfile import Element, read_xml, tag

@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from vodkit.formats import shapes
-from vodkit.formats.base import Reading, Row, Rows, Writing, picture_name, rows_by_frame, stems
+from vodkit.formats.base import Reading, Writing, picture_name, stems
 from vodkit.formats.jsonfile import head_of
 from vodkit.formats.pictures import picture_size, still, still_info
+from vodkit.formats.rows import Row, Rows, rows_by_frame
 from vodkit.formats.textfile import Line, count_lines, plain, read_lines
 from vodkit.formats.yolo_layout import SPLITS as LAYOUT_SPLITS
 from vodkit.formats.yolo_layout import Item, Layout, is_label, layout_of, num_lines, sheet_in

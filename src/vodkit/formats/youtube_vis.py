@@ -10,19 +10,11 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vodkit.formats.base import (
-    Reading,
-    Row,
-    Rows,
-    Writing,
-    info_for,
-    relative_source,
-    stems,
-    table_rows,
-)
+from vodkit.formats.base import Reading, Writing, info_for, relative_source, stems
 from vodkit.formats.coco_shapes import mask_hull
 from vodkit.formats.cocovid import json_lines, label_of, read_categories
 from vodkit.formats.jsonfile import Node, head_of, read_json
+from vodkit.formats.rows import Row, Rows, table_rows
 from vodkit.formats.shapes import Corners
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable

@@ -22,7 +22,8 @@ from vodkit.report.contact_sheet import encoded, sheet
 from vodkit.report.draw import TRUTH, draw_box, draw_found
 from vodkit.report.page import render
 from vodkit.report.sections import UNDEFINED, Table
-from vodkit.train.loop import LOG, TrainResult
+from vodkit.train.folder import LOG
+from vodkit.train.loop import TrainResult
 from vodkit.train.progress import Progress
 from vodkit.train.validate import Shown
 

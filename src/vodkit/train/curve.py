@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from vodkit.formats.base import labelled_frames
+from vodkit.formats.rows import labelled_frames
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground import ledger
 from vodkit.ground.arrays import IntArray

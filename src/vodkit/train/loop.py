@@ -1,18 +1,11 @@
 """Fine-tuning, from top to bottom: data, network, epochs of steps, the best checkpoint.
 
-The run folder holds afterwards::
-
-    best.safetensors, best.card.json   the averaged weights with the best validation AP
-    last.safetensors, last.card.json   those of the end
-    log.csv                            a line an epoch
-    settings.toml, manifest.json       what ran, on what, from what
-    state.pt                           everything that resuming needs
+What the run folder holds: see ``train/folder.py``.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,39 +13,24 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
 
 from vodkit.data.sampling import repeat_factors, whole_batches
-from vodkit.detect import networks
-from vodkit.detect.base import Metric, ModelCard
-from vodkit.detect.checkpoint import card_path, halved, save_checkpoint
+from vodkit.detect.base import Metric
+from vodkit.detect.checkpoint import halved, save_checkpoint
 from vodkit.detect.devices import missing_on_mps
-from vodkit.detect.memory import free_gpu_memory, is_out_of_memory
-from vodkit.ground import ledger
+from vodkit.detect.memory import is_out_of_memory
 from vodkit.ground.arrays import IntArray
 from vodkit.ground.errors import InputError, SettingsError, TrainingError, VideoError
 from vodkit.ground.process import threads_asked
 from vodkit.ground.runs import (
-    MANIFEST,
-    REPORT,
-    SETTINGS,
-    make_folder,
-    only_one,
-    stack,
     write_atomic,
-    write_json,
 )
-from vodkit.ground.settings import to_toml
 from vodkit.metrics.detection.ap import CocoScores
 from vodkit.train import freeze, resume
-from vodkit.train.batch_norms import learning_norms, measure_norms, plain_batches
 from vodkit.train.batches import Batch, Share, cached_batches, pixel_batches
-from vodkit.train.ema import Ema, fitting_decay
-from vodkit.train.frozen_features import replaying
-from vodkit.train.gradients import scaler_of, take_step
+from vodkit.train.folder import BEST, LAST, LOG, begin_anew, claim_folder
 from vodkit.train.log import Meter, as_csv, flat
-from vodkit.train.loggers import TENSORBOARD, Journal, open_journals, require_journals
-from vodkit.train.optim import lr_factor, make_optimizer, set_rates
+from vodkit.train.loggers import Journal, open_journals
 from vodkit.train.processes import (
     agreed,
     launched,
@@ -60,12 +38,10 @@ from vodkit.train.processes import (
     require_shared,
 )
 from vodkit.train.progress import Progress, watch_nothing
-from vodkit.train.rehearsal import Keeper
 from vodkit.train.settings import TrainSettings
 from vodkit.train.setup import Material, delete_features, prepare, with_features
+from vodkit.train.step import Learner
 from vodkit.train.validate import Validated, validate
-
-BEST, LAST, LOG = "best.safetensors", "last.safetensors", "log.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,39 +65,6 @@ class TrainResult:
     """videos that could not be read"""
     per_class: Mapping[str, CocoScores]
     """numbers of the last validation, with the weights of then"""
-
-
-class Losses(nn.Module):
-    """The network with its family's losses, as one module: what several processes share."""
-
-    def __init__(self, module: nn.Module, card: ModelCard, keeper: Keeper | None = None) -> None:
-        """Shares the network's weights."""
-        super().__init__()
-        self.module = module
-        self.card = card
-        self.keeper = keeper
-
-    def forward(self, given: Callable[[], Batch], cuts: tuple[str, ...]) -> dict[str, Tensor]:
-        """Weighted losses by name.
-
-        The batch comes as a function: Fabric would rebuild (and cannot) a frozen record to
-        convert the tensors in it, which are on their device and in their type already.
-        """
-        batch = given()
-        if batch.features is None:
-            return self._of_pictures(batch)
-        with replaying(self.module, cuts, batch.features):
-            # The pictures are not used: normalising black ones would cost a tenth of a step.
-            return networks.losses_of_normalised(
-                self.module, self.card, batch.images, batch.targets
-            )
-
-    def _of_pictures(self, batch: Batch) -> dict[str, Tensor]:
-        if self.keeper is None:
-            return networks.losses(self.module, self.card, batch.images, batch.targets)
-        with self.keeper.listening() as heard:
-            losses = networks.losses(self.module, self.card, batch.images, batch.targets)
-        return losses | self.keeper.losses(batch.images[:, :3], heard.answers)
 
 
 def train(
@@ -154,7 +97,7 @@ def train(
     if not fabric.is_global_zero:
         watch = watch_nothing
     watch(Progress(what="material", done=0, total=0, told=(_purpose(settings),)))
-    begins = partial(_goes_on, settings, resume_run=resume_run, overwrite=overwrite)
+    begins = partial(claim_folder, settings, resume_run=resume_run, overwrite=overwrite)
     with _saying_what_helps(settings), noticing_lost_processes(), ExitStack() as held:
         require_shared(fabric, Path(settings.out))
         hold = held.enter_context if fabric.is_global_zero else None
@@ -226,7 +169,7 @@ def _begun(
     if not run.ended:  # what has ended needs none
         run.keep_features()
     if not goes_on and fabric.is_global_zero:  # all is well: what was there may go
-        _begin_anew(settings, run.material)
+        begin_anew(settings, run.material)
     return run
 
 
@@ -248,33 +191,10 @@ class _Run:
         self.steps_per_epoch = -(-len(self._order(0)) // settings.batch_size)
         self.num_epochs = settings.num_epochs(self.steps_per_epoch)
         self.num_steps = self.steps_per_epoch * self.num_epochs
-        decay = fitting_decay(settings.ema_decay, self.num_steps)
-        self.ema = Ema(self.module, decay=decay, ramp=max(self.num_steps / 50, 1.0))
-        self.optimizer: Any = fabric.setup_optimizers(
-            make_optimizer(
-                self.module,
-                self.card,
-                name=settings.optimizer,
-                lr=settings.lr,
-                weight_decay=settings.weight_decay,
-                stage_lr_ratio=settings.stage_lr_ratio,
-            )
-        )
-        self.keeper = (
-            Keeper(
-                self.module,
-                self.card,
-                settings.teacher,
-                weight=settings.teacher_weight,
-                device=fabric.device,
-            )
-            if settings.teacher
-            else None
-        )
-        self.scaler = scaler_of(fabric)
-        self.epoch = self.batch = self.halvings = self.skipped_steps = 0
+        self.learner = Learner(settings, fabric, material, num_steps=self.num_steps)
+        self.ema = self.learner.ema
+        self.epoch = self.batch = 0
         self.meter = Meter()
-        self.depth = -1
         self.best: CocoScores | None = None
         self.worse = 0
         self.rows: list[dict[str, float]] = []
@@ -293,6 +213,7 @@ class _Run:
         self.material = with_features(
             self.settings, self.material, self.watch, name=name, epochs=self.num_epochs
         )
+        self.learner.material = self.material
         self.cached = self.material.cached is not None
 
     def fit(self) -> None:
@@ -322,47 +243,22 @@ class _Run:
             row = self._epoch()
             self.epoch, self.batch, self.meter = self.epoch + 1, 0, Meter()
             if self._is_validated():
-                self._measure_norms()
+                self.learner.measure_norms(self.share.size)
                 row |= self._validate()
             self._log(row)
             self._save_if_due()
-        if self.depth < 0:  # resumed at its end: the last epoch decides what learns
+        if self.learner.depth < 0:  # resumed at its end: the last epoch decides what learns
             self._set_mode(self.epoch - 1)
         if self.material.validation is None and not self.ended:
-            self._measure_norms()
+            self.learner.measure_norms(self.share.size)
 
     def _has_ended(self) -> bool:
         patience = self.settings.patience
         return self.epoch >= self.num_epochs or bool(patience and self.worse >= patience)
 
-    def _measure_norms(self) -> None:
-        """The averaged weights get the statistics that they have on the training pictures."""
-        names, material = learning_norms(self.module), self.material
-        cuts = () if material.cached is None else material.cached.cuts
-        while names:
-            size = max(self.share.size >> self.halvings, 1)  # as parts are that are learnt from
-            batches = plain_batches(
-                material.training, material.cached, size=size, device=self.fabric.device
-            )
-            try:
-                measure_norms(self.ema.module, self.card, names, batches, cuts)
-                break
-            except (RuntimeError, MemoryError) as error:
-                if size == 1 or not is_out_of_memory(error) or self.fabric.world_size > 1:
-                    raise
-            free_gpu_memory()
-            self.halvings += 1
-
     def _set_mode(self, epoch: int) -> None:
         """What is frozen in this epoch is, and the rest is in training mode."""
-        settings = self.settings
-        depth = freeze.depth_at(settings.freeze, epoch=epoch, thaw_every=settings.thaw_every)
-        freeze.freeze(self.module, self.card, depth)
-        if settings.fixed_norms:
-            freeze.fix_statistics(self.module)
-        if depth != self.depth:  # processes agree on what they exchange when they are set up
-            self.wrapped = self.fabric.setup_module(Losses(self.module, self.card, self.keeper))
-            self.depth = depth
+        if self.learner.freeze(epoch):
             rows = tuple(freeze.table(self.module, self.card))
             self.watch(
                 Progress(
@@ -384,7 +280,8 @@ class _Run:
             with meter.waiting():
                 parts = [next(source) for _ in range(self.settings.accumulate)]
             step = self.epoch * self.steps_per_epoch + self.batch
-            losses, rate = self._step(parts, step)
+            where = f"epoch {self.epoch + 1}, step {self.batch + 1}"
+            losses, rate = self.learner.step(parts, step, where=where)
             self.batch += 1
             meter.add(losses)
             self._tell("step", losses, lr=rate, wait=meter.wait_share)
@@ -425,118 +322,6 @@ class _Run:
             labels = [frames.labels(i) for i in range(len(frames))]
             repeats = repeat_factors(labels, len(self.card.classes), settings.rare_share)
         return frames.order(seed=settings.seed, epoch=epoch, repeats=repeats)
-
-    def _step(self, parts: list[Batch], step: int) -> tuple[dict[str, float], float]:
-        """One optimizer step; the mean losses of its parts, and the learning rate."""
-        settings = self.settings
-        factor = lr_factor(
-            step,
-            num_steps=self.num_steps,
-            warmup_steps=round(self.num_steps * settings.warmup_share),
-            final_ratio=settings.final_lr_ratio,
-        )
-        rate = set_rates(self.optimizer, factor)
-        shown = self._over_processes(self._gradients(parts))
-        try:
-            is_taken = take_step(self.optimizer, self.scaler, clip_norm=settings.clip_norm)
-        except FloatingPointError as error:
-            raise TrainingError(self._without_gradient(str(error), parts)) from error
-        if is_taken:
-            self.ema.update(self.module)
-        else:
-            self.skipped_steps += 1
-        return shown, rate
-
-    def _over_processes(self, shown: dict[str, float]) -> dict[str, float]:
-        """The losses of the whole batch, of which each process has seen its share."""
-        if self.fabric.world_size == 1:
-            return shown
-        seen = torch.tensor(list(shown.values()), dtype=torch.float64, device=self.fabric.device)
-        whole = self.fabric.all_reduce(seen, reduce_op="mean")
-        assert isinstance(whole, Tensor)
-        return dict(zip(shown, whole.tolist(), strict=True))
-
-    def _without_gradient(self, seen: str, parts: list[Batch]) -> str:
-        frames = self.material.training.frames
-        names = [frames.name(index) for part in parts for index in part.indices]
-        where = f"epoch {self.epoch + 1}, step {self.batch + 1}"
-        helps = "lower lr" if self.scaler is None else "lower lr, or precision=bf16 or 32"
-        return f"{seen} in {where}; its samples: {'; '.join(names[:4])}; {helps}?"
-
-    def _gradients(self, parts: list[Batch]) -> dict[str, float]:
-        """Gradients of all parts, halved until they fit into memory; the mean losses."""
-        while True:
-            smaller = [piece for part in parts for piece in part.pieces(2**self.halvings)]
-            self.optimizer.zero_grad()
-            try:
-                return self._all_parts(smaller)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                most = max(len(part.indices) for part in smaller)
-                if most == 1 or self.fabric.world_size > 1:  # the others would not know
-                    raise TrainingError(self._too_large(smaller[0])) from error
-                self.optimizer.zero_grad()
-            except ValueError as error:  # torch's word for a norm that sees one number a channel
-                if not self.halvings or "more than 1 value per channel" not in str(error):
-                    raise
-                larger = parts[0].pieces(2 ** (self.halvings - 1))[0]
-                raise TrainingError(self._too_small(larger)) from error
-            free_gpu_memory()  # outside of the handler, which keeps the tensors of the failed part
-            self.halvings += 1
-
-    def _all_parts(self, parts: list[Batch]) -> dict[str, float]:
-        """Gradients of parts one after the other; the mean losses."""
-        whole = sum(len(part.indices) for part in parts)
-        shown: dict[str, float] = {}
-        for number, part in enumerate(parts, start=1):
-            share = len(part.indices) / whole
-            # Processes exchange gradients once a step, with the last part.
-            with self.fabric.no_backward_sync(self.wrapped, enabled=number < len(parts)):
-                for name, value in self._backward(part, share).items():
-                    shown[name] = shown.get(name, 0.0) + value * share
-        return shown
-
-    def _backward(self, part: Batch, share: float) -> dict[str, float]:
-        cuts = () if self.material.cached is None else self.material.cached.cuts
-        losses = self.wrapped(lambda: part, cuts)
-        each = torch.stack(list(losses.values()))
-        shown = each.detach().tolist()  # read together: each read waits for the device
-        if not math.isfinite(sum(shown)):
-            raise TrainingError(self._culprit(part, cuts, sum(shown)))
-        self.fabric.backward(each.sum() * share)
-        return dict(zip(losses, shown, strict=True))
-
-    def _too_large(self, part: Batch) -> str:
-        height, width = part.images.shape[2:]
-        settings = self.settings
-        seen = f"{len(part.indices)} pictures of {width}x{height} px at once"
-        parts = f"raise accumulate (now {settings.accumulate}), or lower batch_size, width_px"
-        allowed = "lower width_px, height_px" if len(part.indices) == 1 else parts
-        return f"out of memory with {seen}; {allowed}"
-
-    def _too_small(self, larger: Batch) -> str:
-        """Where parts larger than this have no room, and in smaller ones nothing can be learnt."""
-        height, width = larger.images.shape[2:]
-        seen = f"{len(larger.indices)} pictures of {width}x{height} px at once"
-        why = "in smaller parts a norm sees one number"
-        return f"out of memory with {seen}, and {why}; set fixed_norms=true, or lower width_px"
-
-    def _culprit(self, part: Batch, cuts: tuple[str, ...], total: float) -> str:
-        """Which sample makes the loss what it should not be."""
-        frames = self.material.training.frames
-        names = []
-        with torch.no_grad(), self.fabric.autocast():
-            for row, index in enumerate(part.indices):
-                # Not as several processes share it: the others would not answer. Each sample
-                # twice: batch norms of small maps need more than one number.
-                losses = self.wrapped.module(partial(part.rows, [row, row]), cuts)
-                if not bool(torch.isfinite(torch.stack(list(losses.values())).sum())):
-                    names.append(frames.name(index))
-        blamed = names or [frames.name(index) for index in part.indices]
-        alone = "its samples" if names else "none of its samples alone; the batch is"
-        where = f"epoch {self.epoch + 1}, step {self.batch + 1}"
-        return f"the loss is {total} in {where}; {alone}: {'; '.join(blamed[:4])}; lower lr?"
 
     def _is_validated(self) -> bool:
         """Whether the epoch that just ended is; the last one always."""
@@ -583,8 +368,9 @@ class _Run:
 
     def _log(self, row: dict[str, float]) -> None:
         """A line for the epoch, and the file of all of them."""
-        counts = {"halvings": float(self.halvings), "skipped_steps": float(self.skipped_steps)}
-        seen = {name: count for name, count in counts.items() if count}
+        learner = self.learner
+        counts = {"halvings": learner.halvings, "skipped_steps": learner.skipped_steps}
+        seen = {name: float(count) for name, count in counts.items() if count}
         self.rows.append({"epoch": self.epoch, **row, **seen})
         others = {"ap", "ap50", "wait", "seconds"}
         losses = {key: value for key, value in row.items() if key not in others}
@@ -635,17 +421,11 @@ class _Run:
         return {
             "about": self.material.about,
             "settings": flat(self.settings),
-            "module": self.module.state_dict(),
-            "ema": self.ema.module.state_dict(),
-            "updates": self.ema.updates,
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": {} if self.scaler is None else self.scaler.state_dict(),
+            **self.learner.state(),
             "random": torch.get_rng_state(),
-            "random of the device": _random_of(self.fabric.device),
+            "random of the device": resume.random_of(self.fabric.device),
             "threads": torch.get_num_threads(),  # another number of them sums in another order
             "at": {"epoch": self.epoch, "batch": self.batch, "worse": self.worse},
-            "halvings": self.halvings,
-            "skipped_steps": self.skipped_steps,
             "meter": self.meter.so_far,
             "best": None if self.best is None else asdict(self.best),
             "per_class": {name: asdict(one) for name, one in self.per_class.items()},
@@ -661,20 +441,14 @@ class _Run:
         state = resume.load_state(path, parts=self._state())
         resume.refuse_changes(state["about"], self.material.about, where=str(path))
         resume.refuse_changes(state["settings"], flat(self.settings), where=str(path))
-        self.module.load_state_dict(state["module"])
-        self.ema.module.load_state_dict(state["ema"])
-        self.ema.updates = state["updates"]
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.scaler is not None:
-            self.scaler.load_state_dict(state["scaler"])
+        self.learner.restore(state)
         torch.set_rng_state(state["random"])
-        _set_random_of(self.fabric.device, state["random of the device"])
+        resume.set_random_of(self.fabric.device, state["random of the device"])
         if not threads_asked():
             torch.set_num_threads(state["threads"])
         self.meter = Meter(**state["meter"])
         self.epoch, self.batch = state["at"]["epoch"], state["at"]["batch"]
         self.worse, self.rows = state["at"]["worse"], state["rows"]
-        self.halvings, self.skipped_steps = state["halvings"], state["skipped_steps"]
         self.marks = state["journals"]
         self.best = None if state["best"] is None else CocoScores(**state["best"])
         if self.best is not None and not (self.out / BEST).is_file():
@@ -683,21 +457,6 @@ class _Run:
             )
         self.per_class = {name: CocoScores(**one) for name, one in state["per_class"].items()}
         self.cached, self.ended = state["cached"], state["ended"]
-
-
-def _random_of(device: torch.device) -> list[Tensor]:
-    """States of the generators on the device: dropout and sampling draw from them."""
-    if device.type == "cuda":
-        return torch.cuda.get_rng_state_all()
-    return [torch.mps.get_rng_state()] if device.type == "mps" else []
-
-
-def _set_random_of(device: torch.device, states: list[Tensor]) -> None:
-    """Set the states that were saved on the same kind of device; others are no use here."""
-    if device.type == "cuda" and len(states) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states)
-    if device.type == "mps" and states:
-        torch.mps.set_rng_state(states[0])
 
 
 def _close(journal: Journal, kind: type[BaseException] | None, *_: object) -> None:
@@ -721,69 +480,3 @@ def _refuse_nothing_to_find(settings: TrainSettings, material: Material) -> None
 
 def _purpose(settings: TrainSettings) -> str:
     return f"training {settings.model} on {settings.data}, into {settings.out}"
-
-
-def _goes_on(
-    settings: TrainSettings,
-    hold: Callable[[AbstractContextManager[None]], None] | None,
-    *,
-    resume_run: bool,
-    overwrite: bool,
-) -> bool:
-    """Make and lock (``hold``) the run folder; whether it has a state to resume from.
-
-    A run that was killed before its first state starts again, so scripts may always pass
-    ``--resume``.
-    """
-    require_journals(settings.journals)
-    out = make_folder(Path(settings.out))
-    if hold is not None:
-        hold(only_one(out))
-        _clear_away_parts(out)
-    for name in (resume.STATE, MANIFEST, SETTINGS, LOG, REPORT, BEST, LAST):
-        ledger.require_ours(out / name)
-    if not resume_run and not overwrite:
-        resume.refuse_training_in(out)
-    return resume_run and (out / resume.STATE).is_file()
-
-
-def _clear_away_parts(out: Path) -> None:
-    """Delete partial files of killed runs, each as large as a state."""
-    names = [
-        resume.STATE,
-        *(name for path in (BEST, LAST) for name in (path, card_path(Path(path)))),
-    ]
-    for name in names:
-        for part in out.glob(f".{name}.????????"):
-            part.unlink(missing_ok=True)
-
-
-def _begin_anew(settings: TrainSettings, material: Material) -> None:
-    """Discard an earlier training and write what this one is made from."""
-    out = Path(settings.out)
-    weights = (out / BEST, out / LAST)
-    files = [out / name for name in (resume.STATE, MANIFEST, LOG, REPORT)]
-    for path in (*files, *weights, *map(card_path, weights)):
-        ledger.remove(path)
-    ledger.remove_tree(out / TENSORBOARD)
-    write_atomic(out / SETTINGS, to_toml(settings))
-    _describe(settings, material)
-
-
-def _describe(settings: TrainSettings, material: Material) -> None:
-    """The manifest: from what the training is made."""
-    frames = material.training.frames
-    manifest = {
-        "stack": stack(),
-        "model": material.card.source,
-        "licence": material.card.licence,
-        "classes": list(material.card.classes),
-        "classes_begun_afresh": list(material.fresh_classes),
-        "data": material.about,
-        "training_frames": len(frames),
-        "cached_features": material.why_not_cached or "yes",
-        "cached_views": 0 if material.cached is None else material.cached.views,
-        "left_out": list(material.left_out),
-        "parameters": [asdict(row) for row in freeze.table(material.module, material.card)],
-    }
-    write_json(Path(settings.out) / MANIFEST, manifest)

@@ -131,3 +131,18 @@ def digest_of_weights(module: nn.Module, parts: Sequence[str]) -> str:
         for value in module.get_submodule(part).state_dict().values():
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def random_of(device: torch.device) -> list[torch.Tensor]:
+    """States of the generators on the device: dropout and sampling draw from them."""
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state_all()
+    return [torch.mps.get_rng_state()] if device.type == "mps" else []
+
+
+def set_random_of(device: torch.device, states: list[torch.Tensor]) -> None:
+    """Set the states that were saved on the same kind of device; others are no use here."""
+    if device.type == "cuda" and len(states) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states)
+    if device.type == "mps" and states:
+        torch.mps.set_rng_state(states[0])

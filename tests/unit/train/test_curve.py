@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vodkit.formats.base import labelled_frames
+from vodkit.formats.rows import labelled_frames
 from vodkit.formats.table import write_dataset
 from vodkit.ground.errors import InputError, SettingsError
 from vodkit.ground.records import Dataset, LabelledVideo

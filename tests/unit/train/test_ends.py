@@ -125,16 +125,16 @@ def test_of_networks_that_find_nothing_the_last_is_kept(square_data: Path, tmp_p
 def test_a_gradient_that_is_not_finite_names_step_and_samples(
     square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vodkit.train.loop import _Run
+    from vodkit.train.step import Learner
 
-    real = _Run._gradients
+    real = Learner._gradients
 
-    def broken(self: _Run, parts: Any) -> dict[str, float]:
+    def broken(self: Learner, parts: Any) -> dict[str, float]:
         shown = real(self, parts)
         next(p for p in self.module.parameters() if p.grad is not None).grad.fill_(torch.inf)
         return shown
 
-    monkeypatch.setattr(_Run, "_gradients", broken)
+    monkeypatch.setattr(Learner, "_gradients", broken)
     with pytest.raises(InputError, match=r"gradient is not finite in epoch 1, step 1; .*frame "):
         train(tiny(square_data, tmp_path / "run"))
 

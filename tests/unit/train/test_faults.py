@@ -21,8 +21,9 @@ from vodkit.ground.errors import InputError, OutputError, SettingsError, Trainin
 from vodkit.train import batch_norms as norms
 from vodkit.train import validate
 from vodkit.train.loggers import TensorBoard
-from vodkit.train.loop import Losses, train
+from vodkit.train.loop import train
 from vodkit.train.settings import TrainSettings
+from vodkit.train.step import Losses
 
 TINY: dict[str, Any] = {
     "model": "yolox_nano",

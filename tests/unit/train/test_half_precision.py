@@ -18,9 +18,10 @@ from vodkit.detect.checkpoint import load_checkpoint
 from vodkit.ground.errors import TrainingError
 from vodkit.train import loop
 from vodkit.train.gradients import scaler_of, take_step
-from vodkit.train.loop import Losses, train
+from vodkit.train.loop import train
 from vodkit.train.progress import Progress
 from vodkit.train.settings import TrainSettings
+from vodkit.train.step import Losses
 
 Stage = tuple[Any, GradScaler | None, Any, torch.Tensor]
 

@@ -16,8 +16,9 @@ from vodkit.ground import ledger
 from vodkit.ground.errors import OutputError, SettingsError
 from vodkit.ground.settings import to_toml
 from vodkit.report.training_page import TrainingPage
+from vodkit.train.folder import LOG
 from vodkit.train.loggers import EXPERIMENT, JOURNALS
-from vodkit.train.loop import LOG, train
+from vodkit.train.loop import train
 from vodkit.train.progress import Progress
 from vodkit.train.settings import TrainSettings
 

@@ -18,10 +18,11 @@ from vodkit.ground.errors import InputError, OutputError, SettingsError, VideoEr
 from vodkit.ground.records import Dataset, LabelledVideo
 from vodkit.ground.runs import make_folder, only_one, sha256
 from vodkit.train.log import Meter, as_csv, flat
-from vodkit.train.loop import Losses, train
+from vodkit.train.loop import train
 from vodkit.train.progress import Progress
 from vodkit.train.resume import described, refuse_changes, save_state
 from vodkit.train.settings import TrainSettings
+from vodkit.train.step import Losses
 
 TINY: dict[str, Any] = {
     "model": "yolox_nano",

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from vodkit.data.audit.findings import Finding, Grade
-from vodkit.formats.base import labelled_frames
+from vodkit.formats.rows import labelled_frames
 from vodkit.ground.arrays import ByteArray, FloatArray, IntArray
 from vodkit.ground.boxes import area, intersection
 from vodkit.ground.errors import SettingsError, VideoError
