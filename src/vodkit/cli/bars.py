@@ -33,9 +33,9 @@ class Show(Protocol):
         """``title``: a new one; empty: as before."""
 
 
-def with_bar(steps: Iterable["Step"], title: str) -> Iterator["Step"]:
+def with_bar(steps: Iterable["Step"], title: str, *, unit: str = "frames") -> Iterator["Step"]:
     """The steps, with a bar on stderr."""
-    with bar(title, unit="frames") as show:
+    with bar(title, unit=unit) as show:
         for step in steps:
             show(step.num_done, step.num_total)
             yield step

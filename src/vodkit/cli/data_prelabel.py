@@ -12,12 +12,12 @@ import typer
 
 from vodkit.cli import data_options, options
 from vodkit.cli.terminal import say
-from vodkit.ground.errors import InputError, OutputError
+from vodkit.ground.errors import InputError, OutputError, SettingsError
 from vodkit.ground.paths import relative
 from vodkit.infer.settings import InferSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from vodkit.ground.records import LabelledVideo, TrackTable
     from vodkit.infer.folder import RunFolder
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @options.with_settings(without=("tracker_settings", "after", "lines", "zones", "events"))
 def prelabel(
-    videos: list[Path] = typer.Argument(..., help="Raw video files."),
+    videos: list[Path] = typer.Argument(..., help="Raw video files, or folders of still pictures."),
     *,
     out: Path = data_options.OUT,
     format: str = typer.Option(  # noqa: A002
@@ -44,7 +44,7 @@ def prelabel(
     threads: int = options.THREADS,  # noqa: ARG001 - its callback sets it
     resume: bool = typer.Option(False, "--resume", help="Continue where it was stopped."),
     overwrite: bool = typer.Option(
-        False, "--overwrite", help="Replace labels that are there, and begin anew unless --resume."
+        False, "--overwrite", help="Replace existing labels, and begin anew unless --resume."
     ),
 ) -> None:
     """Label raw video with a detector and a tracker. For correction in CVAT or Label Studio.
@@ -78,15 +78,25 @@ def prelabel(
     runs = out.absolute().with_name(f".runs-{out.absolute().name}")
     overwrite_runs = overwrite and not resume
     batch = Batch([*names], job, out=runs, resume=resume, overwrite=overwrite_runs, notify=aside)
+    if batch.of_stills and (refined or unsure):
+        given = "--refine" if refined else "--unsure"
+        raise SettingsError(f"{given} is for tracks, which still pictures have none of")
     say_runtime(batch.detector, job)
-    done, failures = [], []
+    done: list[LabelledVideo] = []
+    failures = []
     for one in run_batch(batch):
         failures.append(one.errors)
         if one.files:
-            known, video = _tracked(one.folder, names[one.source])
-            assert video.tracks is not None
-            done.append(replace(video, tracks=for_correction(second(video.tracks), wanted)))
-            say(f"{names[one.source]}: {_counted(done[-1])}")
+            if batch.of_stills:
+                place = f"{names[one.source]}/" if format == "cocovid" else ""
+                known, new = _detected(one.folder, place)
+                say(f"{names[one.source]}: {len(new)} pictures, {_counted(new)}")
+            else:
+                known, video = _tracked(one.folder, names[one.source])
+                assert video.tracks is not None
+                new = [replace(video, tracks=for_correction(second(video.tracks), wanted))]
+                say(f"{names[one.source]}: {_counted(new)}")
+            done += new
     if done:
         lost = export_dataset(
             Dataset(classes=known, videos=tuple(done)), out, format, root=out.parent,
@@ -146,8 +156,20 @@ def _tracked(folder: "RunFolder", name: str) -> "tuple[tuple[str, ...], Labelled
     return found.header.classes, video
 
 
-def _counted(video: "LabelledVideo") -> str:
-    tracks = video.tracks
-    ignored = 0 if tracks is None or tracks.ignore is None else int(tracks.ignore.sum())
+def _detected(folder: "RunFolder", place: str) -> "tuple[tuple[str, ...], Sequence[LabelledVideo]]":
+    """Classes, and the still pictures of a run, named as in ``place``."""
+    from vodkit.formats.table import read_dataset
+    from vodkit.ground import runs
+
+    found = read_dataset(folder / runs.STILLS)
+    return found.classes, [
+        replace(one, source=f"{place}{one.source}", info=replace(one.info, path=one.source))
+        for one in found.videos
+    ]
+
+
+def _counted(videos: "Sequence[LabelledVideo]") -> str:
+    tables = [one.tracks for one in videos if one.tracks is not None]
+    ignored = sum(int(one.ignore.sum()) for one in tables if one.ignore is not None)
     also = f" and {ignored} ignore regions" if ignored else ""
-    return f"{len(tracks or ()) - ignored} boxes{also}"
+    return f"{sum(map(len, tables)) - ignored} boxes{also}"

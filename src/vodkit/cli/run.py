@@ -34,13 +34,13 @@ def run_sources(
 ) -> None:
     """Files one after the other, live sources together, or a share of many videos."""
     from vodkit.cli.fleet import is_fleet, run_fleet
-    from vodkit.cli.stills import run_stills, stills_among
     from vodkit.fleet.pieces import check_pieces, detect_in_pieces
     from vodkit.fleet.survey import folder_of
     from vodkit.fleet.tree import Record
     from vodkit.ground import process
     from vodkit.ground.errors import SettingsError
     from vodkit.infer.batch import Batch
+    from vodkit.infer.stills import require_stills_only, stills_among
     from vodkit.report.annotate import film
     from vodkit.serve.settings import OutletSettings
     from vodkit.video.reader import is_live
@@ -63,14 +63,11 @@ def run_sources(
         run_fleet(mine, fleet, out=out, as_json=as_json, refused=refused)
         return
     how = {"resume": resume, "overwrite": overwrite, "as_json": as_json}
-    if stills := stills_among(sources, wanted):
-        refuse = {f"--{name}": name in exports for name in ("csv", "mot", "video")}
-        refuse |= {"--after": bool(wanted.after), "--segments": segments, "--roll-s": is_rolled}
-        refuse |= {"--mqtt, --webhook, --serve": outlets.is_any, "--pieces": fleet.pieces > 1}
-        refuse["--line, --zone"] = bool(wanted.lines or wanted.zones)
-        refused = [name for name, on in refuse.items() if on]
-        run_stills(stills, sources, wanted, Path(out), "coco" in exports, refused, **how)
-        return
+    of_films = {"--roll-s": is_rolled, "--mqtt, --webhook, --serve": outlets.is_any}
+    of_films["--pieces"] = fleet.pieces > 1
+    given = [name for name, on in of_films.items() if on]
+    if given and (stills := stills_among(sources, wanted)):
+        require_stills_only(stills, sources, given)
     if any(map(is_live, sources)) or is_rolled:
         from vodkit.cli.live import run_live_sources
 
@@ -132,7 +129,8 @@ def run_batch(batch: "Batch", outlets: "Outlets | None" = None) -> "Iterable[Out
     def watch(steps: "Iterable[Step]", source: str) -> "Iterable[Step]":
         if outlets is not None:
             steps = outlets.passing(steps, lambda _: folders[source].path)
-        return with_bar(steps, Path(source).name)
+        unit = "images" if batch.of_stills else "frames"
+        return with_bar(steps, Path(source).name, unit=unit)
 
     for outcome in batch.run(watch):
         for note in outcome.notes:

@@ -12,6 +12,7 @@ import numpy as np
 
 from vodkit.ground import runs
 from vodkit.ground.errors import VodkitError
+from vodkit.infer.settings import STILLS
 
 if TYPE_CHECKING:
     from vodkit.infer.manifest import Manifest
@@ -36,13 +37,17 @@ def lines_of(folder: Path) -> list[str]:
     if manifest is None or not manifest.summary:
         return []
     counts = manifest.summary
-    lines = [_speed(counts), *_found(counts, tracks=settings.tracks)]
+    of_stills = settings.pictures == STILLS
+    lines = [
+        _speed(counts, "picture" if of_stills else "frame"),
+        *_found(counts, tracks=settings.tracks),
+    ]
     lines += _losses(counts)
     if not sum(counts["boxes_by_class"].values()):
         lines.append(_nothing(settings))
-    elif small := _small(folder, settings):
+    elif not of_stills and (small := _small(folder, settings)):
         lines.append(small)
-    return [*lines, *_faster(manifest, settings)]
+    return [*lines, *(() if of_stills else _faster(manifest, settings))]
 
 
 def next_words(folder: Path) -> Iterator[list[str]]:
@@ -58,19 +63,21 @@ def next_words(folder: Path) -> Iterator[list[str]]:
         return
     if not sum(manifest.summary["boxes_by_class"].values()):
         yield ["vodkit", "models"]
+    elif settings.pictures == STILLS:
+        yield ["vodkit", "eval", "LABELS", str(folder)]
     elif settings.tracks:
         yield ["vodkit", "refine", str(folder)]
     else:
         yield ["vodkit", "track", manifest.source]
 
 
-def _speed(counts: Mapping[str, Any]) -> str:
+def _speed(counts: Mapping[str, Any], noun: str) -> str:
     """As ``240 frames in 9.6 s (25.0 frames/s) with openvino on cpu``."""
     fresh, seconds = counts["num_fresh"], counts["seconds"]
-    rate = f" ({fresh / seconds:.1f} frames/s)" if fresh and seconds else ""
+    rate = f" ({fresh / seconds:.1f} {noun}s/s)" if fresh and seconds else ""
     before = counts["num_frames"] - fresh
     kept = f"; {before} more were done before" if before else ""
-    return f"{_many(fresh, 'frame')} in {seconds:.1f} s{rate} with {counts['runtime']}{kept}"
+    return f"{_many(fresh, noun)} in {seconds:.1f} s{rate} with {counts['runtime']}{kept}"
 
 
 def _found(counts: Mapping[str, Any], *, tracks: bool) -> Iterator[str]:

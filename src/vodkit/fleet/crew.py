@@ -16,6 +16,7 @@ from vodkit.fleet.worker import LostClaimError, Result, Worker
 from vodkit.infer.batch import Watch
 from vodkit.infer.filming import Film
 from vodkit.infer.run import Step
+from vodkit.infer.stills import require_stills_only, stills_among
 
 _POLL_S = 2.0
 
@@ -51,6 +52,8 @@ class Crew:
         self._claims = Claims(self.tree.place, fleet.expiry_s)
         if fleet.claim:
             self._claims.require()
+        if stills := stills_among([one.uri for one in items_of(mine.sources)], mine.settings):
+            require_stills_only(stills, stills, ["--shard, --claim, --ray"])
         self.items = [item for item in items_of(mine.sources) if shard.holds(item.name)]
         if self.tree.record() is not None:
             self._mine = self.tree.join(mine)

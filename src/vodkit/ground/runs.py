@@ -4,6 +4,8 @@ settings.toml      the effective settings (what ran, not what was asked for)
 manifest.json      versions, seed, sha256 of inputs and weights, licences
 predictions.jsonl  one frame a line, append-only, resumable
 detections.jsonl   the same before tracking
+predictions.json   of still pictures: the boxes in each, as a dataset
+pictures.jsonl     of still pictures: one picture a line, append-only, resumable
 events.jsonl       what happened to the tracks: began, changed, crossed, ended; one event a line
 tracker.npz        what the tracker knew at the end, for the next piece of the recording
 embeddings.bin     what the detections look like, with appearance
@@ -37,6 +39,8 @@ SETTINGS = "settings.toml"
 MANIFEST = "manifest.json"
 PREDICTIONS = "predictions.jsonl"
 DETECTIONS = "detections.jsonl"
+STILLS = "predictions.json"
+PICTURES = "pictures.jsonl"
 EVENTS = "events.jsonl"
 DELIVERED = "delivered.json"
 """which events a receiver has; with a number made of its address before the suffix"""
@@ -88,6 +92,10 @@ def predictions_of(path: Path) -> Path:
         names = ", ".join(part.name for part in parts[:5])
         message = f"{len(parts)} files of predictions, of a live run; give one of them"
         raise InputError(f"{path}: has {message}: {names}{', ...' if len(parts) > 5 else ''}")
+    is_record = path.name == STILLS and path.with_name(PICTURES).exists()
+    if is_record or (not parts and (path / STILLS).exists()):
+        has = "holds detections in still pictures, which have no tracks and no clock"
+        raise InputError(f"{path}: {has}; they can be measured: vodkit eval LABELS {path}")
     if not path.is_dir() or (path / PREDICTIONS).exists():
         return path / PREDICTIONS if path.is_dir() else path
     inside = sorted(found.parent.name for found in path.glob(f"*/{PREDICTIONS}"))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vodkit.detect.base import Detector, RunsOn
+from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground import runs
 from vodkit.ground.errors import PartialError, SettingsError, VodkitError
 from vodkit.ground.lookup import pick
@@ -33,6 +34,13 @@ from vodkit.infer.run import (
     run_source,
 )
 from vodkit.infer.settings import AUTO, InferSettings
+from vodkit.infer.stills import (
+    pictures_of,
+    require_stills_only,
+    run_stills,
+    settings_of_stills,
+    stills_among,
+)
 from vodkit.infer.summary import Summary
 
 Watch = Callable[[Iterable[Step], str], Iterable[Step]]
@@ -85,8 +93,8 @@ class Batch:
         """Check everything, load the detector, and make the run folders ready.
 
         Args:
-            sources: files, or folders of pictures.
-            settings: of all runs.
+            sources: files, or folders of pictures: films, or still pictures, not both.
+            settings: of all runs; of still pictures without what needs a clock.
             out: where the run folders are to be.
             exports: other forms of the result: csv, mot, coco, video.
             film: what draws video, as ``report.annotate.film``.
@@ -108,11 +116,20 @@ class Batch:
             pick(runs.EXPORTS, name, "export")
         settings = settings or InferSettings()
         self.sources = list(sources)
+        check_sources(self.sources)
+        stills = stills_among(self.sources, settings, notify=notify)
+        self.of_stills = bool(stills)
+        if stills:
+            refused = [f"--{name}" for name in exports if name != "coco"]
+            refused += ["--segments"] * segments + ["--after"] * bool(settings.after)
+            has_events = settings.lines or settings.zones or settings.events
+            refused += ["--line, --zone, --event"] * bool(has_events)
+            require_stills_only(stills, self.sources, refused)
+            settings = settings_of_stills(settings)
         names = names or folder_names(self.sources)
         self.folders = [RunFolder(Path(out) / name) for name in names]
         self._exports, self._film = exports, film
         self._include_predicted, self._resume, self._notify = include_predicted, resume, notify
-        check_sources(self.sources)
         paths = [folder.path for folder in self.folders]
         check_after(settings, paths)
         self._settings = [settings] * len(paths)
@@ -129,7 +146,7 @@ class Batch:
             settings, runs_on=_began_on(settings, begun)
         )
         for source, folder in zip(self.sources, self.folders, strict=True):
-            if overwrite and (folder / runs.PREDICTIONS).exists():
+            if overwrite and (folder / runs.PREDICTIONS).exists() and not stills:
                 require_frames(source, settings)
         for folder, one in pairs:
             folder.prepare(one, **how)
@@ -138,7 +155,8 @@ class Batch:
         """With the input size that runs to resume had chosen, or that is chosen now."""
         seen = sorted({folder.settings.size for folder in begun} - {AUTO})
         if settings.size != AUTO or not seen:
-            return with_size(settings, self.sources, notify=self._notify)
+            sources = pictures_of(self.sources) if self.of_stills else self.sources
+            return with_size(settings, sources, notify=self._notify)
         if len(seen) > 1:
             message = f"size is auto, but the runs to resume have {', '.join(seen)}"
             raise SettingsError(f"{message}; resume them one at a time")
@@ -158,6 +176,8 @@ class Batch:
     ) -> Outcome:
         """Exports of an unfinished run are of a part of the video: they are made anew."""
         about: dict[str, Any] = {"source": source, "folder": folder}
+        if self.of_stills:
+            return self._run_stills(source, folder, settings, watch)
         wanted, is_new = set(self._exports), True
         errors: list[VodkitError] = []
         film: OnePass | None = None
@@ -215,6 +235,32 @@ class Batch:
             failed += [] if drawn.error is None else [drawn.error]
             written += [files["video"]] if isinstance(drawn.error, PartialError | None) else []
         return written, failed, notes
+
+    def _run_stills(
+        self, source: str, folder: RunFolder, settings: InferSettings, watch: Watch
+    ) -> Outcome:
+        """A run that was complete is read again: its pictures are on record."""
+        errors: list[VodkitError] = []
+        try:
+            for _ in watch(run_stills(source, folder, self.detector, settings), source):
+                pass
+        except PartialError as error:
+            errors = [error]
+        except VodkitError as error:
+            return Outcome(source=source, folder=folder, errors=(error,))
+        files = [folder / runs.STILLS]
+        if "coco" in self._exports:
+            files.append(folder / runs.EXPORTS["coco"])
+            write_dataset(read_dataset(files[0]), files[1], "coco")
+        manifest = folder.manifest()
+        return Outcome(
+            source=source,
+            folder=folder,
+            files=tuple(files),
+            errors=tuple(errors),
+            notes=() if manifest is None else tuple(manifest.notes),
+            manifest=manifest,
+        )
 
     def _is_done(self, source: str, folder: RunFolder, settings: InferSettings) -> bool:
         return is_done(source, folder, self.detector, settings, notify=self._notify)

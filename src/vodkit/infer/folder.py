@@ -25,8 +25,8 @@ from vodkit.infer.settings import AUTO, InferSettings, differences
 from vodkit.track.table import full_settings
 
 ANEW = "--overwrite starts anew, as does deleting the folder"
-_SAME_RESULT = ("ahead",)
-"""settings that change no result"""
+_SAME_RESULT = ("ahead", "pictures")
+"""settings that change no result, or not in a folder of one kind"""
 
 
 class RunFolder:
@@ -74,7 +74,7 @@ class RunFolder:
         """
         names = [runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER, runs.REFINED]
         names += [runs.METRICS, runs.REPORT, *runs.EXPORTS.values()]
-        names += [runs.EVENTS, runs.DELIVERED, runs.MANIFEST]
+        names += [runs.EVENTS, runs.DELIVERED, runs.PICTURES, runs.STILLS, runs.MANIFEST]
         found = []
         for name in map(Path, names):
             numbered = rf"{re.escape(name.stem)}(-\d{{4,}})?{re.escape(name.suffix)}"
@@ -88,7 +88,8 @@ class RunFolder:
     def require_free(self) -> None:
         """OutputError where a file of the user has a name that a run writes."""
         names = [runs.SETTINGS, runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER]
-        for name in [*names, runs.EVENTS, runs.MANIFEST, *runs.EXPORTS.values()]:
+        names += [runs.EVENTS, runs.PICTURES, runs.STILLS, runs.MANIFEST]
+        for name in [*names, *runs.EXPORTS.values()]:
             ledger.require_ours(self / name)
         ledger.require_ours(self / (runs.EXPORTS["csv"] + runs.TABLE_METADATA))
 
@@ -101,7 +102,7 @@ class RunFolder:
         if not is_run and not ledger.is_ours(self / runs.SETTINGS):
             return
         names = [runs.SETTINGS, runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER]
-        names += [runs.EVENTS, runs.MANIFEST]
+        names += [runs.EVENTS, runs.PICTURES, runs.STILLS, runs.MANIFEST]
         found = [name for name in names if (self / name).exists()]
         unknown = [name for name in found if not ledger.is_ours(self / name)]
         if unknown:

@@ -27,6 +27,7 @@ NO_TRACKER = "none"
 COLOUR = "colour"
 AUTO = "auto"
 FULL = "full"
+FILM, STILLS = "film", "stills"
 OFF, LINKS, LINKS_BOTH = "off", "links", "links-both"
 
 
@@ -96,6 +97,12 @@ class InferSettings:
         "",
         "Pictures a second in a folder, as 10 or 30000/1001; default: seqinfo.ini, else 25.",
     )
+    pictures: str = setting(
+        AUTO,
+        "What the pictures of a folder are: a film, stills (each for itself); auto: by their "
+        "names, sizes and likeness.",
+        choices=(AUTO, FILM, STILLS),
+    )
     after: str = setting("", "Run folder of the file before this one; its tracks continue.")
     lines: tuple[str, ...] = setting(
         (), "Report crossings of a line: [name=]x1,y1,x2,y2 (repeatable).", flags=("--line",)
@@ -138,6 +145,8 @@ class InferSettings:
             seen = f"temporal is {self.temporal}, which uses later frames, every is auto"
             raise SettingsError(f"{seen}; allowed: {LINKS}, or a causal head")
         assert self.rate is None or self.rate > 0
+        if self.picture_rate and self.pictures == STILLS:
+            raise SettingsError(f"pictures are {STILLS}, picture_rate is given; stills have none")
         if self.lines or self.zones or self.events:
             self._check_events()
         if self.tracker == NO_TRACKER:

@@ -26,7 +26,7 @@ from vodkit.ground.errors import FormatError, InputError, SettingsError
 from vodkit.ground.label_size import Sized, scaling_of
 from vodkit.ground.lookup import nearest
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
-from vodkit.ground.runs import EVENTS, MANIFEST, PREDICTIONS, parts_in, predictions_of
+from vodkit.ground.runs import EVENTS, MANIFEST, PREDICTIONS, STILLS, parts_in, predictions_of
 from vodkit.metrics.validate import require_one_split, require_valid
 
 MAX_ALIKE = 3
@@ -165,6 +165,7 @@ def _files_in(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     found = sorted(predictions_of(one.parent) for one in path.rglob(PREDICTIONS))
+    found = found or sorted(path.rglob(STILLS))
     events = set(parts_in(path, EVENTS))
     texts = sorted({*path.glob("*.jsonl")} - events) + sorted(path.glob("*.txt"))
     return found or texts or [path]

@@ -11,7 +11,6 @@ import math
 import re
 import struct
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -34,8 +33,6 @@ _HEADER = 1 << 18  # bytes that are looked at for a picture's size: JPEG may hav
 _ASSUMED = Fraction(25)  # pictures a second, where nothing says how many
 _SAMPLED = 8  # pictures of 16 bits that are read for the highest value, before the first frame
 _MOST_NAMED = 3
-_PROBED = 200  # pictures of a folder whose sizes say whether they are a film
-_SIZES = 3  # of so many sizes no film is: a camera that is set anew has two
 _LAST_8 = 255
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
@@ -53,37 +50,6 @@ def pictures_like(pattern: Path) -> list[Path]:
     found = [Path(name) for name in names if Path(name).suffix.lower() in SUFFIXES]
     kept = [path for path in found if not is_bystander(path)]
     return sorted(kept, key=lambda path: natural_key(str(path)))
-
-
-def are_no_film(paths: Sequence[Path]) -> bool:
-    """Whether pictures are still pictures, each for itself, by their names and sizes.
-
-    They are where no name pattern (``frame_#``) is that of more than half of them, or where they
-    have three sizes or more.
-
-    Args:
-        paths: of the pictures of a folder; of many, 200 are opened, and of those the headers read.
-    """
-    if len(paths) < 2:
-        return False
-    patterns = Counter(re.sub(r"\d+", "#", path.stem) for path in paths)
-    if 2 * patterns.most_common(1)[0][1] <= len(paths):
-        return True
-    sizes = {_size_of(path) for path in paths[:: -(-len(paths) // _PROBED)]}
-    return len(sizes - {None}) >= _SIZES
-
-
-def _size_of(path: Path) -> tuple[int, int] | None:
-    """Width and height by the header; None where it does not tell."""
-    from PIL import Image  # slow to import
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of sizes: no pixel is read
-            with Image.open(path) as opened:
-                return opened.size
-    except Exception:  # noqa: BLE001 - damaged headers end in errors of many kinds
-        return None
 
 
 def first_other(folder: Path, names: Sequence[str]) -> str | None:

@@ -11,18 +11,19 @@ import pytest
 from typer.testing import CliRunner
 
 from vodkit.cli.main import app
-from vodkit.cli.stills import stills_among
 from vodkit.detect.base import RunsOn
+from vodkit.detect.models import find_card
 from vodkit.formats.base import are_stills
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.ground.errors import OutputError, PartialError
+from vodkit.ground.errors import InputError, OutputError, PartialError, SettingsError
 from vodkit.ground.records import Detections
+from vodkit.infer.batch import Batch
 from vodkit.infer.settings import InferSettings
-from vodkit.infer.stills import detect_stills, record_of, settings_of_stills
+from vodkit.infer.stills import detect_stills, record_of, settings_of_stills, stills_among
 from vodkit.metrics.evaluation import evaluate
 from vodkit.report.page import write_report
 from vodkit.report.sections import Subject
-from vodkit.video.pictures import are_no_film, pictures_in
+from vodkit.video.picture_folders import judge
 
 SIZES = ((64, 48), (120, 80), (50, 90), (64, 48), (80, 80), (90, 60))
 
@@ -119,6 +120,16 @@ class IsKilled(FindsBrightBoxes):
         return super().detect(frames)
 
 
+class FindsThem(IsKilled):
+    """With a card, and never killed."""
+
+    card = find_card("vodkit-street")[0]
+    batch_size, choice = 1, None
+
+    def __init__(self):
+        self.num_left = -1
+
+
 def recorded(coco, detector, settings=None):
     truth, settings = read_dataset(coco), settings_of_stills(settings or InferSettings())
     with record_of(coco.parent, truth, coco.parent, detector, settings, anew=True) as record:
@@ -154,7 +165,7 @@ def test_track_and_detect_take_a_folder_of_stills_as_eval_does(coco):
     (pics / "cut.png").write_bytes((pics / "p0000.png").read_bytes()[:60])
     done = invoke("track", pics, "--out", out, "--coco")
     assert isinstance(done.exception, PartialError), done.output
-    assert "still pictures (6), no film: no tracker" in done.output
+    assert "still pictures, no tracker (they have 5 sizes)" in done.output
     assert "cut.png" in done.output
     found = read_dataset(out / "pics/predictions.json")
     sizes = [(one.info.width_px, one.info.height_px) for one in found.videos]
@@ -167,9 +178,39 @@ def test_track_and_detect_take_a_folder_of_stills_as_eval_does(coco):
     assert invoke("detect", pics, "--out", out, "--overwrite").exit_code == 0
     assert invoke("detect", pics, "--out", out, "--resume").exit_code == 0
     assert read_dataset(out / "pics/predictions.json").videos == found.videos
-    for option in ("--video", "--csv", "--mot"):
+    for option in ("--video", "--csv", "--mot", "--segments"):
         refused = invoke("track", pics, "--out", out, option)
         assert option in str(refused.exception)
+    refused = invoke("track", pics, "--out", coco.parent / "tree", "--shard", "0/1")
+    assert isinstance(refused.exception, SettingsError)
+    assert "--shard" in str(refused.exception)
+    assert "1 done" in invoke("runs", "ls", out).output
+    for command in (("show", "--crops"), ("count", "--line", "1,1,2,2"), ("refine",)):
+        for place in (out / "pics", out / "pics/predictions.json"):
+            refused = invoke(command[0], place, *command[1:])
+            assert isinstance(refused.exception, InputError)
+            assert "still pictures" in str(refused.exception)
+
+
+def test_a_batch_and_prelabel_take_stills(coco):
+    pics, out = coco.parent / "pics", coco.parent / "runs"
+    notes = []
+    (done,) = Batch([str(pics)], InferSettings(score_threshold=0.01), out=out,
+                    detector=FindsThem(), notify=notes.append).run()  # fmt: skip
+    assert done.summary.boxes_by_class == {"raccoon": len(SIZES)}
+    assert done.files == (out / "pics/predictions.json",)
+    assert notes == [
+        f"{pics}: still pictures, no tracker (they have 5 sizes); a film: --pictures film"
+    ]
+    with pytest.raises(SettingsError, match=r"holds still pictures, .* does not"):
+        Batch([str(pics), str(coco)], out=out, overwrite=True)
+    made = coco.parent / "more.json"
+    words = ("data", "prelabel", pics, "-f", "cocovid", "-o", made, "--score-threshold", 0.01)
+    assert invoke(*words).exit_code == 0
+    found = read_dataset(made)
+    assert are_stills(found)
+    assert [one.source for one in found.videos] == [f"pics/p00{k}0.png" for k in range(len(SIZES))]
+    assert (made.parent / found.videos[0].source).exists()
 
 
 @pytest.mark.parametrize(
@@ -185,8 +226,53 @@ def test_track_and_detect_take_a_folder_of_stills_as_eval_does(coco):
 def test_names_and_sizes_tell_stills_from_a_film(tmp_path, names, sizes, stills):
     for name, (width, height) in zip(names, sizes, strict=True):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((height, width, 3), np.uint8))
-    assert are_no_film(pictures_in(tmp_path)) is stills
+    assert judge(tmp_path).are_stills is stills
     assert stills_among([str(tmp_path)], InferSettings(picture_rate="10")) == []
+    assert stills_among([str(tmp_path)], InferSettings(pictures="film")) == []
+    assert stills_among([str(tmp_path)], InferSettings(pictures="stills")) == [str(tmp_path)]
+
+
+def written(folder, step_px, *, noise=0):
+    """Numbered pictures of one size: a scene that moves by so much, or other scenes (None)."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    scene = cv2.resize(rng.integers(0, 255, (30, 80), np.uint8), (1280, 480))
+    for k in range(12):
+        if step_px is None:
+            scene = cv2.resize(rng.integers(0, 255, (30, 80), np.uint8), (1280, 480))
+        x = 0 if step_px is None else k * step_px
+        image = scene[:, x : x + 640].astype(int) + rng.integers(-noise, noise + 1, (480, 640))
+        cv2.imwrite(str(folder / f"{k:05d}.jpg"), image.clip(0, 255))
+    return folder
+
+
+def test_numbered_pictures_of_one_size_are_a_film_where_neighbours_are_alike(tmp_path):
+    assert not judge(written(tmp_path / "fixed", 0, noise=30)).are_stills
+    assert not judge(written(tmp_path / "moving", 16)).are_stills
+    stills = written(tmp_path / "each", None)
+    seen = judge(stills)
+    assert seen.are_stills
+    assert "resemble" in seen.why
+    img1 = stills.rename(tmp_path / "img1")
+    assert not judge(img1).are_stills, "MOTChallenge's name"
+    (other := tmp_path / "other").mkdir()
+    stills = img1.rename(other / "pics")
+    (other / "seqinfo.ini").write_text("[Sequence]\nframeRate=30\n")
+    assert not judge(stills).are_stills
+    assert judge(stills).is_declared
+
+
+def test_every_folder_of_real_pictures_is_what_it_is(shared_data):
+    images = shared_data / "images"
+    kinds = {
+        images / "bccd/BCCD/JPEGImages": True,
+        images / "raccoon/images": True,
+        shared_data / "sequences/mot15/TUD-Campus/img1": False,
+        shared_data.parent / "cases/picture-folder-rate/SEQ/img1": False,
+    }
+    assert {folder: judge(folder).are_stills for folder in kinds} == kinds
+    linked = shared_data / "sequences/mot15/TUD-Campus/img1"
+    assert not judge(linked.parent / "img1" / "..").are_stills
 
 
 @pytest.mark.slow
