@@ -44,6 +44,7 @@ def import_(
     from vodkit.data.ingest import ingest, joined
     from vodkit.data.sampled_frames import onto_videos
     from vodkit.data.stats import overview
+    from vodkit.formats.base import are_stills
     from vodkit.formats.table import write_dataset
     from vodkit.ground.runs import make_folder
 
@@ -74,7 +75,7 @@ def import_(
         return
     read = str(labels[0]) if len(labels) == 1 else f"{len(labels)} label files"
     say(f"{read} -> {out}")
-    _show(counts)
+    _show(counts, stills=are_stills(dataset))
     for account in accounts:
         where = f"{account.file}: " if len(accounts) > 1 else ""
         for line in account.lines():
@@ -96,13 +97,14 @@ def _refuse_skipped(done: "list[Ingest]") -> None:
         raise InputError(f"--strict, and objects were skipped: {'; '.join(reasons)}")
 
 
-def _show(counts: dict[str, Any]) -> None:
-    """Videos, labelled frames, boxes and tracks, together and by class."""
-    titles = ("videos", "labelled frames", "boxes", "tracks")
-    keys = ("videos", "labelled_frames", "boxes", "tracks")
+def _show(counts: dict[str, Any], *, stills: bool) -> None:
+    """Videos, labelled frames, boxes and tracks, together and by class; images have no tracks."""
+    keys = ["videos", "labelled_frames", "boxes", "tracks"]
+    titles = ["videos", "labelled frames", "boxes", "tracks"]
+    if stills:
+        keys, titles = ["videos", "labelled_frames", "boxes"], ["images", "labelled", "boxes"]
     parts = [f"{title}: {counts[key]}" for title, key in zip(titles, keys, strict=True)]
     say(f"  {', '.join(parts)}")
-    rows = [
-        [name, str(one["boxes"]), str(one["tracks"])] for name, one in counts["classes"].items()
-    ]
-    say_table(["class", "boxes", "tracks"], rows)
+    columns = keys[2:]
+    rows = [[name, *(str(one[key]) for key in columns)] for name, one in counts["classes"].items()]
+    say_table(["class", *columns], rows)

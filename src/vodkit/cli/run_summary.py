@@ -71,7 +71,7 @@ def next_words(folder: Path) -> Iterator[list[str]]:
         yield ["vodkit", "track", manifest.source]
 
 
-def _speed(counts: Mapping[str, Any], noun: str) -> str:
+def _speed(counts: Mapping[str, Any], noun: str = "frame") -> str:
     """As ``240 frames in 9.6 s (25.0 frames/s) with openvino on cpu``."""
     fresh, seconds = counts["num_fresh"], counts["seconds"]
     rate = f" ({fresh / seconds:.1f} {noun}s/s)" if fresh and seconds else ""

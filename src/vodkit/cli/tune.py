@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vodkit.formats.predictions import Header
     from vodkit.ground.arrays import FloatArray
     from vodkit.ground.records import Dataset, Detections, LabelledVideo, TrackTable
-    from vodkit.infer.tune import Clip
+    from vodkit.infer.tune import Clip, Motions
 
 
 _CAUTION = {
@@ -40,6 +40,7 @@ def tune(
     from vodkit.formats.table import read_dataset
     from vodkit.ground.account import losses_in
     from vodkit.ground.errors import SettingsError
+    from vodkit.infer.tune import not_recorded
     from vodkit.infer.tune import tune as run
 
     if split and not truth:
@@ -53,6 +54,11 @@ def tune(
         labels = labels.only(split)
     score = partial(hota, classes=labels.classes) if labels else None
     clips = [_clip(path, labels) for path in files]
+    for path, clip in zip(files, clips, strict=True):
+        if missing := not_recorded(clip, tracker):
+            seen = f"{path}: no {', no '.join(missing)} on record, which {tracker} uses"
+            hint = "record with: vodkit track VIDEO --appearance colour"
+            aside(f"{seen}; `vodkit track` gives other tracks than this replay ({hint})")
     found = run(tracker, clips, score=score, num_trials=trials, seed=seed)
     if as_json:
         facts = {"tracker": tracker, "settings": list(found.words), "score": found.score}
@@ -105,7 +111,20 @@ def _clip(path: Path, labels: "Dataset | None") -> "Clip":
         if rows is not None:
             found, rows = replace(found, embeddings=rows[: len(found)]), rows[len(found) :]
         steps.append((Frame.unseen(line.index, line.time_s, **size), found))
-    return Clip(steps=steps, truth=truth, motion=motion_beside(path))
+    return Clip(steps=steps, truth=truth, motion=motion_beside(path) or _no_motion(path))
+
+
+def _no_motion(path: Path) -> "Motions | None":
+    """Of a camera at rest there is no file; None: the run's tracker did not measure it."""
+    from vodkit.ground.errors import VodkitError
+    from vodkit.infer.folder import RunFolder
+    from vodkit.track.table import has_setting
+
+    try:
+        ran = RunFolder(path.parent).settings
+    except VodkitError:  # a file of detections alone
+        return None
+    return {} if ran.tracks and has_setting(ran.tracker, "camera_motion") else None
 
 
 def _embeddings_beside(detections: Path) -> "FloatArray | None":

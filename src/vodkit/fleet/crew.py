@@ -53,7 +53,7 @@ class Crew:
         if fleet.claim:
             self._claims.require()
         if stills := stills_among([one.uri for one in items_of(mine.sources)], mine.settings):
-            require_stills_only(stills, stills, ["--shard, --claim, --ray"])
+            require_stills_only(stills, stills, ["--shard, --claim, --on"])
         self.items = [item for item in items_of(mine.sources) if shard.holds(item.name)]
         if self.tree.record() is not None:
             self._mine = self.tree.join(mine)

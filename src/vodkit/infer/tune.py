@@ -8,7 +8,7 @@ how detections are joined, not which detections count.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.errors import InputError, SettingsError
 from vodkit.ground.records import NO_ID, Detections, Frame, LabelledVideo, State, TrackTable
 from vodkit.infer.follow import Follower
-from vodkit.track.table import make_tracker
+from vodkit.track.table import has_setting, make_tracker
 
 Steps = Sequence[tuple[Frame, Detections]]
 Motions = Mapping[int, FloatArray]
@@ -62,8 +62,8 @@ class Clip:
 
     steps: Steps
     truth: LabelledVideo | None = None
-    motion: Motions = field(default_factory=dict)
-    """frame index: the camera's motion (2, 3) since the frame before, where it is known"""
+    motion: Motions | None = None
+    """frame index: the camera's motion (2, 3) since the frame before; None: not recorded"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +92,20 @@ def replay(
     followed = Follower(make_tracker(name, words), motion=motion).steps(steps)
     frames = (PredictedFrame(one.frame.index, one.frame.time_s, one.found) for one in followed)
     return TrackTable.from_frames([(f.index, f.time_s, f.found) for f in final_frames(frames)])
+
+
+def not_recorded(clip: Clip, name: str) -> list[str]:
+    """What a tracker takes from pictures and a clip did not record: its replay differs without.
+
+    Args:
+        clip: see ``Clip``.
+        name: the tracker, as ``make_tracker`` takes it.
+    """
+    has_looks = any(found.embeddings is not None for _, found in clip.steps)
+    return [
+        *(["camera motion"] if has_setting(name, "camera_motion") and clip.motion is None else []),
+        *(["colours"] if has_setting(name, "colours") and not has_looks else []),
+    ]
 
 
 def consistency(

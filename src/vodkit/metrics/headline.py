@@ -170,10 +170,14 @@ def make_headline(
 def as_images(text: str) -> str:
     """A text about frames of video, for still pictures.
 
-    >>> as_images("frames without error")
-    'images without error'
+    >>> as_images("frames without error"), as_images("100 detections a frame")
+    ('images without error', '100 detections an image')
     """
-    return text.replace("frame", "image").replace(' (VID protocol "coco")', "")
+    return (
+        text.replace("a frame", "an image")
+        .replace("frame", "image")
+        .replace(' (VID protocol "coco")', "")
+    )
 
 
 def title_of(name: str, *, stills: bool = False) -> str:

@@ -10,6 +10,7 @@ its first box, a track that was never confirmed does not count.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -27,10 +28,9 @@ from vodkit.ground.label_size import Sized, scaling_of
 from vodkit.ground.lookup import nearest
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.ground.runs import EVENTS, MANIFEST, PREDICTIONS, STILLS, parts_in, predictions_of
+from vodkit.metrics.notes import Notes, dropped_lines
 from vodkit.metrics.validate import require_one_split, require_valid
 
-MAX_ALIKE = 3
-"""notes of one kind that are printed each"""
 _GENERIC = frozenset({"img1", "images", "frames", "gt", "det", "predictions", "data", "."})
 
 
@@ -92,7 +92,8 @@ def read_predictions(
     tables: dict[str, TrackTable] = {}
     files: dict[str, str] = {}
     about: dict[str, set[str]] = {}
-    notes = _Notes()
+    notes = Notes()
+    dropped: dict[Path, Counter[str]] = {}
     every = [
         part
         for path in paths
@@ -108,14 +109,15 @@ def read_predictions(
         if video.source in tables:
             both = f"{files[video.source]} and {part.file}"
             raise InputError(f"two files are for {video.source}: {both}")
-        table, dropped = _in_classes(part, dataset.classes, class_map or {})
+        table, left_out = _in_classes(part, dataset.classes, class_map or {})
+        if left_out:
+            dropped.setdefault(part.file, Counter()).update(left_out)
         table, scaled = _in_label_px(part, video, table)
         tables[video.source], files[video.source] = table, str(part.file)
         for kind, text in {
             "only video": _taken_for(part, video),
             "other size": scaled,
             "other rate": _other_video(part, video),
-            "classes": dropped,
             "gaps": _gaps(part, video),
             "doubted": _doubted(part),
             "lost": part.lost,
@@ -133,7 +135,7 @@ def read_predictions(
         tables=tables,
         files=files,
         about=joined,
-        notes=notes.lines(),
+        notes=(*notes.lines(), *dropped_lines(dropped)),
         latency_s={source: one for source, one in latency_s.items() if one is not None},
     )
 
@@ -173,31 +175,6 @@ def _files_in(path: Path) -> list[Path]:
 
 def _is_empty_text(file: Path) -> bool:
     return file.suffix.lower() == ".txt" and file.is_file() and not file.read_bytes().strip()
-
-
-class _Notes:
-    """Notes by kind: of more than three of a kind the first and a count are kept."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self.by_kind: dict[str, list[str]] = {}
-
-    def add(self, kind: str, file: Path, text: str) -> None:
-        """Keep ``text`` about ``file``; an empty text is none."""
-        if text:
-            self.by_kind.setdefault(kind, []).append(f"{file}: {text}")
-
-    def lines(self) -> tuple[str, ...]:
-        """All notes, long runs of one kind cut short."""
-        return tuple(
-            line
-            for texts in self.by_kind.values()
-            for line in (
-                texts
-                if len(texts) <= MAX_ALIKE
-                else [f"{texts[0]} (and {len(texts) - 1} more such notes)"]
-            )
-        )
 
 
 def _read(file: Path, which: "_Which", format: str, ids: CocoIds | None) -> list[_Part]:  # noqa: A002
@@ -471,18 +448,14 @@ def _names(source: str) -> set[str]:
 
 def _in_classes(
     part: _Part, classes: tuple[str, ...], class_map: Mapping[str, str]
-) -> tuple[TrackTable, str]:
-    """The table with labels of the dataset; boxes of classes that it lacks are left out."""
+) -> tuple[TrackTable, Counter[str]]:
+    """The table with labels of the dataset; boxes of classes that it lacks are counted."""
     names = require_class(str(part.file), part.classes, classes, class_map)
     new = np.array([classes.index(name) if name in classes else -1 for name in names])
     labels = new[part.table.labels] if len(part.table) else part.table.labels
     known = labels >= 0
     table = replace(part.table[known], labels=labels[known])
-    others = sorted({names[k] for k in np.unique(part.table.labels[~known])})
-    if not others:
-        return table, ""
-    left_out = f"{int((~known).sum())} boxes of classes that the truth lacks"
-    return table, f"{left_out} are left out: {', '.join(others[:5])}"
+    return table, Counter(names[k] for k in part.table.labels[~known].tolist())
 
 
 def require_class(

@@ -5,15 +5,18 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from vodkit.cli.main import main
+from vodkit.cli.tune import _clip
 from vodkit.formats.predictions import frame_entry, read_frames
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground import runs
@@ -24,6 +27,7 @@ from vodkit.infer.folder import RunFolder, open_run
 from vodkit.infer.live import run_live
 from vodkit.infer.run import run_source
 from vodkit.infer.settings import InferSettings
+from vodkit.infer.tune import not_recorded, replay
 from vodkit.samples.samples import CLIP_A, CLIP_B
 from vodkit.video.stream import LiveSettings
 
@@ -206,3 +210,23 @@ def test_all_exports_are_made_in_one_pass_and_evaluated_in_one(film: Path, tmp_p
     with opened.counting():
         call("eval", str(tmp_path / "truth.json"), str(run), "-o", str(tmp_path / "eval"))
     assert (opened.files[runs.PREDICTIONS], opened.videos) == (1, 0)
+
+
+def test_a_replay_of_recorded_detections_gives_the_tracks_of_the_run(
+    film: Path, tmp_path: Path
+) -> None:
+    """With all that the tracker takes from pictures on record; what is missing is named."""
+    wanted = replace(WANTED, appearance="colour", cuts=False)
+    (done,) = Batch([str(film)], wanted, out=tmp_path / "tracked").run()
+    clip = _clip(done.folder / runs.DETECTIONS, None)
+    assert not_recorded(clip, "vodkit") == []
+    again = replay(clip.steps, "vodkit", motion=clip.motion)
+    first = open_run(done.folder.path).predictions.table
+    assert len(first) > NUM_FRAMES
+    for name in ("frames", "ids", "states"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(first, name))
+    np.testing.assert_allclose(again.boxes_xyxy, first.boxes_xyxy, atol=0.02)  # as written
+    (done,) = Batch([str(film)], replace(WANTED, tracker="none"), out=tmp_path / "found").run()
+    clip = _clip(done.folder / runs.PREDICTIONS, None)
+    assert not_recorded(clip, "vodkit") == ["camera motion", "colours"]
+    assert not_recorded(clip, "sort") == []

@@ -395,7 +395,7 @@ def test_our_own_prediction_files_and_other_classes(files):
     given = read_predictions([folder / "run"], dataset)
     assert given.about == {"detector": "", "tracker": "t", "mode": "online"}
     assert (given.tables["v0.mp4"].labels == 0).all()
-    assert any("classes that the truth lacks are left out: dog" in n for n in given.notes)
+    assert any("classes that the truth lacks are left out: dog " in n for n in given.notes)
     renamed = read_predictions([folder / "run"], dataset, class_map={"dog": "class0"})
     assert len(renamed.tables["v0.mp4"]) == len(found)
     strange = Dataset(classes=("cat",), videos=(video("v0.mp4", TrackTable.empty()),))
