@@ -8,7 +8,6 @@ import configparser
 import glob
 import io
 import math
-import re
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
