@@ -1,9 +1,14 @@
-"""Every module can be imported where POSIX is missing."""
+"""What other systems lack: POSIX modules, and wheels of OpenVINO and hotcoco."""
 
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from vodkit.video.synth import Scene, SceneSettings, write_scene
 
 CODE = """
 import importlib, os, pkgutil, signal, sys
@@ -39,3 +44,37 @@ def test_all_modules_import_without_posix(platform: str) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout) > 200
+
+
+WITHOUT = """
+import sys
+for name in ("openvino", "hotcoco"):
+    sys.modules[name] = None  # as where no wheel exists: importing it fails
+from vodkit.cli.main import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_where_openvino_and_hotcoco_are_missing_other_engines_work(tmp_path: Path) -> None:
+    scene = Scene(SceneSettings(num_frames=3, width_px=96, height_px=72))
+    write_scene(scene, tmp_path / "a.mp4")
+    (tmp_path / "a.txt").write_text("1,1,10,10,30,40,1,1,1\n2,1,11,10,30,40,1,1,1\n")
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / "a.txt").write_text("1,1,10,10,30,40,0.9,1,1\n2,1,11,10,30,40,0.9,1,1\n")
+    environment = {**os.environ, "VODKIT_CACHE": str(tmp_path / "cache"), "CI": ""}
+    for words, shown in (
+        (["track", "a.mp4"], r"with (onnx|torch) on cpu"),
+        (["data", "import", "a.txt", "--format", "mot", "-o", "a.json"], "a.json"),
+        (["eval", "a.json", "found", "--json"], '"ap50": 1.0'),
+    ):
+        ran = subprocess.run(
+            [sys.executable, "-c", WITHOUT, *words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert re.search(shown, ran.stdout + ran.stderr), ran.stdout + ran.stderr

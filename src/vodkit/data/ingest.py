@@ -14,6 +14,7 @@ import numpy as np
 from vodkit.data.audit.video_scan import frame_times_s, probe
 from vodkit.formats.base import TIMES, Reading, is_still, stem, stem_of
 from vodkit.formats.pictures import picture_head
+from vodkit.formats.rows import refuse_sparse
 from vodkit.formats.table import read_labels
 from vodkit.ground.account import Account
 from vodkit.ground.arrays import FloatArray, IntArray
@@ -67,11 +68,22 @@ def ingest(
     told = replace(told, probe=_probing(root, home))
     dataset, account = read_labels(path, format, reading=told)
     require_labels(dataset, account, path)
+    unknown = {i for i, one in enumerate(dataset.videos) if one.info.num_frames is None}
     dataset = _placed(dataset, root, home, relative_to or root, told.source)
     if told.source and dataset.videos and all(is_still(video) for video in dataset.videos):
         message = f"--video {told.source}: these labels are of pictures, not of a video"
         raise FormatError(message, path=path)
-    return replace(attach(dataset, relative_to or root), account=account)
+    done = attach(dataset, relative_to or root)
+    for i in unknown:
+        _refuse_sparse(done.dataset.videos[i], told, path)
+    return replace(done, account=account)
+
+
+def _refuse_sparse(video: LabelledVideo, reading: Reading, path: Path) -> None:
+    """The rule of the readers, where only the video found by its name has told the length."""
+    length, tracks = video.info.num_frames, video.tracks
+    if length is not None and tracks is not None and video.labelled_frames is None:
+        refuse_sparse(np.unique(tracks.frames), length, reading, path)
 
 
 def require_labels(dataset: Dataset, account: Account, path: Path) -> None:

@@ -211,8 +211,8 @@ def info_for(
         size_px = (probed.width_px, probed.height_px)
     size_px = size_px or reading.size_px
     if size_px is None or min(size_px) <= 0:
-        seen = "no video of that name was found" if size_px is None else f"{size_px} is none"
-        hint = "give the video (--video, --videos) or the size (--size)"
+        seen = f"no video is at {root / source}" if size_px is None else f"{size_px} is none"
+        hint = "vodkit data import finds videos by name (--videos) or takes --size 640x480"
         raise FormatError(f"picture size of {source!r} is not known: {seen}; {hint}", path=path)
     require_bearable(path, size_px=size_px, num_frames=num_frames)
     tags = {TIMES: NOMINAL}

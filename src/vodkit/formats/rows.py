@@ -266,26 +266,30 @@ def frames_labelled(rows: Rows, num_frames: int | None) -> IntArray | None:
     ``Reading.labelled`` decides. With ``ask``, labels that look sparse are a FormatError: boxes in
     fewer than half of the frames, or in none of the last third.
     """
-    reading, boxed = rows.reading, rows.frames
-    if reading.labelled == "listed":
-        return boxed
+    if rows.reading.labelled == "listed":
+        return rows.frames
     total = num_frames if num_frames is not None else rows.last_frame + 1
-    if reading.labelled == "all" or len(boxed) == total:
-        return None
-    seen = f"{len(boxed)} of {total} frames have a box"
-    if 2 * len(boxed) < total or (len(boxed) and 3 * (boxed[-1] + 1) < 2 * total):
+    refuse_sparse(rows.frames, total, rows.reading, rows.path)
+    return None
+
+
+def refuse_sparse(boxed: IntArray, num_frames: int, reading: Reading, path: Path) -> None:
+    """FormatError where boxes in so few frames look sparse, and nothing says that all count."""
+    if reading.labelled == "all" or len(boxed) == num_frames:
+        return
+    seen = f"{len(boxed)} of {num_frames} frames have a box"
+    if 2 * len(boxed) < num_frames or (len(boxed) and 3 * (boxed[-1] + 1) < 2 * num_frames):
         last = f", the last one is {boxed[-1]} (0-based)" if len(boxed) else ""
         message = (
             f"{seen}{last}, and the format does not record which frames were labelled; "
             "vodkit data import --labelled listed (only frames with a box were) or --labelled all "
             "(nothing is in the others) decides"
         )
-        raise FormatError(message, path=rows.path)
+        raise FormatError(message, path=path)
     reading.tally.note(
-        f"{rows.path.name}: {seen}; the others count as labelled and empty (--labelled listed "
+        f"{path.name}: {seen}; the others count as labelled and empty (--labelled listed "
         "leaves them out)"
     )
-    return None
 
 
 def labelled_frames(video: LabelledVideo) -> list[int]:
