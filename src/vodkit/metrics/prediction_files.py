@@ -13,25 +13,30 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from vodkit.formats import coco_results
 from vodkit.formats import predictions as jsonl
-from vodkit.formats.base import TIMES, Reading
+from vodkit.formats.base import Reading
 from vodkit.formats.coco_results import CocoIds, Results
 from vodkit.formats.table import read_dataset
 from vodkit.ground.arrays import IntArray
 from vodkit.ground.errors import FormatError, InputError, SettingsError
-from vodkit.ground.label_size import Sized, scaling_of
-from vodkit.ground.lookup import nearest
-from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.records import Dataset, TrackTable
 from vodkit.ground.runs import EVENTS, MANIFEST, PREDICTIONS, STILLS, parts_in, predictions_of
 from vodkit.metrics.notes import Notes, dropped_lines
 from vodkit.metrics.validate import require_one_split, require_valid
-
-_GENERIC = frozenset({"img1", "images", "frames", "gt", "det", "predictions", "data", "."})
+from vodkit.metrics.video_of_file import (
+    Part,
+    VideosByName,
+    doubted,
+    gaps,
+    in_label_px,
+    other_video,
+    taken_for,
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,25 +53,6 @@ class PredictionSet:
     """what was left out, and which frames were not looked at"""
     latency_s: Mapping[str, float]
     """seconds a frame took, by video source, where the run's manifest says so"""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Part:
-    """The predictions of one video in one file."""
-
-    file: Path
-    source: str
-    classes: tuple[str, ...]
-    table: TrackTable
-    about: Mapping[str, str]
-    frames: frozenset[int] | None
-    """frames that were looked at; None: not told"""
-    never_confirmed: int = 0
-    """boxes left out because their track was never confirmed"""
-    info: VideoInfo | None = None
-    """the video that was looked at, where the file says"""
-    lost: str = ""
-    """objects of the file that were converted or skipped"""
 
 
 def read_predictions(
@@ -88,7 +74,7 @@ def read_predictions(
     class fits, SettingsError where ``class_map`` leads to no class of the dataset.
     """
     require_measurable(dataset, class_map or {})
-    which = _Which(dataset, elsewhere)
+    which = VideosByName(dataset, elsewhere)
     tables: dict[str, TrackTable] = {}
     files: dict[str, str] = {}
     about: dict[str, set[str]] = {}
@@ -112,14 +98,14 @@ def read_predictions(
         table, left_out = _in_classes(part, dataset.classes, class_map or {})
         if left_out:
             dropped.setdefault(part.file, Counter()).update(left_out)
-        table, scaled = _in_label_px(part, video, table)
+        table, scaled = in_label_px(part, video, table)
         tables[video.source], files[video.source] = table, str(part.file)
         for kind, text in {
-            "only video": _taken_for(part, video),
+            "only video": taken_for(part, video),
             "other size": scaled,
-            "other rate": _other_video(part, video),
-            "gaps": _gaps(part, video),
-            "doubted": _doubted(part),
+            "other rate": other_video(part, video),
+            "gaps": gaps(part, video),
+            "doubted": doubted(part),
             "lost": part.lost,
         }.items():
             notes.add(kind, part.file, text)
@@ -177,7 +163,7 @@ def _is_empty_text(file: Path) -> bool:
     return file.suffix.lower() == ".txt" and file.is_file() and not file.read_bytes().strip()
 
 
-def _read(file: Path, which: "_Which", format: str, ids: CocoIds | None) -> list[_Part]:  # noqa: A002
+def _read(file: Path, which: "VideosByName", format: str, ids: CocoIds | None) -> list[Part]:  # noqa: A002
     dataset = which.dataset
     if format in {"auto", "coco"} and coco_results.sniff(file):
         return _parts_of_results(coco_results.read_results(file), which, ids)
@@ -185,7 +171,7 @@ def _read(file: Path, which: "_Which", format: str, ids: CocoIds | None) -> list
         given = jsonl.read_predictions(file)
         header = given.header
         about = {"detector": header.detector, "tracker": header.tracker, "mode": header.mode}
-        one = _Part(
+        one = Part(
             file=file,
             source=header.source,
             classes=header.classes,
@@ -198,7 +184,7 @@ def _read(file: Path, which: "_Which", format: str, ids: CocoIds | None) -> list
         return [one]
     if format in {"auto", "mot"} and _is_empty_text(file):
         # A tracker that found nothing writes an empty file.
-        one = _Part(
+        one = Part(
             file=file,
             source=file.stem,
             classes=(),
@@ -209,7 +195,7 @@ def _read(file: Path, which: "_Which", format: str, ids: CocoIds | None) -> list
         return [one]
     read = read_dataset(file, format, reading=_reading(file, dataset))
     return [
-        _Part(
+        Part(
             file=file,
             source=video.source,
             classes=read.classes,
@@ -256,7 +242,7 @@ def _reading(file: Path, dataset: Dataset) -> Reading:
     )
 
 
-def _parts_of_results(results: Results, which: "_Which", ids: CocoIds | None) -> list[_Part]:
+def _parts_of_results(results: Results, which: "VideosByName", ids: CocoIds | None) -> list[Part]:
     """A COCO result list as the predictions of each picture, or of the frames of one video."""
     if results.frames is not None:
         return [_one_video(results, which.dataset, results.frames, results.names)]
@@ -284,7 +270,7 @@ def _parts_of_results(results: Results, which: "_Which", ids: CocoIds | None) ->
 
 def _one_video(
     results: Results, dataset: Dataset, frames: IntArray, names: Mapping[int, str]
-) -> _Part:
+) -> Part:
     """A list whose frames are those of one video: named by a file beside it, or by its folder."""
     beside = results.path.with_name(PREDICTIONS)
     source = results.path.parent.name or results.path.stem
@@ -301,7 +287,7 @@ def _one_video(
 
 def _results_part(
     results: Results, source: str, rows: IntArray, frames: IntArray, names: Mapping[int, str]
-) -> _Part:
+) -> Part:
     """The rows of one video; categories without a name are named by their number."""
     numbers, labels = np.unique(results.categories[rows], return_inverse=True)
     known = [number for number in names if number not in numbers]
@@ -317,7 +303,7 @@ def _results_part(
         )
     except InputError as error:
         raise InputError(f"{results.path}: {source}: {error}") from error
-    return _Part(
+    return Part(
         file=results.path,
         source=source,
         classes=tuple(classes),
@@ -327,127 +313,8 @@ def _results_part(
     )
 
 
-class _Which:
-    """Which video of the truth a file belongs to, by name."""
-
-    def __init__(self, dataset: Dataset, elsewhere: Sequence[str]) -> None:
-        """Index the sources of ``dataset``, and those on other sides of the split."""
-        self.dataset = dataset
-        self.by_source = {video.source: video for video in dataset.videos}
-        self.by_name: dict[str, list[LabelledVideo]] = {}
-        for video in dataset.videos:
-            for name in _names(video.source):
-                self.by_name.setdefault(name, []).append(video)
-        self.own_names = {_own_name(source) for source in self.by_source}
-        self.elsewhere: dict[str, str] = {}
-        for source in elsewhere:
-            self.elsewhere.setdefault(_own_name(source), source)
-        self.all_sources = {*elsewhere, *self.by_source}
-
-    def known_sources(self) -> set[str]:
-        """Sources of the videos to measure and of those on other sides."""
-        return self.all_sources
-
-    def video_of(self, part: _Part) -> LabelledVideo:
-        """The video with the same source, else with the same name; InputError where unclear."""
-        if part.source in self.by_source:
-            return self.by_source[part.source]
-        exact = self._named(_names(part.source))
-        fitting = exact or self._named(_names(part.file.as_posix()))
-        if len(fitting) == 1:
-            return fitting[0]
-        if len(self.dataset.videos) == 1:
-            return self.dataset.videos[0]
-        if fitting:
-            which = " or ".join(video.source for video in fitting[:3])
-            message = f"is of {part.source!r}, which fits {which}"
-            raise InputError(f"{part.file}: {message}; name it as the truth does")
-        there = list(self.by_source)
-        hint = " or ".join(nearest(part.source, there) or sorted(there)[:3])
-        message = f"is of {part.source!r}, which is not in the truth; it has {hint}"
-        raise InputError(f"{part.file}: {message}")
-
-    def _named(self, wanted: set[str]) -> list[LabelledVideo]:
-        """The videos that share most names with ``wanted``: a folder's name alone decides last."""
-        shared: dict[str, int] = {}
-        for name in wanted:
-            for video in self.by_name.get(name, []):
-                shared[video.source] = shared.get(video.source, 0) + 1
-        most = max(shared.values(), default=0)
-        return [self.by_source[source] for source, count in shared.items() if count == most]
-
-    def other_side(self, part: _Part) -> str:
-        """The source on another side that a file is of; empty where it is of none.
-
-        Its own name decides, not that of a folder, which may hold videos of both sides.
-        """
-        name = _own_name(part.source)
-        if part.source in self.by_source or name in self.own_names:
-            return ""
-        return self.elsewhere.get(name, "") if name else ""
-
-
-def _own_name(source: str) -> str:
-    """The last part of a path that is not a general one, without its ending."""
-    stems = [PurePosixPath(part).stem for part in PurePosixPath(source.replace("\\", "/")).parts]
-    return next((stem for stem in reversed(stems) if stem.lower() not in _GENERIC), "")
-
-
-def _taken_for(part: _Part, video: LabelledVideo) -> str:
-    """A warning where a file was matched only because the truth has a single video."""
-    wanted = _names(part.source) | _names(part.file.as_posix())
-    if part.source == video.source or wanted & _names(video.source):
-        return ""
-    return f"is of {part.source!r}; taken for {video.source!r}, the only video"
-
-
-def _in_label_px(part: _Part, video: LabelledVideo, table: TrackTable) -> tuple[TrackTable, str]:
-    """Boxes in pixels of the labels, and a note where they were scaled to them.
-
-    Raises InputError where the labels contradict the size that they declare.
-    """
-    if part.info is None:
-        return table, ""
-    seen = (part.info.width_px, part.info.height_px)
-    if not scaling_of([Sized(video, seen)]):
-        return table, ""
-    size = (video.info.width_px, video.info.height_px)
-    boxes = table.boxes_xyxy * np.tile(np.array(size) / seen, 2)
-    note = "is of pictures of {}x{} px; its boxes are scaled to {}x{}, the size of the labels"
-    return replace(table, boxes_xyxy=boxes), note.format(*seen, *size)
-
-
-def _other_video(part: _Part, video: LabelledVideo) -> str:
-    """A warning where the video processed cannot be the one labelled: a copy, scaled or cut."""
-    if part.info is None:
-        return ""
-    seen, labelled = part.info, video.info
-    differ = []
-    if TIMES not in video.tags and seen.rate != labelled.rate:
-        differ.append("{0.rate} frames/s")
-    if not differ:
-        return ""
-    form = ", ".join(differ)
-    there = f"is of a video with {form.format(seen)}, the labels are for {form.format(labelled)}"
-    return f"{there}: boxes or frames may not match"
-
-
-def _doubted(part: _Part) -> str:
-    """What was left out because its track was never confirmed."""
-    if not part.never_confirmed:
-        return ""
-    return f"{part.never_confirmed} boxes of tracks never confirmed are left out"
-
-
-def _names(source: str) -> set[str]:
-    """What a video may be called: its parts without endings, general ones left out."""
-    parts = PurePosixPath(source.replace("\\", "/")).parts[-3:]
-    stems = {PurePosixPath(part).stem for part in parts}
-    return {stem for stem in stems if stem.lower() not in _GENERIC and stem != "/"}
-
-
 def _in_classes(
-    part: _Part, classes: tuple[str, ...], class_map: Mapping[str, str]
+    part: Part, classes: tuple[str, ...], class_map: Mapping[str, str]
 ) -> tuple[TrackTable, Counter[str]]:
     """The table with labels of the dataset; boxes of classes that it lacks are counted."""
     names = require_class(str(part.file), part.classes, classes, class_map)
@@ -468,17 +335,3 @@ def require_class(
         hint = f"--class-map {theirs[0]}={classes[0]}" if classes else "--class-map"
         raise InputError(f"{where}: {message}; rename them with {hint}")
     return names
-
-
-def _gaps(part: _Part, video: LabelledVideo) -> str:
-    """A warning where labelled frames were not processed: they count as nothing found."""
-    if part.frames is None:
-        return ""
-    if video.labelled_frames is not None:
-        labelled = set(video.labelled_frames.tolist())
-    else:
-        labelled = set(range(video.info.num_frames or 0))
-    unseen = len(labelled - part.frames)
-    if not unseen:
-        return ""
-    return f"{unseen} of {len(labelled)} labelled frames have no line: counted as nothing found"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vodkit.data.loader import open_labelled
+from vodkit.data.frame_reader import open_labelled
 from vodkit.detect import networks
 from vodkit.detect.base import ModelCard
 from vodkit.detect.embed import BINS, STAGES, Pooled, PoolSettings

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from vodkit.data.degrade import degraded
-from vodkit.data.loader import open_labelled
+from vodkit.data.frame_reader import open_labelled
 from vodkit.data.sampling import labelled_keys
 from vodkit.detect.base import Detector, ModelCard
 from vodkit.detect.defaults import CANDIDATE_SCORE

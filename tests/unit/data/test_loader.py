@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from vodkit.data.frame_reader import FrameReader
 from vodkit.data.loader import (
     ClipDataset,
     FrameDataset,
-    FrameReader,
     RunSampler,
     TrainingViews,
     batches,
