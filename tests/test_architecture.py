@@ -221,6 +221,12 @@ def test_functions_fit_in_the_head() -> None:
     assert ordered[int(0.9 * len(ordered))] <= 35
 
 
+def test_files_fit_in_the_head() -> None:
+    lines = {_name(path): path.read_text(encoding="utf-8").count("\n") for path in FILES}
+    too_long = {name: count for name, count in lines.items() if count > 500}
+    assert not too_long, f"files over 500 lines: {too_long}"
+
+
 def test_every_command_is_short() -> None:
     for path in (SOURCE / "cli").glob("*.py"):
         code = [

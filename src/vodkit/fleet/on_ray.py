@@ -7,7 +7,6 @@ its worker a third time is recorded as failed. Results are the same folders as w
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from vodkit.fleet.failures import failure_of
@@ -143,14 +142,8 @@ class RayCrew:
         """Itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the actors; of a Ray that ran before, only these."""
-        del kind, error, trace
         for actor in self.actors:
             self._ray.kill(actor)
         self._end()

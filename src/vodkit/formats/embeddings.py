@@ -13,7 +13,6 @@ import json
 import os
 from io import BufferedRandom
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -88,14 +87,8 @@ class EmbeddingFile:
         """Itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Close the file; what was written stays, error or not."""
-        del error, trace
         close_written(self._file, self.path, failed=kind is not None)
 
 

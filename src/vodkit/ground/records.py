@@ -18,10 +18,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from vodkit.ground.account import Account
 from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from vodkit.ground.checks import check_detections, first_bad_box, require, same_fields, set_array
 from vodkit.ground.dataframe import to_dataframe, to_polars
 from vodkit.ground.errors import InputError
 
@@ -41,50 +41,6 @@ _LAST_STATE = int(max(State))
 STATE_NAMES = tuple(state.name.lower() for state in State)
 
 
-def _require(condition: bool, record: object, message: str) -> None:
-    if not condition:
-        raise InputError(f"{type(record).__name__}: {message}")
-
-
-def _same_fields(a: object, b: object) -> bool:
-    """Field-wise equality of two records of one type, arrays compared by content."""
-    if type(a) is not type(b):
-        return False
-    for spec in fields(a):  # type: ignore[arg-type]
-        if not spec.compare:
-            continue
-        one, two = getattr(a, spec.name), getattr(b, spec.name)
-        if isinstance(one, np.ndarray) or isinstance(two, np.ndarray):
-            if one is None or two is None:
-                return False
-            equal_nan = np.issubdtype(one.dtype, np.floating)
-            if not np.array_equal(one, two, equal_nan=equal_nan):
-                return False
-        elif one != two:
-            return False
-    return True
-
-
-def _set(record: object, name: str, values: npt.ArrayLike, dtype: npt.DTypeLike) -> None:
-    """Store ``values`` as an array of ``dtype`` that nobody can write to."""
-    array = np.asarray(values, dtype=dtype).view()
-    array.setflags(write=False)
-    object.__setattr__(record, name, array)
-
-
-def first_bad_box(boxes_xyxy: FloatArray) -> str | None:
-    """A description of the first box that is not finite or inverted; None if all are right."""
-    # Counting is several times as fast as all() in the few boxes of a frame.
-    upright = np.count_nonzero(boxes_xyxy[:, 2:] >= boxes_xyxy[:, :2]) == 2 * len(boxes_xyxy)
-    if upright and np.count_nonzero(np.isfinite(boxes_xyxy)) == boxes_xyxy.size:
-        return None
-    bad = ~np.isfinite(boxes_xyxy).all(axis=1)
-    bad |= (boxes_xyxy[:, 2] < boxes_xyxy[:, 0]) | (boxes_xyxy[:, 3] < boxes_xyxy[:, 1])
-    row = int(np.flatnonzero(bad)[0])
-    seen = ", ".join(f"{value:g}" for value in boxes_xyxy[row])
-    return f"box {row} is ({seen}); allowed: finite, x1 <= x2, y1 <= y2"
-
-
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
     """What a container says of its video, before any frame is decoded."""
@@ -101,10 +57,10 @@ class VideoInfo:
 
     def __post_init__(self) -> None:
         """Refuse a float rate and an empty picture."""
-        _require(isinstance(self.rate, Fraction), self, f"rate {self.rate!r} is not a Fraction")
-        _require(self.rate > 0, self, f"rate {self.rate} is not above 0")
+        require(isinstance(self.rate, Fraction), self, f"rate {self.rate!r} is not a Fraction")
+        require(self.rate > 0, self, f"rate {self.rate} is not above 0")
         size = (self.width_px, self.height_px)
-        _require(min(size) > 0, self, f"picture size {size} px is not above 0")
+        require(min(size) > 0, self, f"picture size {size} px is not above 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,9 +83,9 @@ class Frame:
         """Check shape and type, and fill in the source size."""
         shape, dtype = self.image.shape, self.image.dtype
         right = len(shape) == 3 and shape[2] == 3 and dtype == np.uint8
-        _require(right, self, f"image is {shape} {dtype}; allowed: (H, W, 3) uint8")
-        _require(self.index >= 0, self, f"index {self.index} is below 0")
-        _require(bool(np.isfinite(self.time_s)), self, f"time_s is {self.time_s}")
+        require(right, self, f"image is {shape} {dtype}; allowed: (H, W, 3) uint8")
+        require(self.index >= 0, self, f"index {self.index} is below 0")
+        require(bool(np.isfinite(self.time_s)), self, f"time_s is {self.time_s}")
         object.__setattr__(self, "width_px", self.width_px or shape[1])
         object.__setattr__(self, "height_px", self.height_px or shape[0])
 
@@ -164,20 +120,20 @@ class Detections:
 
     def __post_init__(self) -> None:
         """Check counts, finiteness and order of corners."""
-        _set(self, "boxes_xyxy", np.asarray(self.boxes_xyxy).reshape(-1, 4), np.float32)
-        _set(self, "scores", self.scores, np.float32)
-        _set(self, "labels", self.labels, np.int64)
-        _check_detections(self, self.boxes_xyxy, self.scores, self.labels)
+        set_array(self, "boxes_xyxy", np.asarray(self.boxes_xyxy).reshape(-1, 4), np.float32)
+        set_array(self, "scores", self.scores, np.float32)
+        set_array(self, "labels", self.labels, np.int64)
+        check_detections(self, self.boxes_xyxy, self.scores, self.labels)
         for name in ("embeddings", "features"):
             rows = getattr(self, name)
             if rows is None:
                 continue
-            _set(self, name, rows, np.float32)
+            set_array(self, name, rows, np.float32)
             shape = rows.shape
             right = len(shape) == 2 and shape[0] == len(self.labels)
-            _require(right, self, f"{name} are {shape}; allowed: ({len(self.labels)}, D)")
+            require(right, self, f"{name} are {shape}; allowed: ({len(self.labels)}, D)")
             finite = bool(np.isfinite(rows).all())
-            _require(finite, self, f"{name} are not finite")
+            require(finite, self, f"{name} are not finite")
 
     to_dataframe = to_dataframe
     to_polars = to_polars
@@ -188,7 +144,7 @@ class Detections:
 
     def __eq__(self, other: object) -> bool:
         """Equal when all arrays are."""
-        return _same_fields(self, other)
+        return same_fields(self, other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -203,21 +159,6 @@ class Detections:
     def empty(cls) -> "Detections":
         """No detections."""
         return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
-
-
-def _check_detections(
-    record: object, boxes_xyxy: FloatArray, scores: FloatArray, labels: IntArray
-) -> None:
-    shapes = (boxes_xyxy.shape, scores.shape, labels.shape)
-    n = len(boxes_xyxy)
-    _require(shapes == ((n, 4), (n,), (n,)), record, f"boxes, scores, labels are {shapes}")
-    problem = first_bad_box(boxes_xyxy)
-    _require(problem is None, record, str(problem))
-    fine = (scores >= 0) & (scores <= 1)
-    if np.count_nonzero(fine) < n:
-        bad = np.flatnonzero(~fine)
-        _require(False, record, f"score {scores[bad[:1]]} of box {bad[:1]}; allowed: 0 to 1")  # noqa: FBT003
-    _require(not np.count_nonzero(labels < 0), record, "a label is below 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,19 +191,21 @@ class Tracks:
         """Check counts, corners, and that no id stands twice."""
         n = len(self.ids)
         zeros = np.zeros(n)
-        _set(self, "boxes_xyxy", np.asarray(self.boxes_xyxy).reshape(-1, 4), np.float32)
-        _set(self, "scores", self.scores, np.float32)
-        _set(self, "labels", self.labels, np.int64)
-        _set(self, "ids", self.ids, np.int64)
-        _set(self, "states", self.states, np.uint8)
-        _set(self, "hidden_s", zeros if self.hidden_s is None else self.hidden_s, np.float32)
-        _set(self, "sigma_px", zeros if self.sigma_px is None else self.sigma_px, np.float32)
-        _set(self, "tentative", zeros if self.tentative is None else self.tentative, np.bool_)
+        set_array(self, "boxes_xyxy", np.asarray(self.boxes_xyxy).reshape(-1, 4), np.float32)
+        set_array(self, "scores", self.scores, np.float32)
+        set_array(self, "labels", self.labels, np.int64)
+        set_array(self, "ids", self.ids, np.int64)
+        set_array(self, "states", self.states, np.uint8)
+        set_array(self, "hidden_s", zeros if self.hidden_s is None else self.hidden_s, np.float32)
+        set_array(self, "sigma_px", zeros if self.sigma_px is None else self.sigma_px, np.float32)
+        set_array(self, "tentative", zeros if self.tentative is None else self.tentative, np.bool_)
         behind = zeros if self.hidden_behind is None else self.hidden_behind
-        _set(self, "hidden_behind", behind, np.int64)
+        set_array(self, "hidden_behind", behind, np.int64)
         known = np.where(self.states == State.OBSERVED, 1.0, np.nan)
-        _set(self, "p_present", known if self.p_present is None else self.p_present, np.float32)
-        _check_detections(self, self.boxes_xyxy, self.scores, self.labels)
+        set_array(
+            self, "p_present", known if self.p_present is None else self.p_present, np.float32
+        )
+        check_detections(self, self.boxes_xyxy, self.scores, self.labels)
         for name in (
             "ids",
             "states",
@@ -274,11 +217,11 @@ class Tracks:
         ):
             shape = getattr(self, name).shape
             if shape != (n,):
-                _require(False, self, f"{name} is {shape}; allowed: ({n},)")  # noqa: FBT003
+                require(False, self, f"{name} is {shape}; allowed: ({n},)")  # noqa: FBT003
         if len(set(self.ids.tolist())) < n:  # text of arrays is slow: only where it is needed
-            _require(False, self, f"an id stands twice in {self.ids}")  # noqa: FBT003
+            require(False, self, f"an id stands twice in {self.ids}")  # noqa: FBT003
         if n and int(self.states.max()) > _LAST_STATE:
-            _require(False, self, f"states {self.states}; allowed: 0 to {_LAST_STATE}")  # noqa: FBT003
+            require(False, self, f"states {self.states}; allowed: 0 to {_LAST_STATE}")  # noqa: FBT003
 
     to_dataframe = to_dataframe
     to_polars = to_polars
@@ -289,7 +232,7 @@ class Tracks:
 
     def __eq__(self, other: object) -> bool:
         """Equal when all arrays are."""
-        return _same_fields(self, other)
+        return same_fields(self, other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -362,29 +305,29 @@ class TrackTable:
             "areas": (np.full(n, np.nan) if self.areas is None else self.areas, np.float64),
         }
         for name, (values, _) in columns.items():
-            _require(len(values) == n, self, f"{name} has {len(values)} rows, frames has {n}")
+            require(len(values) == n, self, f"{name} has {len(values)} rows, frames has {n}")
         order = np.lexsort((columns["ids"][0], columns["frames"][0]))
         for name, (values, dtype) in columns.items():
-            _set(self, name, np.asarray(values)[order], dtype)
+            set_array(self, name, np.asarray(values)[order], dtype)
         self._check_rows()
 
     def _check_rows(self) -> None:
         problem = first_bad_box(self.boxes_xyxy)
-        _require(problem is None, self, str(problem))
-        _require(len(self) == 0 or self.frames[0] >= 0, self, "a frame index is below 0")
-        _require(bool(np.isfinite(self.times_s).all()), self, "a time_s is not finite")
+        require(problem is None, self, str(problem))
+        require(len(self) == 0 or self.frames[0] >= 0, self, "a frame index is below 0")
+        require(bool(np.isfinite(self.times_s).all()), self, "a time_s is not finite")
         assert self.scores is not None
-        _require(bool(((self.scores >= 0) & (self.scores <= 1)).all()), self, "a score not in 0..1")
-        _require(len(self) == 0 or self.ids.min() >= NO_ID, self, "an id is below -1")
+        require(bool(((self.scores >= 0) & (self.scores <= 1)).all()), self, "a score not in 0..1")
+        require(len(self) == 0 or self.ids.min() >= NO_ID, self, "an id is below -1")
         assert self.areas is not None
         bad_area = (self.areas < 0) | np.isinf(self.areas)
-        _require(not bad_area.any(), self, "an area is negative or infinite")
+        require(not bad_area.any(), self, "an area is negative or infinite")
         bad_label = (self.labels < 0) & ~(self.ignore & (self.labels == -1))
-        _require(not bad_label.any(), self, "a label is below 0")
+        require(not bad_label.any(), self, "a label is below 0")
         same = (np.diff(self.frames) == 0) & (np.diff(self.ids) == 0) & (self.ids[1:] != NO_ID)
         if same.any():
             row = int(np.flatnonzero(same)[0])
-            _require(False, self, f"id {self.ids[row]} stands twice in frame {self.frames[row]}")  # noqa: FBT003
+            require(False, self, f"id {self.ids[row]} stands twice in frame {self.frames[row]}")  # noqa: FBT003
 
     to_dataframe = to_dataframe
     to_polars = to_polars
@@ -404,7 +347,7 @@ class TrackTable:
 
     def __eq__(self, other: object) -> bool:
         """Equal when all columns are."""
-        return _same_fields(self, other)
+        return same_fields(self, other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -473,16 +416,14 @@ class LabelledVideo:
     def __post_init__(self) -> None:
         """Check the path, the frame range and the labelled frames."""
         absolute = self.source.startswith("/") or ":\\" in self.source
-        _require(
-            bool(self.source) and not absolute, self, f"source {self.source!r} is not relative"
-        )
+        require(bool(self.source) and not absolute, self, f"source {self.source!r} is not relative")
         object.__setattr__(self, "tags", MappingProxyType(dict(self.tags)))
         if self.labelled_frames is not None:
-            _set(self, "labelled_frames", np.unique(self.labelled_frames), np.int64)
+            set_array(self, "labelled_frames", np.unique(self.labelled_frames), np.int64)
         last = self.info.num_frames
         if self.tracks is not None and last is not None and len(self.tracks):
             beyond = int(self.tracks.frames[-1])
-            _require(beyond < last, self, f"{self.source}: box in frame {beyond} of {last} frames")
+            require(beyond < last, self, f"{self.source}: box in frame {beyond} of {last} frames")
 
     def __getstate__(self) -> dict[str, Any]:
         """Tags as a plain mapping: a read-only one cannot be sent to a worker process."""
@@ -494,7 +435,7 @@ class LabelledVideo:
 
     def __eq__(self, other: object) -> bool:
         """Equal when all fields are."""
-        return _same_fields(self, other)
+        return same_fields(self, other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -517,7 +458,7 @@ class Dataset:
         """Check that classes are unique, no source stands twice in a split, labels are in range."""
         object.__setattr__(self, "root", Path(self.root))
         doubled = sorted(name for name, count in Counter(self.classes).items() if count > 1)
-        _require(not doubled, self, f"class names stand twice: {doubled}")
+        require(not doubled, self, f"class names stand twice: {doubled}")
         splits: dict[str, list[str]] = {}
         for video in self.videos:
             splits.setdefault(video.source, []).append(video.split)
@@ -526,16 +467,16 @@ class Dataset:
             for source, names in splits.items()
             if len(set(names)) < len(names) or (len(names) > 1 and "" in names)
         ]
-        _require(not twice, self, f"videos stand twice: {twice[:3]}")
+        require(not twice, self, f"videos stand twice: {twice[:3]}")
         for video in self.videos:
             if video.tracks is not None and len(video.tracks):
                 top = int(video.tracks.labels.max())
                 message = f"{video.source}: label {top}, but there are {len(self.classes)} classes"
-                _require(top < len(self.classes), self, message)
+                require(top < len(self.classes), self, message)
 
     def __eq__(self, other: object) -> bool:
         """Equal when all fields are."""
-        return _same_fields(self, other)
+        return same_fields(self, other)
 
     __hash__ = None  # type: ignore[assignment]
 

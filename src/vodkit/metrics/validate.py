@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.checks import first_bad_box
 from vodkit.ground.errors import InputError
 from vodkit.ground.lookup import nearest
-from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable, first_bad_box
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.metrics.detection.columns import whole_numbers
 
 

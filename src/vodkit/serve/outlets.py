@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from vodkit.detect.defaults import SCORE_THRESHOLD
@@ -103,14 +102,8 @@ class Outlets:
         """Itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Deliver what waits, for a while."""
-        del kind, error, trace
         for ring in self._doubtful.values():
             ring.end()
         for folder, couriers in self._couriers.items():

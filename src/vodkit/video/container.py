@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
 from functools import cached_property, partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from vodkit.ground.closing import Closing
 from vodkit.ground.errors import InputError, VideoError
 from vodkit.ground.records import Frame, VideoInfo
 from vodkit.ground.text import redacted
@@ -21,7 +21,7 @@ _UNREAD = "another recording begins at byte {} of the file, and is not read; spl
 _SMALL_PX = 1280 * 720  # pictures up to here are decoded fast enough by one thread
 
 
-class ContainerVideo:
+class ContainerVideo(Closing):
     """A video file. Opened anew for every pass, so generators do not disturb each other.
 
     It may be sent to another process before or after use; each opens the file for itself.
@@ -142,20 +142,6 @@ class ContainerVideo:
         if self._seekable is not None:
             self._seekable.close()
         self._seekable = None
-
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        del kind, error, trace
-        self.close()
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the open file."""

@@ -15,13 +15,12 @@ from contextlib import suppress
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
 
 from vodkit.formats.base import rate_from
+from vodkit.ground.closing import Closing
 from vodkit.ground.errors import InputError, VideoError
 from vodkit.ground.paths import is_bystander, natural_key
 from vodkit.ground.records import Frame, VideoInfo
@@ -84,7 +83,7 @@ def rate_beside(folder: Path) -> Fraction | None:
     return None
 
 
-class PictureVideo:
+class PictureVideo(Closing):
     """Pictures as frames. They have no clock: the rate says how many make a second."""
 
     is_live = False
@@ -247,22 +246,6 @@ class PictureVideo:
     ) -> list[Frame]:
         """The frames with these indices, in this order."""
         return [self.frame_at(index, size_px=size_px) for index in indices]
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing to close."""
-        del kind, error, trace
 
 
 def _read(path: Path, limits: Limits) -> np.ndarray:

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from itertools import dropwhile
-from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 from zlib import crc32
 
 import av
 
+from vodkit.ground.closing import Closing
 from vodkit.ground.errors import SettingsError, ShortageError, VideoError, noticing_shortage
 from vodkit.ground.records import Frame, VideoInfo
 from vodkit.ground.text import redacted
@@ -79,7 +79,7 @@ class Arrived:
     """how long it had been there by then: a playlist sends frames in bursts, ahead of their turn"""
 
 
-class LiveVideo:
+class LiveVideo(Closing):
     """A live source. ``frames`` can be taken once; there is no way back in time."""
 
     is_live = True
@@ -447,20 +447,6 @@ class LiveVideo:
             self._thread.join(max(0.0, self._stopped_at + _PARTING_S - time.perf_counter()))
         else:
             self._disconnect()
-
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        del kind, error, trace
-        self.close()
 
 
 def _decoded(packet: Any) -> list[Any]:

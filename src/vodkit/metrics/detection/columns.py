@@ -10,8 +10,9 @@ import numpy as np
 
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.boxes import to_xywh
+from vodkit.ground.checks import first_bad_box
 from vodkit.ground.errors import InputError
-from vodkit.ground.records import TrackTable, first_bad_box
+from vodkit.ground.records import TrackTable
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
