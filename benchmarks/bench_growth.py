@@ -29,7 +29,7 @@ CURVES = {
     "frames": [(10, frames, 1, 0) for frames in (250, 1000, 4000)],
     "classes": [(20, 200, classes, 0) for classes in (1, 16, 256)],
     "faulty rows, MOT": [(0, 0, 1, faults) for faults in (1000, 4000, 16000)],
-    "faulty rows, COCO": [(0, 0, 1, faults) for faults in (1000, 4000, 16000)],
+    "faulty rows, COCO": [(0, 0, 1, faults) for faults in (1000, 4000, 8000, 16000)],
     "faulty rows, CVAT": [(0, 0, 1, faults) for faults in (1000, 4000, 16000)],
 }
 

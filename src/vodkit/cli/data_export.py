@@ -18,6 +18,7 @@ def export(
     ),
     pictures: bool = typer.Option(True, "--pictures/--no-pictures", help="Write pictures too."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace what is there."),
+    strict: bool = options.STRICT,  # noqa: ARG001 - its callback sets it
     as_json: bool = options.JSON,
 ) -> None:
     """Write labels for other programs. Says what that format cannot hold.

@@ -1,16 +1,13 @@
 """``vodkit data import``: labels of any format become one dataset file with measured times."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from vodkit.cli import data_options as options
 from vodkit.cli.terminal import say, say_json, say_next, say_table
-from vodkit.ground.errors import InputError, SettingsError
-
-if TYPE_CHECKING:
-    from vodkit.data.ingest import Ingest
+from vodkit.ground.errors import SettingsError
 
 
 def import_(
@@ -29,7 +26,7 @@ def import_(
     ),
     labelled: str = options.LABELLED,
     box_size: str = options.BOX_SIZE,
-    strict: bool = typer.Option(False, "--strict", help="Refuse labels of which any is skipped."),
+    strict: bool = options.STRICT,  # noqa: ARG001 - its callback sets it
     as_json: bool = options.JSON,
 ) -> None:
     """Import labels of any format into one dataset file.
@@ -60,8 +57,6 @@ def import_(
         ingest(place, format, reading=told, videos=videos, relative_to=out.parent)
         for place in labels
     ]
-    if strict:
-        _refuse_skipped(done)
     dataset = joined([one.dataset for one in done])
     if frames is not None:
         dataset = onto_videos(dataset, frames, relative_to=out.parent)
@@ -83,18 +78,6 @@ def import_(
     for note in notes:
         say(f"  {note}")
     say_next("vodkit", "data", "audit", str(out))
-
-
-def _refuse_skipped(done: "list[Ingest]") -> None:
-    """InputError that names every reason and its first place, where an object was skipped."""
-    accounts = [one.account for one in done if one.account is not None]
-    reasons = [
-        f"{account.file}: {one.count} x {reason} (first: {one.first})"
-        for account in accounts
-        for reason, one in account.skipped.items()
-    ]
-    if reasons:
-        raise InputError(f"--strict, and objects were skipped: {'; '.join(reasons)}")
 
 
 def _show(counts: dict[str, Any], *, stills: bool) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from vodkit.cli import options
 from vodkit.cli.options import names_of
 from vodkit.cli.terminal import aside
 from vodkit.ground.errors import OutputError, SettingsError
@@ -35,6 +36,7 @@ BOX_SIZE = typer.Option(
     help="Square that a point stands for: pixels like 20, or 15% of the body length (the diagonal "
     "around all points). Several points: the hull of their squares.",
 )
+STRICT = options.STRICT
 JSON = typer.Option(False, "--json", help="Print results for machines.")
 
 

@@ -12,6 +12,7 @@ def preview(
     dataset: Path = options.DATASET,
     out: Path = typer.Option(Path("preview"), "--out", "-o", help="Folder of the sheets."),
     format: str = options.FORMAT,  # noqa: A002
+    strict: bool = options.STRICT,  # noqa: ARG001 - its callback sets it
     num_shown: int = typer.Option(12, "--frames", help="Frames on a sheet."),
     columns: int = typer.Option(4, "--columns", help="Frames in a row."),
 ) -> None:

@@ -35,6 +35,7 @@ def split(
     least_boxes: int = typer.Option(
         30, "--least-boxes", help="Boxes each side must have, or a tenth of all."
     ),
+    strict: bool = options.STRICT,  # noqa: ARG001 - its callback sets it
     as_json: bool = options.JSON,
 ) -> None:
     """Divide by video, scene or group, never by frame. Alike in classes, sizes and lengths.

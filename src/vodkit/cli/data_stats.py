@@ -13,6 +13,7 @@ def stats(
     dataset: Path = options.DATASET,
     format: str = options.FORMAT,  # noqa: A002
     page: Path = typer.Option(None, "--page", help="Also write an HTML page with pictures here."),
+    strict: bool = options.STRICT,  # noqa: ARG001 - its callback sets it
     as_json: bool = options.JSON,
 ) -> None:
     """Count classes, sizes, speeds, occlusion, track lengths. And how the labels lie in time.

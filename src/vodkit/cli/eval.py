@@ -43,6 +43,7 @@ def evaluate(
     ),
     out: Path = typer.Option(Path("runs/eval"), "--out", "-o", help="Folder of the results."),
     report: bool = typer.Option(True, "--report/--no-report", help="Write report.html, too."),
+    strict: bool = options.STRICT,  # noqa: ARG001 - its callback sets it
     threads: int = options.THREADS,  # noqa: ARG001 - its callback sets it
     as_json: bool = options.JSON,
 ) -> None:
@@ -99,7 +100,7 @@ def evaluate(
             same = f"min_score was chosen on {split}, which it is measured on: too good"
             notes = (same, *notes)
     if audit:
-        about["audit"], leaks = _audit(labels, truth)
+        about["audit"], leaks = _audit(labels)
         notes = (*leaks, *notes)
     result = evaluation.evaluate(
         dataset,
@@ -112,21 +113,20 @@ def evaluate(
     )
     runs.write_json(folder / runs.METRICS, result.to_json())
     if report:
-        _write_page(folder / runs.REPORT, dataset, truth, tables, result)
+        _write_page(folder / runs.REPORT, dataset, tables, result)
     if as_json:
         say_json(result.to_json(), indent=2)
     else:
         _show(result, folder, report=report)
 
 
-def _audit(labels: "Dataset", truth: Path) -> tuple[str, tuple[str, ...]]:
+def _audit(labels: "Dataset") -> tuple[str, tuple[str, ...]]:
     """What the audit found, in a line, and every leak in words."""
     from vodkit.data.audit.audit import AuditSettings
     from vodkit.data.audit.audit import audit as run
     from vodkit.data.audit.findings import in_a_line, leak_lines
 
-    root = truth if truth.is_dir() else truth.parent
-    found = run(labels, root, settings=AuditSettings()).findings
+    found = run(labels, labels.root, settings=AuditSettings()).findings
     leaks = leak_lines(found)
     return f"leaks between splits: {len(leaks)}; {in_a_line(found)}", leaks
 
@@ -134,14 +134,13 @@ def _audit(labels: "Dataset", truth: Path) -> tuple[str, tuple[str, ...]]:
 def _write_page(
     path: Path,
     dataset: "Dataset",
-    truth: Path,
     tables: "Mapping[str, TrackTable]",
     result: "Evaluation",
 ) -> None:
     from vodkit.report.page import PageSettings, write_report
     from vodkit.report.sections import Subject
 
-    root = truth if truth.is_dir() else truth.parent
+    root = dataset.root
     videos = {one.source: (root / one.source).resolve().as_uri() for one in dataset.videos}
     subject = Subject(title=path.parent.name, evaluation=result, predictions=tables, videos=videos)
     settings = PageSettings(title=f"Evaluation: {path.parent.name}")

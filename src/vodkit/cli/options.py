@@ -19,6 +19,7 @@ from typing import Any, Union, get_origin, get_type_hints
 import typer
 
 from vodkit.ground import process
+from vodkit.ground.account import STRICT as STRICT_READING
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.settings import allowed
 
@@ -32,6 +33,19 @@ def _use_threads(count: int) -> int:
     return count
 
 
+def _be_strict(ctx: typer.Context, strict: bool) -> bool:
+    """For this command alone."""
+    token = STRICT_READING.set(strict)
+    ctx.call_on_close(lambda: STRICT_READING.reset(token))
+    return strict
+
+
+STRICT = typer.Option(
+    False,
+    "--strict",
+    callback=_be_strict,
+    help="Refuse label files of which any object would be skipped.",
+)
 THREADS = typer.Option(
     0,
     "--threads",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from vodkit.cli import options
 from vodkit.cli.terminal import say
 
 
@@ -21,6 +22,7 @@ def review(
         Path("review.json"), "--out", "-o", help="Dataset to write; the journal lies beside it."
     ),
     format: str = typer.Option("auto", "--format", "-f", help="Format of --labels."),  # noqa: A002
+    strict: bool = options.STRICT,  # noqa: ARG001 - its callback sets it
     at: str = typer.Option("", "--at", help="Frame to open, as 120 or a.mp4:120."),
     prelabel: bool | None = typer.Option(
         None, "--prelabel/--no-prelabel", help="Label videos without labels first. Default: yes."

@@ -56,6 +56,7 @@ def train(
         False, "--curve", help="Train on 1/4, 1/2 and all labels: what would more bring?"
     ),
     curve_seeds: int = typer.Option(3, "--curve-seeds", help="Trainings of each size; from 2."),
+    strict: bool = options.STRICT,  # noqa: ARG001 - its callback sets it
     threads: int = options.THREADS,
     resume: bool = typer.Option(False, "--resume", help="Go on with the run in --out."),
     overwrite: bool = options.OVERWRITE,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vodkit.cli.bars import Show, bar
+from vodkit.cli.data_options import load
 from vodkit.cli.terminal import say, say_json, say_next
 from vodkit.ground.errors import SettingsError
 
@@ -56,6 +57,7 @@ def train_appearance_head(
 
     wanted = settings.load(AppearanceSettings, toml=settings_file, words=values)
     find_card(wanted.model)  # a wrong name is refused before data is read
+    load(Path(wanted.data))  # says what is skipped and converted
     with _bars(quiet=as_json) as watch:
         result = train_appearance(wanted, overwrite=overwrite, watch=watch)
     if as_json:
@@ -80,6 +82,7 @@ def train_temporal_head(
 
     wanted = settings.load(TemporalSettings, toml=settings_file, words=values)
     find_card(wanted.model)
+    load(Path(wanted.data))
     with _bars(quiet=as_json) as watch:
         result = train_temporal(wanted, overwrite=overwrite, watch=watch)
     if as_json:

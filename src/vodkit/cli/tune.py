@@ -29,6 +29,7 @@ def tune(
     tracker: str = options.option_of(InferSettings, "tracker"),
     trials: int = typer.Option(50, "--trials", help="Settings to try."),
     seed: int = typer.Option(0, "--seed"),
+    strict: bool = options.STRICT,  # noqa: ARG001 - its callback sets it
     as_json: bool = options.JSON,
 ) -> None:
     """Search a tracker's settings on cached detections. By HOTA, or without labels.

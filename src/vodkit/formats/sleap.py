@@ -16,6 +16,7 @@ import numpy as np
 
 from vodkit.formats import shapes
 from vodkit.formats.base import Reading, class_names, info_for, require_bearable
+from vodkit.formats.hdf5_heaps import require_sound_heaps
 from vodkit.formats.rows import Rows
 from vodkit.formats.shapes import NoAreaError, PointBoxes
 from vodkit.ground.arrays import FloatArray, IntArray
@@ -72,6 +73,8 @@ def _content(path: Path) -> _Content:
         raise InputError("reading .slp files needs h5py: pip install h5py") from error
     if not path.is_file():
         raise FormatError("not a regular file", path=path)
+    if path.stat().st_size:
+        require_sound_heaps(path)
     try:
         with h5py.File(path, "r") as file:
             tables = {name: _table(file, name, path) for name in TABLES}

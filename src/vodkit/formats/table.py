@@ -32,7 +32,7 @@ from vodkit.formats.base import TIMES, Format, Reading, Source, Writing, is_stil
 from vodkit.formats.jsonfile import parsed_once, read_json
 from vodkit.formats.strangers import is_known_as
 from vodkit.formats.xmlfile import read_xml
-from vodkit.ground.account import Account, Tally
+from vodkit.ground.account import Account, Tally, require_whole
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import FormatError, InputError
 from vodkit.ground.lookup import pick
@@ -156,6 +156,7 @@ def read_labels(
         except InputError as error:  # a record refused what the reader let through
             raise FormatError(str(error), path=place) from error
         account = _account(module, name, place, dataset, told.tally)
+        require_whole(account)
     root = place if place.is_dir() else place.parent
     return replace(dataset, root=root, accounts=dataset.accounts or (account,)), account
 

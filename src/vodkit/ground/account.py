@@ -7,12 +7,15 @@ that does not balance is an error, so that nothing is dropped without a word.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from vodkit.ground.errors import VodkitError
+from vodkit.ground.errors import InputError, VodkitError
 
 _MOST_LINES = 5
+STRICT: ContextVar[bool] = ContextVar("strict", default=False)
+"""whether labels of which any object is skipped are refused, by every reader: ``--strict``"""
 
 
 class AccountError(VodkitError):
@@ -119,6 +122,16 @@ def losses_in(accounts: Sequence[Account]) -> tuple[str, ...]:
     if len(lines) > _MOST_LINES:
         lines = [*lines[:_MOST_LINES], f"and {len(lines) - _MOST_LINES} more such label files"]
     return tuple(lines)
+
+
+def require_whole(account: Account) -> None:
+    """InputError that names every reason and its first place, where ``STRICT`` and any skipped."""
+    reasons = [
+        f"{one.count} x {reason} (first: {one.first})" for reason, one in account.skipped.items()
+    ]
+    if STRICT.get() and reasons:
+        what = "; ".join(reasons)
+        raise InputError(f"--strict, and objects were skipped: {account.file}: {what}")
 
 
 class Tally:

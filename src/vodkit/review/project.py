@@ -12,10 +12,11 @@ import numpy as np
 
 from vodkit.data.audit.video_scan import probe
 from vodkit.data.export import export_dataset, holds_something
-from vodkit.data.ingest import ingest
+from vodkit.data.ingest import Ingest, ingest
 from vodkit.formats.base import Reading, stem_of
 from vodkit.formats.predictions import read_predictions
 from vodkit.formats.table import FORMATS, write_dataset
+from vodkit.ground.account import losses_in
 from vodkit.ground.errors import FormatError, InputError
 from vodkit.ground.lookup import pick
 from vodkit.ground.paths import relative
@@ -204,9 +205,14 @@ def _imported(settings: ProjectSettings) -> _Imported:
     home = settings.videos[0].parent if settings.videos else None
     with suppress(FormatError):  # formats that name their videos refuse to be given one
         brought = ingest(path, settings.format, reading=reading, videos=home)
-        return _placed(settings, brought.dataset, list(brought.notes))
+        return _placed(settings, brought.dataset, _told(brought))
     brought = ingest(path, settings.format, videos=home)
-    return _placed(settings, brought.dataset, list(brought.notes))
+    return _placed(settings, brought.dataset, _told(brought))
+
+
+def _told(brought: Ingest) -> list[str]:
+    """What the import skipped, converted and noted."""
+    return [*losses_in(brought.dataset.accounts), *brought.notes]
 
 
 def _placed(settings: ProjectSettings, dataset: Dataset, notes: list[str]) -> _Imported:

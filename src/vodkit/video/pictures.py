@@ -8,12 +8,14 @@ import configparser
 import glob
 import io
 import math
+import re
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -83,6 +85,25 @@ def rate_beside(folder: Path) -> Fraction | None:
     return None
 
 
+def _gap_in(paths: Sequence[Path]) -> str:
+    """Where the numbers in the names of pictures leave one out; empty where they do not.
+
+    Pictures that are numbered in even steps (every tenth frame) leave none out.
+    """
+    found = [re.search(r"(\d{1,12})$", path.stem, flags=re.ASCII) for path in paths]
+    numbers = [int(match[1]) for match in found if match]
+    if len(numbers) < max(len(paths), 3):
+        return ""
+    steps = [later - former for former, later in pairwise(numbers)]
+    usual = min(steps)
+    if usual <= 0 or max(steps) == usual:
+        return ""
+    place = next(place for place, step in enumerate(steps) if step > usual)
+    count = sum(step > usual for step in steps)
+    where = f"after {paths[place].name}" + f" and in {count - 1} more places" * (count > 1)
+    return f"the numbers of the pictures leave some out {where}; frames and times count pictures"
+
+
 class PictureVideo(Closing):
     """Pictures as frames. They have no clock: the rate says how many make a second."""
 
@@ -134,6 +155,8 @@ class PictureVideo(Closing):
         notes = []
         if self._assumed and len(self._paths) > 1:
             notes.append(f"no rate is known for these pictures: {_ASSUMED} a second assumed")
+        if gap := _gap_in(self._paths):
+            notes.append(gap)
         first_px = (self.info.width_px, self.info.height_px)
         notes += [size_note(size, first_px, path.name) for size, path in self._resized.items()]
         if self._bits is not None and self._bits < 16:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from account_files import WORLDS
 from vodkit.data.ingest import Ingest, ingest
 from vodkit.formats.base import Reading
 from vodkit.formats.pictures import picture_head
@@ -406,3 +407,25 @@ def test_archives_are_named(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "a.zip"):
         with pytest.raises(FormatError, match="ZIP archive; unpack it"):
             detect_format(place)
+
+
+def test_a_heap_without_an_end_is_refused(tmp_path: Path) -> None:
+    """The HDF5 library reads an entry of free space of size 0 for ever (found by fuzzing)."""
+    world = WORLDS["sleap"]
+    path = world.write(tmp_path, list(world.kinds.values()))
+    content = bytearray(path.read_bytes())
+    place = content.index(b"GCOL") + 16
+    content[place : place + 16] = bytes(16)
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match="a heap of HDF5 at byte"):
+        ingest(path)
+
+
+def test_numbers_that_pictures_leave_out_are_said(tmp_path: Path) -> None:
+    for number in (10, 20, 30, 50):
+        picture(tmp_path / f"f{number}.jpg", (32, 32))
+    with open_video(tmp_path) as video:
+        assert any("leave some out after f30.jpg" in note for note in video.notes)
+    (tmp_path / "f50.jpg").unlink()
+    with open_video(tmp_path) as video:
+        assert not any("leave some out" in note for note in video.notes)
