@@ -3,16 +3,19 @@
     python benchmarks/label_effort.py [--data ../shared/data] [--sets plaza_b,pets] [--cache DIR]
 
 An action is one drawn or dragged box, or one key press that changes labels: draw, bend, split,
-join, swap, span, delete. The simulated person knows the truth, first repairs identities (swaps,
-splits, deletes false tracks, joins), then always corrects the box with the lowest IoU until every
-box of the truth reaches the threshold, and last removes what is shown where the truth has nothing.
+give, join, swap, span, trim, delete. The simulated person knows the truth, first repairs
+identities, then always corrects the box with the lowest IoU until every box of the truth reaches
+the threshold, and last removes what is shown where the truth has nothing. Choosing how far a
+correction extends costs nothing: a modifier key is held while dragging.
 All ways of working are held against each other with this same person.
 
 Ways of working:
 
     linear     nothing at first; boxes are interpolated between the drawn ones (CVAT and others)
     per-frame  a model's boxes; a correction changes one frame
-    bend       a model's boxes as a smoothed curve; a correction bends it (vodkit review)
+    bend       a model's boxes as a smoothed curve; a correction bends it
+    page       the same with all of ``vodkit review``: near and wide corrections, pieces given to
+               another track, weakest tracks deleted together, ends trimmed together
 
 ``oracle`` is the fewest key boxes with which linear interpolation reaches the threshold: no person
 can do with less that way.
@@ -21,8 +24,9 @@ can do with less that way.
 import argparse
 import json
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +35,12 @@ from vodkit.data.audit.video_scan import frame_times_s, probe
 from vodkit.formats.base import Reading
 from vodkit.formats.table import read_dataset
 from vodkit.ground import process
+from vodkit.ground.errors import InputError
 from vodkit.ground.records import TrackTable
 from vodkit.infer.flow import track_video
 from vodkit.infer.settings import InferSettings
-from vodkit.review.curve import Shown, Track, evaluate, to_json
-from vodkit.review.document import Document, Timing
+from vodkit.review.curve import REACH_S, SMOOTH_S, Shown, Track, evaluate, to_json
+from vodkit.review.document import SPREADS, Document, Timing, changes
 from vodkit.review.exchange import CurveSettings, model_tracks
 from vodkit.review.journal import Journal
 from vodkit.samples import samples
@@ -43,6 +48,8 @@ from vodkit.track.refine import RefineSettings, refine
 
 _SAME = 0.3  # IoU from which on a person takes a box for a poor one of this object
 _SWITCH = 3.0  # frames that must speak for another object before the person sees a switch
+TRIM_MARGINS = (0.0, 0.01, 0.02, 0.04)
+"""what the page offers, in shares of the picture"""
 _DRAWN_PX = 1.0  # smallest side a person can draw
 
 
@@ -54,13 +61,17 @@ class Scene:
     video: Path
     truth: TrackTable
     times_s: np.ndarray
+    size_px: tuple[int, int]
 
 
 class Person:
     """Works on a document until it equals the truth; counts actions by name."""
 
-    def __init__(self, scene: Scene, tracks: list[Track], reach_s: float) -> None:
-        """Begins with the tracks of a model."""
+    def __init__(
+        self, scene: Scene, tracks: list[Track], reach_s: float, *, group: bool = True
+    ) -> None:
+        """Begins with the tracks of a model; ``group``: uses actions on many frames or tracks."""
+        self.group = group
         self.scene, self.times_s, self.reach_s = scene, scene.times_s, reach_s
         self.every = np.arange(len(scene.times_s))
         timing = Timing(scene.times_s, reach_s)
@@ -68,6 +79,7 @@ class Person:
         given = {str(i): to_json(replace(t, label=0)) for i, t in enumerate(tracks, 1)}
         self.journal.commit({"do": "put", "video": 0, "tracks": given}, id="put")
         self.actions: dict[str, int] = {}
+        self._known: dict[int, tuple[Track, list[tuple[int, int, int]]]] = {}
         ids = np.unique(scene.truth.ids)
         self.truth = {int(i): scene.truth[scene.truth.ids == i] for i in ids}
 
@@ -96,7 +108,14 @@ class Person:
         return shown.frames, out, ids
 
     def stretches(self, track: Track) -> list[tuple[int, int, int]]:
-        """(first, last, object or 0) of a track: the most likely stretches (Viterbi)."""
+        """(first, last, object or 0) of a track: the most likely stretches."""
+        known = self._known.get(id(track))
+        if known is None:
+            known = self._known[id(track)] = (track, self._stretches(track))
+        return known[1]
+
+    def _stretches(self, track: Track) -> list[tuple[int, int, int]]:
+        """By Viterbi's algorithm."""
         frames, overlap, ids = self._overlaps(track)
         gain = np.concatenate(
             [np.where(overlap >= _SAME, overlap, 0), np.full((len(frames), 1), 0.1)], 1
@@ -118,18 +137,14 @@ class Person:
         return [(int(frames[a]), int(frames[b - 1]), known[states[a]]) for a, b in pairwise(edges)]
 
     def repair_identities(self) -> None:
-        """Swaps, splits, deletions and joins, in this order."""
+        """Swaps, pieces that belong to another track, deletions and joins, in this order."""
         self._swaps()
+        while any(self._sort_pieces(number, last=False) for number in list(self.tracks())):
+            pass
         for number in list(self.tracks()):
-            parts = self.stretches(self.tracks()[number])
-            objects = [one for one in parts if one[2]]
-            for before, after in reversed(list(pairwise(objects))):
-                if before[2] != after[2]:
-                    self.do("split", track=number, frame=after[0], new=self.journal.next_id(0))
+            self._sort_pieces(number, last=True)
+        self._delete_false()
         self.owner: dict[int, int] = {}
-        false = [n for n, t in self.tracks().items() if not self._owner(t)]
-        for number in false:
-            self.do("delete", tracks=[number])
         for number in self.truth:
             pieces = [n for n, t in self.tracks().items() if self._owner(t) == number]
             pieces.sort(key=lambda n: self.tracks()[n].extent)
@@ -137,6 +152,68 @@ class Person:
                 self.do("join", track=pieces[0], other=other)
             if pieces:
                 self.owner[number] = pieces[0]
+        self._trim()
+
+    def _sort_pieces(self, number: int, *, last: bool) -> bool:
+        """What follows a switch goes to the track that has the object; ``last``: or is new."""
+        objects = [one for one in self.stretches(self.tracks()[number]) if one[2]]
+        owners = {n: self._owner(t) for n, t in self.tracks().items() if n != number}
+        for before, after in reversed(list(pairwise(objects))):
+            if before[2] == after[2]:
+                continue
+            frame = after[0]
+            has = [n for n, owner in owners.items() if owner == after[2]]
+            goes_on = [
+                n
+                for n, owner in owners.items()
+                if owner == before[2] and self.tracks()[n].extent[0] >= frame
+            ]
+            if has and self.group:
+                self.do("give", track=number, other=has[0], frame=frame)
+                return True
+            if goes_on and last and self.group:
+                self.do("swap", track=number, other=goes_on[0], frame=frame)
+            elif last:
+                self.do("split", track=number, frame=frame, new=self.journal.next_id(0))
+        return False
+
+    def _delete_false(self) -> None:
+        """The tracks with the lowest scores at once, as far as all are false; others one by one."""
+        false = [n for n, t in self.tracks().items() if not self._owner(t)]
+        if self.group:
+            ranked = sorted(self.tracks(), key=lambda n: self.shown(self.tracks()[n]).scores.mean())
+            weakest = list(takewhile(false.__contains__, ranked))
+            if weakest:
+                self.do("delete", tracks=weakest)
+                false = [one for one in false if one not in weakest]
+        for number in false:
+            self.do("delete", tracks=[number])
+
+    def _trim(self) -> None:
+        """Ends near the edge of the picture, with the margin that leaves least to do, if any."""
+        if not self.group:
+            return
+        width, height = self.scene.size_px
+        before, best = self._ends_to_do(self.journal.document), None
+        for margin in TRIM_MARGINS:
+            x, y = max(margin * width, 1.0), max(margin * height, 1.0)
+            action = {"do": "trim", "video": 0, "tracks": list(self.owner.values()),
+                      "within": [x, y, width - x, height - y]}  # fmt: skip
+            with suppress(InputError):
+                document = self.journal.document
+                left = self._ends_to_do(document.with_changes(changes(document, action)))
+                if left + 1 < before:
+                    before, best = left + 1, action
+        if best is not None:
+            self.do("trim", tracks=best["tracks"], within=best["within"])
+
+    def _ends_to_do(self, document: Document) -> int:
+        """At how many ends the tracks begin or end in another frame than their objects."""
+        count = 0
+        for number, track in self.owner.items():
+            shown, rows = self.shown(document.tracks(0)[track]).frames, self.truth[number].frames
+            count += int(shown[0] != rows[0]) + int(shown[-1] != rows[-1])
+        return count
 
     def _owner(self, track: Track) -> int:
         lengths: dict[int, int] = {}
@@ -180,18 +257,41 @@ class Person:
                 row, worst = self._worst(number, rows)
                 if worst >= threshold:
                     break
-                frame = int(rows.frames[row])
-                self.do("bend", track=self.owner[number], frame=frame, box=drawn(rows, row))
+                self._bend(number, rows, row)
+
+    def _bend(self, number: int, rows: TrackTable, row: int) -> None:
+        """One drawn box, spread as it looks best a third and 0.8 s away and in all of the track."""
+        track, frame = self.owner[number], int(rows.frames[row])
+        bend = {"do": "bend", "video": 0, "track": track, "frame": frame, "box": drawn(rows, row)}
+        spread = "reach"
+        if self.group and len(self.tracks()[track].base):
+            near = np.abs(self.times_s[rows.frames] - self.times_s[frame])
+            looked = [row + side * np.count_nonzero((near <= away) & (sign > 0))
+                      for away in (0.3, 0.8) for side, sign in
+                      ((1, rows.frames - frame), (-1, frame - rows.frames))]  # fmt: skip
+            looked += np.linspace(0, len(rows) - 1, 5).round().astype(int)[1:4].tolist()
+            document, part = self.journal.document, ("track", 0, track)
+            found = {
+                name: self._overlap(changes(document, {**bend, "spread": name})[part], rows)[looked]
+                for name in SPREADS
+            }
+            spread = max(found, key=lambda name: float(found[name].mean()))
+        self.do("bend", track=track, frame=frame, box=bend["box"], spread=spread)
 
     def _worst(self, number: int, rows: TrackTable) -> tuple[int, float]:
-        shown = self.shown(self.tracks()[self.owner[number]])
-        values = np.zeros(len(rows))
-        _, theirs, mine = np.intersect1d(rows.frames, shown.frames, return_indices=True)
-        values[theirs] = paired_iou(rows.boxes_xyxy[theirs], shown.boxes_xyxy[mine])
+        track = self.tracks()[self.owner[number]]
+        shown, values = self.shown(track), self._overlap(track, rows)
         absent = np.flatnonzero(~np.isin(rows.frames, shown.frames))
         if len(absent):  # the farther end first: one key extends the track over all between
             return int(absent[0] if absent[0] == 0 else absent[-1]), 0.0
         return int(values.argmin()), float(values.min())
+
+    def _overlap(self, track: Track, rows: TrackTable) -> np.ndarray:
+        """IoU (N,) of a track with every row of its object; 0 where it has no box."""
+        shown, values = self.shown(track), np.zeros(len(rows))
+        _, theirs, mine = np.intersect1d(rows.frames, shown.frames, return_indices=True)
+        values[theirs] = paired_iou(rows.boxes_xyxy[theirs], shown.boxes_xyxy[mine])
+        return values
 
     def remove_surplus(self) -> None:
         """What is shown where the truth has nothing: one span a stretch."""
@@ -255,21 +355,31 @@ def _fewest(boxes: np.ndarray, times: np.ndarray, threshold: float, longest: int
     return int(keys[-1])
 
 
-def predicted(scene: Scene, model: str, cache: Path | None) -> TrackTable:
-    """The tracks of a model, refined offline."""
+def predicted(scene: Scene, model: str, cache: Path | None) -> tuple[TrackTable, TrackTable]:
+    """The tracks of a model, refined offline, and its detections."""
     tag = f"{scene.name}-{zlib.crc32(model.encode()):08x}.npz"
+    names = TrackTable.__dataclass_fields__
     if cache is not None and (cache / tag).exists():
         with np.load(cache / tag) as stored:
-            return TrackTable(**stored)
-    rows = [
-        (frame.index, frame.time_s, tracks)
-        for frame, _, tracks in track_video(scene.video, settings=InferSettings(model=model))
-    ]
-    table = refine(TrackTable.from_frames(rows), RefineSettings())
+            tracks, found = (
+                TrackTable(**{name: stored[f"{kind}_{name}"] for name in names})
+                for kind in ("tracks", "detections")
+            )
+        return tracks, found
+    tracked, detected = [], []
+    settings = InferSettings(model=model, lenient=True)
+    for frame, detections, tracks in track_video(scene.video, settings=settings):
+        tracked.append((frame.index, frame.time_s, tracks))
+        detected.append((frame.index, frame.time_s, detections))
+    tracks = refine(TrackTable.from_frames(tracked), RefineSettings())
+    found = TrackTable.from_frames(detected)
     if cache is not None:
         cache.mkdir(exist_ok=True)
-        np.savez(cache / tag, **{name: getattr(table, name) for name in table.__dataclass_fields__})
-    return table
+        both = (("tracks", tracks), ("detections", found))
+        np.savez(
+            cache / tag, **{f"{kind}_{n}": getattr(table, n) for kind, table in both for n in names}
+        )
+    return tracks, found
 
 
 def scenes(data: Path, wanted: list[str]) -> list[Scene]:
@@ -296,7 +406,9 @@ def scenes(data: Path, wanted: list[str]) -> list[Scene]:
             for x in dataset.videos
             if Path(x.source).stem == video.stem or len(dataset.videos) == 1
         ]
-        out.append(Scene(name, video, table[~table.ignore], frame_times_s(video)))
+        info = probe(video)
+        size = (info.width_px, info.height_px)
+        out.append(Scene(name, video, table[~table.ignore], frame_times_s(video), size))
     return out
 
 
@@ -308,35 +420,37 @@ def main() -> None:
     parser.add_argument("--sets", default="plaza_b,pets,two_flies")
     parser.add_argument("--model", default="vodkit-street")
     parser.add_argument("--thresholds", default="0.8,0.7,0.5")
-    parser.add_argument("--smooth-s", default="0.8")
-    parser.add_argument("--reach-s", default="1.0")
-    parser.add_argument("--ways", default="oracle,linear,per-frame,bend")
+    parser.add_argument("--smooth-s", default=str(SMOOTH_S))
+    parser.add_argument("--reach-s", default=str(REACH_S))
+    parser.add_argument("--ways", default="oracle,linear,per-frame,bend,page")
     parser.add_argument("--cache", type=Path)
     asked = parser.parse_args()
     process.settle()
     for scene in scenes(asked.data, asked.sets.split(",")):
         ways = asked.ways.split(",")
         table = TrackTable.empty()
-        if {"bend", "per-frame"} & set(ways):
-            table = predicted(scene, asked.model, asked.cache)
+        if {"bend", "page", "per-frame"} & set(ways):
+            table, _ = predicted(scene, asked.model, asked.cache)
         for threshold in map(float, asked.thresholds.split(",")):
             for way in ways:
                 if way == "oracle":
                     tell(scene, way, threshold, {"draw": oracle(scene, threshold)})
                 elif way == "linear":
-                    tell(scene, way, threshold, Person(scene, [], 0.8).work(threshold))
+                    tell(scene, way, threshold, Person(scene, [], 0.8, group=False).work(threshold))
                 elif way == "per-frame":
                     raw = model_tracks(
                         table, scene.times_s, CurveSettings(smooth_s=0, tolerance_px=1e-6)
                     )
-                    tell(scene, way, threshold, Person(scene, raw, 1e-6).work(threshold))
+                    tell(
+                        scene, way, threshold, Person(scene, raw, 1e-6, group=False).work(threshold)
+                    )
                 else:
                     for smooth_s in map(float, asked.smooth_s.split(",")):
                         curves = model_tracks(
                             table, scene.times_s, CurveSettings(smooth_s=smooth_s)
                         )
                         for reach_s in map(float, asked.reach_s.split(",")):
-                            person = Person(scene, curves, reach_s)
+                            person = Person(scene, curves, reach_s, group=way == "page")
                             words = f"{way} smooth {smooth_s:g} s reach {reach_s:g} s"
                             tell(scene, words, threshold, person.work(threshold))
 

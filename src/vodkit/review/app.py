@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import Any, TypeAlias
 
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -21,7 +22,7 @@ from starlette.routing import Route
 
 from vodkit.formats.table import FORMATS
 from vodkit.ground.errors import InputError, OutputError, VodkitError
-from vodkit.review.curve import REACH_S, Track, to_json
+from vodkit.review.curve import Track, to_json
 from vodkit.review.document import Part
 from vodkit.review.jobs import Jobs
 from vodkit.review.journal import ConflictError, Entry
@@ -34,8 +35,9 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 PAGE = (
-    "index.html", "style.css", "app.js", "api.js", "curve.js", "state.js", "stage.js",
-    "timeline.js", "tracks.js", "queue.js", "keys.js",
+    "index.html", "style.css", "app.js", "api.js", "commands.js", "curve.js", "dialogs.js",
+    "forms.js", "keys.js", "parts.js", "player.js", "queue.js", "stage.js", "state.js", "sync.js",
+    "timeline.js", "tracks.js",
 )  # fmt: skip
 """the files of the page; no other is served"""
 _HEARTBEAT_S = 15.0
@@ -149,7 +151,7 @@ async def _state(service: _Service, request: Request) -> Response:
             "videos": videos,
             "classes": project.journal.document.classes,
             "n": project.journal.n,
-            "reach": REACH_S,
+            "reach": project.journal.document.timings[0].reach_s,
             "who": service.who,
             "notes": project.notes,
             "formats": list(FORMATS),
@@ -185,8 +187,8 @@ async def _act(service: _Service, request: Request) -> Response:
     entry = await run_in_threadpool(_commit, service, asked)
     answer = _told(service, entry)
     service.tell(answer)
-    await run_in_threadpool(service.project.save_if_due)
-    return JSONResponse(answer)
+    # The journal has the action: the person does not wait for the dataset file.
+    return JSONResponse(answer, background=BackgroundTask(service.project.save_if_due))
 
 
 @dataclass(frozen=True)

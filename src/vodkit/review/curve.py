@@ -12,7 +12,7 @@ Legend: K knots or keys, M frames asked for, T frames of the video.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -23,7 +23,7 @@ from vodkit.formats.keyframes import key_rows
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.errors import InputError
 
-REACH_S = 1.0
+REACH_S = 1.5
 """how far a key bends the base curve where no other key is near (benchmarks/label_effort.py)"""
 SMOOTH_S = 0.8
 """width of the window that a model's boxes are smoothed over"""
@@ -192,11 +192,11 @@ def _curve(
         anchor_frames = np.concatenate([key_frames[~held], ends])
         anchors = np.concatenate([key_boxes[~held], bent_ends])
         anchor_frames, order = np.unique(anchor_frames, return_index=True)
-        boxes = _between(anchor_frames, anchors[order], frames, times_s)
+        boxes = between(anchor_frames, anchors[order], frames, times_s)
         inside = (frames >= base.frames[0]) & (frames <= base.frames[-1])
         boxes[inside], known[inside] = _bent(base, held_keys, frames[inside], times_s, reach_s)
     else:
-        boxes = _between(key_frames, key_boxes, frames, times_s)
+        boxes = between(key_frames, key_boxes, frames, times_s)
     if len(key_frames) and len(frames):
         at = np.clip(np.searchsorted(key_frames, frames), 0, len(key_frames) - 1)
         drawn = key_frames[at] == frames
@@ -218,10 +218,10 @@ def _bent(
     boxes = _linear(base, frames, times_s)
     if not len(key_frames) or not len(frames):
         return boxes, known
-    residuals = _log_boxes(key_boxes) - _log_boxes(_linear(base, key_frames, times_s))
+    residuals = log_boxes(key_boxes) - log_boxes(_linear(base, key_frames, times_s))
     moved = _residual(times_s[key_frames], residuals, times_s[frames], reach_s)
     touched = np.abs(moved).max(axis=1) > 0
-    boxes[touched] = _corners(_log_boxes(boxes[touched]) + moved[touched])
+    boxes[touched] = corners(log_boxes(boxes[touched]) + moved[touched])
     return boxes, np.where(touched, int(Known.BENT), known)
 
 
@@ -250,24 +250,25 @@ def _linear(base: Base, frames: IntArray, times_s: FloatArray) -> FloatArray:
     return np.stack(columns, axis=1)
 
 
-def _between(
+def between(
     anchor_frames: IntArray, anchors: FloatArray, frames: IntArray, times_s: FloatArray
 ) -> FloatArray:
     """Boxes (M, 4) between anchors (K, 4): centre linear in time, size geometric."""
-    logs = _log_boxes(anchors)
+    logs = log_boxes(anchors)
     knots, wanted = times_s[anchor_frames], times_s[frames]
     columns = [np.interp(wanted, knots, logs[:, part]) for part in range(4)]
-    return _corners(np.stack(columns, axis=1))
+    return corners(np.stack(columns, axis=1))
 
 
-def _log_boxes(boxes: FloatArray) -> FloatArray:
+def log_boxes(boxes: FloatArray) -> FloatArray:
     """Centre x, centre y, log width, log height (K, 4) of corners."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     size = np.log(np.maximum(boxes[:, 2:] - boxes[:, :2], _SMALLEST_PX))
     return np.concatenate([centre, size], axis=1)
 
 
-def _corners(logs: FloatArray) -> FloatArray:
+def corners(logs: FloatArray) -> FloatArray:
+    """The inverse of ``log_boxes``."""
     half = np.exp(logs[:, 2:]) / 2
     return np.concatenate([logs[:, :2] - half, logs[:, :2] + half], axis=1)
 
@@ -279,7 +280,7 @@ def smoothed(times: FloatArray, boxes: FloatArray, width_s: float) -> FloatArray
     """
     if width_s <= 0 or len(times) < 3:
         return boxes
-    logs = _log_boxes(boxes)
+    logs = log_boxes(boxes)
     out = np.empty_like(logs)
     low = np.searchsorted(times, times - width_s / 2 - 1e-9)
     high = np.searchsorted(times, times + width_s / 2 + 1e-9)
@@ -289,7 +290,7 @@ def smoothed(times: FloatArray, boxes: FloatArray, width_s: float) -> FloatArray
         variance = float(spread @ spread)
         slope = spread @ logs[a:b] / variance if variance > 0 else np.zeros(4)
         out[row] = logs[a:b].mean(axis=0) - slope * offset.mean()
-    return _corners(out)
+    return corners(out)
 
 
 def thinned(base: Base, times_s: FloatArray, tolerance_px: float) -> Base:
@@ -310,86 +311,6 @@ def thinned(base: Base, times_s: FloatArray, tolerance_px: float) -> Base:
         )
         kept += (rows + start).tolist()
     return base[np.array(kept, np.int64)]
-
-
-def piece(
-    track: Track, first: int, last: int, times_s: FloatArray, *, reach_s: float = REACH_S
-) -> Track | None:
-    """The part of a track within frames ``first`` to ``last``; it shows the same boxes there.
-
-    What it shows becomes its base, so that keys outside the part have no effect on it any more.
-    None where the track shows nothing there.
-    """
-    begin, end = max(first, track.extent[0]), min(last, track.extent[1])
-    spans = tuple(
-        Span(max(span.first, begin), min(span.last, end), span.kind)
-        for span in track.spans
-        if span.first <= end and span.last >= begin
-    )
-    if begin > end or not alive(track, np.arange(begin, end + 1)).any():
-        return None
-    whole = replace(track, spans=())
-    shown = evaluate(whole, np.arange(begin, end + 1), times_s, reach_s=reach_s)
-    keys = tuple((frame, box) for frame, box in track.keys if begin <= frame <= end)
-    base = Base(shown.frames, shown.boxes_xyxy, shown.scores, shown.known, shown.visibility)
-    return replace(track, base=thinned(base, times_s, LOSSLESS_PX), keys=keys, spans=spans)
-
-
-def glued(earlier: Track, later: Track, times_s: FloatArray) -> Track:
-    """Two pieces as one track with the class of ``earlier``; a gap between them becomes hidden."""
-    end, begin = earlier.extent[1], later.extent[0]
-    parts, spans = [earlier.base, later.base], (*earlier.spans, *later.spans)
-    if begin > end + 1:
-        edges = np.stack([earlier.base.boxes_xyxy[-1], later.base.boxes_xyxy[0]])
-        box = _between(np.array([end, begin]), edges, np.array([end + 1]), times_s)
-        score = min(earlier.base.scores[-1], later.base.scores[0])
-        inside = (np.array([end + 1]), box, np.array([score]), np.array([int(Known.FILLED)]))
-        parts.insert(1, Base(*inside, np.array([np.nan])))
-        spans = (*earlier.spans, Span(end + 1, begin - 1, "hidden"), *later.spans)
-    base = Base(*(np.concatenate(same) for same in zip(*(p.columns() for p in parts), strict=True)))
-    return replace(earlier, base=base, keys=(*earlier.keys, *later.keys), spans=spans)
-
-
-def with_key(track: Track, frame: int, box: Box) -> Track:
-    """The track with one more key; it has a box in that frame afterwards.
-
-    An outside span in the middle that contains the frame is removed; one at an end of the track is
-    cut back to the frame.
-    """
-    first, last = track.extent
-    spans: list[Span] = []
-    for span in track.spans:
-        if span.kind == "outside" and span.first <= frame <= span.last:
-            if span.first <= first and frame < span.last:
-                spans.append(Span(span.first, frame - 1, "outside"))
-            if span.last >= last and frame > span.first:
-                spans.append(Span(frame + 1, span.last, "outside"))
-        else:
-            spans.append(span)
-    keys = {**dict(track.keys), frame: box}
-    kept = tuple(span for span in spans if span.first <= span.last)
-    return replace(track, keys=tuple(sorted(keys.items())), spans=kept)
-
-
-def with_span(
-    track: Track, first: int, last: int, kind: Literal["hidden", "outside", "visible"]
-) -> Track:
-    """The track with frames ``first`` to ``last`` hidden, outside or visible."""
-    spans: list[Span] = []
-    for span in track.spans:
-        if span.first < first:
-            spans.append(Span(span.first, min(span.last, first - 1), span.kind))
-        if span.last > last:
-            spans.append(Span(max(span.first, last + 1), span.last, span.kind))
-    if kind != "visible":
-        spans.append(Span(first, last, kind))
-    merged: list[Span] = []
-    for span in sorted(spans):
-        joins = merged and merged[-1].kind == span.kind and merged[-1].last + 1 == span.first
-        if joins:
-            span = Span(merged.pop().first, span.last, span.kind)  # noqa: PLW2901
-        merged.append(span)
-    return replace(track, spans=tuple(merged))
 
 
 def to_json(track: Track) -> dict[str, Any]:

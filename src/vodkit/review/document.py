@@ -10,13 +10,17 @@ Actions, as JSON objects with ``do``:
 ==========  =============================================================================
 draw        video, track (a new id), label, frame, box
 bend        video, track, frame, box: a key; the curve around it follows, except in accepted
-            frames; if the frame itself is accepted, it stays so and those that follow do not
+            frames; if the frame itself is accepted, it stays so and those that follow do not.
+            spread "all": the model's curve is corrected up to the next keys; "near": for
+            0.3 s only; default: within the reach
 unkey       video, track, frame: remove the key
 span        video, track, first, last, kind: hidden, outside or visible
 split       video, track, frame, new: frames from ``frame`` on become track ``new``
 join        video, track, other: one track; ``other`` is removed
+give        video, track, other, frame: what follows from ``frame`` on becomes part of ``other``
 swap        video, track, other, frame: exchange what follows from ``frame`` on
 delete      video, tracks: remove them
+trim        video, tracks, within: cut the ends at which a box is not inside ``within``
 classify    video, tracks, label
 follow      video, track, value: a model's curve continues the track after its last frame
 accept      video, first, last, accepted: frames whose labels are right (or not yet)
@@ -26,6 +30,7 @@ put         video, tracks: {id: track}: of a model or a label file; in frames th
 ==========  =============================================================================
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -37,28 +42,36 @@ from vodkit.ground.errors import InputError
 from vodkit.ground.lookup import pick
 from vodkit.review.curve import (
     REACH_S,
+    Box,
     Track,
+    alive,
     box_of,
     evaluate,
     frame_of,
     from_json,
+    span_of,
+)
+from vodkit.review.edits import (
+    Ranges,
     glued,
     piece,
-    span_of,
+    shifted,
+    trimmed,
     with_key,
+    with_range,
     with_span,
 )
 
 Part: TypeAlias = tuple[Any, ...]
 """("track", video, id), ("accepted", video) or ("classes",)"""
 Action: TypeAlias = Mapping[str, Any]
-Ranges: TypeAlias = tuple[tuple[int, int], ...]
-"""sorted, separate (first, last) frame ranges, inclusive"""
 Value: TypeAlias = Track | Ranges | tuple[str, ...]
 Changes: TypeAlias = dict[Part, Any]
 
 CLASSES: Part = ("classes",)
 LONGEST_NAME = 100
+SPREADS: dict[str, float | None] = {"reach": None, "near": 0.3, "all": math.inf}
+"""how far a correction of a model's curve extends, in seconds; None: the reach of the keys"""
 
 
 @dataclass(frozen=True)
@@ -198,10 +211,25 @@ def _draw(asked: _Asked) -> Changes:
 def _bend(asked: _Asked) -> Changes:
     frame, box = asked.frame(), box_of(asked.action.get("box"))
     accepted, track = asked.document.accepted(asked.video), asked.track()
-    if not accepted:
-        return {asked.part(): with_key(track, frame, box)}
-    changed = with_key(_guarded(asked, track, frame), frame, box)
+    spread = pick(SPREADS, asked.action.get("spread", "reach"), "spread")
+    inside = len(track.base) and track.extent[0] <= frame <= track.extent[1]
+    if spread is not None and inside:
+        changed = _shifted(asked, track, frame, box, spread)
+    else:
+        changed = with_key(_guarded(asked, track, frame) if accepted else track, frame, box)
     return {asked.part(): changed, **_no_longer_accepted(asked, track, changed, frame)}
+
+
+def _shifted(asked: _Asked, track: Track, frame: int, box: Box, fade_s: float) -> Track:
+    """The track with a correction that fades within ``fade_s``; frames that are accepted stay."""
+    ranges = asked.document.accepted(asked.video)
+    fixed = np.concatenate(
+        [np.empty(0, np.int64), *(np.arange(a, b + 1) for a, b in ranges if not a <= frame <= b)]
+    )
+    timing = asked.timing
+    return shifted(
+        track, frame, box, timing.times_s, reach_s=timing.reach_s, fade_s=fade_s, fixed=fixed
+    )
 
 
 def _guarded(asked: _Asked, track: Track, frame: int) -> Track:
@@ -271,14 +299,17 @@ def _span(asked: _Asked) -> Changes:
 
 
 def _split(asked: _Asked) -> Changes:
-    track, frame = asked.track(), asked.frame()
-    before, after = (
-        asked.piece(track, 0, frame - 1),
-        asked.piece(track, frame, asked.timing.num_frames),
-    )
+    before, after = _halves(asked, asked.track(), asked.frame())
+    return {asked.part(): before, asked.new("new"): after}
+
+
+def _halves(asked: _Asked, track: Track, frame: int) -> tuple[Track, Track]:
+    """What lies before ``frame``, and what follows from it on."""
+    before = asked.piece(track, 0, frame - 1)
+    after = asked.piece(track, frame, asked.timing.num_frames)
     if before is None or after is None:
         raise InputError(f"the track has no box on one side of frame {frame}")
-    return {asked.part(): before, asked.new("new"): after}
+    return before, after
 
 
 def _two(asked: _Asked) -> tuple[Track, Track]:
@@ -289,13 +320,25 @@ def _two(asked: _Asked) -> tuple[Track, Track]:
 
 def _join(asked: _Asked) -> Changes:
     one, other = _two(asked)
+    return {asked.part(): replace(_joined(asked, one, other), label=one.label),
+            asked.part("other"): None}  # fmt: skip
+
+
+def _joined(asked: _Asked, one: Track, other: Track) -> Track:
+    """Both as one track; where both have boxes, those of the one that begins first."""
     times_s, end = asked.timing.times_s, asked.timing.num_frames
     earlier, later = sorted([one, other], key=lambda track: track.extent)
     head = asked.piece(earlier, 0, end)
     assert head is not None
     tail = asked.piece(later, head.extent[1] + 1, end)
-    whole = head if tail is None else glued(head, tail, times_s)
-    return {asked.part(): replace(whole, label=one.label), asked.part("other"): None}
+    return head if tail is None else glued(head, tail, times_s)
+
+
+def _give(asked: _Asked) -> Changes:
+    (track, other), frame = _two(asked), asked.frame()
+    head, tail = _halves(asked, track, frame)
+    joined = replace(_joined(asked, other, tail), label=other.label)
+    return {asked.part(): head, asked.part("other"): joined}
 
 
 def _swap(asked: _Asked) -> Changes:
@@ -333,6 +376,28 @@ def _delete(asked: _Asked) -> Changes:
     return dict.fromkeys(asked.several())
 
 
+def _trim(asked: _Asked) -> Changes:
+    within, timing = box_of(asked.action.get("within")), asked.timing
+    changed: Changes = {}
+    for part in asked.several():
+        track = asked.document.parts[part]
+        shorter = trimmed(track, within, timing.times_s, reach_s=timing.reach_s)
+        lost = set(_frames(track)) - set(_frames(shorter))
+        if lost and not any(a <= f <= b for a, b in asked.document.accepted(asked.video)
+                            for f in lost):  # fmt: skip
+            changed[part] = shorter
+    if not changed:
+        raise InputError("no track has an end to cut there, outside the accepted frames")
+    return changed
+
+
+def _frames(track: Track) -> list[int]:
+    """The frames in which a track has a box."""
+    every = np.arange(track.extent[0], track.extent[1] + 1)
+    frames: list[int] = every[alive(track, every)].tolist()
+    return frames
+
+
 def _classify(asked: _Asked) -> Changes:
     parts = asked.several()
     return {part: replace(asked.document.parts[part], label=asked.label) for part in parts}
@@ -346,27 +411,6 @@ def _accept(asked: _Asked) -> Changes:
     before = asked.document.accepted(asked.video)
     ranges = with_range(before, span.first, span.last, inside=accepted)
     return {("accepted", asked.video): ranges}
-
-
-def with_range(ranges: Ranges, first: int, last: int, *, inside: bool) -> Ranges:
-    """Ranges with frames ``first`` to ``last`` added or removed.
-
-    >>> with_range(((0, 4), (8, 9)), 5, 7, inside=True)
-    ((0, 9),)
-    >>> with_range(((0, 9),), 3, 5, inside=False)
-    ((0, 2), (6, 9))
-    """
-    out: list[tuple[int, int]] = []
-    for begin, end in ranges:
-        out += [part for part in ((begin, min(end, first - 1)), (max(begin, last + 1), end))
-                if part[0] <= part[1]]  # fmt: skip
-    merged: list[tuple[int, int]] = []
-    for begin, end in sorted([*out, *([(first, last)] if inside else [])]):
-        if merged and merged[-1][1] + 1 >= begin:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((begin, end))
-    return tuple(merged)
 
 
 def _add_class(asked: _Asked) -> Changes:
@@ -436,7 +480,9 @@ ACTIONS: dict[str, Callable[[_Asked], Changes]] = {
     "span": _span,
     "split": _split,
     "join": _join,
+    "give": _give,
     "swap": _swap,
+    "trim": _trim,
     "follow": _follow,
     "delete": _delete,
     "classify": _classify,

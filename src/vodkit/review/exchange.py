@@ -41,6 +41,8 @@ class CurveSettings:
     """window of the smoothing; 0: none"""
     tolerance_px: float = 0.5
     """largest error of a corner that leaving out knots may cause"""
+    least_s: float = 0.25
+    """shorter stretches between gaps are left out"""
 
 
 def model_tracks(
@@ -56,16 +58,24 @@ def model_tracks(
     chosen = settings or CurveSettings()
     tracked = table[table.ids != NO_ID]
     stride = _stride(np.unique(tracked.frames))
-    return [
-        _model_track(tracked[tracked.ids == number], times_s, stride, chosen)
-        for number in np.unique(tracked.ids)
+    each = (tracked[tracked.ids == number] for number in np.unique(tracked.ids))
+    kept = (_without_shreds(_dense(rows, times_s, stride), times_s, chosen) for rows in each)
+    return [_model_track(rows, times_s, chosen) for rows in kept if len(rows)]
+
+
+def _without_shreds(rows: TrackTable, times_s: FloatArray, settings: CurveSettings) -> TrackTable:
+    """Rows of one track without stretches so short that they are often on another object."""
+    ends = np.append(times_s, 2 * times_s[-1] - times_s[-2:-1])
+    kept = [
+        stretch
+        for stretch in runs(rows.frames)
+        if ends[rows.frames[stretch.stop - 1] + 1] - times_s[rows.frames[stretch.start]]
+        >= settings.least_s
     ]
+    return rows[np.concatenate([np.empty(0, int), *(np.arange(s.start, s.stop) for s in kept)])]
 
 
-def _model_track(
-    rows: TrackTable, times_s: FloatArray, stride: int, settings: CurveSettings
-) -> Track:
-    rows = _dense(rows, times_s, stride)
+def _model_track(rows: TrackTable, times_s: FloatArray, settings: CurveSettings) -> Track:
     boxes = rows.boxes_xyxy.copy()
     stretches = runs(rows.frames)
     for stretch in stretches:
@@ -81,9 +91,11 @@ def label_tracks(table: TrackTable, times_s: FloatArray) -> tuple[dict[int, Trac
         The tracks, and how many boxes had no id: each became a track of its own.
     """
     found = {}
-    for number in np.unique(table.ids[table.ids != NO_ID]).tolist():
-        rows = table[table.ids == number]
-        found[int(number)] = replace(_as_track(rows, times_s, LOSSLESS_PX), touched=True)
+    order = np.argsort(table.ids, kind="stable")
+    numbers, starts = np.unique(table.ids[order], return_index=True)
+    for number, rows in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
+        if number != NO_ID:
+            found[number] = replace(_as_track(table[rows], times_s, LOSSLESS_PX), touched=True)
     single = np.flatnonzero(table.ids == NO_ID)
     following = max(found, default=0) + 1
     for number, row in enumerate(single.tolist(), following):
@@ -132,14 +144,15 @@ def _dense(rows: TrackTable, times_s: FloatArray, stride: int) -> TrackTable:
     knots, wanted = times_s[rows.frames], times_s[missing]
     boxes = [np.interp(wanted, knots, rows.boxes_xyxy[:, side]) for side in range(4)]
     before = np.searchsorted(rows.frames, missing) - 1
-    between = replace(
-        rows[before],
-        frames=missing,
-        times_s=wanted,
-        boxes_xyxy=np.stack(boxes, axis=1),
-        states=np.full(len(missing), State.FILLED),
-    )
-    return TrackTable.concat([rows, between])
+    # Column by column: a table refuses a row that stands for several frames.
+    columns = {name: getattr(rows, name)[before] for name in rows.__dataclass_fields__}
+    columns |= {
+        "frames": missing,
+        "times_s": wanted,
+        "boxes_xyxy": np.stack(boxes, axis=1),
+        "states": np.full(len(missing), State.FILLED),
+    }
+    return TrackTable.concat([rows, TrackTable(**columns)])
 
 
 def to_table(

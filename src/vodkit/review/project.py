@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -64,6 +65,7 @@ class Project:
     detections: dict[int, TrackTable] = field(default_factory=dict)
     """what a detector found by itself, by video"""
     _snapshot_n: int = 0
+    _saving: threading.Lock = field(default_factory=threading.Lock)
 
     def labels(self, video: int) -> dict[str, Any]:
         """All labels of a video as the page holds them, with the version of each part."""
@@ -104,8 +106,9 @@ class Project:
 
     def save(self) -> Path:
         """Write the dataset file, atomically."""
-        self._snapshot_n = self.journal.n
-        write_dataset(self.dataset(), self.settings.out)
+        with self._saving:
+            self._snapshot_n = self.journal.n
+            write_dataset(self.dataset(), self.settings.out)
         return self.settings.out
 
     def save_if_due(self) -> None:
@@ -141,12 +144,13 @@ def open_project(settings: ProjectSettings) -> Iterator[Project]:
         frames = [Frames(path) for path in paths]
         for one in frames:
             stack.callback(one.close)
-        timings = tuple(Timing(one.times_s(), REACH_S) for one in frames)
+        journal_path = journal_of(settings.out)
+        stored = header_of(journal_path) or {}
+        reach_s = float(stored.get("reach_s", REACH_S))
+        timings = tuple(Timing(one.times_s(), reach_s) for one in frames)
         root = settings.out.absolute().parent
         names = [relative(path.absolute(), root) for path in paths]
         header = _header(names, frames, timings, imported.digest)
-        journal_path = journal_of(settings.out)
-        stored = header_of(journal_path) or {}
         begun = tuple(stored.get("classes", ())) or _classes(settings, imported)
         header["classes"] = list(begun)
         found = {path.absolute(): video for path, video in imported.found}
@@ -280,7 +284,7 @@ def _header(
         for name, one, timing in zip(names, frames, timings, strict=True)
     ]
     labels = {} if digest is None else {"labels": digest}
-    return {"videos": videos, "reach_s": REACH_S, **labels}
+    return {"videos": videos, "reach_s": timings[0].reach_s, **labels}
 
 
 def _classes(settings: ProjectSettings, imported: _Imported) -> tuple[str, ...]:

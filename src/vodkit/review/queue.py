@@ -6,15 +6,16 @@ poor boxes, then a random sample, from which the share of errors in the rest is 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from vodkit.formats.keyframes import runs
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
-from vodkit.ground.boxes import iou
+from vodkit.ground.boxes import iou, iou_pairs
 from vodkit.ground.records import TrackTable
 from vodkit.review.curve import Known, Shown, Track, evaluate
 from vodkit.review.document import Document, Timing
@@ -176,6 +177,7 @@ class _View:
     shown: dict[int, Shown]
     tracks: dict[int, Track]
     settings: QueueSettings
+    rows: "_Rows"
 
     @classmethod
     def of(
@@ -191,21 +193,18 @@ class _View:
             number: evaluate(track, every, timing.times_s, reach_s=timing.reach_s)
             for number, track in tracks.items()
         }
-        return cls(timing, size_px, accepted, shown, tracks, settings)
+        rows = _Rows.of(shown, timing.num_frames)
+        return cls(timing, size_px, accepted, shown, tracks, settings, rows)
 
     def swaps(self) -> Iterator[Doubt]:
         """Encounters after which the two tracks continue each other's way better than their own."""
-        numbers = sorted(self.shown)
-        for place, one in enumerate(numbers):
-            for two in numbers[place + 1 :]:
-                yield from self._encounters(one, two)
+        for one, two in self.rows.pairs(self.settings.near_iou):
+            yield from self._encounters(one, two)
 
     def _encounters(self, one: int, two: int) -> Iterator[Doubt]:
         a, b = self.shown[one], self.shown[two]
         both, of_a, of_b = np.intersect1d(a.frames, b.frames, return_indices=True)
-        if not len(both):
-            return
-        overlap = _paired_iou(a.boxes_xyxy[of_a], b.boxes_xyxy[of_b])
+        overlap = iou_pairs(a.boxes_xyxy[of_a], b.boxes_xyxy[of_b])
         near = overlap >= self.settings.near_iou
         for stretch in runs(both[near], step=3):
             met = both[near][stretch]
@@ -321,7 +320,7 @@ class _View:
         done: list[tuple[int, int, FloatArray, float]] = []
         for frame in np.unique(sure.frames).tolist():
             rows = sure[sure.frames == frame]
-            labels = self._boxes(frame)
+            labels = self.rows.boxes(frame)
             free = np.ones(len(rows), np.bool_)
             if len(labels):
                 free = iou(rows.boxes_xyxy, labels).max(axis=1) < self.settings.same_iou
@@ -343,10 +342,6 @@ class _View:
             yield Doubt(kind="missing", why=words, frame=(first + last) // 2, first=first,
                         last=last, score=score + last - first)  # fmt: skip
 
-    def _boxes(self, frame: int) -> FloatArray:
-        found = [s.boxes_xyxy[s.frames == frame] for s in self.shown.values()]
-        return np.concatenate([np.empty((0, 4)), *found])
-
     def surplus(self, detections: TrackTable) -> Iterator[Doubt]:
         """Stretches of a visible label in which nothing was detected."""
         bounds = np.searchsorted(detections.frames, np.arange(self.timing.num_frames + 1))
@@ -366,9 +361,43 @@ class _View:
                             last=last, track=number, score=float(last - first))  # fmt: skip
 
 
-def _paired_iou(a: FloatArray, b: FloatArray) -> FloatArray:
-    """IoU (N,) of boxes (N, 4) with those of the same row."""
-    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=1)
-    both = (a[:, 2:] - a[:, :2]).prod(axis=1) + (b[:, 2:] - b[:, :2]).prod(axis=1) - shared
-    return np.asarray(shared / np.maximum(both, 1e-9))
+@dataclass(frozen=True)
+class _Rows:
+    """All shown boxes by frame."""
+
+    ids: IntArray
+    boxes_xyxy: FloatArray
+    bounds: IntArray
+    """(T + 1,) the rows of frame ``f`` are ``bounds[f]`` to ``bounds[f + 1]``"""
+
+    @classmethod
+    def of(cls, shown: Mapping[int, Shown], num_frames: int) -> "_Rows":
+        frames = np.concatenate([np.empty(0, np.int64), *(one.frames for one in shown.values())])
+        ids = np.repeat([*shown], [len(one.frames) for one in shown.values()]).astype(np.int64)
+        boxes = np.concatenate([np.empty((0, 4)), *(one.boxes_xyxy for one in shown.values())])
+        order = np.argsort(frames, kind="stable")
+        bounds = np.searchsorted(frames[order], np.arange(num_frames + 1))
+        return cls(ids[order], boxes[order], bounds)
+
+    def boxes(self, frame: int) -> FloatArray:
+        """Those of a frame (N, 4)."""
+        return self.boxes_xyxy[self.bounds[frame] : self.bounds[frame + 1]]
+
+    def pairs(self, least_iou: float) -> list[tuple[int, int]]:
+        """Tracks, the lower id first, whose boxes overlap this much in some frame.
+
+        Only boxes that overlap along x are compared: a thousand in a frame take milliseconds.
+        """
+        found: set[tuple[int, int]] = set()
+        for start, stop in pairwise(self.bounds.tolist()):
+            order = start + np.argsort(self.boxes_xyxy[start:stop, 0])
+            left, right = self.boxes_xyxy[order, 0], self.boxes_xyxy[order, 2]
+            each = np.arange(len(order))
+            after = np.searchsorted(left, right) - each - 1
+            one = np.repeat(each, after)
+            two = one + 1 + np.arange(len(one)) - np.repeat(np.cumsum(after) - after, after)
+            boxes = self.boxes_xyxy[order]
+            near = iou_pairs(boxes[one], boxes[two]) >= least_iou
+            ids = np.sort(self.ids[order][np.stack([one[near], two[near]], axis=1)], axis=1)
+            found.update(map(tuple, ids.tolist()))
+        return sorted(found)

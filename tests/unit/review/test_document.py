@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 
 from vodkit.formats.table import read_dataset
 from vodkit.ground.errors import InputError
-from vodkit.review.curve import REACH_S, Base, Known, Track, evaluate, from_json, to_json
+from vodkit.ground.records import TrackTable
+from vodkit.review.curve import Base, Known, Track, evaluate, from_json, to_json
 from vodkit.review.document import ACTIONS, Document, Timing, changes
 from vodkit.review.exchange import label_tracks, model_tracks, to_table
 from vodkit.review.journal import ConflictError, Journal
@@ -19,6 +20,7 @@ T = 60
 # A clock with uneven steps: what is linear in frames is not linear in time.
 TIMES = np.cumsum(np.tile([0.02, 0.06, 0.04], T // 3))
 FRAMES = np.arange(T)
+REACH_S = 1.0
 BOX = [10.0, 20.0, 50.0, 90.0]
 
 
@@ -32,11 +34,11 @@ def moving(first: int, last: int, shift: float = 0.0) -> Track:
 
 def document(*tracks: Track) -> Document:
     parts = {("track", 0, number): track for number, track in enumerate(tracks, 1)}
-    return Document.new(("a", "b"), (Timing(TIMES),)).with_changes(parts)
+    return Document.new(("a", "b"), (Timing(TIMES, REACH_S),)).with_changes(parts)
 
 
 def shown(state: Document, number: int) -> dict[int, np.ndarray]:
-    found = evaluate(state.tracks(0)[number], FRAMES, TIMES)
+    found = evaluate(state.tracks(0)[number], FRAMES, TIMES, reach_s=REACH_S)
     return dict(zip(found.frames.tolist(), found.boxes_xyxy, strict=True))
 
 
@@ -54,6 +56,92 @@ def test_a_key_is_shown_exactly_and_fades_within_the_reach() -> None:
     assert min(moved) < 29
     assert max(moved) > 31
     assert all(abs(TIMES[f] - TIMES[30]) < REACH_S for f in moved)
+
+
+def bent(state: Document, frame: int, box: Any, **values: Any) -> Document:
+    action = {"do": "bend", "video": 0, "track": 1, "frame": frame, "box": box, **values}
+    return state.with_changes(changes(state, action))
+
+
+@pytest.mark.parametrize("first", [0, 12])
+def test_a_wide_correction_holds_for_the_track_but_not_beyond_keys_and_accepted_frames(
+    first: int,
+) -> None:
+    state = document(moving(first, 59))
+    before = shown(state, 1)
+    larger = (before[30] + [-4, -4, 4, 4]).tolist()
+    after = shown(bent(state, 30, larger, spread="all"), 1)
+    assert after[30].tolist() == larger
+    for frame, box in after.items():  # the same share of the size everywhere
+        assert box[2:] - box[:2] == pytest.approx([48, 68], abs=0.2)
+        assert (box[2:] + box[:2]) / 2 == pytest.approx(
+            (before[frame][2:] + before[frame][:2]) / 2, abs=0.2
+        )
+    held = bent(state, 20, before[20].tolist())
+    held = held.with_changes({("accepted", 0): ((40, 44),)})
+    after = shown(bent(held, 30, larger, spread="all"), 1)
+    for frame in {*range(first, 21), *range(40, 60)}:
+        assert after[frame] == pytest.approx(before[frame], abs=0.1)
+    assert after[29][0] < before[29][0] - 2
+    with pytest.raises(InputError, match="spread"):
+        bent(state, 30, larger, spread="far")
+
+
+def test_a_near_correction_ends_after_a_third_of_a_second() -> None:
+    state = document(moving(0, 59))
+    before, after = shown(state, 1), shown(bent(state, 30, BOX, spread="near"), 1)
+    assert after[30].tolist() == BOX
+    far = [f for f in before if abs(TIMES[f] - TIMES[30]) > 0.3]
+    assert all(after[f] == pytest.approx(before[f], abs=0.1) for f in far)
+    assert abs(after[31] - before[31]).max() > 5
+
+
+def test_a_given_piece_continues_the_other_track_and_where_both_are_the_other_stays() -> None:
+    state = document(moving(0, 59), moving(0, 32, shift=100))
+    give = {"do": "give", "video": 0, "track": 1, "other": 2, "frame": 30}
+    before, after = state, state.with_changes(changes(state, give))
+    assert list(shown(after, 1)) == [*range(30)]
+    kept, given_ = shown(before, 2), shown(before, 1)
+    for frame, box in shown(after, 2).items():
+        assert box == pytest.approx((kept if frame <= 32 else given_)[frame])
+
+
+def test_over_a_long_gap_a_joined_track_has_no_box() -> None:
+    times = np.arange(T) / 5
+    tracks = [Track(0, keys=((f, (0.0, 0, 9, 9)), (f + 3, (0.0, 0, 9, 9)))) for f in (0, 10, 50)]
+    parts = {("track", 0, number): track for number, track in enumerate(tracks, 1)}
+    state = Document.new(("a",), (Timing(times),)).with_changes(parts)
+    for other in (2, 3):
+        join = {"do": "join", "video": 0, "track": 1, "other": other}
+        state = state.with_changes(changes(state, join))
+    found = evaluate(state.tracks(0)[1], FRAMES, times)
+    assert found.frames.tolist() == [*range(14), *range(50, 54)]
+    assert found.visibility[4:10].tolist() == [0] * 6
+
+
+def test_ends_at_the_edge_are_cut_but_not_those_of_who_stays_or_of_accepted_frames() -> None:
+    passes, stays = moving(0, 59, shift=-10), moving(0, 59, shift=-100)
+    state = document(passes, stays, moving(0, 59, shift=50))
+    trim = {"do": "trim", "video": 0, "tracks": [1, 2, 3], "within": [0, 0, 500, 500]}
+    assert {part[2] for part in changes(state, trim)} == {1}
+    after = shown(state.with_changes(changes(state, trim)), 1)
+    assert list(after) == [f for f, box in shown(state, 1).items() if box[0] >= 0]
+    held = state.with_changes({("accepted", 0): ((0, 3),)})
+    with pytest.raises(InputError, match="no track has an end"):
+        changes(held, trim)
+
+
+def test_a_models_shreds_are_left_out_and_sparse_rows_are_not() -> None:
+    def rows(frames: list[int]) -> TrackTable:
+        count = len(frames)
+        return TrackTable(frames=np.array(frames), times_s=TIMES[frames], ids=np.ones(count),
+                          boxes_xyxy=np.tile(BOX, (count, 1)), labels=np.zeros(count))  # fmt: skip
+
+    (track,) = model_tracks(rows([3, *range(20, 40), 50]), TIMES)
+    assert track.extent == (20, 39)
+    assert model_tracks(rows([3, 10, 50]), TIMES) == []
+    (track,) = model_tracks(rows([*range(0, 60, 5)]), TIMES)
+    assert track.extent == (0, 55)
 
 
 def test_between_two_near_keys_a_constant_correction_is_constant() -> None:
@@ -296,7 +384,7 @@ def test_what_is_not_allowed_is_refused_and_changes_nothing(action: dict[str, An
 
 def test_every_action_was_tried() -> None:
     names = {"bend", "draw", "span", "split", "join", "swap", "unkey", "delete", "classify"}
-    assert set(ACTIONS) == names | {"accept", "add_class", "put", "follow"}
+    assert set(ACTIONS) == names | {"accept", "add_class", "put", "follow", "give", "trim"}
 
 
 def test_imported_labels_come_back_as_they_were() -> None:

@@ -11,6 +11,8 @@ import { colour } from "./state.js";
 
 const DASHES = { observed: [], person: [], bent: [], predicted: [3, 4], filled: [8, 4], interpolated: [8, 4] };
 const HANDLE_PX = 9;
+/** modes in which the next click names a second track */
+export const PICKS = ["join", "give", "swap"];
 const CLICK_PX = 4;
 
 export class Stage extends HTMLElement {
@@ -129,7 +131,7 @@ export class Stage extends HTMLElement {
       return;
     } else {
       const hit = this.state.mode === "draw" ? null : this.hit(point);
-      if (hit && (this.state.mode === "join" || this.state.mode === "swap")) {
+      if (hit && PICKS.includes(this.state.mode)) {
         this.tell("pick", { id: hit.id });
         return;
       }
@@ -170,10 +172,9 @@ export class Stage extends HTMLElement {
     const drag = this.drag;
     this.drag = null;
     if (!drag) return;
-    if (drag.moved) this.commit(drag.id, drag.box);
+    if (drag.moved) this.commit(drag.id, drag.box, event.shiftKey ? "all" : event.altKey ? "near" : undefined);
     else if (drag.id === null) this.state.select(null);
     this.draw();
-    void event;
   }
 
   cancel() {
@@ -190,13 +191,13 @@ export class Stage extends HTMLElement {
     this.commit(null, [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)]);
   }
 
-  /** @param {number | null} id @param {Box} box */
-  commit(id, box) {
+  /** @param {number | null} id @param {Box} box @param {string} [spread] how far the correction extends */
+  commit(id, box, spread) {
     const rounded = /** @type {Box} */ (box.map((v) => Math.round(v * 100) / 100));
     if (rounded[2] - rounded[0] < 1 || rounded[3] - rounded[1] < 1) return;
     this.pending = rounded; // shown until the server has answered
     this.pendingId = id;
-    this.tell("box", { id, box: rounded });
+    this.tell("box", { id, box: rounded, spread });
   }
 
   /** @param {string} name @param {any} detail */

@@ -31,6 +31,8 @@ export class State extends EventTarget {
     /** @type {string} */ this.mode = "";
     this.playing = false;
     this.lock = false;
+    /** how far a correction of a model's curve extends: reach, near, all */
+    this.spread = "reach";
   }
 
   get meta() {
@@ -94,6 +96,19 @@ export class State extends EventTarget {
   select(id) {
     this.selected = id;
     this.changed("selection");
+  }
+
+  /** Mean score of the model's boxes; null where a person drew the track. @param {number} id */
+  score(id) {
+    const base = this.tracks.get(id)?.base ?? [];
+    return base.length ? base.reduce((sum, knot) => sum + knot[5], 0) / base.length : null;
+  }
+
+  /** This track and those less sure that no person changed. @param {number} id */
+  weaker(id) {
+    const limit = this.score(id) ?? -1;
+    const less = [...this.tracks].filter(([one, t]) => !t.touched && (this.score(one) ?? 2) <= limit);
+    return [...new Set([id, ...less.map(([one]) => one)])];
   }
 
   /** @param {number} id */

@@ -44,7 +44,7 @@ export class Tracks extends HTMLElement {
     const caption = document.createElement("caption");
     caption.textContent = `Tracks (${this.state.tracks.size})`;
     const head = table.createTHead().insertRow();
-    for (const title of ["Track", "Class", "Frames", "Keys", "Here"]) {
+    for (const title of ["Track", "Class", "Frames", "Score", "Keys", "Here"]) {
       const cell = document.createElement("th");
       cell.scope = "col";
       cell.textContent = title;
@@ -92,7 +92,7 @@ export class Tracks extends HTMLElement {
       this.dispatchEvent(new CustomEvent("classify", { detail: { id, label: Number(choice.value) } }));
       choice.blur();
     });
-    const cells = [choice, `${first}–${last}`, String(track.keys.length), shown ? (shown.hidden ? "hidden" : KNOWN[shown.known]) : "–"];
+    const cells = [choice, `${first}–${last}`, state.score(id)?.toFixed(2) ?? "–", String(track.keys.length), shown ? (shown.hidden ? "hidden" : KNOWN[shown.known]) : "–"];
     row.append(name);
     for (const content of cells) {
       const cell = document.createElement("td");
