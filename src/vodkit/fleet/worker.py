@@ -32,7 +32,7 @@ from vodkit.infer.run import Step
 
 State = Literal["done", "partial", "failed", "busy"]
 _MADE = (
-    runs.MANIFEST, runs.SETTINGS, *runs.RECORDED, runs.CAMERA_MOTION, runs.TRACKER,
+    runs.MANIFEST, runs.SETTINGS, *runs.RECORDED, runs.CAMERA_MOTION, runs.TRACKER, runs.MEMORY,
     runs.PREDICTIONS, runs.EVENTS, runs.REFINED, *runs.EXPORTS.values(), runs.METRICS, runs.REPORT,
     runs.EXPORTS["csv"] + runs.TABLE_METADATA,
 )  # fmt: skip

@@ -50,6 +50,8 @@ RECORDED = (DETECTIONS, EMBEDDINGS, FEATURES)
 """what the detector gave, frame by frame"""
 CAMERA_MOTION = "camera_motion.txt"
 TRACKER = "tracker.npz"
+MEMORY = "memory.npz"
+"""temporal memory at the end of a file, for the run of the next one"""
 REFINED = "refined.jsonl"
 ANNOTATED = "annotated.mp4"
 EXPORTS = {

@@ -72,7 +72,7 @@ class RunFolder:
         Also numbered parts of live runs, and what a kill left half written. The manifest is last:
         while it exists, it is known of which video the rest is.
         """
-        names = [runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER, runs.REFINED]
+        names = [runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER, runs.MEMORY, runs.REFINED]
         names += [runs.METRICS, runs.REPORT, *runs.EXPORTS.values()]
         names += [runs.EVENTS, runs.DELIVERED, runs.PICTURES, runs.STILLS, runs.MANIFEST]
         found = []
@@ -87,7 +87,7 @@ class RunFolder:
 
     def require_free(self) -> None:
         """OutputError where a file of the user has a name that a run writes."""
-        names = [runs.SETTINGS, runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER]
+        names = [runs.SETTINGS, runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER, runs.MEMORY]
         names += [runs.EVENTS, runs.PICTURES, runs.STILLS, runs.MANIFEST]
         for name in [*names, *runs.EXPORTS.values()]:
             ledger.require_ours(self / name)
@@ -101,7 +101,7 @@ class RunFolder:
         is_run = {"source", "ended"} <= runs.manifest_in(self.path).keys()
         if not is_run and not ledger.is_ours(self / runs.SETTINGS):
             return
-        names = [runs.SETTINGS, runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER]
+        names = [runs.SETTINGS, runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER, runs.MEMORY]
         names += [runs.EVENTS, runs.PICTURES, runs.STILLS, runs.MANIFEST]
         found = [name for name in names if (self / name).exists()]
         unknown = [name for name in found if not ledger.is_ours(self / name)]

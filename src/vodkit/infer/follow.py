@@ -15,7 +15,7 @@ from vodkit.detect.temporal_head import learnt_labels, load_head, temporal_card
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import VideoError
 from vodkit.ground.records import Detections, Frame, Tracks
-from vodkit.infer.handover import Continuing
+from vodkit.infer.handover import ContinuedMemory, Continuing
 from vodkit.infer.settings import COLOUR, OFF, InferSettings
 from vodkit.temporal.links import Links, LinkSettings
 from vodkit.temporal.memory import Memory
@@ -49,6 +49,7 @@ class Follower:
         cuts: bool = True,
         memory: Memory["_Begun"] | None = None,
         motion: Mapping[int, FloatArray] | None = None,
+        continued: ContinuedMemory | None = None,
     ) -> None:
         """Start a video.
 
@@ -57,11 +58,13 @@ class Follower:
             cuts: detect shot changes, so that nothing is followed across one.
             memory: a new one, for temporal detection; None: each frame by itself.
             motion: the camera's motion by frame index, where it was recorded.
+            continued: what the file before this one left to be remembered.
         """
         self.tracker = tracker
         self.num_cuts = 0
         """shot changes so far"""
-        self._memory, self._motion = memory, motion or {}
+        self.memory, self._motion = memory, motion or {}
+        self._continued = continued
         self._cuts = CutDetector() if cuts and (tracker or memory) else None
 
     def step(self, frame: Frame, detections: Detections) -> Followed:
@@ -80,8 +83,8 @@ class Follower:
                 yield from self._push(frame, detections)
         except VideoError as error:
             broken = error
-        if self._memory is not None:
-            yield from self._tracked(self._memory.cut())
+        if self.memory is not None:
+            yield from self._tracked(self.memory.rest())
         if broken is not None:
             raise broken
 
@@ -90,12 +93,15 @@ class Follower:
         is_cut = self._cuts is not None and frame.has_pixels and self._cuts.step(frame)
         self.num_cuts += is_cut
         begun = _Begun(frame, is_cut)
-        if self._memory is None:
+        if self.memory is not None and self._continued is not None:
+            self._continued.load_into(self.memory, frame.time_s)
+            self._continued = None
+        if self.memory is None:
             yield from self._tracked([(begun, detections)])
             return
         if is_cut:
-            yield from self._tracked(self._memory.cut())
-        yield from self._tracked(self._memory.push(begun, frame.time_s, detections))
+            yield from self._tracked(self.memory.cut())
+        yield from self._tracked(self.memory.push(begun, frame.time_s, detections))
 
     def _tracked(self, final: Iterable[tuple["_Begun", Detections]]) -> Iterator[Followed]:
         for (frame, is_cut), detections in final:
@@ -136,9 +142,11 @@ def make_follower(settings: InferSettings, classes: Sequence[str] = ()) -> Follo
     if not settings.tracks:
         return Follower(cuts=settings.cuts, memory=memory)
     tracker = make_tracker(settings.tracker, tracker_words(settings))
+    continued = None
     if settings.after:
         tracker = Continuing(tracker, Path(settings.after))
-    return Follower(tracker, cuts=settings.cuts, memory=memory)
+        continued = None if memory is None else ContinuedMemory(Path(settings.after))
+    return Follower(tracker, cuts=settings.cuts, memory=memory, continued=continued)
 
 
 def make_memory(settings: InferSettings, classes: Sequence[str] = ()) -> Memory[_Begun] | None:

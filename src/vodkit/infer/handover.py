@@ -2,7 +2,8 @@
 
 Cameras write files of some minutes each. The state of the tracker at the end of a file is kept in
 the run folder (``tracker.npz``). The run of the next file loads it, with all times moved onto the
-new file's clock: ids, hidden objects and appearance models continue as in a single file.
+new file's clock: ids, hidden objects and appearance models continue as in a single file. So does
+temporal memory (``memory.npz``).
 """
 
 import zlib
@@ -17,7 +18,9 @@ import numpy as np
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import InputError
 from vodkit.ground.records import Detections, Frame, Tracks
-from vodkit.ground.runs import TRACKER, write_atomic
+from vodkit.ground.runs import MEMORY, TRACKER, write_atomic
+from vodkit.temporal.links import Links, LinkSettings
+from vodkit.temporal.memory import Memory
 from vodkit.track.base import Tracker, earlier
 
 _END = "recording_end_s"
@@ -40,6 +43,36 @@ def keep_tracker(folder: Path, tracker: Tracker, *, end_s: float) -> None:
     content = BytesIO()
     np.savez(content, **state)
     write_atomic(folder / TRACKER, content.getvalue())
+
+
+def keep_memory(folder: Path, memory: Memory[Any], *, end_s: float) -> None:
+    """Write what temporal memory holds into a run folder; ``end_s`` as of ``keep_tracker``."""
+    state: dict[str, Any] = {**memory.state_dict(), _END: np.array(end_s)}
+    content = BytesIO()
+    np.savez(content, **state)
+    write_atomic(folder / MEMORY, content.getvalue())
+
+
+class ContinuedMemory:
+    """What the run in a folder remembered at its end, for the first frame after it."""
+
+    def __init__(self, folder: Path) -> None:
+        """InputError where it cannot be read; a run without temporal memory remembered nothing."""
+        path = folder / MEMORY
+        self._state: dict[str, np.ndarray] = {}
+        if path.exists():
+            self._state = _arrays(path, "temporal memory")
+            self._end_s = float(self._state.pop(_END, np.array(np.nan)))
+            try:  # before anything is decoded
+                Memory[Any](Links(LinkSettings()), threshold=0.0).load_state(self._state)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
+
+    def load_into(self, memory: Memory[Any], time_s: float) -> None:
+        """Fill a memory whose first frame is at ``time_s``; once."""
+        if self._state:
+            memory.load_state(self._state, earlier_s=self._end_s - time_s)
+        self._state = {}
 
 
 class Continuing:
@@ -102,16 +135,7 @@ def tracker_in(folder: Path) -> Path:
 
 def _read(path: Path, form: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], float]:
     """The state of a tracker, and when its file ended; ``form`` is what a new one's looks like."""
-    try:
-        with ZipFile(path) as archive:
-            num_bytes = sum(entry.file_size for entry in archive.infolist())
-        if num_bytes > _MOST_BYTES:
-            seen = f"{path} holds {num_bytes} bytes"
-            raise InputError(f"{seen}; allowed: {_MOST_BYTES}, far more than any tracker keeps")
-        with np.load(path, allow_pickle=False) as file:
-            state = {name: np.asarray(array) for name, array in file.items()}
-    except _UNREADABLE as error:
-        raise InputError(f"{path} is no state of a tracker: {error}") from error
+    state = _arrays(path, "a tracker")
     for name, fresh in {**form, _END: np.array(0.0)}.items():
         given = state.get(name)
         if given is None:
@@ -125,3 +149,17 @@ def _read(path: Path, form: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndar
     if more:
         raise InputError(f"{path} has {', '.join(more)}, too: kept by another tracker")
     return state, float(state.pop(_END))
+
+
+def _arrays(path: Path, what: str) -> dict[str, np.ndarray]:
+    """The arrays in a file that another run kept."""
+    try:
+        with ZipFile(path) as archive:
+            num_bytes = sum(entry.file_size for entry in archive.infolist())
+        if num_bytes > _MOST_BYTES:
+            seen = f"{path} holds {num_bytes} bytes"
+            raise InputError(f"{seen}; allowed: {_MOST_BYTES}, far more than {what} keeps")
+        with np.load(path, allow_pickle=False) as file:
+            return {name: np.asarray(array) for name, array in file.items()}
+    except _UNREADABLE as error:
+        raise InputError(f"{path} is no state of {what}: {error}") from error

@@ -34,7 +34,7 @@ from vodkit.infer.filming import OnePass
 from vodkit.infer.flow import follow_video, open_source
 from vodkit.infer.folder import ANEW, RunFolder
 from vodkit.infer.follow import Followed, Follower, make_follower
-from vodkit.infer.handover import keep_tracker
+from vodkit.infer.handover import keep_memory, keep_tracker
 from vodkit.infer.manifest import Ended, Manifest, describe
 from vodkit.infer.recording import MotionLog, Recording, row_files
 from vodkit.infer.settings import OFF, InferSettings
@@ -355,6 +355,8 @@ def _keep_tracker(folder: RunFolder, follower: Follower, video: Video, last: Fra
     unseen = 0 if video.info.num_frames is None else video.info.num_frames - 1 - last.index
     end_s = last.time_s + float((1 + max(unseen, 0)) / video.info.rate)
     keep_tracker(folder.path, follower.tracker, end_s=end_s)
+    if follower.memory is not None:
+        keep_memory(folder.path, follower.memory, end_s=end_s)
 
 
 def _write(folder: RunFolder, manifest: Manifest) -> None:

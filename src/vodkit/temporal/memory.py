@@ -8,13 +8,14 @@ changed by the remembered ones is a ``Rule``: ``links.Links`` (no training) or `
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from vodkit.ground.arrays import FloatArray, IntArray
+from vodkit.ground.errors import InputError
 from vodkit.ground.records import Detections
 
 T = TypeVar("T")
@@ -113,9 +114,13 @@ class Memory(Generic[T]):
 
     def cut(self) -> Iterator[tuple[T, Detections]]:
         """End the shot: what still waits comes out, and nothing is remembered across the cut."""
+        yield from self.rest()
+        self._memory.clear()
+
+    def rest(self) -> Iterator[tuple[T, Detections]]:
+        """What still waits, at the end of a video; what is remembered stays, for the next file."""
         while self._waiting:
             yield self._out()
-        self._memory.clear()
 
     def push(
         self, item: T, time_s: float, candidates: Detections
@@ -140,6 +145,38 @@ class Memory(Generic[T]):
             yield self._out()
         while self._memory[0].time_s < time_s - reach_s - self._window_s:
             self._memory.popleft()
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """What is remembered, as arrays: a row a candidate, and ``counts`` of them a frame."""
+        frames = list(self._memory)
+        names = [spec.name for spec in fields(Remembered) if spec.name != "time_s"]
+        state = {
+            name: np.concatenate([getattr(one, name) for one in frames] or [np.zeros(0)])
+            for name in names
+        }
+        state["counts"] = np.array([len(one.labels) for one in frames], np.int64)
+        return {**state, "times_s": np.array([one.time_s for one in frames], np.float64)}
+
+    def load_state(self, state: Mapping[str, np.ndarray], *, earlier_s: float = 0.0) -> None:
+        """Remember what another memory of the same rule did.
+
+        Args:
+            state: see ``state_dict``.
+            earlier_s: by how much that is earlier on this video's clock than its times say.
+
+        Raises:
+            InputError: the arrays do not belong together.
+        """
+        try:
+            ends = np.cumsum(state["counts"])
+            rows = [slice(end - n, end) for end, n in zip(ends, state["counts"], strict=True)]
+            names = [spec.name for spec in fields(Remembered) if spec.name != "time_s"]
+            self._memory.clear()
+            for time_s, part in zip(state["times_s"], rows, strict=True):
+                columns = [state[name][part] for name in names]
+                self._memory.append(Remembered(float(time_s) - earlier_s, *columns))
+        except (KeyError, ValueError, IndexError, TypeError) as error:
+            raise InputError(f"no state of a temporal memory: {error}") from error
 
     def _out(self) -> tuple[T, Detections]:
         """The frame that waits longest, and its detections."""

@@ -13,11 +13,12 @@ from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.temporal_head import HEAD_FAMILY, load_head
 from vodkit.formats.predictions import read_frames
 from vodkit.ground import runs
-from vodkit.ground.errors import OutputError, SettingsError, VideoError, WeightsError
+from vodkit.ground.errors import InputError, OutputError, SettingsError, VideoError, WeightsError
 from vodkit.ground.records import Detections, Frame
 from vodkit.infer.flow import detect_video, track_video
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.follow import make_follower
+from vodkit.infer.handover import keep_memory, keep_tracker
 from vodkit.infer.run import run_source
 from vodkit.infer.settings import InferSettings
 from vodkit.temporal.recall import RecallSettings, first_weights
@@ -296,3 +297,47 @@ def test_a_run_with_another_head_is_not_resumed(clip: Path, tmp_path: Path) -> N
     save_checkpoint(state, card, path)
     with pytest.raises(OutputError, match="is of another run: temporal is"):
         in_folder(clip, tmp_path / "run", wanted)
+
+
+def film(begin: int, end: int, *, starts_s: float = 0.0) -> list[tuple[Frame, Detections]]:
+    """Frames of ``Blinking`` at 10 a second on a clock that starts at ``starts_s``."""
+    frames = [
+        Frame.unseen(index, starts_s + (index - begin) / 10, width_px=160, height_px=120)
+        for index in range(begin, end)
+    ]
+    return list(zip(frames, Blinking().detect(frames), strict=True))
+
+
+def keep_first_file(folder: Path, wanted: InferSettings) -> None:
+    first = make_follower(wanted, Blinking.classes)
+    list(first.steps(film(0, CUT)))
+    assert first.tracker is not None
+    assert first.memory is not None
+    keep_tracker(folder, first.tracker, end_s=CUT / 10)
+    keep_memory(folder, first.memory, end_s=CUT / 10)
+
+
+def test_memory_continues_in_the_next_file_of_a_recording(
+    tmp_path: Path, head: Callable[[str], str]
+) -> None:
+    for mode in ("links", "recall", "recall-both"):
+        wanted = InferSettings(temporal=head(mode))
+        keep_first_file(tmp_path, wanted)
+        whole = list(make_follower(wanted, Blinking.classes).steps(film(0, NUM_FRAMES)))[CUT:]
+        following = replace(wanted, after=str(tmp_path))
+        second = film(CUT, NUM_FRAMES, starts_s=7.0)
+        known = list(make_follower(following, Blinking.classes).steps(second))
+        alone = list(make_follower(wanted, Blinking.classes).steps(second))
+        assert [len(one.detections) for one in known] == [len(one.detections) for one in whole]
+        for one, other in zip(known, whole, strict=True):
+            np.testing.assert_allclose(one.detections.scores, other.detections.scores, atol=1e-6)
+        assert known[0].detections != alone[0].detections, "else nothing was remembered"
+
+
+def test_a_damaged_memory_of_the_file_before_is_refused(tmp_path: Path) -> None:
+    wanted = InferSettings(temporal="links")
+    keep_first_file(tmp_path, wanted)
+    arrays = dict(np.load(tmp_path / runs.MEMORY))
+    np.savez(tmp_path / runs.MEMORY, **{**arrays, "counts": arrays["counts"][:-1]})
+    with pytest.raises(InputError, match=r"memory\.npz"):
+        make_follower(replace(wanted, after=str(tmp_path)), Blinking.classes)
