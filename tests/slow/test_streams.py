@@ -7,8 +7,6 @@ The servers cut the connection when the test says so; nothing sleeps, every wait
 import io
 import re
 import socket
-import socketserver
-import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ import av
 import numpy as np
 import pytest
 
+from rtsp_camera import H264, MPEG_TS, RtspServer
 from vodkit.ground.errors import SettingsError, VideoError
 from vodkit.video import stream
 from vodkit.video.reader import open_video
@@ -96,92 +95,6 @@ class Web(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-class Camera(socketserver.StreamRequestHandler):
-    """The part of RTSP 1.0 (RFC 2326) that a camera needs, RTP interleaved in the connection."""
-
-    def handle(self) -> None:
-        while (request := self._request()) is not None:
-            method, url, number = request
-            head = f"RTSP/1.0 200 OK\r\nCSeq: {number}\r\nSession: 1\r\n"
-            body = ""
-            if method == "OPTIONS":
-                head += "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"
-            elif method == "DESCRIBE":
-                body = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
-                body += f"m=video 0 RTP/AVP {self.server.payload}\r\na=control:track0\r\n"
-                if self.server.payload == H264:
-                    body += f"a=rtpmap:{H264} H264/90000\r\na=fmtp:{H264} packetization-mode=1\r\n"
-                body += f"{self.server.station.says}"
-                head += f"Content-Base: {url}/\r\nContent-Type: application/sdp\r\n"
-            elif method == "PLAY":
-                head += f"RTP-Info: url={url}/track0;seq=0;rtptime={FIRST_TICK}\r\n"
-            elif method == "SETUP":
-                head += "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
-            head += f"Content-Length: {len(body)}\r\n\r\n"
-            self.wfile.write((head + body).encode())
-            if method == "PLAY":
-                self._play()
-                return
-
-    def _request(self) -> tuple[str, str, str] | None:
-        lines = []
-        while (line := self.rfile.readline().strip()) != b"":
-            lines.append(line.decode())
-        if not lines:
-            return None
-        method, url, _ = lines[0].split()
-        number = next(x.split(":")[1].strip() for x in lines if x.lower().startswith("cseq"))
-        return method, url, number
-
-    def _play(self) -> None:
-        send = self._send_pictures if self.server.payload == H264 else self._send
-        try:
-            self.server.station.serve(send)
-        except ConnectionError:
-            return
-
-    def _send(self, media: bytes) -> None:
-        step = 7 * 188
-        for i in range(0, len(media), step):
-            self._send_one(media[i : i + step], i // step, i // step * 3600)
-
-    def _send_one(self, content: bytes, number: int, ticks: int, *, is_last: bool = False) -> None:
-        kind = self.server.payload | is_last << 7
-        packet = struct.pack(">BBHII", 0x80, kind, number & 0xFFFF, ticks, 1) + content
-        self.wfile.write(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
-
-    def _send_pictures(self, media: bytes) -> None:
-        """The H.264 of a transport stream as RFC 6184 packs it: units whole, large ones cut."""
-        number = 0
-        with av.open(io.BytesIO(media)) as source:
-            for picture in source.demux(video=0):
-                units = re.split(rb"\x00?\x00\x00\x01", bytes(picture))[1:]
-                parts = [part for unit in units for part in packed(unit)]
-                for i, part in enumerate(parts, 1):
-                    ticks = FIRST_TICK + picture.pts
-                    self._send_one(part, number, ticks, is_last=i == len(parts))
-                    number += 1
-
-
-def packed(unit: bytes, most: int = 60) -> list[bytes]:
-    """A unit as it is, or as fragments (FU-A)."""
-    if len(unit) <= most:
-        return [unit]
-    cuts = range(1, len(unit), most)
-    ends = {1: 0x80, cuts[-1]: 0x40}
-    head, kind = unit[0] & 0xE0 | 28, unit[0] & 0x1F
-    return [bytes([head, kind | ends.get(i, 0)]) + unit[i : i + most] for i in cuts]
-
-
-class RtspServer(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-
-
-H264, MPEG_TS = 96, 33
-FIRST_TICK = 126_000
-
-
 @pytest.fixture(params=["http", "rtsp", "rtsp-h264"])
 def on_air(request: pytest.FixtureRequest) -> Iterator:
     """``on_air(parts)`` gives a station and its URL."""
@@ -189,19 +102,21 @@ def on_air(request: pytest.FixtureRequest) -> Iterator:
 
     def start(parts: list[bytes]) -> tuple[Station, str]:
         scheme = request.param.partition("-")[0]
-        kind, handler = (ThreadingHTTPServer, Web) if scheme == "http" else (RtspServer, Camera)
-        server = kind(("127.0.0.1", 0), handler)
-        server.daemon_threads = True
-        server.block_on_close = False
-        server.station = Station(parts)
-        server.payload = H264 if request.param.endswith("h264") else MPEG_TS
+        station, place = Station(parts), ("127.0.0.1", 0)
+        if scheme == "http":
+            server = ThreadingHTTPServer(place, Web)
+            server.daemon_threads, server.block_on_close = True, False
+            server.station = station
+        else:
+            payload = H264 if request.param.endswith("h264") else MPEG_TS
+            server = RtspServer(place, payload, station.serve, lambda: station.says)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return server.station, f"{scheme}://127.0.0.1:{server.server_address[1]}/live"
+        servers.append((server, station))
+        return station, f"{scheme}://127.0.0.1:{server.server_address[1]}/live"
 
     yield start
-    for server in servers:
-        server.station.hang_up.set()
+    for server, station in servers:
+        station.hang_up.set()
         server.shutdown()
         server.server_close()
 

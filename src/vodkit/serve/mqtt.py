@@ -59,9 +59,12 @@ class MqttReceiver:
         self._sent: list[tuple[bytes, Any]] = []
         """events that the broker has not confirmed, and their publications"""
         self._trouble, self._is_here = "no connection yet", threading.Event()
-        self._client = self._made(address, host, port, connect=connect)
+        self._client = self._made(address)
+        if connect:  # from now on its thread calls back
+            self._client.connect_async(host, port, keepalive=30)
+            self._client.loop_start()
 
-    def _made(self, address: str, host: str, port: int, *, connect: bool) -> Any:
+    def _made(self, address: str) -> Any:
         try:
             from paho.mqtt import client as paho
             from paho.mqtt.enums import CallbackAPIVersion
@@ -79,9 +82,6 @@ class MqttReceiver:
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
-        if connect:
-            client.connect_async(host, port, keepalive=30)
-            client.loop_start()
         return client
 
     def begin(self, ongoing: Sequence[dict[str, Any]]) -> None:

@@ -40,6 +40,9 @@ _REMEMBERED = 10_000  # pictures of a playlist, which may come again with the ne
 _MOST_NOTES = 100
 _PARTING_S = 1.0  # the reading thread may take so long to end; FFmpeg cannot be called off
 _END_S = 1.0  # a stream that is so near the end that it declared has come to it
+# FFmpeg reads 20 pictures to guess a rate, which takes 10 s at two pictures a second; here
+# each picture has a time of its own.
+_RTSP = {"rtsp_transport": "tcp", "fpsprobesize": "2"}
 _CAMERAS = {"Linux": "v4l2", "Darwin": "avfoundation", "Windows": "dshow"}
 
 
@@ -374,7 +377,7 @@ class LiveVideo(Closing):
         try:
             if self._source.isdigit():
                 return _open_camera(int(self._source), timeout)
-            options = {"rtsp_transport": "tcp"} if self._source.startswith("rtsp") else {}
+            options = _RTSP.copy() if self._source.startswith("rtsp") else {}
             options["max_pixels"] = str(self._limits.max_pixels)
             return av.open(self._source, options=options, timeout=timeout)
         except MemoryError as error:

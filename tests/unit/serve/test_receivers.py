@@ -305,6 +305,21 @@ def test_a_broker_that_is_killed_and_revived_misses_nothing(
 
 
 @pytest.mark.slow
+def test_a_broker_that_answers_before_the_receiver_is_made_gets_its_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from paho.mqtt.client import Client
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    granted = ReasonCode(PacketTypes.CONNACK, identifier=0)
+    monkeypatch.setattr(
+        Client, "loop_start", lambda self: self.on_connect(self, None, None, granted, None)
+    )
+    receiver = MqttReceiver("mqtt://127.0.0.1:9/x", "yard", ["person"])
+    assert receiver._is_here.is_set()
+
+
 def test_the_last_will_says_that_vodkit_was_killed(
     broker: Callable[..., Broker], tmp_path: Path
 ) -> None:
