@@ -2,9 +2,12 @@
 
 import http.client
 import json
+import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,16 +52,28 @@ class Client(NamedTuple):
 
 
 class Slow(Detector):
-    """Detects nothing, and not before it is let."""
+    """Detects, but not before it is let."""
 
     def __init__(self, inner: Detector) -> None:
         self.card, self.classes, self.runs_on = inner.card, inner.classes, inner.runs_on
+        self.decode_px = inner.decode_px
+        self.inner, self.batches = inner, list[int]()
         self.begun, self.go = threading.Event(), threading.Event()
 
     def detect(self, frames: list[Frame]) -> list[Detections]:
         self.begun.set()
         assert self.go.wait(60)
-        return [Detections.empty() for _ in frames]
+        self.batches.append(len(frames))
+        return self.inner.detect(frames)
+
+
+class Rounding(Slow):
+    """Finds something else in batches."""
+
+    def detect(self, frames: list[Frame]) -> list[Detections]:
+        self.batches.append(len(frames))
+        found = self.inner.detect(frames)
+        return [replace(one, scores=one.scores * (1 - len(frames) / 1e6)) for one in found]
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +82,11 @@ def detector() -> Detector:
 
 
 @contextmanager
-def served(detector: Detector, limits: ServiceSettings | None = None) -> Iterator[Client]:
+def served(
+    detector: Detector, limits: ServiceSettings | None = None, **wanted: Any
+) -> Iterator[Client]:
     with bound(ServerSettings()) as place:
-        sessions = Sessions(detector, InferSettings(device="cpu"), limits)
+        sessions = Sessions(detector, InferSettings(device="cpu", **wanted), limits)
         with in_background(Server(make_service(sessions, place), place)):
             yield Client(f"127.0.0.1:{place.port}", place.token, sessions)
         sessions.close()
@@ -176,7 +193,8 @@ def test_too_many_requests_are_refused_at_once_and_idle_sessions_end(
     detector: Detector, pictures: list[Path]
 ) -> None:
     slow, picture = Slow(detector), pictures[0].read_bytes()
-    with served(slow, ServiceSettings(waiting=1, sessions=1, idle_s=1e-6)) as client:
+    limits = ServiceSettings(waiting=1, sessions=1, idle_s=1e-6)
+    with served(slow, limits, batch_size=1) as client:
         answers: list[int] = []
         first = threading.Thread(
             target=lambda: answers.append(client.ask("POST", "/v1/detect", picture)[0])
@@ -192,6 +210,44 @@ def test_too_many_requests_are_refused_at_once_and_idle_sessions_end(
         old = client.ask("POST", "/v1/sessions")[1]["id"]
         assert client.ask("POST", "/v1/sessions")[0] == 201, "the idle one made room"
         assert client.ask("POST", f"/v1/sessions/{old}/frames?time_s=0", picture)[0] == 404
+
+
+def test_requests_that_wait_together_are_detected_together_and_answered_as_alone(
+    client: Client, detector: Detector, pictures: list[Path]
+) -> None:
+    slow = Slow(detector)
+    bodies = [path.read_bytes() for path in pictures[:4]] + [b"no picture"]
+    alone = [client.ask("POST", "/v1/detect", body)[:2] for body in bodies]
+    assert [status for status, _ in alone] == [200] * 4 + [422]
+    with served(slow, batch_size=8) as together, ThreadPoolExecutor(5) as pool:
+        first = pool.submit(together.ask, "POST", "/v1/detect", bodies[0])
+        assert slow.begun.wait(30)
+        others = [pool.submit(together.ask, "POST", "/v1/detect", body) for body in bodies[1:]]
+        assert others[-1].result()[:2] == alone[-1]
+        while together.sessions.num_waiting < 4:
+            os.sched_yield()
+        slow.go.set()
+        assert [one.result()[:2] for one in (first, *others)] == alone
+    assert slow.batches == [1, 3]
+
+
+def test_batches_that_change_a_bit_are_not_used(client: Client, detector: Detector) -> None:
+    assert client.sessions.batch_size == detector.batch_size > 1
+    found = Sessions(Rounding(detector), InferSettings(device="cpu"))
+    assert found.batch_size == 1
+    found.close()
+
+
+def test_pictures_are_decoded_as_the_command_line_decodes_them(
+    detector: Detector, pictures: list[Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "large.png"
+    Image.open(pictures[0]).resize((1248, 936)).save(path)
+    with pytest.raises(SystemExit):
+        main(["detect", str(path), "-o", str(tmp_path), "--device", "cpu", "--decode", "full"])
+    with served(detector, decode="full") as client:
+        found = client.ask("POST", "/v1/detect", path.read_bytes())[1]
+    assert [valid(found, "Detections")] == lines_of(tmp_path / "large")
 
 
 def test_the_openapi_file_is_the_one_that_is_served(client: Client) -> None:

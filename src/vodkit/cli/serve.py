@@ -12,7 +12,7 @@ from vodkit.serve.settings import TOKEN_VARIABLE
 
 @options.with_settings(
     without=(
-        "every", "batch_size", "temporal", "lenient", "picture_rate", "pictures",
+        "every", "temporal", "lenient", "picture_rate", "pictures",
         "after", "lines", "zones",
         "events",
     )
