@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import fsspec
 import numpy as np
 import pytest
 
+from s3_bucket import s3_server
 from vodkit.cli.main import main
 from vodkit.fleet.sources import Item
 from vodkit.samples.samples import CLIP_B
@@ -185,23 +187,37 @@ def test_pieces_of_a_damaged_video_end_where_the_whole_ends(
     assert found["cut/detections.jsonl"].count(b"\n") > 5  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("scheme", ["memory", "s3"])
 def test_a_bucket_in_and_out_leaves_nothing_behind(
-    call: Call, clips: Path, whole: dict[str, object]
+    call: Call, clips: Path, whole: dict[str, object], scheme: str
 ) -> None:
-    system = fsspec.filesystem("memory")
+    with s3_server() if scheme == "s3" else nullcontext():
+        in_and_out(call, clips, whole, scheme)
+
+
+def in_and_out(call: Call, clips: Path, whole: dict[str, object], scheme: str) -> None:
+    system = fsspec.filesystem(scheme)
     films = {path.relative_to(clips).as_posix(): path for path in clips.rglob("*.mp4")}
     films = {name: path for name, path in films.items() if name.startswith("day1")}
     for name, path in films.items():
         system.pipe_file(f"/bucket/{name}", path.read_bytes())
     scratch = Path(tempfile.gettempdir())
     before = sorted(scratch.iterdir())
-    words = ("track", "memory://bucket/**/*.mp4", "--out", "memory://bucket/runs", *TORCH, "--csv")
+    words = (
+        "track",
+        f"{scheme}://bucket/**/*.mp4",
+        "--out",
+        f"{scheme}://bucket/runs",
+        *TORCH,
+        "--csv",
+    )
+    words += ("--claim",) if scheme == "s3" else ()
     code, told, error = call(*words)
     assert (code, error) == (0, "")
-    assert told.count(" -> memory://bucket/runs/") == len(films)
+    assert told.count(f" -> {scheme}://bucket/runs/") == len(films)
     assert sorted(scratch.iterdir()) == before
     for name, path in films.items():
-        here, there = Item(str(path)).name, Item(f"memory://bucket/{name}").name
+        here, there = Item(str(path)).name, Item(f"{scheme}://bucket/{name}").name
         for file in ("detections.jsonl", "predictions.jsonl", "predictions.csv"):
             got = system.cat_file(f"/bucket/runs/{there}/{file}").partition(b"\n")
             wanted = whole[f"{here}/{file}"]
@@ -269,6 +285,15 @@ def test_a_killed_worker_is_replaced_and_its_video_done_once(
     assert content(tmp_path) == whole
 
 
+def test_killed_workers_and_a_video_that_kills_them_lose_nothing() -> None:
+    """One round of the campaign of ``benchmarks/bench_fleet.py``."""
+    script = Path(__file__).parents[2] / "benchmarks" / "bench_fleet.py"
+    words = [sys.executable, str(script), "kill", "--rounds", "1", "--pause-s", "1"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["trees equal to one process"] >= 1
+
+
 def test_the_page_on_many_machines(
     call: Call, frames: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,7 +320,7 @@ def test_the_page_on_many_machines(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--out", "s3://films/runs"], "pip install s3fs"),
+        (["--out", "gs://films/runs"], "pip install gcsfs"),
         (["--shard", "4/4"], "shard is 4/4; allowed: 0/4 to 3/4"),
         (["--shard", "auto"], "outside of an array job"),
         (["--on", "ray", "--claim"], "--on ray shares the videos itself"),

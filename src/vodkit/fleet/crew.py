@@ -7,6 +7,7 @@ from functools import partial
 
 from vodkit.detect.base import Detector
 from vodkit.fleet.claims import Claim, Claims
+from vodkit.fleet.failures import MOST_DEATHS
 from vodkit.fleet.on_ray import RayCrew
 from vodkit.fleet.settings import FleetSettings
 from vodkit.fleet.shards import Shard
@@ -131,24 +132,28 @@ class Crew:
             for item in left:
                 yield worker.work(item, tries=tries[item.name], watch=watch)
             return
-        busy = []
+        busy = []  # at work elsewhere, or left by a worker that ended, which may be their fault
         for item in left:
-            result = self._claimed(worker, item, tries[item.name], watch)
+            result = self._claimed(worker, item, tries[item.name], watch, is_new=True)
             if result is None:
                 busy.append(item)
             else:
                 yield result
         yield from self._taken_over(worker, busy, tries, watch)
 
-    def _claimed(self, worker: Worker, item: Item, tries: int, watch: Watch) -> Result | None:
-        """The result of a video; None: another worker has it."""
+    def _claimed(
+        self, worker: Worker, item: Item, tries: int, watch: Watch, *, is_new: bool = False
+    ) -> Result | None:
+        """The result of a video; None: another worker has it, or with ``is_new`` had it."""
         if self._is_done(item):
             return Result(uri=item.uri, name=item.name, state="done")
-        with self._claims.take(item.name) as claim:
+        with self._claims.take(item.name, is_new=is_new) as claim:
             if claim is None:
                 return None
             if self._is_done(item):
                 return Result(uri=item.uri, name=item.name, state="done")
+            if claim.deaths >= MOST_DEATHS:
+                return worker.given_up(item, tries=claim.deaths)
 
             def guarded(steps: Iterable[Step], source: str) -> Iterator[Step]:
                 yield from _while_held(watch(steps, source), claim)

@@ -13,11 +13,13 @@ from typing import Literal
 
 from vodkit.fleet.place import Place, is_passing
 from vodkit.fleet.sources import Item
-from vodkit.ground.errors import ShortageError, StorageError
+from vodkit.ground.errors import ShortageError, StorageError, VideoError
 from vodkit.ground.text import redacted
 
 Kind = Literal["permanent", "transient"]
 FAILED = "failed.jsonl"
+MOST_DEATHS = 3
+"""of workers with one video, one after the other, after which it is listed as failed"""
 _FOLDER = "failures"
 
 
@@ -56,6 +58,12 @@ def failure_of(item: Item, error: Exception, *, tries: int) -> Failure:
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         version=item.version,
     )
+
+
+def fatal_failure(item: Item, *, tries: int, why: str = "") -> Failure:
+    """What is recorded of a video that ends its worker each time."""
+    message = f"ended its worker {MOST_DEATHS} times{f': {why}' if why else ''}"
+    return failure_of(item, VideoError(message, path=item.uri), tries=tries)
 
 
 def kind_of(error: BaseException) -> Kind:

@@ -9,15 +9,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
-from vodkit.fleet.failures import failure_of
+from vodkit.fleet.failures import MOST_DEATHS, fatal_failure
 from vodkit.fleet.settings import FleetSettings
 from vodkit.fleet.sources import Item
 from vodkit.fleet.tree import Record, Tree
 from vodkit.fleet.worker import Result, Worker
-from vodkit.ground.errors import SettingsError, VideoError, VodkitError
+from vodkit.ground.errors import SettingsError, VodkitError
 from vodkit.infer.filming import Film
-
-_RETRIES = 2
 
 
 class RayWorker:
@@ -73,7 +71,7 @@ class RayCrew:
         cores = int(self._ray.cluster_resources().get("CPU", 1))
         count = fleet.actors or gpus or cores
         needs = {"num_gpus": 1} if gpus else {"num_cpus": max(1, cores // count)}
-        how = {**needs, "max_restarts": -1, "max_task_retries": _RETRIES}
+        how = {**needs, "max_restarts": -1, "max_task_retries": MOST_DEATHS - 1}
         self._remote = self._ray.remote(**how)(RayWorker)
         about = (tree.place.url, mine, fleet, film)
         first = self._remote.remote(*about)
@@ -126,8 +124,7 @@ class RayCrew:
         try:
             result: Result | VodkitError = self._ray.get(done)
         except self._ray.exceptions.RayActorError as error:
-            message = f"ended its worker {_RETRIES + 1} times: {' '.join(str(error).split())}"
-            failure = failure_of(item, VideoError(message, path=item.uri), tries=tries)
+            failure = fatal_failure(item, tries=tries, why=" ".join(str(error).split()))
             self._tree.failures.record(failure)
             return Result(uri=item.uri, name=item.name, state="failed", failure=failure)
         if isinstance(result, VodkitError):

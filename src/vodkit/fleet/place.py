@@ -7,7 +7,7 @@ not at all.
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from inspect import signature
@@ -20,8 +20,6 @@ from vodkit.ground.runs import make_folder, part_beside
 
 _EXCLUSIVE = ("memory", "s3", "gs")
 """protocols of which fsspec can create a file only where none exists, in one step"""
-_STRICT = {"on_error": "raise"}
-"""else fsspec leaves out folders that cannot be listed, and a bucket that is away seems empty"""
 _NO_CREDENTIALS = ("NoCredentials", "CredentialRetrieval", "DefaultCredentials", "TokenRetrieval")
 _NO_ANSWER = ("Timeout", "Connect", "Endpoint", "Disconnect", "Throttl", "SlowDown", "Unavailable")
 
@@ -148,7 +146,7 @@ class Place:
                 part.write_bytes(content)
             return
         system, root = self._store
-        with self._speaking():
+        with self._storing():
             system.pipe_file(f"{root}/{name}", content)
 
     def create(self, name: str, content: bytes) -> bool:
@@ -157,7 +155,7 @@ class Place:
             return _link(self.folder / name, content)
         system, root = self._store
         try:
-            with self._speaking():
+            with self._storing():
                 system.pipe_file(f"{root}/{name}", content, mode="create")
         except FileExistsError:
             return False
@@ -183,9 +181,24 @@ class Place:
             system.invalidate_cache()
             inside = root.rstrip("/") + "/"
             return sorted(
-                one.removeprefix(inside) for one in system.glob(inside + pattern, **_STRICT)
+                one.removeprefix(inside) for one in _strictly(system.glob, inside + pattern)
             )
         return []
+
+    def num_bytes(self, pattern: str) -> int:
+        """Size of the files that match, together."""
+        if self.folder is not None:
+            total = 0
+            for path in self.folder.glob(pattern):
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    total += path.stat().st_size
+            return total
+        system, root = self._store
+        with suppress(FileNotFoundError), self._speaking():
+            system.invalidate_cache()
+            found = _strictly(system.glob, f"{root.rstrip('/')}/{pattern}", detail=True)
+            return sum(int(about.get("size") or 0) for about in found.values())
+        return 0
 
     def upload(self, folder: Path, name: str, *, last: str) -> None:
         """Copy the files of a local folder into the folder ``name`` here, ``last`` after others."""
@@ -196,7 +209,7 @@ class Place:
                     shutil.copyfile(folder / file, part)
             else:
                 system, root = self._store
-                with self._speaking():
+                with self._storing():
                     system.put_file(str(folder / file), f"{root}/{name}/{file}")
 
     def download(self, name: str, folder: Path, files: Sequence[str]) -> None:
@@ -228,9 +241,33 @@ class Place:
             part.unlink(missing_ok=True)
 
     @contextmanager
+    def _storing(self) -> Iterator[None]:
+        """Within, a file is written; StorageError also where its bucket does not exist."""
+        try:
+            with self._speaking():
+                yield
+        except FileNotFoundError as error:
+            message = f"does not exist ({' '.join(str(error).split())}); make the bucket first"
+            raise StorageError(message, url=self.url) from error
+
+    @contextmanager
     def _speaking(self) -> Iterator[None]:
         with speaking_of(self.url):
             yield
+
+
+def _strictly(look: Callable[..., Any], path: str, **how: Any) -> Any:
+    """What ``glob`` or ``find`` of a file system gives, an error included.
+
+    By default fsspec leaves out folders that cannot be listed, and a bucket that is away seems
+    empty. Systems with a search of their own, as s3fs, raise, and may not know the option.
+    """
+    try:
+        return look(path, **how, on_error="raise")
+    except TypeError as error:
+        if "on_error" not in str(error):
+            raise
+    return look(path, **how)
 
 
 def _protocols(system: Any) -> tuple[str, ...]:
@@ -287,9 +324,9 @@ def listing(url: str) -> tuple[Any, Mapping[str, Mapping[str, Any]]]:
         system.invalidate_cache()
         try:
             if set("*?[") & set(path):
-                found = system.glob(path, detail=True, **_STRICT)
+                found = _strictly(system.glob, path, detail=True)
             elif system.isdir(path):
-                found = system.find(path, detail=True, **_STRICT)
+                found = _strictly(system.find, path, detail=True)
             else:
                 found = {path: system.info(path)}
         except FileNotFoundError:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from vodkit.detect.base import Detector
-from vodkit.fleet.failures import Failure, failure_of
+from vodkit.fleet.failures import Failure, failure_of, fatal_failure
 from vodkit.fleet.pieces import detect_in_pieces
 from vodkit.fleet.place import Place
 from vodkit.fleet.settings import FleetSettings
@@ -120,6 +120,10 @@ class Worker:
             uri=item.uri, name=item.name, state="done", notes=outcome.notes, num_frames=frames
         )
 
+    def given_up(self, item: Item, *, tries: int) -> Result:
+        """Record a video that ended its worker each time, without trying it once more."""
+        return self._recorded(item, fatal_failure(item, tries=tries))
+
     def _failed(
         self,
         item: Item,
@@ -130,10 +134,11 @@ class Worker:
         notes: Sequence[str] = (),
     ) -> Result:
         failure = failure_of(item, error, tries=tries)
+        return replace(self._recorded(item, failure), state=state, notes=tuple(notes))
+
+    def _recorded(self, item: Item, failure: Failure) -> Result:
         self._tree.failures.record(failure)
-        return Result(
-            uri=item.uri, name=item.name, state=state, failure=failure, notes=tuple(notes)
-        )
+        return Result(uri=item.uri, name=item.name, state="failed", failure=failure)
 
     @contextmanager
     def _folder(self, item: Item) -> Iterator[Path]:

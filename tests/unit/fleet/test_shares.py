@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from s3_bucket import s3_server
 from vodkit.fleet.claims import Claims
 from vodkit.fleet.failures import FAILED, Failures, failure_of
 from vodkit.fleet.place import Place, listing
@@ -102,7 +104,7 @@ def test_local_patterns_are_videos_and_pictures_stay_one_source(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("s3://films/*.mp4", "pip install s3fs"),
+        ("gs://films/*.mp4", "pip install gcsfs"),
         ("nosuch://films/*.mp4", "Protocol not known: nosuch; allowed: a path, or a URL"),
     ],
 )
@@ -152,10 +154,50 @@ def test_a_bucket_that_fails_is_one_clear_line(
         Claims(place).require()
 
 
-@pytest.fixture(params=["local", "file", "memory"])
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["local", "file", "memory", pytest.param("s3", marks=pytest.mark.slow)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "s3":
+        request.getfixturevalue("s3")
+        return Place(f"s3://bucket{tmp_path}")
     urls = {"local": str(tmp_path), "file": f"file://{tmp_path}", "memory": f"memory:/{tmp_path}"}
     return Place(urls[request.param])
+
+
+@pytest.mark.slow
+def test_a_bucket_of_s3_is_listed_and_its_failures_are_one_clear_line(
+    s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = fsspec.filesystem("s3")
+    for name in ("a/x.mp4", "a/b/y.mp4", "notes.txt"):
+        system.pipe_file(f"bucket/listed/{name}", name.encode())
+    for word in ("s3://bucket/listed/**/*.mp4", "s3://bucket/listed/"):
+        found = sorted(item.uri for item in items_of([word]))
+        assert found == ["s3://bucket/listed/a/b/y.mp4", "s3://bucket/listed/a/x.mp4"]
+    with pytest.raises(StorageError, match=r"s3://none/runs: does not exist .* make the bucket"):
+        Place("s3://none/runs").create("fleet.json", b"{}")
+
+    def refusal() -> StorageError:
+        system.clear_instance_cache()
+        with pytest.raises(StorageError) as caught:
+            items_of(["s3://bucket/listed/*.mp4"])
+        system.clear_instance_cache()
+        return caught.value
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    error = refusal()
+    assert ("does not answer" in str(error), error.is_transient) == (True, True)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    error = refusal()
+    assert ("no credentials" in str(error), error.is_transient) == (True, False)
 
 
 def test_a_place_reads_what_it_wrote_and_creates_once(place: Place, tmp_path: Path) -> None:
@@ -202,6 +244,25 @@ def test_one_worker_gets_a_claim_and_a_silent_one_loses_it(place: Place) -> None
         assert other is None
         assert place.names("claims/*") == ["claims/a-1.2.json", "claims/a-1.json"]
     assert place.names("claims/*") == []
+
+
+def test_a_claim_counts_the_workers_that_ended_without_getting_further(place: Place) -> None:
+    claims = Claims(place, 1000.0)
+
+    def died(grow: bytes) -> int:
+        """Deaths before this worker, which dies in its turn after writing."""
+        with claims.take("a-1") as mine:
+            assert mine is not None
+            left = {file: json.loads(place.read(file) or b"") for file in mine.files}
+        place.write("a-1/predictions.jsonl", (place.read("a-1/predictions.jsonl") or b"") + grow)
+        for file, content in left.items():
+            place.write(file, json.dumps(content | {"beat": 0}).encode())
+        return mine.deaths
+
+    assert [died(b"") for _ in range(3)] == [0, 1, 2]
+    assert [died(b"frames"), died(b""), died(b"")] == [3, 1, 2], "the first one got further"
+    with claims.take("a-1", is_new=True) as mine:
+        assert mine is None
 
 
 def test_the_claim_of_a_process_that_is_dead_here_is_void_at_once(tmp_path: Path) -> None:
