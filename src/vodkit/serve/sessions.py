@@ -221,10 +221,9 @@ class Sessions:
     ) -> T:
         """What ``finish`` returns, called in the order of requests."""
         with self._place():
-            how = {"time_s": given.time_s, "limits": self._limits}
-            job = _Job(
-                frame_of(given.content, self._decode_px, **how), given.session, prepare, finish
-            )
+            size_px_of, limits = self._decode_px, self._limits
+            frame = frame_of(given.content, size_px_of, time_s=given.time_s, limits=limits)
+            job = _Job(frame, given.session, prepare, finish)
             self._jobs.put(job)
             answer: T = job.answer.result()
             return answer
