@@ -100,6 +100,28 @@ def test_a_result_list_gives_the_numbers_of_pycocotools(kind, tmp_path):
             assert ours["per_class"][name]["ap"] == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_ties_of_a_cocovid_file_follow_the_ids_of_its_images(seed, tmp_path):
+    """Frames of two videos whose image ids are mixed: pycocotools knows no videos."""
+    coco = pytest.importorskip("pycocotools.coco")
+    cocoeval = pytest.importorskip("pycocotools.cocoeval")
+    truth, found = coco_scene(seed, "ties")
+    for place, image in enumerate(sorted(truth["images"], key=lambda image: image["id"] % 7)):
+        image |= {"video_id": 1 + place % 2, "frame_id": place // 2}
+    size = {"width": 640, "height": 480}
+    truth["videos"] = [{"id": number, "name": f"v{number}", **size} for number in (1, 2)]
+    files = write(tmp_path, truth, found)
+    with contextlib.redirect_stdout(io.StringIO()):
+        known = coco.COCO(files[0])
+        run = cocoeval.COCOeval(known, known.loadRes(str(files[1])), "bbox")
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    ours = evaluate(*files)["detection"]["coco"]["overall"]
+    values = [-1.0 if ours[k] is None else ours[k] for k in STATS]
+    assert values == pytest.approx(run.stats.tolist(), abs=1e-9)
+
+
 @pytest.fixture(scope="module")
 def tide():
     """``tidecv`` without what its plots and downloads need."""
@@ -141,9 +163,8 @@ def test_a_result_list_gives_the_numbers_of_tidecv(kind, tide, tmp_path):
                        if one.short_name in names]  # fmt: skip
         assert min(differences) >= 0
         assert sum(differences) > 0
-        return
     for error, value in theirs.fix_main_errors().items():
-        assert ours["counts"][names[error.short_name]] == counts[error]
+        assert kind == "crowd" or ours["counts"][names[error.short_name]] == counts[error]
         assert ours["ap_loss"][names[error.short_name]] == pytest.approx(value / 100, abs=1e-9)
 
 

@@ -78,13 +78,14 @@ def evaluate(
         predictions = [place]
     elif model:
         predictions = [eval_model.run(dataset, truth, folder, renamed, ran)]
+    ids = ids_of(truth)
     given = prediction_files.read_predictions(
         predictions,
         dataset,
         format=prediction_format,
         class_map=renamed,
         elsewhere=[video.source for video in labels.videos],
-        ids=ids_of(truth),
+        ids=ids,
     )
     about = {**given.about, "truth": str(truth), "stack": json.dumps(runs.stack())}
     about["date"] = datetime.now(tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M")
@@ -110,6 +111,7 @@ def evaluate(
         about=about,
         notes=notes,
         latency_s=latencies,
+        image_ids=ids.pictures if ids else None,
     )
     runs.write_json(folder / runs.METRICS, result.to_json())
     if report:
@@ -140,11 +142,10 @@ def _write_page(
     from vodkit.report.page import PageSettings, write_report
     from vodkit.report.sections import Subject
 
-    root = dataset.root
-    videos = {one.source: (root / one.source).resolve().as_uri() for one in dataset.videos}
+    videos = {one.source: (dataset.root / one.source).resolve().as_uri() for one in dataset.videos}
     subject = Subject(title=path.parent.name, evaluation=result, predictions=tables, videos=videos)
     settings = PageSettings(title=f"Evaluation: {path.parent.name}")
-    write_report(path, dataset, root, [subject], settings=settings)
+    write_report(path, dataset, dataset.root, [subject], settings=settings)
 
 
 def _show(result: "Evaluation", folder: Path, *, report: bool) -> None:

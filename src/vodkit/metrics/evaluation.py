@@ -20,7 +20,7 @@ from vodkit.ground.lookup import pick
 from vodkit.ground.records import NO_ID, STATE_NAMES, Dataset, TrackTable
 from vodkit.metrics.bootstrap import BootstrapSettings, make_units
 from vodkit.metrics.clips import Clip, make_clips
-from vodkit.metrics.detection.ap import CocoResult, clip_columns, summarise
+from vodkit.metrics.detection.ap import CocoResult, by_image_ids, clip_columns, summarise
 from vodkit.metrics.detection.coco_engine import evaluate_grid
 from vodkit.metrics.detection.columns import BoxColumns
 from vodkit.metrics.detection.curves import (
@@ -187,25 +187,27 @@ def evaluate(
     about: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
     latency_s: Mapping[str, float] | None = None,
+    image_ids: Mapping[int, tuple[str, int]] | None = None,
 ) -> Evaluation:
     """All metrics of ``predictions`` (by video source) on the labelled frames of ``truth``.
 
     ``split`` chooses a side, where ``truth`` has several; ``about`` and ``notes`` are only written
-    down. A labelled video without predictions
-    counts as one in which nothing was found. ``latency_s``: seconds a frame took, by video; where
-    it is told for all of them, streaming accuracy is measured as well. Raises InputError for
-    predictions that do not fit.
+    down. A labelled video without predictions counts as one in which nothing was found. With
+    ``latency_s`` (seconds a frame took) of all videos, streaming accuracy is measured, too.
+    ``image_ids`` (image id -> source, frame) order equal scores as pycocotools does.
+    Raises InputError for predictions that do not fit.
     """
     settings = settings or EvalSettings()
     truth = truth.only(split) if split else truth
     clips = make_clips(truth, _of_states(predictions, settings.states))
     classes = truth.classes
     columns = clip_columns(clips)
+    ordered = by_image_ids(clips, columns, image_ids or {})
     num_images = sum(len(clip.frames) for clip in clips)
     matched = [match_frames(clip, min_score=settings.min_score) for clip in clips]
     tracked = is_tracked(clips)
     hidden = _with_predicted(truth, predictions, matched, settings)
-    detection = _detection(clips, columns, num_images, classes, settings)
+    detection = _detection(clips, ordered, num_images, classes, settings)
     frames = evaluate_frames(clips, classes, min_score=settings.min_score)
     tracks = count_tracks(clips, classes, settings.benchmark) if tracked else None
     tracking = None if tracks is None else combine(tracks, classes)

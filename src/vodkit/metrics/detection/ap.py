@@ -16,7 +16,7 @@ from vodkit.ground.errors import InputError
 from vodkit.ground.records import Dataset, TrackTable
 from vodkit.metrics.clips import Clip, make_clips
 from vodkit.metrics.detection.coco_engine import CocoGrid, evaluate_grid
-from vodkit.metrics.detection.columns import BoxColumns, from_tables
+from vodkit.metrics.detection.columns import BoxColumns, by_rank, from_tables
 
 _ALL, _SMALL, _MEDIUM, _LARGE = range(4)
 
@@ -94,6 +94,26 @@ def clip_columns(clips: tuple[Clip, ...]) -> tuple[BoxColumns, BoxColumns]:
     frames = [clip.frames for clip in clips]
     truth = [TrackTable.concat([clip.truth, clip.regions]) for clip in clips]
     return from_tables(truth, frames), from_tables([clip.found for clip in clips], frames)
+
+
+def by_image_ids(
+    clips: tuple[Clip, ...],
+    columns: tuple[BoxColumns, BoxColumns],
+    ids: Mapping[int, tuple[str, int]],
+) -> tuple[BoxColumns, BoxColumns]:
+    """The same columns, pictures in the order of their ids: pycocotools breaks ties so.
+
+    Args:
+        clips: Videos, whose pictures are numbered over all.
+        columns: Truth and what was found.
+        ids: Image id -> (source, frame) of a COCO or CocoVID file; other pictures come last.
+    """
+    number = {place: number for number, place in ids.items()}
+    last = max(ids, default=0) + 1
+    found = [number.get((clip.name, k), last) for clip in clips for k in clip.frames.tolist()]
+    rank = np.empty(len(found), np.int64)
+    rank[np.argsort(found, kind="stable")] = np.arange(len(found))
+    return by_rank(columns[0], rank), by_rank(columns[1], rank)
 
 
 def summarise(grid: CocoGrid, classes: tuple[str, ...]) -> CocoResult:

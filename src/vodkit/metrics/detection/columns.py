@@ -4,7 +4,7 @@ A picture is a number from 0; ties of score are broken by picture, then by row, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -156,6 +156,12 @@ def from_tables(tables: Sequence[TrackTable], frames: Sequence[IntArray]) -> Box
         ignore=_join([np.asarray(table.ignore)[inside] for table, inside in picked]),
         areas=_join([np.asarray(table.areas)[inside] for table, inside in picked]),
     )
+
+
+def by_rank(columns: BoxColumns, rank: IntArray) -> BoxColumns:
+    """The rows with their pictures renumbered by ``rank`` (I,), in the order of these numbers."""
+    renumbered = replace(columns, images=rank[columns.images])
+    return renumbered[np.argsort(renumbered.images, kind="stable")]
 
 
 def _join(parts: Sequence[FloatArray], shape: tuple[int, ...] = (0,)) -> FloatArray:
