@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vodkit.ground.errors import VideoError
-from vodkit.video.clips import clip_starts, indices_between, windows
+from vodkit.video.clips import windows
 from vodkit.video.reader import open_video
 
 NUM_FRAMES = 40
@@ -96,17 +96,3 @@ def test_windows_cover_a_video_and_stay_within_it(video_frames, num_frames, stri
     assert clips[0][0] == 0
     if stride == 1:
         assert {index for clip in clips for index in clip} == set(range(video_frames))
-    for start in clip_starts(video_frames, num_frames=num_frames, stride=stride):
-        assert start + (num_frames - 1) * stride < video_frames
-
-
-@given(
-    times=st.lists(st.floats(0, 100), unique=True, max_size=30).map(sorted),
-    start_s=st.floats(-1, 101),
-    length_s=st.floats(0, 50),
-)
-@settings(max_examples=50)
-def test_a_span_of_time_is_its_frames(times, start_s, length_s) -> None:
-    chosen = indices_between(times, start_s, start_s + length_s)
-    expected = [i for i, t in enumerate(times) if start_s <= t < start_s + length_s]
-    assert list(chosen) == expected

@@ -227,30 +227,6 @@ def draw_clip(
     return mixup(out, seen[1], 0.5) if wants[1] else out
 
 
-def shared_over_clip(transform: Any, clip: Sequence[Picture]) -> list[Picture]:
-    """A torchvision v2 transform with the same random numbers for every frame of the clip.
-
-    All frames go through ``transform`` in one call, for which v2 draws its numbers once.
-    """
-    import torch
-    from torchvision import tv_tensors
-
-    sizes = {picture.image.shape[:2] for picture in clip}
-    if len(sizes) != 1:
-        raise InputError(f"clip: frames of sizes {sorted(sizes)}; allowed: one size")
-    video = tv_tensors.Video(np.stack([p.image for p in clip]).transpose(0, 3, 1, 2).copy())
-    counts = [len(picture.labels) for picture in clip]
-    stacked = np.concatenate([picture.boxes_xyxy for picture in clip])
-    boxes = tv_tensors.BoundingBoxes(
-        torch.from_numpy(stacked), format="XYXY", canvas_size=sizes.pop()
-    )
-    video, boxes = transform(video, boxes)
-    images = video.permute(0, 2, 3, 1).numpy()
-    parts = np.split(boxes.numpy(), np.cumsum(counts)[:-1])
-    rows = zip(images, parts, clip, strict=True)
-    return [Picture(image, part, one.labels, one.ignore) for image, part, one in rows]
-
-
 def _of_motion(picture: Picture, change: Callable[..., ByteArray]) -> ByteArray | None:
     """The planes of a picture, changed as its pixels are; around them nothing moves."""
     if picture.motion is None:

@@ -6,14 +6,13 @@ its motion is not known. Estimates of other programs can be put there, too.
 """
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import FormatError
-from vodkit.ground.runs import CAMERA_MOTION, write_atomic
+from vodkit.ground.runs import CAMERA_MOTION
 
 _NUMBERS = 7
 
@@ -42,11 +41,6 @@ def read_motion(path: Path) -> dict[int, FloatArray]:
             raise FormatError(f"frame {index} has a second line", path=path, line=number)
         found[index] = np.array(values).reshape(2, 3)
     return found
-
-
-def write_motion(path: Path, motion: Mapping[int, FloatArray]) -> None:
-    """Write the affines (2, 3) of frames, in full precision."""
-    write_atomic(path, "".join(line_of(i, affine) for i, affine in sorted(motion.items())))
 
 
 def line_of(index: int, affine: FloatArray) -> str:

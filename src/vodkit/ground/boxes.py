@@ -74,20 +74,9 @@ def to_cxcywh(boxes_xyxy: FloatArray) -> FloatArray:
     return np.concatenate([boxes_xyxy[:, :2] + size / 2, size], axis=1)
 
 
-def from_cxcywh(boxes_cxcywh: FloatArray) -> FloatArray:
-    """The inverse of :func:`to_cxcywh`."""
-    half = boxes_cxcywh[:, 2:] / 2
-    return np.concatenate([boxes_cxcywh[:, :2] - half, boxes_cxcywh[:, :2] + half], axis=1)
-
-
 def to_xywh(boxes_xyxy: FloatArray) -> FloatArray:
     """Left, top, width, height (N, 4), as COCO and MOTChallenge files hold them."""
     return np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
-
-
-def from_xywh(boxes_xywh: FloatArray) -> FloatArray:
-    """The inverse of :func:`to_xywh`."""
-    return np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1)
 
 
 def clip(boxes_xyxy: FloatArray, *, width_px: float, height_px: float) -> FloatArray:

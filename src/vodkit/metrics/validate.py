@@ -9,12 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vodkit.ground.arrays import FloatArray, IntArray
-from vodkit.ground.checks import first_bad_box
 from vodkit.ground.errors import InputError
 from vodkit.ground.lookup import nearest
-from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
-from vodkit.metrics.detection.columns import whole_numbers
+from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,66 +90,3 @@ def _in_video(
         message = f"label {table.labels[wrong[0]]}; the truth has {len(classes)} classes"
         found.append(Problem(where=where, frame=int(table.frames[wrong[0]]), message=message))
     return found
-
-
-def checked_table(
-    *,
-    frames: IntArray,
-    ids: IntArray | None = None,
-    boxes_xyxy: FloatArray,
-    labels: IntArray,
-    scores: FloatArray | None = None,
-    times_s: FloatArray | None = None,
-    where: str = "predictions",
-) -> TrackTable:
-    """A table from raw arrays; InputError names ``where``, the row and the frame of a fault.
-
-    Refused: NaN and infinite numbers, inverted boxes, scores not in 0 .. 1, fractional or negative
-    frames, ids and labels, an id twice in a frame. ``times_s`` defaults to the frame index.
-    """
-    whole = whole_numbers(frames, f"{where}: frames")
-    num = len(whole)
-    who = np.full(num, NO_ID) if ids is None else whole_numbers(ids, f"{where}: ids")
-    kinds = whole_numbers(labels, f"{where}: labels")
-    boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
-    marks = np.ones(num) if scores is None else np.asarray(scores, np.float64)
-    for name, values in (("ids", who), ("boxes", boxes), ("labels", kinds), ("scores", marks)):
-        if len(values) != num:
-            raise InputError(f"{where}: {len(values)} {name}, {num} frames")
-    problem = first_bad_box(boxes)
-    if problem is not None:
-        row = int(problem.split()[1])
-        raise InputError(f"{where}, row {row}, frame {whole[row]}: {problem}")
-    for name, values, low in (("frame", whole, 0), ("label", kinds, 0), ("id", who, NO_ID)):
-        _require_at_least(values, low, whole, f"{where}: {name}")
-    bad = np.flatnonzero(~((marks >= 0) & (marks <= 1)))
-    if len(bad):
-        row = int(bad[0])
-        raise InputError(
-            f"{where}, row {row}, frame {whole[row]}: score {marks[row]}; allowed: 0 to 1"
-        )
-    _require_unique(whole, who, where)
-    return TrackTable(
-        frames=whole,
-        times_s=whole.astype(np.float64) if times_s is None else times_s,
-        ids=who,
-        boxes_xyxy=boxes,
-        labels=kinds,
-        scores=marks,
-    )
-
-
-def _require_at_least(values: IntArray, low: int, frames: IntArray, what: str) -> None:
-    bad = np.flatnonzero(values < low)
-    if len(bad):
-        row = int(bad[0])
-        seen = f"{values[row]} in row {row}, frame {frames[row]}"
-        raise InputError(f"{what} {seen}; allowed: {low} or more")
-
-
-def _require_unique(frames: IntArray, ids: IntArray, where: str) -> None:
-    order = np.lexsort((ids, frames))
-    same = (np.diff(frames[order]) == 0) & (np.diff(ids[order]) == 0) & (ids[order][1:] != NO_ID)
-    if same.any():
-        row = int(order[1:][same][0])
-        raise InputError(f"{where}, row {row}, frame {frames[row]}: id {ids[row]} stands twice")

@@ -6,8 +6,7 @@ A clip of 4 frames with stride 3, from frame 5 (x taken, . passed over)::
     x  .  .  x  .  .  x  .  .  x
 """
 
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from vodkit.ground.errors import InputError
 
@@ -22,18 +21,6 @@ def clip_indices(start: int, *, num_frames: int, stride: int = 1) -> list[int]:
         seen = f"start {start}, num_frames {num_frames}, stride {stride}"
         raise InputError(f"clip: {seen}; allowed: from 0, from 1, from 1")
     return list(range(start, start + num_frames * stride, stride))
-
-
-def clip_starts(video_frames: int, *, num_frames: int, stride: int = 1, hop: int = 1) -> range:
-    """Where clips can start so that they lie within a video of ``video_frames`` frames.
-
-    >>> list(clip_starts(10, num_frames=3, stride=2, hop=2))
-    [0, 2, 4]
-    """
-    span = (num_frames - 1) * stride + 1
-    if hop < 1:
-        raise InputError(f"hop is {hop}; allowed: 1 or more")
-    return range(0, max(video_frames - span + 1, 0), hop)
 
 
 def windows(
@@ -60,12 +47,3 @@ def windows(
         yield clip_indices(start, num_frames=num_frames, stride=stride)
         start += hop
     yield clip_indices(video_frames - span, num_frames=num_frames, stride=stride)
-
-
-def indices_between(times_s: Sequence[float], start_s: float, end_s: float) -> range:
-    """The frames that begin in [start_s, end_s), by the container's times (sorted).
-
-    >>> indices_between([0.0, 0.4, 0.5, 1.0], 0.4, 1.0)
-    range(1, 3)
-    """
-    return range(bisect_left(times_s, start_s), bisect_left(times_s, end_s))

@@ -16,7 +16,6 @@ from vodkit.data.transforms import (
     draw_view,
     mixup,
     mosaic,
-    shared_over_clip,
 )
 from vodkit.ground.errors import InputError, SettingsError
 
@@ -149,17 +148,6 @@ def test_all_of_it_together_is_repeatable_and_in_the_canvas(seed: int) -> None:
     assert (one.boxes_xyxy == two.boxes_xyxy).all()
     assert one.boxes_xyxy.min() >= 0
     assert one.boxes_xyxy.max() <= 160
-
-
-def test_a_torchvision_transform_has_one_draw_for_the_whole_clip() -> None:
-    from torchvision.transforms import v2
-
-    clip = [painted((x, 30, x + 30, 60)) for x in (60, 70, 80)]  # never cut at an edge
-    out = shared_over_clip(v2.RandomAffine(degrees=0, translate=(0.2, 0.2)), clip)
-    steps = np.diff([picture.boxes_xyxy[0, 0] for picture in out])
-    assert np.allclose(steps, 10)
-    for picture in out:
-        assert np.abs(picture.boxes_xyxy[0] - found(picture.image)).max() <= 1.5
 
 
 def test_bad_values_are_refused_by_name() -> None:

@@ -20,8 +20,10 @@ BOXES = hnp.arrays(np.float64, st.tuples(st.integers(0, 6), st.just(4)), element
 
 @given(BOXES)
 def test_conversions_invert(xyxy: np.ndarray) -> None:
-    np.testing.assert_allclose(boxes.from_cxcywh(boxes.to_cxcywh(xyxy)), xyxy, atol=1e-9)
-    np.testing.assert_allclose(boxes.from_xywh(boxes.to_xywh(xyxy)), xyxy, atol=1e-9)
+    (cx, cy, width, height), (x, y, *size) = boxes.to_cxcywh(xyxy).T, boxes.to_xywh(xyxy).T
+    corners = np.stack([cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2], 1)
+    np.testing.assert_allclose(corners, xyxy, atol=1e-9)
+    np.testing.assert_allclose(np.stack([x, y, x + size[0], y + size[1]], 1), xyxy, atol=1e-9)
 
 
 @given(BOXES, BOXES)

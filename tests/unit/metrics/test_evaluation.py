@@ -29,7 +29,7 @@ from vodkit.metrics.compare import compare, compare_all, from_evaluation, load_r
 from vodkit.metrics.evaluation import EvalSettings, evaluate
 from vodkit.metrics.headline import DEFINITIONS
 from vodkit.metrics.prediction_files import read_predictions
-from vodkit.metrics.validate import checked_table, find_problems, require_valid
+from vodkit.metrics.validate import find_problems, require_valid
 
 QUICK = EvalSettings(bootstrap=BootstrapSettings(resamples=100))
 
@@ -187,31 +187,6 @@ def test_problems_are_found_with_file_and_frame():
     unlabelled = replace(dataset.videos[0], tracks=None)
     with pytest.raises(InputError, match="no labelled video"):
         make_clips(Dataset(classes=("a",), videos=(unlabelled,)), {})
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"frames": [0, 3.9]}, r"frames: row 1 is 3\.9"),
-        ({"frames": [0, -1]}, "frame -1 in row 1"),
-        ({"ids": [4, -7]}, "id -7 in row 1, frame 0"),
-        ({"ids": [4, 4]}, "row 1, frame 0: id 4 stands twice"),
-        ({"labels": [0, -1]}, "label -1 in row 1"),
-        ({"scores": [0.5, 1.5]}, r"row 1, frame 0: score 1\.5"),
-        ({"scores": [0.5, np.nan]}, "row 1, frame 0: score nan"),
-        ({"boxes_xyxy": [[0, 0, 9, 9], [0, 0, np.nan, 9]]}, "row 1, frame 0: box 1"),
-        ({"boxes_xyxy": [[0, 0, 9, 9]]}, "1 boxes, 2 frames"),
-    ],
-)
-def test_raw_arrays_are_checked(change, message):
-    good = {
-        "frames": [0, 0], "ids": [4, 5], "boxes_xyxy": [[0, 0, 9, 9]] * 2, "labels": [0, 0],
-        "scores": [0.5, 0.6],
-    }  # fmt: skip
-    arrays = {name: np.array(values) for name, values in (good | change).items()}
-    assert len(checked_table(**{k: np.array(v) for k, v in good.items()})) == 2
-    with pytest.raises(InputError, match=message):
-        checked_table(**arrays, where="a.txt")
 
 
 def test_better_tracks_are_told_from_worse_ones():

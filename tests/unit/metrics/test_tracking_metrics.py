@@ -1,5 +1,6 @@
 """CLEAR, IDF1 and HOTA: equal to TrackEval, and the cases by hand that it is odd about."""
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
 import numpy as np
@@ -8,13 +9,20 @@ import pytest
 from metric_scenes import scene, table, trackeval_data, video, walk
 from vodkit.ground.errors import InputError, SettingsError
 from vodkit.ground.records import Dataset, TrackTable
-from vodkit.metrics.clips import make_clips
+from vodkit.metrics.clips import Clip, make_clips
 from vodkit.metrics.tracking.clear import clear_counts, clear_scores
 from vodkit.metrics.tracking.hota import hota_counts, hota_scores
 from vodkit.metrics.tracking.identity import identity_counts, identity_scores
 from vodkit.metrics.tracking.preprocess import BENCHMARKS, drop_ignored, mot_challenge
 from vodkit.metrics.tracking.sequence import pair_up
-from vodkit.metrics.tracking.summary import TrackCounts, count, evaluate_tracks, score
+from vodkit.metrics.tracking.summary import (
+    TrackCounts,
+    TrackResult,
+    combine,
+    count,
+    count_clip,
+    score,
+)
 
 BOX = (0, 0, 10, 10)
 FAR = (500, 0, 510, 10)
@@ -31,6 +39,10 @@ CLEAR_COUNTS = {
     "tp": "CLR_TP", "fn": "CLR_FN", "fp": "CLR_FP", "idsw": "IDSW", "mt": "MT", "pt": "PT",
     "ml": "ML", "frag": "Frag",
 }  # fmt: skip
+
+
+def evaluate_tracks(clips: Sequence[Clip], classes: tuple[str, ...]) -> TrackResult:
+    return combine({clip.name: count_clip(clip, len(classes)) for clip in clips}, classes)
 
 
 def track(number, *frames, box=BOX):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vodkit.formats.camera_motion import motion_beside, read_motion, write_motion
+from vodkit.formats.camera_motion import line_of, motion_beside, read_motion
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import Detections, Frame
 from vodkit.infer.recording import MotionLog
@@ -14,7 +14,8 @@ from vodkit.track.table import make_tracker
 def test_what_was_written_is_read_to_the_last_bit(tmp_path):
     rng = np.random.default_rng(0)
     motion = {i: rng.normal(0, 1, (2, 3)) for i in (3, 1, 7)}
-    write_motion(tmp_path / "camera_motion.txt", motion)
+    lines = "".join(line_of(i, affine) for i, affine in motion.items())
+    (tmp_path / "camera_motion.txt").write_text(lines, encoding="utf-8")
     found = motion_beside(tmp_path / "detections.jsonl")
     assert sorted(found) == [1, 3, 7]
     for index, affine in motion.items():

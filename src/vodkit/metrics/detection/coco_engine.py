@@ -21,7 +21,6 @@ from vodkit.metrics.detection.columns import BoxColumns, exact_xywh, rank_in_gro
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 MAX_FOUND = (1, 10, 100)
-AREAS = ("all", "small", "medium", "large")
 
 Classes: TypeAlias = tuple[Any, Any]
 

@@ -4,7 +4,7 @@ All count at IoU 0.5 with COCO's match. The best thresholds are chosen *on these
 split they say how the detector could be used, not what it would score on other video.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -139,8 +139,3 @@ def calibration(verdicts: Verdicts) -> Calibration:
         share_right=tuple(ratio(a, b) for a, b in zip(right_sum, num, strict=True)),
         counts=tuple(num.tolist()),
     )
-
-
-def best_thresholds(found: Mapping[str, Curve]) -> dict[str, float | None]:
-    """The score threshold with the highest F1 of each class."""
-    return {name: one.best_threshold for name, one in found.items()}

@@ -113,11 +113,6 @@ def combine(counted: Mapping[str, Sequence[TrackCounts]], classes: tuple[str, ..
     )
 
 
-def evaluate_tracks(clips: Sequence[Clip], classes: tuple[str, ...]) -> TrackResult:
-    """HOTA, CLEAR and IDF1 of all videos; predictions must carry ids."""
-    return combine({clip.name: count_clip(clip, len(classes)) for clip in clips}, classes)
-
-
 def _of_video(counts: Sequence[TrackCounts]) -> TrackCounts:
     """The counts of all classes in one video, whose frames count once, not once a class."""
     total = _total(counts)
