@@ -23,6 +23,7 @@ from vodkit.ground.errors import InputError, VodkitError
 from vodkit.ground.lookup import pick
 from vodkit.ground.paths import relative
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
+from vodkit.ground.runs import write_atomic
 from vodkit.review.curve import Track, evaluate, from_json, to_json
 from vodkit.review.exchange import model_tracks
 from vodkit.review.project import MODEL, Project, put
@@ -145,7 +146,20 @@ class Jobs:
         shown = evaluate(track, np.array([frame]), timing.times_s, reach_s=timing.reach_s)
         return shown.boxes_xyxy[0].tolist() if len(shown.frames) else None
 
+    def _stored(self, video: int) -> Path:
+        """Where the detections of a video are kept for the next start."""
+        return self._folder / f"detections-{video}.json"
+
+    def _recall(self) -> None:
+        """The detections of an earlier start, by which the queue finds what lacks a label."""
+        for video in range(len(self._project.paths)):
+            path = self._stored(video)
+            with suppress(VodkitError):  # damaged: the next prelabelling replaces it
+                if path.exists() and (table := read_dataset(path).videos[0].tracks) is not None:
+                    self._project.detections.setdefault(video, table)
+
     def _work(self) -> None:
+        self._recall()
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._waiting or self._closed)
@@ -217,6 +231,8 @@ class Jobs:
         tracked, detected = (read_dataset(folder / f"{n}.json") for n in ("tracks", "detections"))
         table = tracked.videos[0].tracks or TrackTable.empty()
         self._project.detections[video] = detected.videos[0].tracks or TrackTable.empty()
+        self._folder.mkdir(exist_ok=True)
+        write_atomic(self._stored(video), (folder / "detections.json").read_bytes())
         with self.committing:
             return self._put(video, table, tracked.classes, name)
 

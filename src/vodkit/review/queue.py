@@ -42,7 +42,10 @@ class Doubt:
     """within a kind, higher first"""
 
 
-KINDS = ("swap", "double", "teleport", "missing", "end", "surplus", "weak", "sample")
+KINDS = (
+    "swap", "double", "unlikely", "teleport", "missing", "end", "surplus", "shape", "edge", "weak",
+    "sample",
+)  # fmt: skip
 """in the order of the queue"""
 
 
@@ -67,6 +70,10 @@ class QueueSettings:
     """mean score below which a stretch is weak"""
     least_s: float = 0.3
     """shorter stretches of missing, surplus or weak boxes are no items"""
+    unlikely: float = 0.75
+    """mean score, as a share of the median track's, below which a track may be no object"""
+    shape: float = 0.3
+    """change of the ratio of width to height, against the track's median, in logarithms"""
     same_iou: float = 0.3
     """overlap from which a detection and a label are the same object"""
 
@@ -99,7 +106,8 @@ def doubts(
         settings: thresholds.
     """
     view = _View.of(document, video, size_px, settings or QueueSettings())
-    found = [*view.swaps(), *view.teleports(), *view.ends(), *view.weak()]
+    found = [*view.swaps(), *view.unlikely(), *view.teleports(), *view.ends(), *view.shapes(),
+             *view.weak()]  # fmt: skip
     if detections is not None:
         found += [*view.missing(detections), *view.surplus(detections)]
     found += [
@@ -275,17 +283,53 @@ class _View:
                 yield Doubt(kind="teleport", why=words, frame=frame, first=frame - 1, last=frame,
                             track=number, score=float(steps[row]))  # fmt: skip
 
+    def unlikely(self) -> Iterator[Doubt]:
+        """Tracks of a model that are much less sure than the others."""
+        scores = {
+            number: float(shown.scores.mean())
+            for number, shown in self.shown.items()
+            if len(self.tracks[number].base) and not self.tracks[number].touched
+        }
+        median = float(np.median([*scores.values()])) if scores else 0.0
+        for number, score in scores.items():
+            if score < self.settings.unlikely * median:
+                frames = self.shown[number].frames
+                words = f"track {number} may be no object (score {score:.2f}, others {median:.2f})"
+                yield Doubt(kind="unlikely", why=words, frame=int(frames[len(frames) // 2]),
+                            first=int(frames[0]), last=int(frames[-1]), track=number,
+                            score=1 - score)  # fmt: skip
+
     def ends(self) -> Iterator[Doubt]:
-        """Tracks that begin or end in the middle of picture and video."""
+        """Tracks that begin or end in the video: in mid-picture, or at its edge."""
         for number, shown in self.shown.items():
             for stretch in runs(shown.frames):
                 for row, word in ((stretch.start, "begins"), (stretch.stop - 1, "ends")):
                     frame = int(shown.frames[row])
-                    at_limit = frame in {0, self.timing.num_frames - 1}
-                    if not at_limit and self._inside(shown.boxes_xyxy[row]):
-                        words = f"track {number} {word} in mid-picture"
-                        yield Doubt(kind="end", why=words, frame=frame, first=frame, last=frame,
-                                    track=number, score=float(shown.scores[row]))  # fmt: skip
+                    if frame in {0, self.timing.num_frames - 1}:
+                        continue
+                    middle = self._inside(shown.boxes_xyxy[row])
+                    if middle or not self.tracks[number].touched:
+                        where = "in mid-picture" if middle else "at the edge of the picture"
+                        yield Doubt(kind="end" if middle else "edge",
+                                    why=f"track {number} {word} {where}", frame=frame,
+                                    first=frame, last=frame, track=number,
+                                    score=float(shown.scores[row]))  # fmt: skip
+
+    def shapes(self) -> Iterator[Doubt]:
+        """Stretches in which a model's box is much wider or narrower than the track mostly is."""
+        for number, shown in self.shown.items():
+            size = np.log(np.maximum(shown.boxes_xyxy[:, 2:] - shown.boxes_xyxy[:, :2], 1.0))
+            ratio = size[:, 0] - size[:, 1]
+            off = np.abs(ratio - np.median(ratio)) if len(ratio) else ratio
+            odd = (off > self.settings.shape) & (shown.known < Known.PERSON)
+            odd &= not self.tracks[number].touched
+            for first, last in self._long(shown.frames[odd]):
+                rows = (shown.frames >= first) & (shown.frames <= last)
+                worst = float(off[rows].max())
+                frame = int(shown.frames[rows][off[rows].argmax()])
+                words = f"track {number}: shape changes by a factor of {math.exp(worst):.1f}"
+                yield Doubt(kind="shape", why=words, frame=frame, first=first, last=last,
+                            track=number, score=worst)  # fmt: skip
 
     def _inside(self, box: FloatArray) -> bool:
         width, height = self.size_px

@@ -10,9 +10,16 @@ import cv2
 import numpy as np
 import pytest
 
-from vodkit.formats.table import read_dataset
+from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground.errors import InputError
-from vodkit.ground.records import Detections, Frame
+from vodkit.ground.records import (
+    NO_ID,
+    Dataset,
+    Detections,
+    Frame,
+    LabelledVideo,
+    TrackTable,
+)
 from vodkit.review.curve import Base, Track
 from vodkit.review.document import Document, Timing
 from vodkit.review.jobs import Jobs, ModelSettings, split_accepted
@@ -130,6 +137,9 @@ def test_a_model_prelabels_and_learns_only_what_nobody_accepted(
             jobs.ask({"do": "prelabel", "video": 0})
             _wait(said, "tracks from vodkit-street")
             assert len(project.journal.document.tracks(0)) >= 6
+            kept = read_dataset(out.with_suffix(".models") / "detections-0.json").videos[0].tracks
+            assert kept is not None
+            assert np.array_equal(kept.frames, project.detections[0].frames)
             accept = {"do": "accept", "video": 0, "first": 0, "last": 24, "accepted": True}
             project.journal.commit(accept, id="accept")
             before = project.dataset(only_accepted=True).videos[0].tracks
@@ -151,6 +161,27 @@ def test_a_model_prelabels_and_learns_only_what_nobody_accepted(
         finally:
             jobs.close()
     assert read_dataset(out).videos[0].tracks is not None
+
+
+def test_detections_outlive_the_server_and_damaged_ones_do_no_harm(
+    walk: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.json"
+    folder = out.with_suffix(".models")
+    folder.mkdir()
+    frames = np.array([30, 31])
+    table = TrackTable(frames=frames, times_s=frames / 25, ids=np.full(2, NO_ID),
+                       boxes_xyxy=np.array([[1.0, 2, 30, 40]] * 2), labels=np.zeros(2))  # fmt: skip
+    stored = folder / "detections-0.json"
+    with open_project(ProjectSettings(videos=(walk,), out=out)) as project:
+        video = LabelledVideo(source="video", info=project.subjects[0].info, tracks=table)
+        write_dataset(Dataset(classes=("blob",), videos=(video,)), stored)
+        Jobs(project, ModelSettings()).close()
+        assert project.detections[0].frames.tolist() == [30, 31]
+        project.detections.clear()
+        stored.write_bytes(stored.read_bytes()[:99])
+        Jobs(project, ModelSettings()).close()
+        assert project.detections == {}
 
 
 def _wait(said: list[dict[str, Any]], words: str, *, after: str = "") -> str:

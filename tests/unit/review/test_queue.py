@@ -1,5 +1,7 @@
 """The queue: what is made wrong comes first with its reason, what is accepted does not come."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,22 @@ def test_jumps_ends_and_weak_stretches_are_named() -> None:
     assert [one.frame for one in items if one.kind == "end"] == [10, 59]
     whole = np.arange(T)
     assert set(kinds(document(track(np.full(T, 100.0), whole)))) == {"sample"}
+
+
+def test_what_a_model_was_unsure_of_is_named_and_what_a_person_made_is_not() -> None:
+    every, late = np.arange(T), np.arange(20, T)
+    wide = track(np.full(T, 200.0), every)
+    wide.base.boxes_xyxy[30:50, 2] += 30
+    tracks = [track(np.full(T, 100.0), every), wide, track(np.full(T, 150.0), every, score=0.5),
+              track(np.full(T - 20, 0.0), late)]  # fmt: skip
+    items = doubts(document(*tracks), 0, SIZE)
+    found = {one.kind: one for one in items if one.kind not in {"sample", "double", "swap"}}
+    assert set(found) == {"unlikely", "shape", "edge"}
+    assert (found["unlikely"].track, found["unlikely"].first, found["unlikely"].last) == (3, 0, 79)
+    assert (found["shape"].track, found["shape"].first, found["shape"].last) == (2, 30, 49)
+    assert (found["edge"].track, found["edge"].frame) == (4, 20)
+    mine = document(*(replace(one, touched=True) for one in tracks))
+    assert not {"unlikely", "shape", "edge"} & set(kinds(mine))
 
 
 def test_detections_and_labels_are_held_against_each_other() -> None:
