@@ -226,8 +226,9 @@ def test_names_are_printed_literally(columns: int, terminals: Terminals, place: 
         check(seen, code)
         assert b"\x1b[31m" not in seen.raw
         if words[1] != "audit":
-            text = "".join(seen.text.split()).replace(r"\x09", r"\t")  # as the parser escapes it
-            assert SHOWN.replace(" ", "") in text
+            # A tab is a blank, or escaped by the parser of the command line: versions differ.
+            text = "".join(seen.text.split()).replace(r"\x09", "").replace(r"\t", "")
+            assert SHOWN.replace(" ", "").replace(r"\t", "") in text
 
 
 SET = [name for name in COMMANDS if name in _CLASSES]
