@@ -210,8 +210,16 @@ def _fitted(
 
     Raises InputError where labels are for another size and it is unclear how they fit.
     """
-    heads = {video.source: picture_head(root / video.source) for video in stills}
-    sized = [Sized(video, head[0]) for video in stills if (head := heads[video.source]) is not None]
+    heads: dict[str, tuple[tuple[int, int], bool] | None] = {}
+    broken: list[str] = []
+    for video in stills:
+        try:
+            heads[video.source] = picture_head(root / video.source)
+        except FormatError:
+            broken.append(video.source)
+    sized = [
+        Sized(video, head[0]) for video in stills if (head := heads.get(video.source)) is not None
+    ]
     notes = list(scaling_of(sized))
     scaled = {one.video.source: _scaled(one) for one in sized if one.declared_px != one.seen_px}
     missing = [source for source, head in heads.items() if head is None]
@@ -219,6 +227,11 @@ def _fitted(
     if missing:
         count = f"{len(missing)} of {len(stills)} pictures"
         notes.append(f"{count} do not exist (first: {missing[0]})")
+    if broken:
+        count = f"{len(broken)} of {len(stills)} pictures"
+        notes.append(
+            f"{count} cannot be read (first: {broken[0]}); data audit --fix leaves them out"
+        )
     if turned:
         what = "turned by their EXIF orientation; boxes were taken as those of the upright picture"
         notes.append(f"{len(turned)} of {len(stills)} pictures are {what} (first: {turned[0]})")

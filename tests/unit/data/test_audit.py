@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,8 +15,9 @@ from vodkit.data.audit.labels import LabelChecks, check_classes, check_labels
 from vodkit.data.audit.leaks import LeakSearch, find_leaks
 from vodkit.data.audit.repair import repair
 from vodkit.data.audit.video_scan import difference_hash, hamming, look
+from vodkit.data.ingest import ingest
 from vodkit.formats.table import read_dataset, write_dataset
-from vodkit.ground.errors import SettingsError
+from vodkit.ground.errors import InputError, SettingsError
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
 
 Make = Callable[..., LabelledVideo]
@@ -316,3 +318,38 @@ def test_a_dataset_without_a_box_is_an_error(make_video: Make, tmp_path: Path) -
         )
         assert done.worst is Grade.ERROR
         assert "no-labels" in {finding.code for finding in done.findings}
+
+
+def test_fix_leaves_out_pictures_that_are_cut_off(tmp_path: Path) -> None:
+    """They are named and counted; neither they nor the labels are touched."""
+    images, entries = [], []
+    for number in range(3):
+        name = f"p{number}.jpg"
+        noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / name), noise)
+        images.append({"id": number, "file_name": name, "width": 64, "height": 48})
+        entries.append({"id": number, "image_id": number, "category_id": 1, "bbox": [9, 9, 9, 9]})
+    content = (tmp_path / "p1.jpg").read_bytes()
+    cut = content[: len(content) // 2]
+    (tmp_path / "p1.jpg").write_bytes(cut)
+    (tmp_path / "p2.jpg").write_bytes(b"\xff\xd8")
+    names = [{"id": 1, "name": "bee"}]
+    labels = tmp_path / "a.json"
+    dataset = {"images": images, "annotations": entries, "categories": names}
+    labels.write_text(json.dumps(dataset))
+    imported = ingest(labels)
+    assert any("1 of 3 pictures cannot be read (first: p2.jpg)" in x for x in imported.notes)
+    done = audit_file(labels)
+    assert [one.video for one in done.findings if one.code == "picture-broken"] == [
+        "p1.jpg",
+        "p2.jpg",
+    ]
+    repaired, notes = repair(done)
+    assert [video.source for video in repaired.videos] == ["p0.jpg"]
+    (note,) = notes
+    assert note.startswith("left out 2 of 3 pictures with 2 boxes")
+    assert "p1.jpg, p2.jpg (the files stay where they are)" in note
+    assert (tmp_path / "p1.jpg").read_bytes() == cut
+    (tmp_path / "p0.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match="none of 3 pictures can be decoded"):
+        repair(audit_file(labels))

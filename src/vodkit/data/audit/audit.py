@@ -187,9 +187,8 @@ def _watch(
         wanted = {frame for window in places for frame in window}
         seen = look(path, keep=wanted, picture_rate=video.info.rate)
     except VideoError as error:
-        return [
-            Finding(code="video-missing", grade=Grade.ERROR, message=str(error), video=video.source)
-        ]
+        code = "picture-broken" if is_still(video) else "video-missing"
+        return [Finding(code=code, grade=Grade.ERROR, message=str(error), video=video.source)]
     footage[video.source] = seen
     found = check_video(video, seen)
     shift = estimate(video, seen.kept, places, settings.shift)

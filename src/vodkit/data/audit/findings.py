@@ -27,6 +27,7 @@ CODES = {
     "video-broken": "the video breaks off, or frames of it cannot be decoded",
     "frame-count": "the video has not as many frames as the labels say",
     "picture-size": "the labels were made on another picture size or orientation",
+    "picture-broken": "a picture that cannot be decoded; --fix leaves it out",
     "variable-rate": "frames are not evenly spaced in time",
     "wrong-times": "the labels' times are not those of the video",
     "start-offset": "the first frame is not at time 0",

@@ -10,9 +10,11 @@ from vodkit.data.audit.video_scan import Footage
 from vodkit.formats.base import TIMES
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.boxes import area
+from vodkit.ground.errors import InputError
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
 
 EPSILON_S = 1e-6
+MOST_NAMED = 10
 
 
 def repair(audit: Audit) -> tuple[Dataset, list[str]]:
@@ -20,12 +22,20 @@ def repair(audit: Audit) -> tuple[Dataset, list[str]]:
 
     Rows that break the format are gone already (the audit read without them). Boxes without an
     area or wholly outside go; proven shifts are undone; frames beyond the end go; times and
-    frame counts become those of the video. Everything else needs a person.
+    frame counts become those of the video; pictures that cannot be decoded are left out. No file is
+    touched. Everything else needs a person.
+
+    Raises:
+        InputError: No picture can be decoded.
     """
     faults = [finding for finding in audit.findings if finding.code == "file-fault"]
     done = [f"dropped: {finding.message}" for finding in faults]
+    broken = {one.video for one in audit.findings if one.code == "picture-broken"}
+    done += _left_out(audit.dataset, broken)
     videos = []
     for video in audit.dataset.videos:
+        if video.source in broken:
+            continue
         shift = audit.shifts.get(video.source)
         repaired, notes = _mend_video(
             video, audit.footage.get(video.source), 0 if shift is None else shift.frames
@@ -33,6 +43,19 @@ def repair(audit: Audit) -> tuple[Dataset, list[str]]:
         videos.append(repaired)
         done += [f"{video.source}: {note}" for note in notes]
     return replace(audit.dataset, videos=tuple(videos)), done
+
+
+def _left_out(dataset: Dataset, broken: set[str]) -> list[str]:
+    """What is lost with pictures that cannot be decoded."""
+    if not broken:
+        return []
+    if len(broken) == len(dataset.videos):
+        raise InputError(f"none of {len(broken)} pictures can be decoded: nothing would be left")
+    tables = [video.tracks for video in dataset.videos if video.source in broken]
+    boxes = sum(len(table) for table in tables if table is not None)
+    names = ", ".join(sorted(broken)[:MOST_NAMED]) + ", ..." * (len(broken) > MOST_NAMED)
+    what = f"left out {len(broken)} of {len(dataset.videos)} pictures with {boxes} boxes"
+    return [f"{what}, which cannot be decoded: {names} (the files stay where they are)"]
 
 
 def _mend_video(
