@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
+from mkdocs.plugins import event_priority
 
 import vodkit
 from vodkit.cli.help import TABLES, names_in
@@ -284,9 +285,15 @@ def on_page_markdown(markdown: str, **_given: Any) -> str:
     return markdown.replace("<!-- figures -->", results_table())
 
 
+@event_priority(-100)  # after the search plugin has written its index
 def on_post_build(*, config: Any) -> None:
-    """Write ``llms.txt`` and the pages as Markdown beside the HTML, for programs that read text."""
+    """Write ``llms.txt`` and the pages as Markdown beside the HTML, for programs that read text.
+
+    The search index becomes a script, too, which pages opened from the disk may load.
+    """
     site = Path(config.site_dir)
+    index = (site / "search" / "search_index.json").read_text(encoding="utf-8")
+    (site / "search" / "search_index.js").write_text(f"var __index = {index}", encoding="utf-8")
     for source in DOCS.rglob("*.md"):
         target = site / source.relative_to(DOCS)
         target.parent.mkdir(parents=True, exist_ok=True)
