@@ -39,7 +39,15 @@ def screen_of(*words: str) -> pyte.Screen:
     child, terminal = pty.fork()
     if child == 0:
         os.environ |= {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}
-        os.execv(sys.executable, [sys.executable, "-m", "vodkit", *words])
+        from vodkit.cli.main import main  # here, not by exec: pictures share what is imported
+
+        sys.argv = ["vodkit", *words]
+        try:
+            main()
+        except SystemExit as left:
+            sys.stdout.flush()
+            os._exit(int(left.code or 0))
+        os._exit(0)
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
     while True:
         try:

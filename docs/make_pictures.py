@@ -4,6 +4,7 @@ Everything is made by vodkit's own commands in one folder (``out/pictures``), th
 into ``docs/img``. Pages are photographed with Chromium. Each picture is smaller than 200 kB.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 import vodkit
+from make_demo_picture import screen_of, svg
 from vodkit.formats.predictions import final_frames, frames_with, open_predictions
 from vodkit.ground.arrays import ByteArray
 from vodkit.report.draw import draw_found
@@ -34,6 +36,21 @@ COMMANDS = (
     "eval plaza.json runs/after/plaza_b --split test --class-map visitor=person -o runs/eval-after",
     "compare runs/eval-before runs/eval-after --report runs/compare.html",
 )
+
+DOOR = "--line door=100,400,500,400"
+# What a guide's command prints on a terminal, in the order in which they are run.
+SCREENS = {
+    "import": "data import labels.json -o again.json",
+    "audit": "data audit plaza.json",
+    "split": "data split mine.json -o halves.json --val 0.5",
+    "detectors": "models",
+    "temporal": "track plaza_b.mp4 --temporal links -o runs/links --overwrite",
+    "speed": "bench plaza_b.mp4 --model vodkit-street --seconds 1",
+    "export": "export vodkit-street -o street.onnx",
+    "events": f"events runs/plaza_a {DOOR}",
+    "runs": "runs ls runs",
+    "journeys": "refine runs/plaza_a",
+}
 
 
 def prepare() -> None:
@@ -92,10 +109,28 @@ def page(path: Path, *, width_px: int, height_px: int) -> ByteArray:
     return np.asarray(Image.open(shot).convert("RGB"))
 
 
+def screens() -> None:
+    """What commands print, as SVG; a count drawn on its video, and a heat map."""
+    os.chdir(WORK)
+    for name, line in SCREENS.items():
+        shown = line.replace(" --overwrite", "")
+        text = svg(screen_of(*line.split()), f"vodkit {shown}")
+        (IMAGES / f"{name}.svg").write_text(text, encoding="utf-8")
+    screen_of(*f"count runs/plaza_a {DOOR} --picture".split())
+    screen_of("show", "runs/plaza_a", "--heatmap")
+    for name, file in (("count", "counts.png"), ("heat-map", "shown/heatmap.png")):
+        picture = Image.open(WORK / "runs" / "plaza_a" / file).convert("RGB")
+        save(name, np.asarray(picture), width_px=768)
+
+
 def main() -> None:
-    """Make all of them."""
+    """Make all of them; with ``--screens`` what commands print, with ``--keep`` from kept runs."""
+    if "--screens" in sys.argv:
+        screens()
+        return
     if "--keep" not in sys.argv:
         prepare()
+    screens()
     frames = drawn("plaza_a")
     moving = [frames[index] for index in range(20, 110, 2)]
     save("plaza", *moving, width_px=640, ms=200)
