@@ -37,9 +37,14 @@ def record(path: Path, labels: Path, format: str, *, seed: int, num_frames: int)
     write_dataset(Dataset(classes=("fly",), videos=(video,)), labels, format)
 
 
+SMALL = [
+    word
+    for one in ("every=10", "num_pictures=0", "width_px=160", "height_px=160")
+    for word in ("--set", one)
+]
 # Words that shorten a command; what is measured is that it runs, not how good its result is.
 SHORTER = {
-    "train": ["--epochs", "1", "--set", "every=10", "--overwrite"],
+    "train": ["--epochs", "1", "--overwrite", *SMALL],
     "track": ["--overwrite"],
     "tune": ["--trials", "2"],
     "bench": ["--model", "vodkit-street", "--seconds", "0.2", "--turns", "1"],
@@ -221,7 +226,7 @@ def test_pages(page: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.M
     for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
         code = textwrap.dedent(block)
         if language == "python":
-            settings = 'out="runs/again", epochs=1, every=10'
+            settings = 'out="runs/again", epochs=1, every=10, width_px=160, height_px=160'
             exec(code.replace('out="runs/mine"', settings), names)
         elif language in {"", "sh"}:
             for line in re.sub(r"\\\n\s*", " ", code).splitlines():
@@ -236,7 +241,8 @@ import shlex
 from vodkit.cli.main import main
 def run(line):
     try:
-        main([*shlex.split(line)[1:], *(["--set", "every=10"] if " train " in line else [])])
+        words = shlex.split(line)[1:]
+        main(words + ["--set", "every=10", "--set", "num_pictures=0"] * (words[0] == "train"))
     except SystemExit as left:
         assert left.code == 0, line
 get_ipython().system = run
