@@ -61,9 +61,9 @@ def screen_of(*words: str) -> pyte.Screen:
     return screen
 
 
-def svg(screen: pyte.Screen, prompt: str) -> str:
+def svg(screen: pyte.Screen, prompt: str, *, most_rows: int = ROWS) -> str:
     """The used rows of a screen, below the line that was typed."""
-    rows = [[screen.buffer[y][x] for x in range(COLUMNS)] for y in range(ROWS)]
+    rows = [[screen.buffer[y][x] for x in range(COLUMNS)] for y in range(most_rows)]
     while rows and not "".join(cell.data for cell in rows[-1]).strip():
         rows.pop()
     width = COLUMNS * CELL_PX[0] + 2 * MARGIN_PX

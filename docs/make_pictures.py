@@ -37,16 +37,15 @@ COMMANDS = (
     "compare runs/eval-before runs/eval-after --report runs/compare.html",
 )
 
-DOOR = "--line door=100,400,500,400"
+DOOR = "--line road=470,180,470,420"
 # What a guide's command prints on a terminal, in the order in which they are run.
 SCREENS = {
     "import": "data import labels.json -o again.json",
     "audit": "data audit plaza.json",
     "split": "data split mine.json -o halves.json --val 0.5",
-    "detectors": "models",
     "temporal": "track plaza_b.mp4 --temporal links -o runs/links --overwrite",
     "speed": "bench plaza_b.mp4 --model vodkit-street --seconds 1",
-    "export": "export vodkit-street -o street.onnx",
+    "export": "export vodkit-street street.onnx --frames plaza_b.mp4",
     "events": f"events runs/plaza_a {DOOR}",
     "runs": "runs ls runs",
     "journeys": "refine runs/plaza_a",
@@ -114,11 +113,11 @@ def screens() -> None:
     os.chdir(WORK)
     for name, line in SCREENS.items():
         shown = line.replace(" --overwrite", "")
-        text = svg(screen_of(*line.split()), f"vodkit {shown}")
+        text = svg(screen_of(*line.split()), f"vodkit {shown}", most_rows=24)
         (IMAGES / f"{name}.svg").write_text(text, encoding="utf-8")
     screen_of(*f"count runs/plaza_a {DOOR} --picture".split())
     screen_of("show", "runs/plaza_a", "--heatmap")
-    for name, file in (("count", "counts.png"), ("heat-map", "shown/heatmap.png")):
+    for name, file in (("count", "shown/counts.png"), ("heat-map", "shown/heatmap.png")):
         picture = Image.open(WORK / "runs" / "plaza_a" / file).convert("RGB")
         save(name, np.asarray(picture), width_px=768)
 

@@ -12,6 +12,7 @@ import textwrap
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vodkit.cli.main import main
@@ -204,6 +205,18 @@ def _two_clips() -> dict[str, object]:
     return {}
 
 
+def _few_frames() -> dict[str, object]:
+    """A step of Faster R-CNN takes seconds: eight frames are two steps."""
+    dataset = labels_of({"plaza_a.mp4": "train"}, ("person",))
+    (video,) = dataset.videos
+    assert video.tracks is not None
+    first = replace(
+        video, tracks=video.tracks[video.tracks.frames < 8], labelled_frames=np.arange(8)
+    )
+    write_dataset(replace(dataset, videos=(first,)), Path("split.json"), "cocovid")
+    return {}
+
+
 def _measured() -> dict[str, object]:
     """Labels, and predictions that equal them."""
     dataset = labels_of({"plaza.mp4": "test"}, ("person",))
@@ -211,7 +224,7 @@ def _measured() -> dict[str, object]:
     return {"dataset": dataset, "table": table, "predictions": {"plaza.mp4": table}}
 
 
-NAMES = {"audit.md": _two_clips, "metrics.md": _measured}
+NAMES = {"audit.md": _two_clips, "loops.md": _few_frames, "metrics.md": _measured}
 """what a page takes as given, by its name"""
 
 
