@@ -86,7 +86,7 @@ def run(line: str) -> None:
     assert left.value.code == 0, line
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for seed, (name, num_frames) in enumerate(
@@ -228,7 +228,7 @@ NAMES = {"audit.md": _two_clips, "loops.md": _few_frames, "metrics.md": _measure
 """what a page takes as given, by its name"""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_pages(page: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command and every block of Python of a page, in its order, in a fresh folder."""
@@ -262,7 +262,7 @@ get_ipython().system = run
 """
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ["first_video", "own_class"])
 def test_notebooks(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A notebook as it is in the repository, from an empty folder; each command must succeed."""
