@@ -94,11 +94,18 @@ def train(
 
         no = (("--freeze", freeze), ("--epochs", epochs), ("--batch-size", batch_size),
               ("--motion", motion),
-              ("--search", search), ("--resume", resume), ("--curve", curve),
+              ("--search", search and appearance), ("--resume", resume), ("--curve", curve),
               ("--appearance", appearance and temporal))  # fmt: skip
         train_head.refuse("--temporal" if temporal else "--appearance", no)
-        run = train_head.train_temporal_head if temporal else train_head.train_appearance_head
-        run([*given, *words], settings_file, overwrite=overwrite, as_json=as_json)
+        values = [*given, *words]
+        if temporal:
+            train_head.train_temporal_head(
+                values, settings_file, overwrite=overwrite, as_json=as_json, trials=search
+            )
+            return
+        train_head.train_appearance_head(
+            values, settings_file, overwrite=overwrite, as_json=as_json
+        )
         return
     with process.told_once():
         wanted = settings.load(TrainSettings, toml=settings_file, words=[*given, *words])

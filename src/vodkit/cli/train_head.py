@@ -72,9 +72,17 @@ def train_appearance_head(
 
 
 def train_temporal_head(
-    values: Sequence[str], settings_file: Path | None, *, overwrite: bool, as_json: bool
+    values: Sequence[str],
+    settings_file: Path | None,
+    *,
+    overwrite: bool,
+    as_json: bool,
+    trials: int = 0,
 ) -> None:
-    """Train a temporal head with these ``name=value`` words, and report how good it is."""
+    """Train a temporal head with these ``name=value`` words, and report how good it is.
+
+    ``trials``: settings that are tried before.
+    """
     from vodkit.detect.models import find_card
     from vodkit.ground import settings
     from vodkit.train.temporal import train_temporal
@@ -84,10 +92,12 @@ def train_temporal_head(
     find_card(wanted.model)
     load(Path(wanted.data))
     with _bars(quiet=as_json) as watch:
-        result = train_temporal(wanted, overwrite=overwrite, watch=watch)
+        result = train_temporal(wanted, trials=trials, overwrite=overwrite, watch=watch)
     if as_json:
         say_json(result.to_json())
         return
+    for number, line in enumerate(result.trials, 1):
+        say(f"trial {number} of {len(result.trials)}: {line}")
     say(f"{result.checkpoint}: {result.num_frames} frames, {result.seconds:.0f} s")
     say(f"AP50 of {result.num_held_out} frames not learnt from, as they are and degraded:")
     for name in ("still", "links", "head"):

@@ -27,7 +27,7 @@ from vodkit.detect.base import Metric, ModelCard, Output
 from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.temporal_head import HEAD_FAMILY, KEY_NAMES
 from vodkit.ground.arrays import BoolArray, FloatArray
-from vodkit.ground.errors import OutputError
+from vodkit.ground.errors import InputError, OutputError
 from vodkit.ground.runs import MANIFEST, SETTINGS, make_folder, stack, write_atomic, write_json
 from vodkit.ground.settings import to_toml
 from vodkit.metrics.detection.ap import average_precision
@@ -45,6 +45,8 @@ from vodkit.train.temporal_data import (
 
 CHECKPOINT = "temporal.safetensors"
 _HELD_OUT = 0.25  # of each video, its end, where no split is named
+_SEARCHED = {"lr": (5e-4, 8e-3), "stay": (0.01, 0.3), "degraded": (0.15, 0.6)}
+"""what a search tries: lowest and highest, drawn evenly in their logarithms"""
 _BOX_SHARE = 0.5  # of the loss of boxes
 
 
@@ -59,6 +61,8 @@ class TemporalResult:
     """labelled frames that were learnt from"""
     num_held_out: int
     seconds: float
+    trials: tuple[str, ...] = ()
+    """of a search: what was tried, and what came of it"""
 
     @property
     def is_better(self) -> bool:
@@ -78,10 +82,17 @@ class TemporalResult:
 def train_temporal(
     settings: TemporalSettings,
     *,
+    trials: int = 0,
     overwrite: bool = False,
     watch: Watch = lambda _what, _done, _total: None,
 ) -> TemporalResult:
     """Train a head and write it; the same data, settings and machine give the same bytes.
+
+    Args:
+        settings: what to do; written to the run folder.
+        trials: settings to try before, on parts of what is learnt from; 0: none.
+        overwrite: discard the head in ``settings.out``.
+        watch: see ``Watch``.
 
     Raises:
         InputError: nothing labelled to learn from.
@@ -95,7 +106,12 @@ def train_temporal(
         if there.exists() and not overwrite:
             raise OutputError("exists already; --overwrite starts anew", path=there)
     material = read_material(settings, settings.train_split, watch)
-    learnt, judged = _parted(settings, material, watch)
+    parts, judged = _parted(settings, material, watch)
+    tried: list[Trial] = []
+    if trials:
+        tried = search(settings, parts, trials, watch)
+        settings = max(tried, key=lambda one: one.score).settings
+    learnt = [key for keys in parts for key in keys]
     head = fit(settings, learnt, watch)
     ap50 = measure(settings, judged, head)
     made = _card(settings, material, ap50)
@@ -106,6 +122,7 @@ def train_temporal(
         ap50=ap50,
         num_frames=len(learnt),
         num_held_out=len(judged),
+        trials=tuple(one.line() for one in tried),
         seconds=time.monotonic() - started,
     )
     write_json(out / MANIFEST, {**result.to_json(), "checkpoint": CHECKPOINT, "stack": stack()})
@@ -114,18 +131,64 @@ def train_temporal(
 
 def _parted(
     settings: TemporalSettings, material: Material, watch: Watch
-) -> tuple[list[Key], list[Key]]:
-    """What to learn from, and what to measure on."""
+) -> tuple[list[Sequence[Key]], list[Key]]:
+    """What to learn from, by video, and what to measure on."""
     if settings.val_split:
         other = read_material(settings, settings.val_split, watch)
-        return [k for keys in material.videos for k in keys], [k for v in other.videos for k in v]
-    learnt: list[Key] = []
-    judged: list[Key] = []
-    for keys in material.videos:
-        cut = len(keys) - int(len(keys) * _HELD_OUT)
-        learnt += keys[:cut]
-        judged += keys[cut:]
-    return learnt, judged
+        return [*material.videos], [key for keys in other.videos for key in keys]
+    return _ends_off(material.videos)
+
+
+def _ends_off(videos: Sequence[Sequence[Key]]) -> tuple[list[Sequence[Key]], list[Key]]:
+    """Each video without its end, and all the ends."""
+    cuts = [len(keys) - int(len(keys) * _HELD_OUT) for keys in videos]
+    ends = [key for keys, cut in zip(videos, cuts, strict=True) for key in keys[cut:]]
+    return [keys[:cut] for keys, cut in zip(videos, cuts, strict=True)], ends
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Settings that a search tried."""
+
+    settings: TemporalSettings
+    score: float
+    """mean AP50 of frames as they are and degraded, which this trial did not learn from"""
+
+    def line(self) -> str:
+        """For people."""
+        named = ", ".join(f"{name} {getattr(self.settings, name):.3g}" for name in _SEARCHED)
+        return f"AP50 {self.score:.4f} ({named})"
+
+
+def search(
+    settings: TemporalSettings, videos: Sequence[Sequence[Key]], trials: int, watch: Watch
+) -> list[Trial]:
+    """Settings tried on the beginnings of videos and measured on their ends, the given ones first.
+
+    The frames that the head is measured on afterwards take no part.
+
+    Raises:
+        InputError: the videos are too short to be parted.
+    """
+    parts, ends = _ends_off(videos)
+    learnt = [key for keys in parts for key in keys]
+    if not ends or not learnt:
+        raise InputError("search needs four labelled frames or more in a video, to compare on")
+    rng = np.random.default_rng(settings.seed)
+    tried: list[Trial] = []
+    for number in range(trials):
+        watch("search", number, trials)
+        draws = {
+            name: float(low * (high / low) ** rng.random())
+            for name, (low, high) in _SEARCHED.items()
+        }
+        wanted = replace(settings, **draws) if number else settings  # type: ignore[arg-type]
+        head = fit(wanted, learnt, lambda _what, _done, _total: None)
+        found = measure(settings, ends, head)
+        score = ((found["head"] or 0.0) + (found["head_degraded"] or 0.0)) / 2
+        tried.append(Trial(settings=wanted, score=score))
+    watch("search", trials, trials)
+    return tried
 
 
 class HeadNetwork(nn.Module):

@@ -12,14 +12,15 @@ from vodkit.detect.checkpoint import card_path, load_checkpoint, read_checkpoint
 from vodkit.detect.models import find_card, load_detector
 from vodkit.formats.table import read_dataset
 from vodkit.ground.errors import InputError, OutputError, SettingsError
-from vodkit.ground.records import Frame
+from vodkit.ground.records import Detections, Frame
 from vodkit.infer.flow import make_detector
 from vodkit.infer.settings import InferSettings
 from vodkit.samples.samples import CLIP_A, LABELS
+from vodkit.temporal.memory import geometry
 from vodkit.train import temporal_data
 from vodkit.train.resume import described, digest
-from vodkit.train.temporal import train_temporal
-from vodkit.train.temporal_data import TemporalSettings, offsets
+from vodkit.train.temporal import search, train_temporal
+from vodkit.train.temporal_data import Key, TemporalSettings, offsets
 from vodkit.video.reader import open_video
 
 
@@ -117,6 +118,35 @@ def test_a_head_learns_when_to_trust_memory(tmp_path: Path) -> None:
     state, card = load_checkpoint(result.checkpoint)
     assert np.isfinite(state["logs"].numpy()).all()
     assert card.architecture["mode"] == "both"
+
+
+def made_keys(count: int) -> list[Key]:
+    """Frames with two candidates, of which the first is an object, and the frame before each."""
+    keys = []
+    for number in range(count):
+        x = 10.0 + 3 * number
+        boxes = np.array([[x, 10, x + 20, 50], [80, 80, 99, 99]])
+        found = Detections(boxes, np.array([0.4, 0.5]), np.zeros(2, int))
+        here, before = (geometry(number / 10 - ago, found) for ago in (0.0, 0.1))
+        overlaps, counts = np.array([[1.0], [0.0]]), np.ones(2, bool)
+        keys.append(
+            Key((here, here), (overlaps, overlaps), (counts, counts), boxes[:1], np.zeros(1, int),
+                ((before, before),))
+        )  # fmt: skip
+    return keys
+
+
+def test_a_search_tries_the_given_settings_first_and_never_the_frames_it_is_judged_on() -> None:
+    wanted = TemporalSettings(data="x", steps=2, batch_size=2)
+    videos = [made_keys(8), made_keys(4)]
+    tried = search(wanted, videos, 3, lambda *_: None)
+    assert tried[0].settings == wanted
+    assert len({one.settings.lr for one in tried}) == 3
+    assert all(0 <= one.score <= 1 for one in tried)
+    again = search(wanted, videos, 3, lambda *_: None)
+    assert [one.line() for one in again] == [one.line() for one in tried]
+    with pytest.raises(InputError, match="four labelled frames or more"):
+        search(wanted, [made_keys(2)], 1, lambda *_: None)
 
 
 @pytest.mark.slow
