@@ -47,7 +47,9 @@ def command(world: Path, out: str, *more: str, epochs: int = 2) -> list[str]:
     return [str(world / "door.py"), *data, "--epochs", str(epochs), *words, *more]
 
 
-def nodes(world: Path, place: Path, words: list[str]) -> Iterator[subprocess.Popen[str]]:
+def nodes(
+    world: Path, place: Path, words: list[str], *more: str
+) -> Iterator[subprocess.Popen[str]]:
     """The two agents; each has a home, a folder and a temporary folder of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -60,7 +62,7 @@ def nodes(world: Path, place: Path, words: list[str]) -> Iterator[subprocess.Pop
         meet = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}"]
         one = {"HOME": str(own / "home"), "TMPDIR": str(own / "tmp"), "OMP_NUM_THREADS": "1"}
         yield subprocess.Popen(
-            [*TORCHRUN, *about, *meet, "--local-addr", "127.0.0.1", *words],
+            [*TORCHRUN, *about, *meet, *more, "--local-addr", "127.0.0.1", *words],
             cwd=own,
             stderr=subprocess.PIPE,
             text=True,
@@ -143,3 +145,31 @@ def test_a_killed_node_is_reported_and_the_training_resumes(world: Path, one_nod
     assert said.count("\n") == 0
     assert ended([*nodes(world, world / "c", [*words, "--resume"])]) == [(0, ""), (0, "")]
     assert equal(one_node, out)
+
+
+def test_torchrun_starts_a_lost_process_again_and_the_training_resumes(
+    world: Path, one_node: Path
+) -> None:
+    out = world / "again"
+    agents = [*nodes(world, world / "d", command(world, str(out)), "--max-restarts", "3")]
+    while not (out / "state.pt").exists():
+        assert agents[1].poll() is None
+        os.sched_yield()
+    (worker,) = children(agents[1])
+    os.kill(worker, signal.SIGKILL)
+    told = ended(agents)
+    assert [code for code, _ in told] == [0, 0], told
+    assert equal(one_node, out)
+
+
+def test_a_loss_that_is_not_finite_in_one_process_is_reported_on_each_machine(world: Path) -> None:
+    spoilt = "import os, types\nfrom vodkit.train import step\nif os.environ['RANK'] == '1':\n"
+    spoilt += "    step.math = types.SimpleNamespace(isfinite=lambda _: False)\n"
+    (world / "spoilt.py").write_text(spoilt + DOOR)
+    words = [str(world / "spoilt.py"), *command(world, str(world / "nan"))[1:]]
+    (first, said), (second, culprit) = ended([*nodes(world, world / "e", words)])
+    assert (first, second) == (1, 1)
+    assert culprit.startswith("vodkit: the loss is ")
+    assert said == culprit.replace(
+        "vodkit: ", "vodkit: another process of the training has ended: "
+    )

@@ -42,12 +42,13 @@ def run_live_sources(
     if resume and overwrite:
         raise SettingsError("--resume continues, --overwrite starts anew; give one of the two")
     folders = [RunFolder(out / name) for name in folder_names(sources)]
+    wanted.require_sources([folder.path.name for folder in folders])
     for folder in folders:
-        folder.check(wanted, resume=resume, overwrite=overwrite)
+        folder.check(wanted.for_source(folder.path.name), resume=resume, overwrite=overwrite)
     detector = make_detector(wanted)
     if not overwrite:  # which waits for the first frame
         for folder in folders:
-            folder.prepare(wanted, resume=resume)
+            folder.prepare(wanted.for_source(folder.path.name), resume=resume)
     if not as_json:
         say_runtime(detector, wanted)
     steps = run_live(

@@ -52,6 +52,7 @@ def run_sources(
     if is_fleet(sources, out, fleet):
         refuse = {"--after": bool(wanted.after), "--segments": segments, "--overwrite": overwrite}
         refuse |= {"--roll-s": is_rolled, "--mqtt, --webhook, --serve": outlets.is_any}
+        refuse["--line, --zone of one source"] = wanted.names_sources
         mine = Record(
             settings=wanted,
             sources=tuple(sources),

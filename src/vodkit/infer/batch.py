@@ -132,9 +132,11 @@ class Batch:
         self._include_predicted, self._resume, self._notify = include_predicted, resume, notify
         paths = [folder.path for folder in self.folders]
         check_after(settings, paths)
-        self._settings = [settings] * len(paths)
+        settings.require_sources([path.name for path in paths])
+        self._settings = [settings.for_source(path.name) for path in paths]
         if segments:
-            self._settings[1:] = [replace(settings, after=str(before)) for before in paths[:-1]]
+            before = zip(self._settings[1:], paths[:-1], strict=True)
+            self._settings[1:] = [replace(one, after=str(path)) for one, path in before]
         how = {"resume": resume, "overwrite": overwrite}
         pairs = list(zip(self.folders, self._settings, strict=True))
         begun = [folder for folder, one in pairs if folder.check(one, **how)]

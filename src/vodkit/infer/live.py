@@ -89,7 +89,7 @@ def run_live(
         folders: a run folder for each, prepared (``RunFolder.prepare``), or with ``overwrite``
             checked (``RunFolder.check``).
         detector: one for all.
-        wanted: settings of all runs.
+        wanted: settings of all runs; lines and zones that name another folder are left out.
         roll: when files of predictions are closed and deleted.
         patience: with sources that give no frames.
         resume: keep the files of earlier sessions. Frames, times and ids begin anew.
@@ -115,8 +115,9 @@ def run_live(
             opened.enter_context(RunFolder(folder).claim())
             video = LiveVideo(source, patience, changed=changed, may_be_absent=True)
             opened.enter_context(video)
-            files = _Files(RunFolder(folder), roll or RollSettings(), wanted, resume=resume)
-            channels.append(_Channel(source, files, video, detector, wanted, notify=notify))
+            own = wanted.for_source(folder.name)
+            files = _Files(RunFolder(folder), roll or RollSettings(), own, resume=resume)
+            channels.append(_Channel(source, files, video, detector, own, notify=notify))
         opened.callback(_stop, channels)
         _wait_for_one(channels, changed, patience)
         active = deque(channels)

@@ -5,7 +5,8 @@ range and default stand in the field and nowhere else; ``cli/options.py`` makes 
 Nothing here imports numpy, so ``--help`` does not wait.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -105,10 +106,11 @@ class InferSettings:
     )
     after: str = setting("", "Run folder of the file before this one; its tracks continue.")
     lines: tuple[str, ...] = setting(
-        (), "Report crossings of a line: [name=]x1,y1,x2,y2 (repeatable).", flags=("--line",)
-    )
+        (), "Report crossings of a line: [[source/]name=]x1,y1,x2,y2 (repeatable).",
+        flags=("--line",),
+    )  # fmt: skip
     zones: tuple[str, ...] = setting(
-        (), "Report visits to a zone: [name=]x1,y1,x2,y2,x3,y3,... (repeatable).",
+        (), "Report visits to a zone: [[source/]name=]x1,y1,x2,y2,x3,y3,... (repeatable).",
         flags=("--zone",),
     )  # fmt: skip
     events: tuple[str, ...] = setting(
@@ -177,6 +179,33 @@ class InferSettings:
             raise SettingsError("tracker is none; lines, zones and events need tracks")
         check_words(self.lines, self.zones, self.events)
 
+    def require_sources(self, names: Sequence[str]) -> None:
+        """SettingsError where a line or zone is of a source that is none of these run folders."""
+        for word in (*self.lines, *self.zones):
+            source, _ = _of_source(word)
+            if source and source not in names:
+                message = f"{word.partition('=')[0]}: {source} is no source of this command"
+                raise SettingsError(f"{message}; allowed: {', '.join(names)}")
+
+    @property
+    def names_sources(self) -> bool:
+        """Whether a line or zone is of one source only."""
+        return any(_of_source(word)[0] for word in (*self.lines, *self.zones))
+
+    def for_source(self, name: str) -> "InferSettings":
+        """The settings of one run: lines and zones of other sources are left out.
+
+        >>> wanted = InferSettings(lines=("mid=0,0,9,9", "yard/gate=1,1,5,5"))
+        >>> wanted.for_source("yard").lines, wanted.for_source("door").lines
+        (('mid=0,0,9,9', 'gate=1,1,5,5'), ('mid=0,0,9,9',))
+        """
+        own = {}
+        for kind in ("lines", "zones"):
+            pairs = map(_of_source, getattr(self, kind))
+            own[kind] = tuple(word for source, word in pairs if source in ("", name))
+        same = own == {"lines": self.lines, "zones": self.zones}
+        return self if same else replace(self, **own)
+
     @property
     def rate(self) -> Fraction | None:
         """``picture_rate`` as a number; None: not given."""
@@ -242,6 +271,17 @@ class RollSettings:
         check_ranges(self)
         if self.keep and not self.roll_s:
             raise SettingsError(f"keep is {self.keep} without roll_s; there is one file only")
+
+
+def _of_source(word: str) -> tuple[str, str]:
+    """The source that a line or zone names, or empty, and the line or zone without it.
+
+    >>> _of_source("yard/gate=1,1,5,5"), _of_source("1,1,5,5")
+    (('yard', 'gate=1,1,5,5'), ('', '1,1,5,5'))
+    """
+    name, equals, numbers = word.rpartition("=")
+    source, _, name = name.rpartition("/")
+    return source, f"{name}{equals}{numbers}"
 
 
 def differences(one: InferSettings, other: InferSettings) -> list[tuple[str, Any, Any]]:

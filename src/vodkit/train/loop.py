@@ -36,6 +36,7 @@ from vodkit.train.processes import (
     launched,
     noticing_lost_processes,
     require_shared,
+    was_restarted,
 )
 from vodkit.train.progress import Progress, watch_nothing
 from vodkit.train.settings import TrainSettings
@@ -80,7 +81,7 @@ def train(
         settings: what to do; written to the run folder.
         resume_run: resume the run in ``settings.out``; on a CPU the result is bit for bit that of
             an uninterrupted run, unless ``OMP_NUM_THREADS`` asks for another number of threads;
-            without a run, one starts.
+            without a run, one starts. Processes that torchrun started again always resume.
         overwrite: discard the training in ``settings.out``.
         watch: called after every step and epoch, by the first process.
 
@@ -93,6 +94,8 @@ def train(
         VideoError: a video cannot be read (see ``skip_broken``).
     """
     started = time.monotonic()
+    if was_restarted():  # what the first start was asked for is done
+        resume_run, overwrite = True, False
     fabric = launched(settings)
     if not fabric.is_global_zero:
         watch = watch_nothing

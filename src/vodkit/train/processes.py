@@ -5,13 +5,14 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
+from torch.distributed.distributed_c10d import _get_default_store as _default_store
 
 from vodkit.detect.devices import AUTO, device_of
 from vodkit.ground.errors import SettingsError, ToldElsewhereError, TrainingError, VodkitError
@@ -21,6 +22,9 @@ from vodkit.train.settings import PRECISIONS, TrainSettings
 
 Made = TypeVar("Made")
 _PATIENCE_S = 8.0  # network disks show a new file of another machine some seconds late
+_ERROR = "vodkit-error"
+"""key, in the store that the processes share, of the error of the one that failed"""
+_WORDS_S = 2.0  # an error is in the store before its process ends
 _LOST = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
 """what torch reports when a process that it talks to has ended"""
 
@@ -29,6 +33,11 @@ def num_nodes() -> int:
     """Machines that take part in the training."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return int(os.environ.get("WORLD_SIZE", "1")) // processes
+
+
+def was_restarted() -> bool:
+    """Whether ``torchrun --max-restarts`` started this process anew, after one that ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
 def launched(settings: TrainSettings) -> Fabric:
@@ -161,14 +170,34 @@ def _appears(mark: Path) -> bool:
 def noticing_lost_processes() -> Iterator[None]:
     """Within, torch's words for a process that ended are one sentence, on each machine once.
 
-    On one machine alone the process that failed, or ``torchrun``, reports why.
+    The sentence contains the error of that process, if it had one. On one machine alone the
+    process that failed, or ``torchrun``, reports why.
     """
     try:
         yield
+    except TrainingError as error:
+        with suppress(RuntimeError, ValueError):  # the machine with the store may be gone
+            _default_store().set(_ERROR, str(error))
+        raise
     except RuntimeError as error:
         if "WORLD_SIZE" not in os.environ or not any(sign in str(error) for sign in _LOST):
             raise
         if num_nodes() == 1 or not is_first_here():
             raise ToldElsewhereError(TrainingError.exit_code) from error
-        message = "another process of the training has ended (the log of its machine says why)"
+        message = "another process of the training has ended"
+        known = _error_elsewhere()
+        if known:
+            raise TrainingError(f"{message}: {known}") from error
+        message += " (the log of its machine says why)"
         raise TrainingError(f"{message}; start all again with --resume to continue") from error
+
+
+def _error_elsewhere() -> str:
+    """The error with which another process ended; empty: it had none, as one that was killed."""
+    with suppress(RuntimeError, ValueError):
+        store, end_s = _default_store(), time.monotonic() + _WORDS_S
+        while time.monotonic() < end_s:
+            if store.check([_ERROR]):
+                return str(store.get(_ERROR).decode())
+            time.sleep(0.1)
+    return ""

@@ -162,6 +162,20 @@ def halves_of(clip: Path, folder: Path) -> list[Path]:
     return paths
 
 
+def test_lines_and_zones_of_one_source_are_left_out_of_the_others(tmp_path: Path) -> None:
+    zone = "0,0,9,0,9,9"
+    wanted = InferSettings(lines=("mid=0,0,9,9", "yard/gate=1,1,5,5"), zones=(f"door/in={zone}",))
+    names = ["yard", "door"]
+    found = [(one.lines, one.zones) for one in map(wanted.for_source, names)]
+    assert found == [(("mid=0,0,9,9", "gate=1,1,5,5"), ()), (("mid=0,0,9,9",), (f"in={zone}",))]
+    wanted.require_sources(names)
+    with pytest.raises(SettingsError, match=r"door/in: door is no source .*; allowed: yard, dock"):
+        Batch([__file__, __file__], wanted, out=tmp_path, names=["yard", "dock"])
+    twice = InferSettings(lines=("gate=0,0,9,9", "yard/gate=1,1,5,5"))
+    with pytest.raises(SettingsError, match="name gate exists already"):
+        twice.for_source("yard")
+
+
 def test_ids_go_on_in_the_next_file_of_a_recording(clip: Path, tmp_path: Path) -> None:
     one, two = halves_of(clip, tmp_path)
     run(one, tmp_path / "one", InferSettings())
