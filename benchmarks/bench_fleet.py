@@ -5,7 +5,7 @@
     python benchmarks/bench_fleet.py ray [--videos 24]
 
 kill: workers that claim videos are killed (SIGKILL) at random moments, with a corrupt, an absent
-and an empty file among the sources, and a video that ends its worker; when a tree is finished it
+and an empty file among the sources, and a video that ends its process; when a tree is finished it
 must equal that of one process, with exactly these four failures, and a new tree begins.
 rerun: the command line on a tree in which everything is finished.
 ray: two actors against two plain processes with a shard each, without the time to start.
@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -35,9 +35,9 @@ from vodkit.fleet.settings import FleetSettings
 from vodkit.fleet.sources import Item, items_of
 from vodkit.fleet.tree import Record, Tree
 from vodkit.fleet.worker import Worker
+from vodkit.formats.predictions import Header
 from vodkit.ground.process import settle, use_threads
-from vodkit.infer.batch import Watch
-from vodkit.infer.run import Step
+from vodkit.infer.filming import Drawing
 from vodkit.infer.settings import InferSettings
 from vodkit.samples.samples import CLIP_B
 from vodkit.video.fingerprint import version_of
@@ -45,7 +45,8 @@ from vodkit.video.reader import open_video
 from vodkit.video.writer import VideoWriter
 
 SETTINGS = InferSettings(runtime="torch", device="cpu")
-RESULTS = ("predictions.jsonl", "detections.jsonl", "events.jsonl")
+RESULTS = ("predictions.jsonl", "detections.jsonl", "events.jsonl", "predictions.csv")
+KILLS = "VODKIT_BENCHMARK_KILLS"
 
 
 def films(folder: Path, count: int, length: int = 5) -> None:
@@ -66,17 +67,20 @@ def record(folder: Path, *more: str) -> Record:
     return Record(settings=SETTINGS, sources=(f"{folder}/*.mp4", *more))
 
 
-def deadly(steps: Iterable[Step], source: str) -> Iterator[Step]:
-    """The steps of a video; one of them ends the process, as a fault of a decoder would."""
-    for number, step in enumerate(steps):
-        if number == 2 and "deadly" in source:
+def deadly(path: Path, header: Header, source: str) -> Drawing:
+    """Make a film; in one source it ends the process, as a fault of a codec would."""
+    count = 0
+    while (yield) is not None:
+        count += 1
+        if count == 2 and "deadly" in source and KILLS in os.environ:
             os.kill(os.getpid(), signal.SIGKILL)
-        yield step
+    path.write_text(header.detector)
+    return ()
 
 
-def work(out: Path, mine: Record, fleet: FleetSettings, watch: Watch = deadly) -> None:
+def work(out: Path, mine: Record, fleet: FleetSettings) -> None:
     """A worker, to its end."""
-    for _ in Crew(str(out), mine, fleet).run(watch):
+    for _ in Crew(str(out), mine, fleet, film=deadly).run():
         pass
 
 
@@ -109,8 +113,10 @@ def kill(place: Path, rounds: int, seed: int, pause_s: float) -> None:
     (place / "films" / "corrupt.mp4").write_bytes(b"no video " * 99)
     (place / "films" / "empty.mp4").write_bytes(b"")
     mine = record(place / "films", f"{place}/films/absent.mp4")
+    mine = replace(mine, exports=("csv", "video"))
     fleet = FleetSettings(claim=True, pause_s=0.0)
-    work(place / "whole", mine, FleetSettings(shard="0/1"), lambda steps, _source: steps)
+    work(place / "whole", mine, FleetSettings(shard="0/1"))
+    os.environ[KILLS] = "1"
     whole = results(place / "whole")
     number = 0
     for _ in range(rounds):

@@ -7,6 +7,7 @@ shards      which videos are whose, with no communication
 claims      which videos are whose, by files that only one worker can create
 failures    what failed, for good or for now; ``failed.jsonl``
 worker      one process: the next video, its run folder, its upload
+apart       a video that may have ended its worker, in a process of its own
 on_ray      the same by actors of Ray
 pieces      one long video, detected in several processes
 """

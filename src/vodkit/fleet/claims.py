@@ -3,10 +3,6 @@
 ``claims/NAME.json`` is created where none exists, so one worker gets it; a claim that a silent
 worker left is taken over by creating the next number, ``claims/NAME.2.json``, which again one gets.
 No file of another worker is ever deleted before the video is finished.
-
-A claim counts how many workers before it ended with the video unfinished and no further than the
-worker before them: so a video that ends its worker is noticed, and a long one that is interrupted
-again and again is not taken for one.
 """
 
 import json
@@ -31,13 +27,11 @@ _BEATS = 10  # in the time after which a claim is void
 class Claim:
     """A video that this worker has."""
 
-    def __init__(self, name: str, files: list[str], *, deaths: int = 0, num_bytes: int = 0) -> None:
+    def __init__(self, name: str, files: list[str]) -> None:
         """``files``: of all claims of the video, this worker's last."""
         self.name, self.files = name, files
-        self.deaths = deaths
-        """workers that ended with this video, one after the other, without getting further"""
-        self.num_bytes = num_bytes
-        """of results, when the claim was made: how far the workers before it got"""
+        self.is_taken_over = len(files) > 1
+        """whether a worker before this one ended without giving it back"""
         self.is_lost = False
         """whether another worker took it over, since this one was silent for too long"""
 
@@ -102,19 +96,12 @@ class Claims:
 
     def _try(self, name: str, *, is_new: bool) -> Claim | None:
         files = self._files().get(name, [])
-        deaths = num_bytes = 0
         if files:
             content = self._place.read(files[-1])
             if is_new or content is None or self._is_valid(content):
                 return None
-            before = json.loads(content)
-            num_bytes = self._place.num_bytes(f"{name}/*.jsonl")
-            stuck = num_bytes <= before.get("num_bytes", 0)
-            deaths = before.get("deaths", 0) + 1 if stuck else 1
-            num_bytes = max(num_bytes, before.get("num_bytes", 0))
         new = _file(name, _number(files[-1]) + 1 if files else 1)
-        claim = Claim(name, [*files, new], deaths=deaths, num_bytes=num_bytes)
-        return claim if self._place.create(new, self._content(claim)) else None
+        return Claim(name, [*files, new]) if self._place.create(new, self._content()) else None
 
     def _files(self) -> dict[str, list[str]]:
         """The files of claims by video, in the order of their numbers."""
@@ -129,12 +116,11 @@ class Claims:
                 if self._files().get(claim.name, [""])[-1] != claim.files[-1]:
                     claim.is_lost = True
                     return
-                self._place.write(claim.files[-1], self._content(claim))
+                self._place.write(claim.files[-1], self._content())
 
-    def _content(self, claim: Claim) -> bytes:
+    def _content(self) -> bytes:
         me = {"host": socket.gethostname(), "pid": os.getpid(), "machine": _machine()}
-        far = {"deaths": claim.deaths, "num_bytes": claim.num_bytes}
-        return json.dumps({**me, "beat": time.time(), "worker": self._nonce, **far}).encode()
+        return json.dumps({**me, "beat": time.time(), "worker": self._nonce}).encode()
 
     def _is_valid(self, content: bytes) -> bool:
         """Whether a claim's worker lives: a sign of life is new, and the process exists."""

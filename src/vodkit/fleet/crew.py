@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 
 from vodkit.detect.base import Detector
+from vodkit.fleet.apart import work_apart
 from vodkit.fleet.claims import Claim, Claims
-from vodkit.fleet.failures import MOST_DEATHS
 from vodkit.fleet.on_ray import RayCrew
 from vodkit.fleet.settings import FleetSettings
 from vodkit.fleet.shards import Shard
@@ -152,8 +152,10 @@ class Crew:
                 return None
             if self._is_done(item):
                 return Result(uri=item.uri, name=item.name, state="done")
-            if claim.deaths >= MOST_DEATHS:
-                return worker.given_up(item, tries=claim.deaths)
+            if claim.is_taken_over:
+                how = (self.tree.place.url, worker.record, self._fleet, self._film)
+                result = work_apart(how, item, tries=tries)
+                return worker.given_up(item) if result is None else result
 
             def guarded(steps: Iterable[Step], source: str) -> Iterator[Step]:
                 yield from _while_held(watch(steps, source), claim)
@@ -161,7 +163,8 @@ class Crew:
             return worker.work(item, tries=tries, watch=guarded)
 
     def _is_done(self, item: Item) -> bool:
-        return is_done(item, self.tree.manifest(item.name))
+        done = is_done(item, self.tree.manifest(item.name))
+        return done and self.tree.has_exports(item.name, self._mine.exports)
 
     def _taken_over(
         self, worker: Worker, busy: Sequence[Item], tries: dict[str, int], watch: Watch

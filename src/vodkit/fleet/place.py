@@ -185,21 +185,6 @@ class Place:
             )
         return []
 
-    def num_bytes(self, pattern: str) -> int:
-        """Size of the files that match, together."""
-        if self.folder is not None:
-            total = 0
-            for path in self.folder.glob(pattern):
-                with suppress(FileNotFoundError):  # deleted meanwhile
-                    total += path.stat().st_size
-            return total
-        system, root = self._store
-        with suppress(FileNotFoundError), self._speaking():
-            system.invalidate_cache()
-            found = _strictly(system.glob, f"{root.rstrip('/')}/{pattern}", detail=True)
-            return sum(int(about.get("size") or 0) for about in found.values())
-        return 0
-
     def upload(self, folder: Path, name: str, *, last: str) -> None:
         """Copy the files of a local folder into the folder ``name`` here, ``last`` after others."""
         found = sorted(path.name for path in folder.iterdir() if path.is_file())

@@ -8,7 +8,7 @@ claims/NAME.json      which worker has a video at present
 
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -145,10 +145,22 @@ class Tree:
         found = self.place.read_all(self.place.names(f"*/{runs.MANIFEST}"))
         return {path.partition("/")[0]: _object(text) for path, text in found.items()}
 
+    def has_exports(self, name: str, exports: Sequence[str]) -> bool:
+        """Whether a run folder has these exports; a worker may have been killed before them."""
+        wanted = {f"{name}/{runs.EXPORTS[one]}" for one in exports}
+        return not wanted or wanted <= {*self.place.names(f"{name}/*")}
+
+    def _exported(self) -> list[set[str]]:
+        """For each export of the tree, the run folders that have it."""
+        record = self.record()
+        files = [] if record is None else [runs.EXPORTS[name] for name in record.exports]
+        return [{path.partition("/")[0] for path in self.place.names(f"*/{f}")} for f in files]
+
     def status(self, items: Iterable[Item], *, claims: Claims | None = None) -> Status:
         """What became of these videos."""
         manifests, failed = self.manifests(), self.failures.all()
         claims = claims or Claims(self.place)
+        exported = self._exported()
         kept: dict[str, set[str]] = {
             name: set() for name in ("done", "partial", "claimed", "unfinished", "missing")
         }
@@ -157,7 +169,7 @@ class Tree:
         for item in items:
             name, manifest = item.name, manifests.get(item.name, {})
             failure = failed.get(name)
-            if is_done(item, manifest):
+            if is_done(item, manifest) and all(name in names for names in exported):
                 kept["done"].add(name)
             elif name in held:
                 kept["claimed"].add(name)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from vodkit.detect.base import Detector
-from vodkit.fleet.failures import Failure, failure_of, fatal_failure
+from vodkit.fleet.failures import MOST_DEATHS, Failure, failure_of, fatal_failure
 from vodkit.fleet.pieces import detect_in_pieces
 from vodkit.fleet.place import Place
 from vodkit.fleet.settings import FleetSettings
@@ -120,9 +120,9 @@ class Worker:
             uri=item.uri, name=item.name, state="done", notes=outcome.notes, num_frames=frames
         )
 
-    def given_up(self, item: Item, *, tries: int) -> Result:
-        """Record a video that ended its worker each time, without trying it once more."""
-        return self._recorded(item, fatal_failure(item, tries=tries))
+    def given_up(self, item: Item) -> Result:
+        """Record a video that ended its process each time."""
+        return self._recorded(item, fatal_failure(item, tries=MOST_DEATHS))
 
     def _failed(
         self,

@@ -239,30 +239,14 @@ def test_one_worker_gets_a_claim_and_a_silent_one_loses_it(place: Place) -> None
     void = {"host": "h", "pid": 1, "machine": "", "beat": time.time() - 2000, "worker": "x"}
     place.write("claims/a-1.json", json.dumps(void).encode())
     assert second.held() == frozenset()
+    with first.take("a-1", is_new=True) as mine:
+        assert mine is None
     with first.take("a-1") as mine, second.take("a-1") as other:
         assert mine is not None
+        assert mine.is_taken_over
         assert other is None
         assert place.names("claims/*") == ["claims/a-1.2.json", "claims/a-1.json"]
     assert place.names("claims/*") == []
-
-
-def test_a_claim_counts_the_workers_that_ended_without_getting_further(place: Place) -> None:
-    claims = Claims(place, 1000.0)
-
-    def died(grow: bytes) -> int:
-        """Deaths before this worker, which dies in its turn after writing."""
-        with claims.take("a-1") as mine:
-            assert mine is not None
-            left = {file: json.loads(place.read(file) or b"") for file in mine.files}
-        place.write("a-1/predictions.jsonl", (place.read("a-1/predictions.jsonl") or b"") + grow)
-        for file, content in left.items():
-            place.write(file, json.dumps(content | {"beat": 0}).encode())
-        return mine.deaths
-
-    assert [died(b"") for _ in range(3)] == [0, 1, 2]
-    assert [died(b"frames"), died(b""), died(b"")] == [3, 1, 2], "the first one got further"
-    with claims.take("a-1", is_new=True) as mine:
-        assert mine is None
 
 
 def test_the_claim_of_a_process_that_is_dead_here_is_void_at_once(tmp_path: Path) -> None:
@@ -338,6 +322,18 @@ def test_a_tree_is_joined_with_the_same_settings_only(tmp_path: Path) -> None:
         (tmp_path / "fleet.json").write_text(content)
         with pytest.raises(FormatError, match=r"fleet\.json"):
             tree.record()
+
+
+def test_a_run_whose_worker_was_killed_before_its_exports_is_not_done(place: Place) -> None:
+    tree, item = Tree(place.url), Item("a.mp4")
+    settings = InferSettings(runtime="torch")
+    tree.join(Record(settings=settings, sources=("a.mp4",), exports=("csv",)))
+    place.write(f"{item.name}/manifest.json", b'{"ended": "complete"}')
+    assert tree.status([item]).unfinished == {item.name}
+    assert not tree.has_exports(item.name, ["csv"])
+    place.write(f"{item.name}/predictions.csv", b"frame\n")
+    assert tree.status([item]).done == {item.name}
+    assert tree.has_exports(item.name, ["csv"])
 
 
 @pytest.mark.parametrize(
