@@ -199,12 +199,12 @@ class InferSettings:
         >>> wanted.for_source("yard").lines, wanted.for_source("door").lines
         (('mid=0,0,9,9', 'gate=1,1,5,5'), ('mid=0,0,9,9',))
         """
-        own = {}
-        for kind in ("lines", "zones"):
-            pairs = map(_of_source, getattr(self, kind))
-            own[kind] = tuple(word for source, word in pairs if source in ("", name))
-        same = own == {"lines": self.lines, "zones": self.zones}
-        return self if same else replace(self, **own)
+        lines, zones = (
+            tuple(word for source, word in map(_of_source, words) if source in ("", name))
+            for words in (self.lines, self.zones)
+        )
+        same = (lines, zones) == (self.lines, self.zones)
+        return self if same else replace(self, lines=lines, zones=zones)
 
     @property
     def rate(self) -> Fraction | None:
