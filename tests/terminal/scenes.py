@@ -146,8 +146,9 @@ SCENES: dict[str, Scene] = {
         message=("--line", "--zone"),
     ),
     "tune": Scene(
-        right=("detected/test", "--trials", "1"),
-        shows=("consistency",),
+        right=("detected/test", "--trials", "3"),
+        shows=("consistency", "no camera motion, no colours on record"),
+        stop_when=r"[12]/3 trials",
         wrong=("detected/test", "--split", "test"),
         message=("--truth",),
     ),

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any, Self
 
 import pyte
@@ -197,11 +198,13 @@ class Terminals:
         encoding: str = "utf-8",
         environment: Mapping[str, str] | None = None,
         stop_when: Callable[[str], Any] | None = None,
+        stop_reading: Path | None = None,
         patience_s: float = PATIENCE_S,
     ) -> Seen:
         """Run ``vodkit WORDS`` and wait for its end.
 
         ``stop_when``: press Ctrl-C as soon as the text on the screen makes it true.
+        ``stop_reading``: press Ctrl-C when the command opens this pipe, which never gives a byte.
         """
         master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", WINDOW_ROWS, columns, 0, 0))
@@ -214,9 +217,13 @@ class Terminals:
         socket.send_fds(self._line, [json.dumps(request).encode()], [slave])
         os.close(slave)
         pid = self._answer()["pid"]
+        over = Event()
+        if stop_reading is not None:
+            Thread(target=_press_when_read, args=(stop_reading, master, over), daemon=True).start()
         try:
             raw, screen, history = _watch(master, pid, columns, encoding, stop_when, patience_s)
         finally:
+            over.set()
             os.close(master)
         return Seen(tuple(words), self._answer()["code"], raw, screen, tuple(history))
 
@@ -239,6 +246,13 @@ class Terminals:
             self._rest += more
         line, _, self._rest = self._rest.partition(b"\n")
         return json.loads(line)
+
+
+def _press_when_read(pipe: Path, master: int, over: Event) -> None:
+    """Opening a pipe for writing waits for its reader."""
+    with pipe.open("wb"):
+        os.write(master, b"\x03")
+        over.wait(PATIENCE_S)  # a pipe that is closed would be an empty file
 
 
 def _watch(

@@ -149,7 +149,8 @@ def _unforeseen(error: Exception, *, verbose: bool) -> int:
         if not is_first_here():
             return _leave_last(2)
         text = " ".join(error.format_message().split())
-        return _complain(f"{text} (see vodkit --help)", 2, verbose=False)
+        where = getattr(getattr(error, "ctx", None), "command_path", "vodkit")
+        return _complain(f"{text} (see {where} --help)", 2, verbose=False)
     what = f"unforeseen {type(error).__name__}: {error}"
     hint = "" if verbose else " (a bug of vodkit; run again with -v for the traceback)"
     return _complain(what + hint, 1, verbose=verbose)

@@ -3,7 +3,7 @@
 Everything is read from the run folder.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ SMALL_PX = 24.0
 """median side of the found objects, in pixels of the network's input, below which tiles may help"""
 _ENOUGH = 20  # boxes, from which on their median is worth a hint
 _LOOKED_THROUGH = 2000  # frames that sizes are taken from
+_NAMED = 8  # classes
 _LONG_S = 20.0  # a run from which on measuring another runtime (a few seconds) is worth it
 
 
@@ -44,7 +45,7 @@ def lines_of(folder: Path) -> list[str]:
     ]
     lines += _losses(counts)
     if not sum(counts["boxes_by_class"].values()):
-        lines.append(_nothing(settings))
+        lines.append(_nothing(settings, manifest.model.get("classes", ())))
     elif not of_stills and (small := _small(folder, settings)):
         lines.append(small)
     return [*lines, *(() if of_stills else _faster(manifest, settings))]
@@ -68,7 +69,7 @@ def next_words(folder: Path) -> Iterator[list[str]]:
     elif settings.tracks:
         yield ["vodkit", "refine", str(folder)]
     else:
-        yield ["vodkit", "track", manifest.source]
+        yield ["vodkit", "track", manifest.source, "-o", str(folder.parent / "tracked")]
 
 
 def _speed(counts: Mapping[str, Any], noun: str = "frame") -> str:
@@ -106,12 +107,14 @@ def _losses(counts: Mapping[str, Any]) -> Iterator[str]:
         yield f"{frames} had more detections than are kept (--max-detections)"
 
 
-def _nothing(settings: "InferSettings") -> str:
-    """What may help where nothing was found."""
+def _nothing(settings: "InferSettings", known: Sequence[str]) -> str:
+    """What may help where nothing was found; ``known``: the classes that were detected."""
+    names = [*known[:_NAMED], *(["..."] if len(known) > _NAMED else [])]
+    of = f" of {settings.model}'s classes ({', '.join(names)})" if known else ""
     lower = f"a lower --score-threshold (it is {settings.score_threshold:g})"
     tiles = "" if settings.tiles else ", --size auto or --tiles auto for small objects"
     classes = f", other --classes than {','.join(settings.classes)}" if settings.classes else ""
-    return f"nothing was found. What may help: {lower}{tiles}{classes}, another --model"
+    return f"nothing was found{of}. What may help: {lower}{tiles}{classes}, another --model"
 
 
 def _small(folder: Path, settings: "InferSettings") -> str:

@@ -27,8 +27,8 @@ def say(
         told = {"source": source, "folder": str(folder), "files": [*map(str, written)]}
         terminal.say_json(told | ({"failed": [*map(str, failed)]} if failed else {}))
         return
-    terminal.say(f"{source} -> {folder}", *(f"  {path}" for path in written))
     if written:
+        terminal.say(f"{source} -> {folder}", *(f"  {path}" for path in written))
         say_what_happened(folder)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vodkit.cli import options
+from vodkit.cli.bars import bar
 from vodkit.cli.terminal import aside, say, say_json
 from vodkit.infer.settings import InferSettings
 
@@ -60,15 +61,18 @@ def tune(
             seen = f"{path}: no {', no '.join(missing)} on record, which {tracker} uses"
             hint = "record with: vodkit track VIDEO --appearance colour"
             aside(f"{seen}; `vodkit track` gives other tracks than this replay ({hint})")
-    found = run(tracker, clips, score=score, num_trials=trials, seed=seed)
+    with bar(tracker, unit="trials", transient=True) as show:
+        found = run(tracker, clips, score=score, num_trials=trials, seed=seed, progress=show)
     if as_json:
         facts = {"tracker": tracker, "settings": list(found.words), "score": found.score}
         say_json({**facts, "score_of_defaults": found.before, "trials": found.num_trials})
         return
     measure = "HOTA" if labels else "forward-backward consistency"
-    say(f"{measure}: {found.before:.4f} with the defaults, {found.score:.4f} with")
-    say("  " + (" ".join(f"--set {word}" for word in found.words) or "the defaults: none better"))
-    if found.words:
+    if not found.words:
+        say(f"{measure}: {found.before:.4f} with the defaults; no trial is better")
+    else:
+        say(f"{measure}: {found.before:.4f} with the defaults, {found.score:.4f} with")
+        say("  " + " ".join(f"--set {word}" for word in found.words))
         say(f"  {_CAUTION[labels is not None]}; try it on a clip that you know")
 
 

@@ -21,7 +21,7 @@ from vodkit.video.reader import open_video
 _SMALL_PX = 160
 """frames are compared this wide"""
 _GRID = 8
-_BLACK = 12.0
+_BLACK = 24.0  # of the brightest hundredth; dark scenes with bright objects are none
 """mean grey level up to which a frame is black"""
 _NEIGHBOURS = 7
 """candidates around a frame that say how sharp frames are here"""
@@ -148,7 +148,7 @@ def _candidates(source: str | Path, settings: SampleSettings) -> _Candidates:
             times_s.append(frame.time_s)
             features.append(_feature(frame.image))
             sharpness.append(float(cv2.Laplacian(grey, cv2.CV_64F).var()))
-            levels.append(float(grey.mean()))
+            levels.append(float(np.percentile(grey, 99)))
     sharp = _is_sharp(np.array(sharpness), settings.blurred) & (np.array(levels) > _BLACK)
     return _Candidates(info, np.array(frames), np.array(times_s), np.array(features), sharp)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 CODES = {
     "leak": "training and test share footage",
+    "nothing-found": "not one object was detected",
     "new-class": "a class is tested that was not trained on",
     "few-labels": "a class has few labels to learn from",
     "few-recordings": "the labels of a class come from one or two recordings",

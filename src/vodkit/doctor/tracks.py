@@ -36,7 +36,12 @@ def tracks_causes(
         "tracks": len(np.unique(owned.ids)),
         "boxes": len(table),
     }
-    causes = [*_states(owned, facts), *_scores(table, facts), *_ended(manifest)]
+    causes = [
+        *_nothing(given, manifest),
+        *_states(owned, facts),
+        *_scores(table, facts),
+        *_ended(manifest),
+    ]
     causes += motion_cause(step_overlaps(_observed(owned)), facts)
     causes += _broken(owned, info.width_px, info.height_px, facts)
     if network is not None:
@@ -48,6 +53,20 @@ def tracks_causes(
 def _observed(table: TrackTable) -> TrackTable:
     states = table.states
     return table if states is None else table[states == State.OBSERVED]
+
+
+def _nothing(given: Predictions, manifest: Manifest | None) -> Iterator[Cause]:
+    if len(given.table) or not given.clock:
+        return
+    model = given.header.detector or (manifest.model.get("name", "") if manifest else "")
+    yield Cause(
+        code="nothing-found",
+        weight=1.0,
+        seen=f"no box in {len(given.clock)} frames; {model or 'the model'} detects "
+        f"{', '.join(given.header.classes[:8])}",
+        advice="a model of your class (vodkit models; --prompt 'a fly'; train an own one), a lower "
+        "--score-threshold, --tiles auto for small objects",
+    )
 
 
 def _states(table: TrackTable, facts: dict[str, Any]) -> Iterator[Cause]:

@@ -35,7 +35,7 @@ from vodkit.formats.xmlfile import read_xml
 from vodkit.ground.account import Account, Tally, require_whole
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import FormatError, InputError
-from vodkit.ground.lookup import pick
+from vodkit.ground.lookup import named_like, pick
 from vodkit.ground.plugins import Table
 from vodkit.ground.records import NO_ID, Dataset
 
@@ -79,7 +79,7 @@ READERS: Mapping[str, Source] = ChainMap(SOURCES, FORMATS)  # type: ignore[arg-t
 def detect_format(path: Path) -> str:
     """The name of the first format that fits ``path``; FormatError if there is none."""
     if not path.exists():
-        raise FormatError("no such file or folder", path=path)
+        raise FormatError(f"no such file or folder{named_like(path)}", path=path)
     with parsed_once():
         for name, module in READERS.items():
             if module.sniff(path):
@@ -145,7 +145,7 @@ def read_labels(
         name = detect_format(place) if format == "auto" else format
         module = pick(READERS, name, "label format")
         if not place.exists():
-            raise FormatError("no such file or folder", path=place)
+            raise FormatError(f"no such file or folder{named_like(place)}", path=place)
         if not (place.is_file() or place.is_dir()):
             raise FormatError("not a regular file or folder", path=place)
         told = replace(reading or Reading(), tally=Tally())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TypeVar
 
 from vodkit.ground.errors import SettingsError
@@ -18,6 +19,19 @@ def nearest(name: str, names: Iterable[str]) -> list[str]:
     by_lower = {known.lower(): known for known in names}
     close = get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
     return [by_lower[lower] for lower in close]
+
+
+def named_like(path: Path) -> str:
+    """What a path that does not exist may be meant for, as an end of an error; else empty.
+
+    Args:
+        path: does not exist; its folder may.
+    """
+    try:
+        close = nearest(path.name, [one.name for one in path.parent.iterdir()])
+    except OSError:
+        return ""
+    return f"; did you mean {' or '.join(str(path.with_name(one)) for one in close)}?" * bool(close)
 
 
 def unknown(name: str, names: Iterable[str], what: str) -> SettingsError:

@@ -22,7 +22,7 @@ from vodkit.ground.lookup import pick
 from vodkit.infer.exports import export
 from vodkit.infer.filming import Film, OnePass
 from vodkit.infer.flow import make_detector, with_size
-from vodkit.infer.folder import RunFolder, folder_names
+from vodkit.infer.folder import RunFolder, canonical, folder_names
 from vodkit.infer.manifest import Manifest, describe
 from vodkit.infer.run import (
     Record,
@@ -31,6 +31,7 @@ from vodkit.infer.run import (
     check_sources,
     is_done,
     require_frames,
+    require_video,
     run_source,
 )
 from vodkit.infer.settings import AUTO, InferSettings
@@ -117,6 +118,9 @@ class Batch:
         settings = settings or InferSettings()
         self.sources = list(sources)
         check_sources(self.sources)
+        canonical(settings)
+        if len(self.sources) == 1:  # of several, one that fails stops no other
+            require_video(self.sources[0])
         stills = stills_among(self.sources, settings, notify=notify)
         self.of_stills = bool(stills)
         if stills:

@@ -27,6 +27,7 @@ from vodkit.formats.embeddings import EmbeddingFile
 from vodkit.formats.predictions import Header, PredictedFrame, PredictionWriter, read_frames
 from vodkit.ground import runs
 from vodkit.ground.errors import FormatError, OutputError, PartialError, SettingsError, VideoError
+from vodkit.ground.lookup import named_like
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.infer.event import Event
 from vodkit.infer.event_log import SOURCE_ENDED, SessionEvents
@@ -39,6 +40,8 @@ from vodkit.infer.manifest import Ended, Manifest, describe
 from vodkit.infer.recording import MotionLog, Recording, row_files
 from vodkit.infer.settings import OFF, InferSettings
 from vodkit.infer.summary import Tally
+from vodkit.video.decoding import require_container
+from vodkit.video.pictures import SUFFIXES, pictures_in
 from vodkit.video.reader import Video, open_video
 
 Record = Callable[[str, RunFolder, Detector, InferSettings], int]
@@ -65,7 +68,7 @@ def check_sources(sources: Sequence[str]) -> None:
         is_path = "://" not in source and not source.isdigit()
         is_pattern = bool(set("*?[") & set(source))
         if is_path and not path.exists() and not (is_pattern and glob(source)):  # noqa: PTH207
-            also = ", and as a pattern it matches none" if is_pattern else ""
+            also = ", and as a pattern it matches none" if is_pattern else named_like(path)
             raise VideoError(f"no such file or folder{also}", path=source)
         if source != source.encode(errors="replace").decode():
             raise VideoError("its name is not UTF-8, as results are; rename it", path=source)
@@ -88,6 +91,20 @@ def require_frames(source: str, settings: InferSettings) -> None:
     """VideoError where not even one frame can be decoded: before results are discarded."""
     with open_video(source, strict=not settings.lenient, picture_rate=settings.rate) as video:
         next(video.frames(), None)
+
+
+def require_video(source: str) -> None:
+    """VideoError where a source is no video or holds no picture: no frame is read.
+
+    Args:
+        source: a path that exists.
+    """
+    path = Path(source)
+    if path.is_file() and path.suffix.lower() not in SUFFIXES:
+        require_container(path)
+    elif path.is_dir() and not pictures_in(path):
+        with open_video(path):
+            pass  # raises
 
 
 def is_done(

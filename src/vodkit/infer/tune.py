@@ -200,11 +200,13 @@ def tune(
     num_trials: int = 50,
     seed: int = 0,
     space: Mapping[str, tuple[float, float]] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
 ) -> Tuned:
     """The best settings of tracker ``name`` on ``clips``, found with Optuna (extra ``tune``).
 
     ``score`` takes (truth, result) and is averaged over the clips; without it, or for clips
-    without truth, ``consistency`` is used. The defaults are the first trial.
+    without truth, ``consistency`` is used. The defaults are the first trial. ``progress`` is called
+    with the trials done and their number.
     """
     if not clips:
         raise InputError("no clips to tune on")
@@ -228,7 +230,12 @@ def tune(
         return float(np.mean([_score(clip, name, words, score) for clip in clips]))
 
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-    study.optimize(objective, n_trials=num_trials, catch=(SettingsError,))
+    study.optimize(
+        objective,
+        n_trials=num_trials,
+        catch=(SettingsError,),
+        callbacks=[lambda _study, trial: progress(trial.number + 1, num_trials)],
+    )
     best = study.best_trial
     score_now, before = study.best_value, study.trials[0].value
     assert before is not None

@@ -133,7 +133,7 @@ def result_strip(subject: Subject, clips: Sequence[Clip], root: Path) -> str:
     classes = subject.evaluation.data.classes
     min_score = subject.evaluation.settings.min_score
     cells = []
-    for clip, frame in _chosen(clips):
+    for clip, frame in _chosen(clips, min_score):
         try:
             cells.append(_cell(clip, frame, root, classes, min_score))
         except VideoError:
@@ -145,9 +145,13 @@ def result_strip(subject: Subject, clips: Sequence[Clip], root: Path) -> str:
     return as_url(np.hstack(parts), quality=70)
 
 
-def _chosen(clips: Sequence[Clip]) -> list[tuple[Clip, int]]:
-    """Up to four frames with objects: of as many videos as there are, else spread over time."""
-    usable = [clip for clip in clips if len(clip.truth) or len(clip.found)]
+def _chosen(clips: Sequence[Clip], min_score: float) -> list[tuple[Clip, int]]:
+    """Up to four frames with objects: of as many videos as there are, else spread over time.
+
+    Videos in which something was found come before others: of pictures most may have nothing.
+    """
+    usable = [one for one in clips if len(one.found) and np.max(one.found.scores) >= min_score]
+    usable = usable or [clip for clip in clips if len(clip.truth)]
     if not usable:
         return []
     picked = [usable[k] for k in np.linspace(0, len(usable) - 1, CELLS).round().astype(int)]

@@ -21,7 +21,7 @@ from av.stream import Disposition
 from av.video.frame import PictureType
 
 from vodkit.ground.errors import VideoError, shortage_of
-from vodkit.video.limits import UNENDED, Limits
+from vodkit.video.limits import LIMITS, UNENDED, Limits
 from vodkit.video.rgb import RgbMaker, words
 from vodkit.video.timeline import THEORA, Timeline, is_header
 from vodkit.video.unfinished import why_unfinished
@@ -384,6 +384,16 @@ def refuse_shortage(error: av.FFmpegError, decoder: Any) -> None:
     """ShortageError where a decoder could not begin its threads; of others a packet may be why."""
     if not decoder.is_open and (shortage := shortage_of(error)) is not None:
         raise shortage from error
+
+
+def require_container(path: Path) -> None:
+    """VideoError where FFmpeg cannot open a file; no more than its beginning is read."""
+    source = str(path.absolute())
+    try:
+        open_container(source, LIMITS).close()
+    except (av.FFmpegError, OSError, ValueError) as error:
+        why = why_unfinished(source) or words(error)
+        raise VideoError(f"cannot be opened: {why}", path=path) from error
 
 
 def open_container(source: Any, limits: Limits) -> Any:

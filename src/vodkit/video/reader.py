@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self, TypeAlias
 
 from vodkit.ground.errors import VideoError
+from vodkit.ground.lookup import named_like
 from vodkit.ground.records import Frame, VideoInfo
 from vodkit.video.container import ContainerVideo
 from vodkit.video.limits import LIMITS, Limits
@@ -170,7 +171,7 @@ def _pictures_at(path: Path) -> list[Path]:
         return [path]
     if set("*?[") & set(str(path)):
         return pictures_like(path)
-    raise VideoError("no such file or folder", path=path)
+    raise VideoError(f"no such file or folder{named_like(path)}", path=path)
 
 
 class _Cursor:

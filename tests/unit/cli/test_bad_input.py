@@ -12,7 +12,7 @@ from vodkit.cli.detect import detect
 from vodkit.cli.main import _unforeseen, main
 from vodkit.cli.track import track
 from vodkit.ground.process import threads_asked
-from vodkit.samples.samples import LABELS
+from vodkit.samples.samples import CLIP_A, LABELS
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -119,6 +119,21 @@ def test_a_missing_file_with_letters_of_a_pattern_is_one_error(
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_nearest_file_is_named_and_what_is_no_video_is_refused_before_a_model_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "plaza.mp4").write_text("no video")
+    out = ("--out", str(tmp_path / "runs"))
+    code, _, error = run(capsys, "track", str(tmp_path / "plaze.mp4"), *out)
+    assert (code, f"did you mean {tmp_path / 'plaza.mp4'}?" in error) == (2, True)
+    code, printed, error = run(capsys, "track", str(tmp_path / "plaza.mp4"), *out)
+    assert (code, printed) == (2, "")
+    assert "cannot be opened" in error
+    assert not (tmp_path / "runs").exists()
+    code, _, error = run(capsys, "track")
+    assert (code, "(see vodkit track --help)" in error) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [("person", "is not of the form theirs=ours"), ("dog=cat", "the truth has no class 'cat'")],
@@ -201,7 +216,7 @@ def test_an_output_that_cannot_be_written_is_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("x")
-    code, _, error = run(capsys, "track", __file__, "--out", str(tmp_path / "file" / "runs"))
+    code, _, error = run(capsys, "track", str(CLIP_A), "--out", str(tmp_path / "file" / "runs"))
     assert code == 2
     assert "cannot make the folder" in error
 
@@ -209,10 +224,10 @@ def test_an_output_that_cannot_be_written_is_named(
 def test_results_of_an_earlier_run_are_never_overwritten_unasked(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "runs" / Path(__file__).stem
+    folder = tmp_path / "runs" / CLIP_A.stem
     folder.mkdir(parents=True)
     (folder / "predictions.jsonl").write_text("precious")
-    code, _, error = run(capsys, "track", __file__, "--out", str(tmp_path / "runs"))
+    code, _, error = run(capsys, "track", str(CLIP_A), "--out", str(tmp_path / "runs"))
     assert code == 2
     assert "exists and was not written by vodkit" in error
     assert (folder / "predictions.jsonl").read_text() == "precious"

@@ -56,6 +56,18 @@ def test_blurred_and_black_frames_are_left_out_and_counted(film: Path) -> None:
     assert len(chosen.frames) == 14
 
 
+def test_a_dark_scene_with_bright_objects_is_not_black(tmp_path: Path) -> None:
+    """As flies under infrared light: the mean is that of a black frame."""
+    path, noise = tmp_path / "dark.mp4", np.random.default_rng(0)
+    with VideoWriter(path, width_px=128, height_px=96, rate=Fraction(10)) as writer:
+        for n in range(20):
+            image = noise.integers(0, 12, (96, 128, 3)).astype(np.uint8)
+            cv2.circle(image, (20 + 4 * n, 48), 10, (210, 210, 210), -1)
+            writer.write(image, n / 10)
+    (chosen,) = choose_frames([path], SampleSettings(frames=2, every_s=0.5))
+    assert len(chosen.frames) == 2
+
+
 def test_the_seed_decides_and_nothing_else(film: Path) -> None:
     wanted = SampleSettings(frames=5, seed=3)
     one, two = (choose_frames([film], wanted)[0].frames.tolist() for _ in range(2))

@@ -204,7 +204,7 @@ def predictions(tracks: TrackTable) -> Predictions:
     info = VideoInfo(path="a.mp4", width_px=640, height_px=480, rate=Fraction(10))
     header = Header(source="a.mp4", classes=("bee", "fly"), info=info, tracker="vodkit")
     clock = {int(f): float(t) for f, t in zip(tracks.frames, tracks.times_s, strict=True)}
-    return Predictions(header=header, table=tracks, clock=clock, num_unconfirmed=0)
+    return Predictions(header=header, table=tracks, clock=clock or {0: 0.0}, num_unconfirmed=0)
 
 
 def with_states(share: float) -> TrackTable:
@@ -219,6 +219,7 @@ def broken() -> TrackTable:
 
 
 TRACKS = {
+    "nothing-found": lambda: (with_states(0)[np.zeros(120, np.bool_)], None),
     "blinking": lambda: (with_states(0.6), None),
     "low-scores": lambda: (table(60, scores=np.full(120, 0.15)), None),
     "tiny-objects": lambda: (table(60, side=12.0, step=0.2, scores=np.full(120, 0.8)), None),
