@@ -150,7 +150,9 @@ def _chosen(clips: Sequence[Clip], min_score: float) -> list[tuple[Clip, int]]:
 
     Videos in which something was found come before others: of pictures most may have nothing.
     """
-    usable = [one for one in clips if len(one.found) and np.max(one.found.scores) >= min_score]
+    usable = [
+        one for one in clips if len(one.found) and np.asarray(one.found.scores).max() >= min_score
+    ]
     usable = usable or [clip for clip in clips if len(clip.truth)]
     if not usable:
         return []
