@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vodkit.formats.predictions import Header
     from vodkit.ground.arrays import FloatArray
     from vodkit.ground.records import Dataset, Detections, LabelledVideo, TrackTable
-    from vodkit.infer.tune import Clip, Motions
+    from vodkit.infer.tune import Clip
 
 
 _CAUTION = {
@@ -97,11 +97,10 @@ def _each_once(given: list[Path]) -> list[Path]:
 def _clip(path: Path, labels: "Dataset | None") -> "Clip":
     from dataclasses import replace
 
-    from vodkit.formats.camera_motion import motion_beside
     from vodkit.formats.predictions import read_frames, read_header
     from vodkit.ground.errors import InputError
     from vodkit.ground.records import Detections, Frame, Tracks
-    from vodkit.infer.tune import Clip
+    from vodkit.infer.tune import Clip, recorded_motion
 
     header = read_header(path)
     size = {"width_px": header.info.width_px, "height_px": header.info.height_px}
@@ -116,20 +115,7 @@ def _clip(path: Path, labels: "Dataset | None") -> "Clip":
         if rows is not None:
             found, rows = replace(found, embeddings=rows[: len(found)]), rows[len(found) :]
         steps.append((Frame.unseen(line.index, line.time_s, **size), found))
-    return Clip(steps=steps, truth=truth, motion=motion_beside(path) or _no_motion(path))
-
-
-def _no_motion(path: Path) -> "Motions | None":
-    """Of a camera at rest there is no file; None: the run's tracker did not measure it."""
-    from vodkit.ground.errors import VodkitError
-    from vodkit.infer.folder import RunFolder
-    from vodkit.track.table import has_setting
-
-    try:
-        ran = RunFolder(path.parent).settings
-    except VodkitError:  # a file of detections alone
-        return None
-    return {} if ran.tracks and has_setting(ran.tracker, "camera_motion") else None
+    return Clip(steps=steps, truth=truth, motion=recorded_motion(path))
 
 
 def _embeddings_beside(detections: Path) -> "FloatArray | None":

@@ -9,14 +9,17 @@ how detections are joined, not which detections count.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vodkit.formats.camera_motion import motion_beside
 from vodkit.formats.predictions import PredictedFrame, final_frames
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
-from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.errors import InputError, SettingsError, VodkitError
 from vodkit.ground.records import NO_ID, Detections, Frame, LabelledVideo, State, TrackTable
+from vodkit.infer.folder import RunFolder
 from vodkit.infer.follow import Follower
 from vodkit.track.table import has_setting, make_tracker
 
@@ -92,6 +95,21 @@ def replay(
     followed = Follower(make_tracker(name, words), motion=motion).steps(steps)
     frames = (PredictedFrame(one.frame.index, one.frame.time_s, one.found) for one in followed)
     return TrackTable.from_frames([(f.index, f.time_s, f.found) for f in final_frames(frames)])
+
+
+def recorded_motion(path: Path) -> Motions | None:
+    """The camera's motion that a run recorded; None: its tracker did not measure it.
+
+    Args:
+        path: the run's detections. Of a camera at rest there is no file of motion beside them.
+    """
+    if motion := motion_beside(path):
+        return motion
+    try:
+        ran = RunFolder(path.parent).settings
+    except VodkitError:  # a file of detections alone
+        return None
+    return {} if ran.tracks and has_setting(ran.tracker, "camera_motion") else None
 
 
 def not_recorded(clip: Clip, name: str) -> list[str]:
