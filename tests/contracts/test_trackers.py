@@ -1,5 +1,7 @@
 """Laws that hold for every tracker in the table, with its default settings."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -181,6 +183,37 @@ def test_halved_scores_keep_the_ids_of_the_default():
     same = sum(len(set(a.ids.tolist()) & set(b.ids.tolist())) for a, b in pairs)
     assert total > 200
     assert same >= 0.98 * total
+
+
+REAL = ("sequences/mot15/TUD-Campus", "tracking/mot17/MOT17-13", "tracking/dance/dancetrack0004")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", REAL)
+def test_halved_scores_of_real_detectors_keep_ids(shared_data, folder):
+    path = shared_data / folder / "det" / "det.txt"
+    if not path.exists():
+        pytest.skip(f"{path} is missing")
+    rows = np.loadtxt(path, delimiter=",", usecols=range(7))
+    boxes, scores = np.hstack([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]]), rows[:, 6].clip(0, 1)
+
+    def ids_by_box(share):
+        ids, tracker = {}, make_tracker("vodkit")
+        for index in range(70):
+            own = rows[:, 0] == index + 1
+            found = Detections(boxes[own], scores[own] * share, np.zeros(own.sum()))
+            tracks = tracker.step(frame_at(index), found)
+            seen = tracks[(tracks.states == State.OBSERVED) & ~tracks.tentative]
+            keys = [(index, *box) for box in seen.boxes_xyxy.tolist()]
+            ids |= dict(zip(keys, seen.ids.tolist(), strict=True))
+        return ids
+
+    whole, half = ids_by_box(1.0), ids_by_box(0.5)
+    assert len(whole) > 200
+    pairs = Counter((track_id, half.get(box)) for box, track_id in whole.items())
+    most = {track_id: (other, n) for (track_id, other), n in reversed(pairs.most_common())}
+    same = sum(n for other, n in most.values() if other is not None)
+    assert same >= 0.98 * len(whole)
 
 
 def test_empty_video(name):

@@ -29,6 +29,8 @@ from vodkit.track.appearance_model import MOST, Evidence
 from vodkit.track.assign import LEAST, Pairs, buffered, height_iou, match, near, rows_where
 from vodkit.track.base import Found, arrange
 from vodkit.track.camera_motion import CameraMotion
+from vodkit.track.common_motion import LEAST as LEAST_SHARED
+from vodkit.track.common_motion import common_shift
 from vodkit.track.kalman import SMALLEST_PX, Motion, areas_px, sigma_px
 from vodkit.track.lifecycle import Life, Status, expire, give_out, promote, send_away
 from vodkit.track.matching import Rounds, look_alike, same_class, straight_on
@@ -78,6 +80,9 @@ class VodkitSettings:
     """weight of going on in the same direction (OC-SORT)"""
     momentum_s: float = 0.3
     """directions are taken over this time"""
+    fresh: float = 0.1
+    """weight of having been observed one step ago: an object seldom vanishes just when a lost one
+    returns beside it"""
     weak_iou: float = 0.3
     """least IoU of a track with a weak detection"""
     weak_velocity: float = 0.5
@@ -108,6 +113,8 @@ class VodkitSettings:
     """walk a returning track's filter again along a straight line (OC-SORT)"""
     camera_motion: bool = True
     """take the camera's own motion out, where frames have pixels"""
+    common_motion: bool = True
+    """take the shift that all matched tracks share for the camera's, see ``common_motion``"""
     class_aware: bool = True
     """an object of one class is never taken for one of another, save by ``class_flip_iou``"""
     class_flip_iou: float = 0.8
@@ -132,7 +139,7 @@ class VodkitSettings:
         for name in shares:
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
-        for name in ("reach", "max_buffer", "momentum", "looks", "surprise"):
+        for name in ("reach", "max_buffer", "momentum", "fresh", "looks", "surprise"):
             if not getattr(self, name) >= 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 or more")
         if not self.low <= self.high:
@@ -220,18 +227,18 @@ class VodkitTracker:
         rounds = Rounds(book, found)
         num_strong = int(np.count_nonzero(found.levels >= s.high))  # they come first
         if len(book) and len(found.scores):
-            pairs, gain, good = self._claims(found)
-            if s.class_aware:
-                same = same_class(book, found, pairs)
-                good &= same
-            status, strong = book.status[pairs.rows], pairs.cols < num_strong
-            young = status == Status.TENTATIVE
-            claimed = good & strong
             more = partial(self._beyond_overlap, found)
-            rounds.settle(pairs, gain, claimed & ~young, more=more)
-            weak = ~strong & (status == Status.CONFIRMED)
-            if s.class_aware:
-                weak &= same
+            for tries_left in (2, 1, 0):
+                pairs, gain, good = self._claims(found)
+                status, strong = book.status[pairs.rows], pairs.cols < num_strong
+                same = same_class(book, found, pairs) if s.class_aware else np.ones_like(good)
+                young = status == Status.TENTATIVE
+                claimed = good & same & strong
+                rounds.settle(pairs, gain, claimed & ~young, more=more)
+                if not (tries_left and self._follow_camera(found, rounds.told)):
+                    break
+                rounds = Rounds(book, found)
+            weak = ~strong & (status == Status.CONFIRMED) & same
             rounds.settle_by_overlap(pairs, weak, least=s.weak_iou)
             weak &= book.missed[pairs.rows] == 1
             rounds.settle_by_overlap(pairs, weak, least=s.weak_again, boxes_xyxy=book.seen_xyxy)
@@ -244,6 +251,22 @@ class VodkitTracker:
         if s.surprise:
             free = self._recover(found, free)
         return self._return(found, free) if s.life.away_s else free
+
+    def _follow_camera(self, found: Found, told: Pairs) -> bool:
+        """Move all tracks by the shift that the matched ones share; whether there was one."""
+        book = self.book
+        if not self.settings.common_motion or len(told.rows) < LEAST_SHARED:
+            return False
+        just = book.missed[told.rows] == 1
+        just &= book.status[told.rows] == Status.CONFIRMED
+        rows, cols = told.where(just)
+        off = found.boxes_xyxy[cols] - book.expected_xyxy[rows]
+        shift = common_shift((off[:, :2] + off[:, 2:]) / 2, areas_px(book.mean)[rows, 0])
+        if shift is None:
+            return False
+        book.warp(shift)
+        self.occluders.warp(shift)
+        return True
 
     def _observe(self, found: Found, told: Pairs) -> None:
         """Tell the tracks what they are, and of weak boxes only what can be believed.
@@ -296,6 +319,8 @@ class VodkitTracker:
         """What speaks for each pair (P,) beside the place of its boxes: looks and direction."""
         book, s = self.book, self.settings
         more = s.looks / MOST * self.evidence.of(book, found, pairs)
+        if s.fresh:
+            more = more + s.fresh * (book.missed[pairs.rows] == 1)
         if s.momentum:
             more = more + s.momentum * straight_on(
                 book, found, pairs, span_s=s.momentum_s, noise=s.quick.centre_noise
