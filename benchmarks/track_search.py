@@ -1,6 +1,6 @@
 """Choose parts of the default tracker with one domain left out at a time.
 
-    python benchmarks/track_search.py [--frames 400]
+    python benchmarks/track_search.py [--frames 150]
 
 Every combination of ``CHOICES`` is measured on every domain, on the first frames of each scene.
 For each domain, the combination with the best mean HOTA over the *other* domains is chosen, and
@@ -19,10 +19,7 @@ import numpy as np
 from all_trackers import run
 from track_domains import DOMAINS
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "fresh": ("0.1", "0"),
-    "common_motion": ("true", "false"),
-}
+CHOICES: dict[str, tuple[str, ...]] = {"common_motion": ("true", "false")}
 """by setting; the first value is the default's. Few and coarse: a search over ten numbers found
 nothing that carries over (docs/benchmarks/trackers.md)"""
 
@@ -43,7 +40,7 @@ def leave_one_out(hota: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=400, help="of each scene, at most")
+    parser.add_argument("--frames", type=int, default=150, help="of each scene, at most")
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
     tried, rows = trials(), []

@@ -80,9 +80,6 @@ class VodkitSettings:
     """weight of going on in the same direction (OC-SORT)"""
     momentum_s: float = 0.3
     """directions are taken over this time"""
-    fresh: float = 0.1
-    """weight of having been observed one step ago: an object seldom vanishes just when a lost one
-    returns beside it"""
     weak_iou: float = 0.3
     """least IoU of a track with a weak detection"""
     weak_velocity: float = 0.5
@@ -139,7 +136,7 @@ class VodkitSettings:
         for name in shares:
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
-        for name in ("reach", "max_buffer", "momentum", "fresh", "looks", "surprise"):
+        for name in ("reach", "max_buffer", "momentum", "looks", "surprise"):
             if not getattr(self, name) >= 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 or more")
         if not self.low <= self.high:
@@ -319,8 +316,6 @@ class VodkitTracker:
         """What speaks for each pair (P,) beside the place of its boxes: looks and direction."""
         book, s = self.book, self.settings
         more = s.looks / MOST * self.evidence.of(book, found, pairs)
-        if s.fresh:
-            more = more + s.fresh * (book.missed[pairs.rows] == 1)
         if s.momentum:
             more = more + s.momentum * straight_on(
                 book, found, pairs, span_s=s.momentum_s, noise=s.quick.centre_noise
