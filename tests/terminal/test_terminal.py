@@ -211,7 +211,6 @@ def test_ctrl_c_and_resume(name: str, terminals: Terminals, place: Path) -> None
         ("refine", "tracked/test/predictions.jsonl"),
         ("count", "tracked/test/predictions.jsonl"),
         ("tune", "detected/test/predictions.jsonl"),
-        ("data stats", "labels.json"),
     ],
 )
 def test_ctrl_c_in_short_commands(name: str, file: str, terminals: Terminals, place: Path) -> None:

@@ -241,7 +241,7 @@ def tune(
         import optuna
     except ImportError as error:
         raise InputError("tuning needs the extra: pip install 'vodkit[tune]'") from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # Ctrl-C is a warning, with a traceback
 
     def objective(trial: Any) -> float:
         words = _words(trial, ranges) if trial.number else []
