@@ -187,7 +187,10 @@ def _default(option: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
+    """Text of a help in a cell of a table: letter by letter, except for code between backticks."""
+    parts = " ".join(text.split()).replace("|", "\\|").split("`")
+    parts[::2] = [re.sub(r"([\[*_])", r"\\\1", one.replace("<", "&lt;")) for one in parts[::2]]
+    return "`".join(parts)
 
 
 def _settings() -> str:

@@ -156,6 +156,11 @@ def _is_generated(path: Path) -> bool:
     return path.is_relative_to(CHECKOUT / "docs") and _in_docs(path) in _generated()
 
 
+def test_patterns_in_the_help_are_letters_on_its_page() -> None:
+    """``**/*`` would be bold text in Markdown."""
+    assert r"s3://bucket/\*\*/\*.mp4" in _generated()["reference/cli/track.md"]
+
+
 def test_pages_that_the_code_names_exist() -> None:
     for path in (CHECKOUT / "src").rglob("*.py"):
         for target in re.findall(r"docs/[\w/-]+\.md", path.read_text(encoding="utf-8")):
