@@ -29,28 +29,36 @@ def site() -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(site: Path) -> Iterator[Any]:
-    """A page of a browser that notes every request that leaves the disk."""
+def browser() -> Iterator[Any]:
+    """Chromium, without a screen."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
+    words = ["--no-sandbox", "--disable-gpu"]
     with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 1280, "height": 900})
-        opened.set_default_timeout(60_000)
-        opened.wanted = []
-
-        def noted(route: Any) -> None:
-            opened.wanted.append(route.request.url)
-            route.abort()
-
-        opened.route(re.compile(r"^(?!file:|data:|blob:)"), noted)
+        opened = running.chromium.launch(executable_path=CHROMIUM, args=words)
         yield opened
-        browser.close()
+        opened.close()
+
+
+def page_of(browser: Any, *, scripts: bool) -> tuple[Any, list[str]]:
+    """A page, and a list that every request that leaves the disk is noted in."""
+    size = {"width": 1280, "height": 900}
+    opened = browser.new_context(java_script_enabled=scripts, viewport=size).new_page()
+    opened.set_default_timeout(60_000)
+    wanted: list[str] = []
+
+    def noted(route: Any) -> None:
+        wanted.append(route.request.url)
+        route.abort()
+
+    opened.route(re.compile(r"^(?!file:|data:|blob:)"), noted)
+    return opened, wanted
 
 
 @pytest.mark.timeout(600)
-def test_every_page_fits_desktop_and_phone_and_fetches_nothing(site: Path, page: Any) -> None:
+def test_every_page_fits_desktop_and_phone_and_fetches_nothing(site: Path, browser: Any) -> None:
+    page, wanted = page_of(browser, scripts=False)  # scripts would take a second a page
     wide = []
     for path in sorted(site.rglob("*.html")):
         page.goto(path.as_uri(), wait_until="domcontentloaded")
@@ -61,16 +69,16 @@ def test_every_page_fits_desktop_and_phone_and_fetches_nothing(site: Path, page:
             if over > 0:
                 wide.append(f"{path.relative_to(site)} at {width} px: {over} px too wide")
     assert not wide, "\n".join(wide)
-    assert not page.wanted
+    assert not wanted
 
 
-def test_search_works_from_the_disk(site: Path, page: Any) -> None:
-    page.set_viewport_size({"width": 1280, "height": 900})
+def test_search_works_from_the_disk(site: Path, browser: Any) -> None:
+    page, wanted = page_of(browser, scripts=True)
     page.goto((site / "guides" / "track.html").as_uri())
     page.fill("input.md-search__input", "occlusion")
-    found = page.wait_for_selector(".md-search-result__link", state="attached")
+    found = page.wait_for_selector("a.md-search-result__link", state="attached")
     assert found.get_attribute("href").startswith("file:")
-    assert not page.wanted
+    assert not wanted
 
 
 def test_no_file_of_the_site_names_a_script_or_style_elsewhere(site: Path) -> None:
