@@ -38,6 +38,8 @@ USUAL = (
     "*.json",
 )  # fmt: skip
 """where the files of a COCO folder are, the more particular first"""
+_TRIED = 50
+"""images that are looked for before the folder of the file itself is taken"""
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
@@ -173,7 +175,7 @@ def sources_of(content: Node, root: Path) -> dict[int, str]:
     """Image id -> its picture, relative to ``root`` (a folder, or a file in it).
 
     File names are relative to a folder that COCO does not name: the usual ones are tried with the
-    first image. FormatError where two of them have such a picture.
+    first image that exists. FormatError where two of them have such a picture.
     """
     base = root if root.is_dir() else root.parent
     names = {
@@ -182,7 +184,6 @@ def sources_of(content: Node, root: Path) -> dict[int, str]:
     }
     if not names:
         return names
-    first = next(iter(names.values()))
     home = content.path.parent
     stem = re.sub(r"^(instances|person_keypoints|annotations?)_", "", content.path.stem)
     places = [home, base]
@@ -191,11 +192,15 @@ def sources_of(content: Node, root: Path) -> dict[int, str]:
         places += [
             top / name for name in (_split_of(content.path), f"images/{_split_of(content.path)}")
         ]
-    found = {(at / first).resolve(): at for at in places if there(at / first).is_file()}
-    if len(found) > 1:
-        both = " or ".join(str(place) for place in found)
-        message = f"picture {first!r} could be {both}; remove or rename one of them"
-        raise FormatError(message, path=content.path)
+    found: dict[Path, Path] = {}
+    for first in list(names.values())[:_TRIED]:
+        found = {(at / first).resolve(): at for at in places if there(at / first).is_file()}
+        if len(found) > 1:
+            both = " or ".join(str(place) for place in found)
+            message = f"picture {first!r} could be {both}; remove or rename one of them"
+            raise FormatError(message, path=content.path)
+        if found:
+            break
     place = next(iter(found.values()), home)
     prefix = PurePosixPath(relative(place, base))
     return {

@@ -149,6 +149,16 @@ class TestSizes:
         assert "1 of 1 pictures do not exist (first: a.jpg)" in said(done)
 
 
+class TestFolders:
+    def test_the_first_picture_of_a_coco_file_may_be_missing(self, tmp_path: Path) -> None:
+        content = json.loads(coco("gone.jpg"))
+        content["images"].append({**content["images"][0], "id": 2, "file_name": "b.jpg"})
+        content["annotations"].append({**content["annotations"][0], "id": 2, "image_id": 2})
+        put(tmp_path / "a.json", json.dumps(content))
+        picture(tmp_path / "images/b.jpg")
+        assert boxes(ingest(tmp_path)) == {"images/gone.jpg": [BOX], "images/b.jpg": [BOX]}
+
+
 class TestNumberedPictures:
     """The i-th picture of a folder is frame i only where the numbers have no gap."""
 
