@@ -95,6 +95,9 @@ def places_of(
     lost = sorted(frame for frame in wanted if frame not in place)
     what = f"the pictures {files[0]} to {files[-1]} are {len(files)}"
     continuous = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    if fits_order and lost and continuous:  # only their order fits all labels
+        reading.tally.note(f"{path.name}: {what}; frame {first} is taken for {files[0]}")
+        return IN_ORDER
     if fits_order and wanted and (lost or continuous):
         number = (lost or sorted(wanted))[0] + first
         message = (

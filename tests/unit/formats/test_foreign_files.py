@@ -181,6 +181,11 @@ class TestNumberedPictures:
         assert frames(ingest(self.mot(tmp_path / "a", [1, 31, 61], [1, 31, 61]))) == [0, 1, 2]
         assert frames(ingest(self.mot(tmp_path / "b", [100, 101], [100, 101]))) == [0, 1]
 
+    def test_only_the_order_fits_all_labels(self, tmp_path: Path) -> None:
+        done = ingest(self.mot(tmp_path, [0, 1, 2], [1, 2, 3]))
+        assert frames(done) == [0, 1, 2]
+        assert "frame 1 is taken for 000000.jpg" in said(done)
+
     @pytest.mark.parametrize("numbers", [[0, 1, 2], [1, 31, 61], [1, 2, 4]])
     def test_two_readings_are_both_named(self, numbers: list[int], tmp_path: Path) -> None:
         place = self.mot(tmp_path, numbers, [1, 2, 3] if numbers != [0, 1, 2] else [1, 2])
