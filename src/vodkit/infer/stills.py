@@ -179,7 +179,8 @@ def run_stills(
         )
         runs.write_json(folder / runs.MANIFEST, ended.to_json())
     if unreadable:
-        raise PartialError(f"{source}: {len(unreadable)} pictures cannot be decoded")
+        count = f"{len(unreadable)} of {len(unreadable) + len(found)} pictures"
+        raise PartialError(f"{source}: {count} cannot be decoded (first: {unreadable[0]})")
 
 
 def detector_of_stills(
