@@ -1,9 +1,9 @@
 """The shift that all objects of a frame share: a camera that moved, seen in the boxes alone.
 
-A filter foretells where each object is detected next. Where a camera pans, shakes or turns, all
+A filter predicts where each object is detected next. Where a camera pans, shakes or turns, all
 predictions are off by about the same shift. That shift is estimated from the matched tracks of one
-frame, robustly, and is taken for real only where chance does not explain it: offsets of
-independent objects have a mean near 0, compared with their scatter. With squared offsets summed
+frame, robustly, and is used only where chance does not explain it: offsets of independent objects
+have a mean near 0, compared with their scatter. With squared offsets summed
 about their mean (E) and about 0 (T), chance gives a ratio E / T as small with probability
 (E / T) ** (n - 1), for n offsets in two axes of equal normal noise (Fisher's F test with 2 and
 2n - 2 degrees of freedom). There is no noise level to set: a video's own scatter is the measure.
@@ -14,7 +14,7 @@ import numpy as np
 from vodkit.ground.arrays import FloatArray
 
 LEAST = 4
-"""matched tracks, below which nothing is said"""
+"""fewest matched tracks for an estimate"""
 CHANCE = 1e-5
 """largest probability of as common a shift by chance"""
 _OUTLIER = 3.0
