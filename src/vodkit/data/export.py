@@ -155,7 +155,7 @@ def _write_pictures(
 ) -> None:
     source = root / video.source
     if not source.exists():
-        raise InputError(f"{source}: the video is not there, so no pictures can be made of it")
+        raise InputError(f"{source}: the video does not exist, so its pictures cannot be written")
 
     def place(frame: int) -> Path:
         name = picture_name(video, stem, frame)

@@ -29,7 +29,7 @@ def labelled_pictures(
     """At most ``num_shown`` labelled frames, spread evenly, with what is in them."""
     path = root / video.source
     if not path.exists():
-        raise VideoError("the video is not there", path=path)
+        raise VideoError("the video does not exist", path=path)
     frames = labelled_frames(video)
     table = video.tracks or TrackTable.empty()
     places = np.unique(np.linspace(0, len(frames) - 1, min(num_shown, len(frames))).round())

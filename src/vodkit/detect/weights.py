@@ -363,6 +363,6 @@ def _transfer(url: str, part: Path, progress: Progress | None) -> bool:
 
 def _not_here(name: str, url: str, path: Path, reason: str) -> WeightsError:
     return WeightsError(
-        f"the weights of {name} are not here and cannot be fetched ({reason}); "
-        f"get {url} and put it at {path}"
+        f"the weights of {name} are missing and cannot be downloaded ({reason}); "
+        f"download {url} and save it as {path}"
     )

@@ -100,7 +100,7 @@ def load_run(path: Path) -> Run:
             raise FormatError(message, path=file)
         return _run(content, str(path))
     except OSError as error:
-        raise FormatError(f"cannot read: {error.strerror}", path=file) from error
+        raise FormatError(f"cannot be read: {error.strerror}", path=file) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(f"not a metrics.json of vodkit: {error!r}", path=file) from error
 

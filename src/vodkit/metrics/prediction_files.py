@@ -149,7 +149,7 @@ def require_measurable(dataset: Dataset, class_map: Mapping[str, str]) -> None:
 
 def _files_in(path: Path) -> list[Path]:
     if not path.exists():
-        raise FormatError("there is no such file or folder", path=path)
+        raise FormatError("no such file or folder", path=path)
     if path.is_file():
         return [path]
     found = sorted(predictions_of(one.parent) for one in path.rglob(PREDICTIONS))

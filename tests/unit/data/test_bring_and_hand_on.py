@@ -152,7 +152,7 @@ def test_pictures_come_along_and_fit(name: str, make_video: Make, tmp_path: Path
 def test_export_without_the_video_is_refused(make_video: Make, tmp_path: Path) -> None:
     data = whole(make_video(num_frames=6))
     (tmp_path / "a.mp4").unlink()
-    with pytest.raises(InputError, match="no pictures can be made"):
+    with pytest.raises(InputError, match="its pictures cannot be written"):
         export_dataset(data, tmp_path / "out", "yolo", root=tmp_path)
     assert list(tmp_path.iterdir()) == []  # labels without pictures are no export
 

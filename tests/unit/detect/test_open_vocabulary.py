@@ -238,7 +238,9 @@ def test_a_model_that_cannot_be_fetched_says_what_to_put_where(
     hub: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(open_vocabulary, "_HUB", "http://127.0.0.1:1/")
-    with pytest.raises(WeightsError, match=r"cannot be fetched .*get http.* and put it at .*owlv2"):
+    with pytest.raises(
+        WeightsError, match=r"cannot be downloaded .*download http.* and save it as .*owlv2"
+    ):
         load_prompted("owlv2-base", PROMPTS, device="cpu")
 
 

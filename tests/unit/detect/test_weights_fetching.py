@@ -139,7 +139,7 @@ def test_offline_says_which_file_goes_where(server: Server) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{free.getsockname()[1]}/x.pth"
-    with pytest.raises(WeightsError, match="cannot be fetched"):
+    with pytest.raises(WeightsError, match="cannot be downloaded"):
         weights.fetch(card(nobody))
     with pytest.raises(WeightsError, match="allowed: https"):
         weights.fetch(card("http://example.org/x.pth"))

@@ -23,7 +23,7 @@ CODES = {
     "file-fault": "a row of the label file breaks its format",
     "skipped-objects": "objects of the label file that have no box in the dataset",
     "converted-shapes": "shapes of the label file that became their upright hulls",
-    "video-missing": "the video file is not there or cannot be opened",
+    "video-missing": "the video file does not exist or cannot be opened",
     "video-broken": "the video breaks off, or frames of it cannot be decoded",
     "frame-count": "the video has not as many frames as the labels say",
     "picture-size": "the labels were made on another picture size or orientation",

@@ -121,7 +121,9 @@ def cpp_compiler() -> str | None:
 def _compiled(graph: nn.Module) -> Callable[[Tensor], Any]:
     if cpp_compiler() is None:
         named = os.environ.get("CXX")
-        seen = f"CXX is {named!r}, which is not there" if named else "neither g++ nor clang++ found"
+        seen = (
+            f"CXX is {named!r}, which does not exist" if named else "neither g++ nor clang++ found"
+        )
         raise SettingsError(f"runtime compile needs a C++ compiler: {seen}; allowed: torch, ...")
     # Kept between processes: compiling takes minutes.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compile"))
