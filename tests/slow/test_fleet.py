@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -137,6 +137,36 @@ def test_two_actors_of_ray_equal_one_process(
     assert {name: whole[name] for name in whole if "/" in name}.items() <= content(tmp_path).items()
     code, told, _ = call(*words, "--csv", "--on", "ray")
     assert told.startswith("13 videos: 12 done, 1 failed before"), "and Ray is not started"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """A Ray that runs already; its address."""
+    ray = pytest.importorskip("ray")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        how = {"include_dashboard": False, "log_to_driver": False}
+        ray.init(num_cpus=2, logging_level="error", **how)
+    yield ray.get_runtime_context().gcs_address
+    ray.shutdown()
+
+
+def test_the_example_for_ray_data_gives_the_same_lines(
+    cluster: str, clips: Path, whole: dict[str, object], tmp_path: Path
+) -> None:
+    pytest.importorskip("pyarrow")
+    example = Path(__file__).parents[2] / "examples" / "ray_data.py"
+    films = [clips / "day0" / "cam0.mp4", clips / "day1" / "cam1.mp4"]
+    done = subprocess.run(
+        [sys.executable, str(example), str(tmp_path), *map(str, films)],
+        capture_output=True, text=True, check=False, env=os.environ | {"RAY_ADDRESS": cluster},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = [line.split() for line in done.stdout.splitlines() if ".mp4 " in line]
+    assert {Path(words[0]) for words in told} == {*films}
+    for film in films:
+        lines = (tmp_path / film.stem / "predictions.jsonl").read_bytes()
+        assert lines == whole[f"{Item(str(film)).name}/predictions.jsonl"]
 
 
 def test_the_rest_of_a_tree_is_counted_and_done(
