@@ -17,6 +17,9 @@ def review(
     model: str = typer.Option(
         "vodkit-street", "--model", "-m", help="Helps in the background; none: no model."
     ),
+    follow: Path | None = typer.Option(
+        None, "--follow", help="Folder of SAM 2 video weights that follow. Default: the model."
+    ),
     classes: str = typer.Option("", "--classes", help="Names, as car,bus; more can be added."),
     out: Path = typer.Option(
         Path("review.json"), "--out", "-o", help="Dataset to write; the journal lies beside it."
@@ -60,7 +63,10 @@ def review(
         classes=names_of(classes),
         out=out,
     )
-    helper = ModelSettings(model="" if model == "none" else model)
+    helper = ModelSettings(
+        model="" if model == "none" else model,
+        follow="" if follow is None else str(follow.absolute()),
+    )
     where = ServerSettings(host=host, port=port, token=token)
     with serving(project, helper, where) as (address, page):
         for note in page.project.notes:

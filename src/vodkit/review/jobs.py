@@ -41,6 +41,8 @@ class ModelSettings:
     model: str = ""
     epochs: int = 0
     """of learning; 0: by the number of frames"""
+    follow: str = ""
+    """folder of SAM 2's video weights, by which objects are followed; else the model does it"""
 
 
 class Jobs:
@@ -80,7 +82,7 @@ class Jobs:
         if body["do"] == "stop":
             self.stop()
             return
-        if not self.can_learn():
+        if not self.can_learn() and not (body["do"] == "follow" and self._settings.follow):
             raise InputError("no model; start vodkit review with --model")
         document = self._project.journal.document
         job = dict(body)
@@ -262,7 +264,8 @@ class Jobs:
         box = None if track is None else self._box(video, track, frame)
         if box is None:
             return f"follow: track {number} has no box in frame {frame} any more"
-        task = {**self._task("follow", video), "frame": frame, "box": box}
+        task = {**self._task("follow", video), "frame": frame, "box": box,
+                "follow": self._settings.follow}  # fmt: skip
         found = self._run(task, f"following track {number}")
         if not found.get("base"):
             return f"follow: track {number} was lost at once; draw its next box"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vodkit.detect.base import Detector
+from vodkit.detect.mask_tracker import MaskTracker
 from vodkit.detect.models import load_detector
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground import process
@@ -24,6 +25,7 @@ from vodkit.infer.flow import make_detector, track_video
 from vodkit.infer.settings import InferSettings
 from vodkit.metrics.evaluation import evaluate
 from vodkit.review.curve import Known
+from vodkit.review.edits import HIDDEN_S
 from vodkit.track.refine import refine
 from vodkit.video.reader import open_video
 
@@ -69,12 +71,42 @@ def _info(path: str) -> VideoInfo:
 
 
 def follow(task: dict[str, Any]) -> None:
-    """One object from one box: the detector's candidates nearest to where it should be."""
-    detector = load_detector(task["model"], score_threshold=_LEAST_SCORE)
-    rows, why = followed(
-        detector, task["video"], int(task["frame"]), np.array(task["box"]), tell=say
-    )
+    """One object from one box, by a video predictor or by the detector's candidates near it."""
+    where = (task["video"], int(task["frame"]), np.array(task["box"]))
+    if task["follow"]:
+        rows, why = followed_by_mask(MaskTracker(Path(task["follow"])), *where, tell=say)
+    else:
+        detector = load_detector(task["model"], score_threshold=_LEAST_SCORE)
+        rows, why = followed(detector, *where, tell=say)
     say(base=rows, why=why)
+
+
+def followed_by_mask(
+    tracker: MaskTracker,
+    source: str,
+    start: int,
+    box: FloatArray,
+    *,
+    tell: Callable[..., None] = lambda **_words: None,
+) -> tuple[list[list[Any]], str]:
+    """As ``followed``, by the boxes around a video predictor's masks.
+
+    Ends where the object is not seen for ``HIDDEN_S``; frames before that are bridged.
+    """
+    rows: list[list[Any]] = []
+    seen_s, said = None, time.monotonic()
+    with open_video(source, strict=False) as video:
+        for found in tracker.follow(video.frames(start=start), box):
+            seen_s = found.time_s if seen_s is None or found.box_xyxy is not None else seen_s
+            if found.box_xyxy is not None:
+                rows.append([found.index, *(round(float(v), 2) for v in found.box_xyxy),
+                             round(found.score, 3), int(Known.OBSERVED), None])  # fmt: skip
+            elif found.time_s - seen_s > HIDDEN_S:
+                return rows, "lost"
+            if time.monotonic() - said > _REPORT_S:
+                said = time.monotonic()
+                tell(progress=f"frame {found.index}")
+    return rows, "end of the video"
 
 
 def followed(
