@@ -108,6 +108,7 @@ def from_library(film: Path, wanted: InferSettings) -> Rows:
 
 def from_command_line(film: Path, wanted: InferSettings, out: Path) -> Rows:
     words = [str(film), "--runtime", "openvino", "--device", "cpu", "-o", str(out), "--json"]
+    words += ["--temporal", wanted.temporal, "--size", wanted.size]
     with pytest.raises(SystemExit) as left:
         main(["track" if wanted.tracks else "detect", *words])
     assert left.value.code == 0
@@ -134,9 +135,15 @@ def from_resumed_run(film: Path, wanted: InferSettings, out: Path) -> Rows:
     return in_file(open_run(outcome.folder.path) / runs.PREDICTIONS)
 
 
-@pytest.mark.parametrize("tracker", ["vodkit", "none"])
-def test_one_question_has_one_answer(film: Path, url: str, tmp_path: Path, tracker: str) -> None:
-    wanted = InferSettings(tracker=tracker, runtime="openvino", device="cpu")
+@pytest.mark.parametrize(
+    "asked",
+    [{"tracker": "vodkit"}, {"tracker": "none"}, {"temporal": "links", "size": "320"}],
+    ids=lambda asked: " ".join(asked.values()),
+)
+def test_one_question_has_one_answer(
+    film: Path, url: str, tmp_path: Path, asked: dict[str, str]
+) -> None:
+    wanted = replace(WANTED, **asked)
     library = from_library(film, wanted)
     assert [index for index, _ in library] == list(range(2 * NUM_FRAMES))
     assert sum(len(found) for _, found in library) > 30
