@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import termios
+import warnings
 from contextlib import redirect_stdout, suppress
 from typing import Any
 
@@ -28,7 +29,9 @@ def serve(place: int) -> None:
             if not words:
                 return
             request = json.loads(words)
-            pid = os.fork()
+            with warnings.catch_warnings():  # Python 3.12 and newer warn: libraries have threads
+                warnings.simplefilter("ignore", DeprecationWarning)
+                pid = os.fork()
             if pid == 0:
                 line.close()
                 _become(request, descriptors[0])

@@ -152,7 +152,8 @@ def leapt(plain: Path, path: Path) -> Path:
     begin = struct.unpack_from(">i", data, place + 4)[0]
     with av.open(str(path)) as file:
         ticks = round(3 / file.streams.video[0].time_base)
-    struct.pack_into(">Ii", data, place, 3000, begin + ticks)
+    scale = struct.unpack_from(">I", data, data.find(b"mvhd") + 16)[0]  # 1000, or another number
+    struct.pack_into(">Ii", data, place, 3 * scale, begin + ticks)
     path.write_bytes(data)
     return path
 
