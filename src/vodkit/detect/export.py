@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -172,6 +173,8 @@ class Wanted:
 
 def write_onnx(wanted: Wanted, path: Path) -> None:
     """ONNX, by tracing."""
+    if find_spec("onnxruntime") is None or find_spec("onnx") is None:
+        raise SettingsError("export to .onnx needs: pip install 'vodkit[onnx]'")
     from vodkit.detect.runtimes import onnx_graph, quantise
 
     if wanted.pictures:

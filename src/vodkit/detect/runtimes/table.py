@@ -104,7 +104,7 @@ def _openvino(wanted: Runnable, *, precision: str) -> Runtime:
 
 def _onnx(wanted: Runnable) -> Runtime:
     _on_cpu(wanted, "onnx")
-    if find_spec("onnxruntime") is None:
+    if find_spec("onnxruntime") is None or (wanted.graph and find_spec("onnx") is None):
         raise SettingsError("runtime onnx needs: pip install 'vodkit[onnx]'")
     from vodkit.detect.runtimes.onnx_graph import OnnxRuntime, write_onnx
 
