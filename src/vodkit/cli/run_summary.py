@@ -26,29 +26,31 @@ _NAMED = 8  # classes
 _LONG_S = 20.0  # a run from which on measuring another runtime (a few seconds) is worth it
 
 
-def lines_of(folder: Path) -> list[str]:
-    """The summary, line by line; empty where the folder has no record of a finished run."""
+def lines_of(folder: Path) -> Iterator[str]:
+    """The summary, line by line; none where the folder has no record of a finished run.
+
+    The last line may take a while: another runtime is measured for it.
+    """
     from vodkit.infer.folder import RunFolder
 
     run = RunFolder(folder)
     try:
         manifest, settings = run.manifest(), run.settings
     except VodkitError:
-        return []
+        return
     if manifest is None or not manifest.summary:
-        return []
+        return
     counts = manifest.summary
     of_stills = settings.pictures == STILLS
-    lines = [
-        _speed(counts, "picture" if of_stills else "frame"),
-        *_found(counts, tracks=settings.tracks),
-    ]
-    lines += _losses(counts)
+    yield _speed(counts, "picture" if of_stills else "frame")
+    yield from _found(counts, tracks=settings.tracks)
+    yield from _losses(counts)
     if not sum(counts["boxes_by_class"].values()):
-        lines.append(_nothing(settings, manifest.model.get("classes", ())))
+        yield _nothing(settings, manifest.model.get("classes", ()))
     elif not of_stills and (small := _small(folder, settings)):
-        lines.append(small)
-    return [*lines, *(() if of_stills else _faster(manifest, settings))]
+        yield small
+    if not of_stills:
+        yield from _faster(manifest, settings)
 
 
 def next_words(folder: Path) -> Iterator[list[str]]:
@@ -107,7 +109,7 @@ def _losses(counts: Mapping[str, Any]) -> Iterator[str]:
         yield f"{frames} had more detections than are kept (--max-detections)"
 
 
-def _nothing(settings: "InferSettings", known: Sequence[str]) -> str:
+def _nothing(settings: "InferSettings", known: Sequence[str] = ()) -> str:
     """What may help where nothing was found; ``known``: the classes that were detected."""
     names = [*known[:_NAMED], *(["..."] if len(known) > _NAMED else [])]
     of = f" of {settings.model}'s classes ({', '.join(names)})" if known else ""

@@ -36,7 +36,8 @@ def say_what_happened(folder: Path) -> None:
     """What a run found, how fast, what to do next; from its folder alone, whoever made it."""
     from vodkit.cli.run_summary import lines_of, next_words
 
-    terminal.say(*(f"  {line}" for line in lines_of(folder)))
+    for line in lines_of(folder):
+        terminal.say(f"  {line}")
     for words in next_words(folder):
         terminal.say_next(*words)
 
