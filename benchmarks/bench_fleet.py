@@ -133,6 +133,7 @@ def kill(place: Path, rounds: int, seed: int, pause_s: float) -> None:
         counts["rounds"] += 1
         print(json.dumps(counts), file=sys.stderr, flush=True)
         if not status_now.left and not status_now.claimed:
+            os.waitpid(started(out, mine, fleet), 0)  # tidies up after the last kill
             check(out, whole)
             counts["trees finished"] += 1
             number += 1

@@ -11,7 +11,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,16 @@ class Claims:
         return frozenset(
             name for name, file in newest.items() if file in read and self._is_valid(read[file])
         )
+
+    def sweep(self, finished: Callable[[], Collection[str]]) -> None:
+        """Delete claims that workers which were killed left of finished videos.
+
+        ``finished``: gives the names of these; it is asked only where there are such claims.
+        """
+        files = self._files()
+        void = files.keys() - self.held() if files else set()
+        for name in void & {*finished()} if void else ():
+            self._place.delete(*files[name])
 
     def beat(self, name: str) -> bytes | None:
         """The newest sign of life of a claim; None: the video is free."""

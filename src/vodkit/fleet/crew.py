@@ -84,6 +84,8 @@ class Crew:
         elif left:
             yield from self._here(left, watch)
         self.tree.failures.write_list()
+        if self._fleet.claim:
+            self._claims.sweep(lambda: self.status().finished)
 
     def status(self) -> Status:
         """What became of the videos of this command."""

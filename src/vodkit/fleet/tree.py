@@ -80,6 +80,12 @@ class Status:
     missing: frozenset[str] = frozenset()
 
     @property
+    def finished(self) -> frozenset[str]:
+        """Videos that no command works on without being asked to try again."""
+        failed = {name for name, one in self.failed.items() if one.kind == "permanent"}
+        return self.done | failed
+
+    @property
     def left(self) -> int:
         """Videos that `vodkit runs resume` works on."""
         passing = sum(one.kind == "transient" for one in self.failed.values())

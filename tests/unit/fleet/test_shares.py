@@ -241,6 +241,10 @@ def test_one_worker_gets_a_claim_and_a_silent_one_loses_it(place: Place) -> None
     assert second.held() == frozenset()
     with first.take("a-1", is_new=True) as mine:
         assert mine is None
+    place.write("claims/b-1.json", json.dumps(void).encode())
+    with first.take("c-1"):
+        second.sweep(lambda: ["b-1", "c-1"])
+        assert place.names("claims/*") == ["claims/a-1.json", "claims/c-1.json"]
     with first.take("a-1") as mine, second.take("a-1") as other:
         assert mine is not None
         assert mine.is_taken_over
