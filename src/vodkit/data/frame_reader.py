@@ -66,7 +66,7 @@ class FrameReader:
     ) -> None:
         """Sources are relative to ``root``; pictures are kept in the size ``size_for`` says.
 
-        With ``motion_lags_s`` their differences to earlier frames are kept, too, see ``motion``.
+        ``motion_lags_s``: their differences to earlier frames are kept, too; see ``read_moving``.
 
         ``videos`` are those that will be read; ``cache_mib`` None: room for all pictures that are
         mixed, but 256 MiB at least and 1024 at most.

@@ -97,7 +97,7 @@ def test_the_cache_stays_in_its_bound(made: tuple[Dataset, Path]) -> None:
     for i in np.random.default_rng(0).permutation(40):
         assert (frames[int(i)][0] == grey(frames.keys[i])).all()
         assert len(frames.reader._frames) <= 10
-        assert frames.reader._bytes == sum(x.nbytes for x in frames.reader._frames.values())
+        assert frames.reader._bytes == sum(x.nbytes for x, _ in frames.reader._frames.values())
 
 
 def test_what_is_mixed_fits_the_cache(made: tuple[Dataset, Path]) -> None:
