@@ -12,6 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No test depends on how busy a machine is: no deadlines, no patience for slow examples.
+settings.register_profile("vodkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vodkit")
 
 CHECKOUT = Path(__file__).parent.parent
 SHARED_DATA = CHECKOUT.parent / "shared" / "data"
