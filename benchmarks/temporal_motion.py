@@ -172,8 +172,10 @@ def measured(dataset: Dataset, folder: Path, model: Path, name: str) -> float:
     detector = make_detector(settings)
     tables = {
         video.source: TrackTable.from_frames(
-            (frame.index, frame.time_s, found)
-            for frame, found in detect_video(folder / video.source, detector, settings=settings)
+            [
+                (frame.index, frame.time_s, found)
+                for frame, found in detect_video(folder / video.source, detector, settings=settings)
+            ]
         )
         for video in videos
     }

@@ -83,15 +83,20 @@ def _size_of(size: str) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
-def load(path: Path, format: str = "auto") -> "tuple[Dataset, Path]":  # noqa: A002
-    """A dataset, with the folder that its sources are relative to."""
+def load(
+    path: Path,
+    format: str = "auto",  # noqa: A002
+    *,
+    losses: bool = True,
+) -> "tuple[Dataset, Path]":
+    """A dataset, with the folder that its sources are relative to; ``losses`` are printed."""
     from vodkit.data.audit.video_scan import probe
     from vodkit.formats.base import Reading
     from vodkit.formats.table import read_dataset
     from vodkit.ground.account import losses_in
 
     dataset = read_dataset(path, format, reading=Reading(probe=probe))
-    for line in losses_in(dataset.accounts):
+    for line in losses_in(dataset.accounts) if losses else ():
         aside(line)
     return dataset, dataset.root
 

@@ -71,7 +71,7 @@ def _cuts(dataset: "Dataset", root: Path) -> "dict[str, IntArray]":
 
 def _say(whole: "Dataset", sides: "dict[str, Dataset]", out: Path, *, as_json: bool) -> None:
     from vodkit.data.stats import measure
-    from vodkit.formats.base import split_warnings
+    from vodkit.formats.base import are_stills, split_warnings
 
     numbers = {side: measure(data) for side, data in sides.items()}
     counts = {
@@ -89,14 +89,19 @@ def _say(whole: "Dataset", sides: "dict[str, Dataset]", out: Path, *, as_json: b
         say_json(told)
         return
     rows = [
-        [side, str(one["videos"]), str(one["frames"]), str(one["boxes"])]
-        for side, one in counts.items()
+        [side, str(len(one.videos)), str(counts[side]["frames"]), _by_class(one)]
+        for side, one in numbers.items()
     ]
-    say_table(["side", "videos", "frames", "boxes"], rows)
+    what = ["images", "labelled"] if are_stills(whole) else ["videos", "frames"]
+    say_table(["side", *what, "boxes"], rows)
     for line in [*(f"warning: {warning}" for warning in warnings), *notes, str(out)]:
         say(line)
     if "val" in sides:
         say_next("vodkit", "train", "--data", str(out))
+
+
+def _by_class(side: "DatasetStats") -> str:
+    return ", ".join(f"{each.name} {each.num_boxes}" for each in side.classes)
 
 
 def _notes(whole: "DatasetStats", sides: "list[DatasetStats]") -> list[str]:

@@ -110,7 +110,7 @@ def train(
     with process.told_once():
         wanted = settings.load(TrainSettings, toml=settings_file, words=[*given, *words])
         find_card(wanted.model)  # a wrong name is refused before data is read
-        labels = load(data)[0]
+        labels = load(data, losses=as_json or bool(search) or curve)[0]  # else the training does
         warnings = split_warnings(labels)
         if curve:
             train_curve.refuse((("--search", search),))

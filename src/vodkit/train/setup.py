@@ -20,6 +20,7 @@ from vodkit.detect.base import ModelCard, Training
 from vodkit.detect.memory import is_out_of_memory
 from vodkit.detect.models import build_network, find_card
 from vodkit.detect.preprocess import input_px
+from vodkit.formats.base import are_stills
 from vodkit.formats.table import read_dataset
 from vodkit.ground import ledger
 from vodkit.ground.account import losses_in
@@ -256,7 +257,10 @@ def _labels(frames: FrameDataset) -> np.ndarray:
 def _counted(frames: FrameDataset) -> str:
     every = len(labelled_keys(frames.dataset, still_iou=2.0))
     chosen = f"{len(frames)} frames" if len(frames) == every else f"{len(frames)} of {every} frames"
-    return f"{chosen} with {len(_labels(frames))} boxes of {_num_videos(frames)} videos"
+    boxes = f"{len(_labels(frames))} boxes"
+    if are_stills(frames.dataset):
+        return f"{chosen.replace('frames', 'pictures')} with {boxes}"
+    return f"{chosen} with {boxes} of {_num_videos(frames)} videos"
 
 
 def _num_videos(frames: FrameDataset) -> int:
