@@ -7,9 +7,11 @@ epoch and position, not on the number of workers or processes.
 Legend: H W of a picture, N boxes, T frames of a clip.
 """
 
+import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -431,9 +433,14 @@ def batches(
     waiting: list[Example] = []
     # Of its own generator: a loader draws a number when it begins, and a training that goes on
     # in the middle of an epoch must see the same random numbers as one that never stopped.
-    own = torch.Generator()
-    given = _OrError(views)
-    loader = DataLoader(given, sampler=parts, batch_size=None, num_workers=workers, generator=own)
+    loader = DataLoader(
+        _OrError(views),
+        sampler=parts,
+        batch_size=None,
+        num_workers=workers,
+        generator=torch.Generator(),
+        multiprocessing_context=_context() if workers else None,
+    )
     for made in loader:
         if isinstance(made, VodkitError):
             raise made
@@ -441,6 +448,19 @@ def batches(
         while len(waiting) >= batch_size:
             yield waiting[:batch_size]
             del waiting[:batch_size]
+
+
+def _context() -> BaseContext:
+    """How worker processes start: never by forking this one.
+
+    It has threads (FFmpeg's, OpenVINO's, OpenMP's); a copy of it keeps the locks that they held,
+    and may wait for them for ever.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _channels_first(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
