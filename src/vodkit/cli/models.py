@@ -32,16 +32,24 @@ def models(
 
         say_json([{**asdict(x.card), "path": str(x.path), "here": x.here} for x in lines])
         return
-    rows = []
+    # What APs are of, and licences, are long and mostly the same: they are notes below the table.
+    rows, measured, licences = [], list[str](), dict[str, list[str]]()
     for line in lines:
         card, wanted = line.card, line.card.preprocessing
-        size = f"{card.size_bytes / 1e6:.1f}" if card.size_bytes else "?"
+        licences.setdefault(card.licence, []).append(card.name)
         best = next((metric for metric in card.expected if metric.name == "AP"), None)
-        values = [f"{wanted.width_px}x{wanted.height_px}", str(len(card.classes)), size]
-        promise = [f"{best.value:.3f}" if best else "?", card.licence]
-        where = "here" if line.here else "to fetch"
-        rows.append([card.name, *values, *promise, where, best.data if best else ""])
-    say_table(["model", "input px", "cls", "MB", "AP", "licence", "weights", "AP on"], rows)
+        if best and best.data not in measured:
+            measured.append(best.data)
+        promise = f"{best.value:.3f} [{measured.index(best.data) + 1}]" if best else "?"
+        values = [f"{wanted.width_px}x{wanted.height_px}", str(len(card.classes)), promise]
+        rows.append([card.name, *values, "here" if line.here else "to fetch"])
+    say_table(["model", "input px", "classes", "AP", "weights"], rows)
+    say(*(f"[{number}] AP on {data}" for number, data in enumerate(measured, 1)))
+    most = max(licences, key=lambda one: len(licences[one]))
+    others = "; ".join(
+        f"{one} ({', '.join(names)})" for one, names in licences.items() if one != most
+    )
+    say(f"licences: {most}{' for all but these: ' if others else ''}{others}")
     say(*(f"{name}  from an installed package" for name in DETECTORS))
     say(*(f"{name}  any class, by --prompt 'a red cup=cup'; {one.licence}, to fetch, "
           f"{one.size_bytes / 1e6:.0f} MB" for name, one in OPEN.items()))  # fmt: skip
