@@ -72,7 +72,7 @@ def train(
     from vodkit.cli.data_options import load
     from vodkit.cli.training_progress import say_to_file, shown
     from vodkit.detect.models import find_card
-    from vodkit.formats.base import split_warnings
+    from vodkit.formats.base import are_stills, split_warnings
     from vodkit.ground import process, settings
     from vodkit.report.training_page import TrainingPage
     from vodkit.train import loop
@@ -137,6 +137,8 @@ def train(
     if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
         return
     _say(result, page.write(result), warnings, as_json=as_json)
+    if not as_json and not are_stills(labels):
+        say_next("vodkit", "track", "my_video.mp4", "--model", str(result.checkpoint), "--video")
     if not as_json and any(video.split == "test" for video in labels.videos):
         given = ["--model", str(result.checkpoint), "--split", "test"]
         say_next("vodkit", "eval", str(data), *given)
@@ -159,4 +161,3 @@ def _say(result: "TrainResult", page: Path, warnings: Sequence[str], *, as_json:
     )
     say(f"{result.checkpoint}: {score}{result.epochs} epochs; took {result.seconds:.0f} s now")
     say(f"curves and pictures: {page}")
-    say_next("vodkit", "track", "my_video.mp4", "--model", str(result.checkpoint), "--video")
