@@ -35,7 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[LAST_WORDS] = tempfile.mkdtemp(prefix="vodkit-tests-")
 
 
-collect_ignore_glob = ["*conftest.py"]  # as a doctest, one would hide the next of that name
+collect_ignore_glob = [
+    "*conftest.py",
+    "check_fiftyone.py",
+]  # as a doctest, one would hide the next of that name
 ABSENT = re.compile(r"\b(GPU|camera|root)\b|\.\./shared")
 """what CI may lack: devices, the real data, and either root's rights or their absence"""
 

@@ -98,7 +98,7 @@ class Camera(socketserver.StreamRequestHandler):
 
     def _send_pictures(self, media: bytes | Iterator[tuple[int, bytes]]) -> None:
         """H.264 units, whole or cut, of a transport stream or of (tick, picture) as they come."""
-        for ticks, picture in pictures_of(media) if isinstance(media, bytes) else media:
+        for ticks, picture in pictures_of(media) if isinstance(media, bytes | bytearray) else media:
             units = re.split(rb"\x00?\x00\x00\x01", picture)[1:]
             parts = [part for unit in units for part in packed(unit)]
             for i, part in enumerate(parts, 1):

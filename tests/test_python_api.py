@@ -16,7 +16,7 @@ from vodkit.video.writer import VideoWriter, as_rate
 
 CHECKOUT = Path(__file__).parent.parent
 IMPORT = re.compile(r"^ *from (vodkit[a-z_.]*) import ([A-Za-z_, ]+)", re.MULTILINE)
-FOR_FORMATS = {"vodkit.formats.base", "vodkit.formats.textfile"}
+FOR_FORMATS = {"vodkit.formats.base", "vodkit.formats.rows", "vodkit.formats.textfile"}
 """modules that a new format uses, which is given a Path"""
 
 

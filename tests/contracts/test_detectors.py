@@ -62,7 +62,7 @@ def test_every_network_has_its_parameters_in_one_stage_each(name: str) -> None:
 def test_missing_weights_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VODKIT_CACHE", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # offline
-    with pytest.raises(WeightsError, match=r"put it at .*yolox_tiny\.pth"):
+    with pytest.raises(WeightsError, match=r"save it as .*yolox_tiny\.pth"):
         load_detector("yolox_tiny")
     assert not [x for x in listed() if x.here and x.card.url]
 

@@ -179,13 +179,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("clips", "part1", "part2"):
         (folder / name).mkdir()
     for name in ("a", "raw", "more", "plaza", "cam-0800", "cam-0810", "cam-0820", "cam-0830",
-                 "new_video", "my_video", "clips/a", "part1/a", "val", "plaza_val"):  # fmt: skip
+                 "new_video", "my_video", "clips/a", "part1/a", "val", "plaza_val",
+                 "match"):  # fmt: skip
         shutil.copy(folder / "plaza_a.mp4", folder / f"{name}.mp4")
     for name in ("b", "clips/b", "part2/b"):
         shutil.copy(folder / "plaza_b.mp4", folder / f"{name}.mp4")
     three = {"plaza_a.mp4": "train", "plaza_val.mp4": "val", "plaza_b.mp4": "test"}
     classes = ("person",)
-    for name in ("split", "mine", "dataset", "flies"):
+    for name in ("split", "mine", "dataset", "flies", "balls"):
         write_dataset(labels_of(three, classes), folder / f"{name}.json", "cocovid")
     write_dataset(labels_of({"plaza.mp4": ""}, classes), folder / "labels.json", "cocovid")
     with pytest.MonkeyPatch.context() as patch:

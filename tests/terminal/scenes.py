@@ -146,9 +146,9 @@ SCENES: dict[str, Scene] = {
         message=("--line", "--zone"),
     ),
     "tune": Scene(
-        right=("detected/test", "--trials", "3"),
+        right=("detected/test", "--trials", "40"),
         shows=("consistency", "no camera motion, no colours on record"),
-        stop_when=r"[12]/3 trials",
+        stop_when=r"[1-9]/40 trials",
         wrong=("detected/test", "--split", "test"),
         message=("--truth",),
     ),

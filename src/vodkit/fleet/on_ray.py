@@ -5,8 +5,12 @@ actor that dies is started again by Ray, and its video given to it again, twice;
 its worker a third time is recorded as failed. Results are the same folders as without Ray.
 """
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
 from vodkit.fleet.failures import MOST_DEATHS, fatal_failure
@@ -21,10 +25,14 @@ from vodkit.infer.filming import Film
 class RayWorker:
     """A ``Worker`` in an actor's process."""
 
-    def __init__(self, url: str, mine: Record, fleet: FleetSettings, film: Film | None) -> None:
-        """``url``: root of the tree; the others as of ``Worker``."""
+    def __init__(
+        self, url: str, mine: Record, fleet: FleetSettings, film: Film | None, *, folder: str
+    ) -> None:
+        """``url``: root of the tree; ``folder``: of the command; the others as of ``Worker``."""
         from vodkit.ground import process
 
+        with suppress(OSError):  # sources may be relative to it; another machine may not have it
+            os.chdir(folder)
         process.settle()
         self._worker: Worker | None = None
         self._how = (Tree(url), mine, fleet)
@@ -74,9 +82,10 @@ class RayCrew:
         how = {**needs, "max_restarts": -1, "max_task_retries": MOST_DEATHS - 1}
         self._remote = self._ray.remote(**how)(RayWorker)
         about = (tree.place.url, mine, fleet, film)
-        first = self._remote.remote(*about)
+        make = partial(self._remote.remote, *about, folder=str(Path.cwd()))
+        first = make()
         self.begun(first)  # it chooses the runtime that all others take
-        others = [self._remote.remote(*about) for _ in range(count - 1)]
+        others = [make() for _ in range(count - 1)]
         self.actors = [first, *others]
 
     def _begin(self, on: str) -> None:

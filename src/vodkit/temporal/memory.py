@@ -153,7 +153,13 @@ class Memory(Generic[T]):
         state = {
             name: np.concatenate([getattr(one, name) for one in frames] or [np.zeros(0)])
             for name in names
+            if name != "keys"
         }
+        # Frames without candidates have keys without columns, and so have those that a resumed
+        # run took from its files: where looks are not known of all, they are known of none.
+        keys = [one.keys for one in frames if len(one.labels)]
+        known = len({one.shape[1] for one in keys}) == 1
+        state["keys"] = np.concatenate(keys) if known else np.zeros((len(state["labels"]), 0))
         state["counts"] = np.array([len(one.labels) for one in frames], np.int64)
         return {**state, "times_s": np.array([one.time_s for one in frames], np.float64)}
 

@@ -24,7 +24,6 @@ Made = TypeVar("Made")
 _PATIENCE_S = 8.0  # network disks show a new file of another machine some seconds late
 _ERROR = "vodkit-error"
 """key, in the store that the processes share, of the error of the one that failed"""
-_WORDS_S = 2.0  # an error is in the store before its process ends
 _LOST = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
 """what torch reports when a process that it talks to has ended"""
 
@@ -194,10 +193,8 @@ def noticing_lost_processes() -> Iterator[None]:
 
 def _error_elsewhere() -> str:
     """The error with which another process ended; empty: it had none, as one that was killed."""
-    with suppress(RuntimeError, ValueError):
-        store, end_s = _default_store(), time.monotonic() + _WORDS_S
-        while time.monotonic() < end_s:
-            if store.check([_ERROR]):
-                return str(store.get(_ERROR).decode())
-            time.sleep(0.1)
+    with suppress(RuntimeError, ValueError):  # it is there before that process ends: no waiting
+        store = _default_store()
+        if store.check([_ERROR]):
+            return str(store.get(_ERROR).decode())
     return ""

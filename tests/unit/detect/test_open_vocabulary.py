@@ -20,6 +20,7 @@ from vodkit.ground.errors import SettingsError, WeightsError
 from vodkit.ground.records import Frame
 from vodkit.infer.flow import make_detector
 from vodkit.infer.settings import InferSettings
+from vodkit.samples.samples import CLIP_B
 
 transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
 tokenizers = pytest.importorskip("tokenizers")
@@ -183,7 +184,7 @@ def test_what_does_not_go_together_is_refused(
     folder = str(folders["owlv2"])
     given = [folder if word == "FOLDER" else word for word in words]
     with pytest.raises(SystemExit) as left:
-        main(["track", __file__, "-o", str(tmp_path), *given])
+        main(["track", str(CLIP_B), "-o", str(tmp_path), *given])
     error = capsys.readouterr().err
     assert left.value.code == 2
     assert message in error
@@ -191,7 +192,7 @@ def test_what_does_not_go_together_is_refused(
 
 def test_a_class_that_a_model_lacks_leads_to_prompts(tmp_path: Path, capsys) -> None:
     with pytest.raises(SystemExit):
-        main(["track", __file__, "--classes", "zebra", "-o", str(tmp_path)])
+        main(["track", str(CLIP_B), "--classes", "zebra", "-o", str(tmp_path)])
     assert "for any other class: --prompt 'a zebra=zebra'" in capsys.readouterr().err
 
 

@@ -224,7 +224,7 @@ def test_other_data_and_other_definitions_are_not_compared(result):
 
 
 def test_runs_that_cannot_be_read(tmp_path):
-    with pytest.raises(FormatError, match="cannot read"):
+    with pytest.raises(FormatError, match="cannot be read"):
         load_run(tmp_path)
     for text in ("{", "[]", '{"schema": 1}', '{"schema": 99}'):
         (tmp_path / METRICS).write_text(text)

@@ -39,7 +39,7 @@ def call(*words):
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output
-    return result.output
+    return result.stdout  # notes are on stderr
 
 
 def boxes_at(i):
