@@ -61,7 +61,7 @@ def test_every_page_fits_desktop_and_phone_and_fetches_nothing(site: Path, brows
     page, wanted = page_of(browser, scripts=False)  # scripts would take a second a page
     wide = []
     for path in sorted(site.rglob("*.html")):
-        page.goto(path.as_uri(), wait_until="domcontentloaded")
+        page.goto(path.as_uri(), wait_until="load")
         for width in (1280, 400):
             page.set_viewport_size({"width": width, "height": 900})
             root = "document.documentElement"
