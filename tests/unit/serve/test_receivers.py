@@ -339,6 +339,8 @@ def test_the_last_will_says_that_vodkit_was_killed(
         )  # fmt: skip
         assert child.stdout is not None
         child.stdout.readline()
+        with news:
+            assert news.wait_for(lambda: len(found) == 1, 20)
         child.kill()
         child.communicate()
         with news:
