@@ -416,7 +416,7 @@ def _streams(count: int = 8) -> dict[str, Any]:
 
 
 def main() -> None:
-    _CHECKED.parse_args(namespace=ASKED)
+    vars(ASKED).update(vars(_CHECKED.parse_intermixed_args()))
     ASKED.out.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("VODKIT_CACHE", str(ASKED.out / "cache"))
     unknown = set(ASKED.steps) - STEPS.keys()
