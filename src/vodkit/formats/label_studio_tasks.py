@@ -79,10 +79,10 @@ def num_objects(task: Any) -> int:
     for key in ("annotations", "predictions"):
         for one in task.get(key) or ():
             results = one.get("result") or ()
-            regions = {r.get("id") for r in results if kind_of(r)} - {None}
+            regions = {str(r.get("id")) for r in results if kind_of(r)} - {"None"}
             count += sum(
                 bool(kind_of(result))
-                or not (isinstance(result, dict) and result.get("id") in regions)
+                or not (isinstance(result, dict) and str(result.get("id")) in regions)
                 for result in results
             )
     return count
@@ -122,20 +122,26 @@ def _pass_over(one: Node, reading: Reading, *, is_prediction: bool) -> None:
 def _regions(annotation: Node, reading: Reading) -> Iterator[Region]:
     results = list(annotation.items("result"))
     labels = {
-        node.value["id"]: names
+        _id(node): names
         for node in results
         if "id" in node and not kind_of(node.value) and (names := _labels(node))
     }
-    ids = {node.value.get("id") for node in results if kind_of(node.value)} - {None}
+    ids = {_id(node) for node in results if kind_of(node.value)} - {""}
     for node in results:
         kind = kind_of(node.value)
         if kind:
             with reading.taking(node.path, node.line):
                 yield _region(node, kind, labels)
-        elif not (isinstance(node.value, dict) and node.value.get("id") in ids):
+        elif not (isinstance(node.value, dict) and _id(node) in ids):
             what = str(node.value.get("type")) if isinstance(node.value, dict) else "none"
             reason = f"result of type {what[:40]!r}"
             reading.tally.skip(reason, f"{node.path}:{node.line()}")
+
+
+def _id(node: Node) -> str:
+    """The id that results of one region share, as text, whatever it is; empty: it has none."""
+    value = node.value.get("id")
+    return "" if value is None else str(value)
 
 
 def _labels(node: Node) -> list[Any]:
@@ -147,9 +153,9 @@ def _labels(node: Node) -> list[Any]:
     return next((value[key] for key in keys if isinstance(value.get(key), list)), [])
 
 
-def _region(node: Node, kind: str, labels: dict[Any, list[Any]]) -> Region:
+def _region(node: Node, kind: str, labels: dict[str, list[Any]]) -> Region:
     value = node.at("value")
-    names = _labels(node) or labels.get(node.value.get("id"), [])
+    names = _labels(node) or labels.get(_id(node), [])
     if len(names) != 1 or not isinstance(names[0], str):
         raise value.fault(f"labels are {names}; allowed: one")
     turn = node.number("image_rotation", 0.0)

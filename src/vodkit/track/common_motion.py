@@ -42,7 +42,7 @@ def common_shift(offsets_px: FloatArray, areas_px: FloatArray) -> FloatArray | N
     if np.abs(np.sign(offsets_px).sum(axis=0)).max() < (1 - 2 * _MOST_OUTLIERS) * count:
         return None
     weight = 1 / areas_px
-    far = np.hypot(*(offsets_px - _weighted_median(offsets_px, weight)).T) * np.sqrt(weight)
+    far = np.hypot(*(offsets_px - np.median(offsets_px, axis=0)).T) * np.sqrt(weight)
     kept = far <= _OUTLIER * np.sort(far)[count // 2] + 1e-9
     count_kept = int(np.count_nonzero(kept))
     if count_kept < max(LEAST, (1 - _MOST_OUTLIERS) * count):
@@ -54,11 +54,3 @@ def common_shift(offsets_px: FloatArray, areas_px: FloatArray) -> FloatArray | N
     if about_zero == 0 or (about_mean / about_zero) ** (count_kept - 1) > CHANCE:
         return None
     return np.array([[1, 0, mean[0]], [0, 1, mean[1]]])
-
-
-def _weighted_median(values: FloatArray, weight: FloatArray) -> FloatArray:
-    """The median (2,) of values (N, 2) along each axis."""
-    order = values.argsort(axis=0)
-    mass = weight[order].cumsum(axis=0)
-    half = (mass < mass[-1] / 2).sum(axis=0)
-    return np.asarray(values[order[half, [0, 1]], [0, 1]])

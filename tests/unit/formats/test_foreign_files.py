@@ -20,7 +20,7 @@ from account_files import WORLDS
 from vodkit.data.ingest import Ingest, ingest
 from vodkit.formats.base import Reading
 from vodkit.formats.pictures import picture_head
-from vodkit.formats.table import detect_format
+from vodkit.formats.table import detect_format, read_labels
 from vodkit.ground.errors import FormatError, InputError
 from vodkit.ground.paths import there
 from vodkit.video.reader import open_video
@@ -444,3 +444,16 @@ def test_numbers_that_pictures_leave_out_are_said(tmp_path: Path) -> None:
     (tmp_path / "f50.jpg").unlink()
     with open_video(tmp_path) as video:
         assert not any("leave some out" in note for note in video.notes)
+
+
+def test_an_id_of_label_studio_that_is_a_list_is_refused(tmp_path: Path) -> None:
+    """Found by chance: an id that is a list ended as an unforeseen TypeError."""
+    shape = {"x": 10, "y": 10, "width": 20, "height": 20, "rectanglelabels": ["bee"]}
+    result = {
+        "id": ["a"], "type": "rectanglelabels", "value": shape,
+        "original_width": 100, "original_height": 100,
+    }  # fmt: skip
+    task = {"id": 1, "data": {"image": "a.jpg"}, "annotations": [{"result": [result]}]}
+    (tmp_path / "tasks.json").write_text(json.dumps([task]), encoding="utf-8")
+    with pytest.raises(FormatError, match="id: is a list of 1; allowed: text"):
+        read_labels(tmp_path / "tasks.json", "label_studio")

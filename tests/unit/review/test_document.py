@@ -168,7 +168,7 @@ def test_interpolation_is_linear_in_time_not_in_frames() -> None:
 ids = st.integers(1, 4)
 frames = st.integers(0, T - 1)
 sides = st.floats(0, 200)
-boxes = st.tuples(sides, sides, st.floats(1, 80), st.floats(1, 80)).map(
+boxes = st.tuples(sides, sides, st.floats(1.5, 80), st.floats(1.5, 80)).map(
     lambda b: [b[0], b[1], b[0] + b[2], b[1] + b[3]]
 )
 ACTION = st.one_of(
