@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.request import Request, urlopen
 
 import fsspec
 import pytest
@@ -21,6 +22,8 @@ def s3_server() -> Iterator[str]:
             patch.setenv(name, "testing")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         s3fs.S3FileSystem.clear_instance_cache()
+        # moto keeps its buckets for the process: an earlier test's are still there.
+        urlopen(Request(f"{url}/moto-api/reset", method="POST")).close()
         fsspec.filesystem("s3").mkdir("bucket")
         yield url
         s3fs.S3FileSystem.clear_instance_cache()
