@@ -15,6 +15,7 @@ from vodkit.ground.records import LabelledVideo, VideoInfo
 NO_PICTURE = "box of a frame without a picture"
 """reason of objects in frames that the numbers of a folder's pictures leave out"""
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
+_TIFF_WIDTH, _TIFF_HEIGHT = 0x0100, 0x0101
 
 
 def picture_size(path: Path) -> tuple[int, int] | None:
@@ -26,7 +27,8 @@ def picture_size(path: Path) -> tuple[int, int] | None:
 def picture_head(path: Path) -> tuple[tuple[int, int], bool] | None:
     """Width and height of a picture as it is decoded, and whether EXIF turns or mirrors it.
 
-    Only the header is read. Decoders turn pictures by their EXIF orientation, but not TIFF files.
+    Only the header is read. Of TIFF, Pillow from 11 on gives the size upright, before as stored:
+    the size is taken from the tags.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -35,8 +37,11 @@ def picture_head(path: Path) -> tuple[tuple[int, int], bool] | None:
         return None
     try:
         with Image.open(path) as picture:
-            told = picture.format != "TIFF" and picture.getexif().get(_ORIENTATION)
+            tags = picture.getexif()
+            told = tags.get(_ORIENTATION)
             width, height = picture.size
+            if picture.format == "TIFF":
+                width, height = tags[_TIFF_WIDTH], tags[_TIFF_HEIGHT]
             turned = told in _QUARTER_TURNS
             return ((height, width) if turned else (width, height)), told in range(2, 9)
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
