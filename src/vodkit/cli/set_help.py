@@ -5,11 +5,13 @@ Names and defaults are the fields of the dataclass, meanings its docstrings, ran
 
 import ast
 import inspect
+import json
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
+from importlib import import_module
 from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -86,59 +88,39 @@ def _training(given: dict[str, Any]) -> list[type]:
     return [TrainSettings]
 
 
-def _refining(_given: dict[str, Any]) -> list[type]:
-    from vodkit.track.refine import RefineSettings
-
-    return [RefineSettings]
+def _always(module: str, name: str) -> Callable[[dict[str, Any]], list[type]]:
+    return lambda _given: [getattr(import_module(module), name)]
 
 
-def _counting(_given: dict[str, Any]) -> list[type]:
-    from vodkit.track.count import CountSettings
-
-    return [CountSettings]
-
-
-def _reporting(_given: dict[str, Any]) -> list[type]:
-    from vodkit.infer.event_settings import EventSettings
-
-    return [EventSettings]
-
-
-def _evaluating(_given: dict[str, Any]) -> list[type]:
-    from vodkit.metrics.evaluation import EvalSettings
-
-    return [EvalSettings]
-
-
-def _demo(_given: dict[str, Any]) -> list[type]:
-    from vodkit.demo import DemoSettings
-
-    return [DemoSettings]
-
-
+_refining = _always("vodkit.track.refine", "RefineSettings")
 # command: what finds its settings from the options given. One line a command that has --set.
 _CLASSES: dict[str, Callable[[dict[str, Any]], list[type]]] = {
-    "demo": _demo,
+    "demo": _always("vodkit.demo", "DemoSettings"),
     "data prelabel": _refining,
     "train": _training,
     "track": _tracker,
     "serve": _tracker,
     "refine": _refining,
-    "count": _counting,
-    "events": _reporting,
-    "eval": _evaluating,
+    "count": _always("vodkit.track.count", "CountSettings"),
+    "events": _always("vodkit.infer.event_settings", "EventSettings"),
+    "eval": _always("vodkit.metrics.evaluation", "EvalSettings"),
 }
 
 
-def explained(cls: type, prefix: str = "") -> Iterator[Explained]:
-    """Every setting of a settings dataclass, those of inner ones as ``outer.inner``."""
+def explained(cls: type, prefix: str = "", *, outer: Any = MISSING) -> Iterator[Explained]:
+    """Every setting of a settings dataclass, those of inner ones as ``outer.inner``.
+
+    ``outer``: what the class around this one has for it; its values are the defaults then.
+    """
     types, said = get_type_hints(cls), meanings(cls)
     for spec in fields(cls):
         kind = _inner(types[spec.name])
-        if isinstance(kind, type) and is_dataclass(kind):
-            yield from explained(kind, f"{prefix}{spec.name}.")
-            continue
         value = spec.default if spec.default_factory is MISSING else spec.default_factory()
+        if isinstance(outer, cls):
+            value = getattr(outer, spec.name)
+        if isinstance(kind, type) and is_dataclass(kind):
+            yield from explained(kind, f"{prefix}{spec.name}.", outer=value)
+            continue
         yield Explained(
             name=prefix + spec.name,
             meaning=spec.metadata.get("help") or said.get(spec.name, ""),
@@ -160,7 +142,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return f"[{', '.join(map(_shown, value))}]"
+        return f"[{', '.join(json.dumps(x) if isinstance(x, str) else _shown(x) for x in value)}]"
     return f"{value:g}" if isinstance(value, float) else str(value) or '""'
 
 
