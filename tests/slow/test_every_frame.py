@@ -4,6 +4,7 @@ Also of H.264 in fields, which no encoder here writes: it is made of bits, witho
 """
 
 import itertools
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,6 @@ import numpy as np
 import pytest
 
 from vodkit.ground.arrays import ByteArray
-from vodkit.ground.errors import VideoError
 from vodkit.video.reader import open_video
 
 pytestmark = pytest.mark.slow
@@ -90,18 +90,16 @@ def cut_between_keyframes(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mpeg2video"])
-def test_what_is_in_front_of_the_first_keyframe_is_lost_not_made_up(
-    tmp_path: Path, codec: str
-) -> None:
-    """MPEG-4 decodes it, to anything, without a word."""
+def test_a_file_begins_with_its_first_keyframe(tmp_path: Path, codec: str) -> None:
+    """As for FFmpeg; MPEG-4 would decode what is in front of it, to anything, without a word."""
     path = cut_between_keyframes(encode(tmp_path / "a.ts", codec))
-    with open_video(path, strict=False) as video:
-        numbers = [number_on(frame.image) for frame in video.frames()]
-        assert numbers == list(range(GROUP, NUM_FRAMES))
-        assert video.num_lost == video.info.num_frames - len(numbers) > 3
-    why = "the file begins between keyframes" if codec == "mpeg4" else "cannot be decoded"
-    with open_video(path) as video, pytest.raises(VideoError, match=why):
-        list(video.frames())
+    with open_video(path) as video:
+        frames = list(video.frames())
+        assert [number_on(frame.image) for frame in frames] == list(range(GROUP, NUM_FRAMES))
+        assert [frame.index for frame in frames] == list(range(len(frames)))
+        assert video.info.num_frames == len(frames)
+        assert re.search(r"begins between keyframes: \d+ pictures in front", video.notes[0])
+        assert [number_on(video.frame_at(at).image) for at in (7, 0)] == [GROUP + 7, GROUP]
 
 
 class Bits:

@@ -14,7 +14,7 @@ from vodkit.ground.text import redacted
 from vodkit.video.decoding import Decoding
 from vodkit.video.limits import LIMITS, Limits, size_note
 from vodkit.video.rgb import OnDecoded, RgbMaker
-from vodkit.video.timeline import Timeline, rate_of, read_timeline
+from vodkit.video.timeline import Timeline, from_key, rate_of, read_timeline
 from vodkit.video.unfinished import next_recording
 
 _UNREAD = "another recording begins at byte {} of the file, and is not read; split the file there"
@@ -174,6 +174,8 @@ class ContainerVideo(Closing):
                 _, turns = decoding.rgb.turned(first)
             except ValueError as error:
                 raise VideoError(str(error), path=self._name) from error
+            if decoding.begins_at_key(first):
+                self._timeline = timeline = from_key(timeline)
             rate = rate_of(stream, timeline)
             container = decoding.container.format.name
             if timeline.end_byte and isinstance(source := self._opener(), str):
@@ -215,8 +217,6 @@ class ContainerVideo(Closing):
             return
         if self._strict:
             why = decoding.complaint or "damaged or cut off"
-            if last < 0 and self._timeline.is_headless:
-                why = "the file begins between keyframes"
             message = f"{lost} frame(s) from {last + 1} on cannot be decoded: {why}"
             raise VideoError(message, path=self._name, time_s=self.times_s[last + 1])
         self.num_lost += lost

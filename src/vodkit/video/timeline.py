@@ -69,6 +69,8 @@ class Timeline:
     """where the packet of the last frame ends in the file; 0: not known"""
     restarts: tuple[int, ...] = ()
     """the frames at which the clock restarts"""
+    num_before_key: int = 0
+    """pictures in front of the first keyframe, which nothing can decode; they are no frames"""
 
     @cached_property
     def in_file(self) -> Sequence[int]:
@@ -97,11 +99,41 @@ class Timeline:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was changed of the container's times, one sentence each."""
+        return (*self._begin_note(), *self._restart_note())
+
+    def _begin_note(self) -> tuple[str, ...]:
+        if not self.num_before_key:
+            return ()
+        count = f"{self.num_before_key} picture{'s' * (self.num_before_key > 1)}"
+        why = f"the file begins between keyframes: {count} in front of the first cannot be decoded"
+        return (f"{why} and left out; frame 0 is that keyframe",)
+
+    def _restart_note(self) -> tuple[str, ...]:
         if not self.restarts:
             return ()
         named, more = self.restarts[:_RESTARTS_NAMED], len(self.restarts) - _RESTARTS_NAMED
         frames = ("frame " if len(self.restarts) == 1 else "frames ") + ", ".join(map(str, named))
         return (f"the clock restarts at {frames}{f' and {more} more' * (more > 0)}; continued",)
+
+
+def from_key(timeline: Timeline) -> Timeline:
+    """The timeline of a file cut between keyframes: its frames begin with the first keyframe.
+
+    FFmpeg and players begin there, too, so that frame numbers are those of other tools.
+    """
+    cut = timeline.key_frames[0]
+    kept = timeline.place_of[cut:]
+    rank = {place: number for number, place in enumerate(sorted(kept))}
+    by_frame = bool(timeline.frame_of)
+    return replace(
+        timeline,
+        pts=timeline.pts[cut:],
+        keyframes=tuple((key - cut * by_frame, at) for key, at in timeline.keyframes),
+        place_of=tuple(rank[place] for place in kept),
+        frame_of=tuple(max(frame - cut, -1) for frame in timeline.frame_of),
+        restarts=tuple(frame - cut for frame in timeline.restarts if frame > cut),
+        num_before_key=cut,
+    )
 
 
 def read_timeline(container: Any, stream: Any, name: str, limits: Limits) -> Timeline:
