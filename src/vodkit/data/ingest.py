@@ -5,7 +5,7 @@ container wherever the video exists; where it does not, they stay frame index / 
 keeps the tag ``times: nominal``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -157,19 +157,24 @@ def _probing(root: Path, home: Path) -> Callable[[Path], VideoInfo | None]:
 def _placed(dataset: Dataset, root: Path, home: Path, relative_to: Path, named: str) -> Dataset:
     """The same dataset with sources relative to another folder, at the videos that are there."""
     videos = []
+    named = named if len(dataset.videos) == 1 else ""
     for video in dataset.videos:
-        source = PurePosixPath(video.source)
-        places = [root / source, home / source, home / source.name]
-        if named and len(dataset.videos) == 1:
-            places.append(root / named)
-        places += _of_that_name(home, stem(video))
-        places = [there(place) for place in places]
-        place = next((place for place in places if place.exists()), places[0])
+        places = map(there, _places(video, root, home, named))
+        place = next((one for one in places if one.exists()), there(root / video.source))
         name = _relative(place, relative_to)
         info = replace(video.info, path=name)
         files = () if place.is_file() else video.frame_files
         videos.append(replace(video, source=name, info=info, frame_files=files))
     return replace(dataset, videos=tuple(videos), root=relative_to)
+
+
+def _places(video: LabelledVideo, root: Path, home: Path, named: str) -> Iterator[Path]:
+    """Where a video may lie, the likeliest first; the next is asked for where it does not."""
+    source = PurePosixPath(video.source)
+    yield from (root / source, home / source, home / source.name)
+    if named:
+        yield root / named
+    yield from _of_that_name(home, stem(video))
 
 
 def _of_that_name(home: Path, name: str) -> list[Path]:
