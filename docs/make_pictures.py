@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import service_pictures
 import vodkit
 from make_demo_picture import screen_of, svg
 from vodkit.formats.predictions import final_frames, frames_with, open_predictions
@@ -122,14 +123,30 @@ def screens() -> None:
         save(name, np.asarray(picture), width_px=768)
 
 
+def services() -> None:
+    """What runs, answers, or is many: see ``service_pictures``."""
+    save("live", service_pictures.live_page(WORK), width_px=825)
+    save("serve", service_pictures.service_answer(WORK), width_px=640)
+    service_pictures.tree(WORK)
+    os.chdir(WORK)
+    many = svg(screen_of("runs", "ls", "many"), "vodkit runs ls many")
+    (IMAGES / "many-machines.svg").write_text(many, encoding="utf-8")
+    (IMAGES / "prompts.svg").write_text(service_pictures.flow(), encoding="utf-8")
+
+
 def main() -> None:
-    """Make all of them; with ``--screens`` what commands print, with ``--keep`` from kept runs."""
-    if "--screens" in sys.argv:
-        screens()
+    """Make all of them.
+
+    With ``--screens`` only what commands print, with ``--services`` only what runs or is many;
+    with ``--keep`` from kept runs.
+    """
+    if "--screens" in sys.argv or "--services" in sys.argv:
+        (services if "--services" in sys.argv else screens)()
         return
     if "--keep" not in sys.argv:
         prepare()
     screens()
+    services()
     frames = drawn("plaza_a")
     moving = [frames[index] for index in range(20, 110, 2)]
     save("plaza", *moving, width_px=640, ms=200)

@@ -126,8 +126,7 @@ REFUSALS = (
     "vodkit did not write",
     "not written by vodkit",
     "exists and is not",
-    "is there already",
-    "is there and not empty",
+    "exists already",
 )
 SLOW = {"demo", "train", "export", "bench", "review"}
 """run only into a folder where they must refuse at once"""

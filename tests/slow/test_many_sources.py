@@ -58,7 +58,7 @@ def test_one_that_fails_stops_no_other_and_is_done_again(
     assert [len(one.get("failed", ())) for one in told] == [0, 1, 0]
     second, last = error.splitlines()
     assert "b.mp4: cannot be opened" in second
-    assert last == "vodkit: 1 of 3 sources failed, or are not whole; the rest is done"
+    assert last == "vodkit: 1 of 3 sources failed or are incomplete; the others finished"
     Path(clips[1]).write_bytes(whole)
     code, told, error = call("track", *clips, "--resume", "--csv")
     assert (code, error) == (0, "")

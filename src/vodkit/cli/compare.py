@@ -1,4 +1,4 @@
-"""``vodkit compare``: whether B is better than A, or they cannot be told apart."""
+"""``vodkit compare``: whether B is better than A, or they cannot be distinguished."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,6 +59,6 @@ def _cells(row: "Difference", name: str) -> list[str]:
     if row.difference is None:
         return [shown(row.name, row.b), "", "", ""]
     span = shown_span(row.name, row.low, row.high, sign="+")
-    verdict = ("better" if row.better == name else "worse") if row.better else "not told apart"
+    verdict = ("better" if row.better == name else "worse") if row.better else "not distinguishable"
     gap = shown(row.name, row.difference, sign="+")
     return [shown(row.name, row.b), gap, span, verdict if span else ""]

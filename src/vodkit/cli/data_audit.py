@@ -28,7 +28,9 @@ def audit(
     predictions: list[Path] = typer.Option(
         [], "--predictions", help="A detector's predictions: what they see and no label has."
     ),
-    fix: Path = typer.Option(None, "--fix", help="Write a repaired copy here, and say how."),
+    fix: Path = typer.Option(
+        None, "--fix", help="Write a repaired copy here, and report every change."
+    ),
     as_json: bool = options.JSON,
 ) -> None:
     """Find what would make numbers lie. Leaks, shifted or wrong labels, uneven time, ...
@@ -105,7 +107,7 @@ def _fix(done: "Sequence[Audit]", datasets: Sequence[Path], out: Path, *, as_jso
     if len(done) > 1:
         raise InputError("--fix repairs one dataset at a time; give one")
     if out.exists():
-        raise OutputError("is there already; --fix never overwrites", path=out)
+        raise OutputError("exists already; --fix never overwrites", path=out)
     repaired, notes = repair(done[0])
     root = datasets[0] if datasets[0].is_dir() else datasets[0].parent
     write_dataset(moved(repaired, root, out.parent), out)

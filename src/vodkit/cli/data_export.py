@@ -17,7 +17,7 @@ def export(
         0.5, "--tolerance-px", help="Largest error of key frames (cvat, label_studio)."
     ),
     pictures: bool = typer.Option(True, "--pictures/--no-pictures", help="Write pictures too."),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace what is there."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace existing files."),
     strict: bool = options.STRICT,  # noqa: ARG001 - its callback sets it
     as_json: bool = options.JSON,
 ) -> None:

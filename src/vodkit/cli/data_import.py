@@ -16,7 +16,9 @@ def import_(
     ),
     out: Path = options.OUT,
     format: str = options.FORMAT,  # noqa: A002
-    videos: Path = typer.Option(None, "--videos", help="Folder of the videos; default: beside."),
+    videos: Path = typer.Option(
+        None, "--videos", help="Folder of the videos; default: that of the labels."
+    ),
     video: str = options.VIDEO,
     classes: str = options.CLASSES,
     rate: str = options.RATE,

@@ -44,7 +44,7 @@ def prelabel(
     threads: int = options.THREADS,  # noqa: ARG001 - its callback sets it
     resume: bool = typer.Option(False, "--resume", help="Continue where it was stopped."),
     overwrite: bool = typer.Option(
-        False, "--overwrite", help="Replace existing labels, and begin anew unless --resume."
+        False, "--overwrite", help="Replace existing labels, and start over unless --resume."
     ),
 ) -> None:
     """Label raw video with a detector and a tracker. For correction in CVAT or Label Studio.
@@ -122,7 +122,7 @@ def _require_new(videos: list[Path], names: dict[str, str], out: Path, *, overwr
         raise InputError(f"{count} videos are called {name!r}; label them in runs of their own")
     if holds_something(out) and not overwrite:
         hint = "give another -o, or --overwrite to replace it"
-        raise OutputError(f"is there, maybe corrected by hand; {hint}", path=out)
+        raise OutputError(f"exists and may have been corrected by hand; {hint}", path=out)
     if out.is_dir():
         require_all_ours(out)
     else:

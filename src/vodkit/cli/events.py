@@ -50,7 +50,7 @@ def events(
     )
     parts = (parts_in(run) if run.is_dir() else [run]) or [predictions_of(run)]
     if read_header(parts[0]).notes.get("part", "1") != "1":
-        aside(f"{parts[0]} is not the first file of the run: older events are not made anew")
+        aside(f"{parts[0]} is not the first file of the run: older events are not repeated")
     if outlets.is_any:
         patience = CourierSettings(parting_s=_DELIVERING_S)
         classes = read_header(parts[0]).classes

@@ -40,7 +40,7 @@ def run_live_sources(
     if refused:
         raise SettingsError(f"{', '.join(refused)}: not available for live sources")
     if resume and overwrite:
-        raise SettingsError("--resume continues, --overwrite starts anew; give one of the two")
+        raise SettingsError("--resume continues, --overwrite starts over; give one of the two")
     folders = [RunFolder(out / name) for name in folder_names(sources)]
     wanted.require_sources([folder.path.name for folder in folders])
     for folder in folders:

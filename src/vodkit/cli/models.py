@@ -64,5 +64,5 @@ def _trust(path: Path) -> None:
     from vodkit.ground.errors import WeightsError
 
     if path.suffix != ".pt2" or not path.is_file():
-        raise WeightsError(f"{path}: only .pt2 archives need trust; allowed: a file that is there")
+        raise WeightsError(f"{path}: only .pt2 archives need trust; allowed: an existing file")
     say(f"{path} may be read from now on (sha256 {weights.trust(path)[:12]})")

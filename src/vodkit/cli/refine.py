@@ -10,7 +10,9 @@ from vodkit.cli.terminal import say, say_json
 
 def refine(
     predictions: Path = typer.Argument(..., help="A run folder or its predictions.jsonl."),
-    out: Path = typer.Option(None, "--out", "-o", help="Default: refined.jsonl beside it."),
+    out: Path = typer.Option(
+        None, "--out", "-o", help="Default: refined.jsonl in the same folder."
+    ),
     settings: list[str] = typer.Option(
         [], "--set", help="A setting, e.g. stitch.gap_s=5; 'help' lists all."
     ),
@@ -41,7 +43,9 @@ def refine(
         raise InputError(f"{path}: detections without tracks; run `vodkit track` first")
     target = out or path.with_name(_name(path.stem))
     if target.resolve() == path.resolve():
-        raise InputError(f"{target}: refined tracks and those they come from may not be one file")
+        raise InputError(
+            f"{target}: refined tracks cannot replace the file that they are made from"
+        )
     if target.exists() and not (sniff(target) and read_header(target).mode == "refined"):
         raise OutputError(
             "exists and is not a refined-tracks file; give another --out", path=target

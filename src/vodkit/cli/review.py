@@ -22,7 +22,10 @@ def review(
     ),
     classes: str = typer.Option("", "--classes", help="Names, as car,bus; more can be added."),
     out: Path = typer.Option(
-        Path("review.json"), "--out", "-o", help="Dataset to write; the journal lies beside it."
+        Path("review.json"),
+        "--out",
+        "-o",
+        help="Dataset to write; the journal is in the same folder.",
     ),
     format: str = typer.Option("auto", "--format", "-f", help="Format of --labels."),  # noqa: A002
     strict: bool = options.STRICT,  # noqa: ARG001 - its callback sets it

@@ -49,7 +49,7 @@ def say_runtime(detector: "Detector", wanted: "InferSettings") -> None:
             f"prompts: {'; '.join(wanted.prompts)} (score from {wanted.score_threshold:g})"
         )
     if wanted.runtime == "auto":
-        begun = f"runtime: {detector.runs_on} (as the run began)"
+        begun = f"runtime: {detector.runs_on} (as in the interrupted run)"
         terminal.say(begun if detector.choice is None else detector.choice.line())
     if wanted.runtime == "compile":
         terminal.say(
@@ -71,4 +71,4 @@ def raise_failures(of_sources: Sequence[Sequence[VodkitError]]) -> None:
     count = f"{len(failures)} of {num_sources} sources"
     if len(failures) == num_sources and not any(isinstance(e, PartialError) for e in errors):
         raise InputError(f"{count} failed")
-    raise PartialError(f"{count} failed, or are not whole; the rest is done")
+    raise PartialError(f"{count} failed or are incomplete; the others finished")

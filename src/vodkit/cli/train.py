@@ -28,7 +28,7 @@ def train(
     freeze: str | None = typer.Option(
         None,
         "--freeze",
-        help="Stays as it is, up to: none, stem, stage1 .., backbone (the default), head-only.",
+        help="Last frozen part: none, stem, stage1 .., backbone (the default), head-only.",
     ),
     epochs: int | None = typer.Option(
         None, "--epochs", help="Default: by the size of the data, 10 to 60."
@@ -41,7 +41,9 @@ def train(
         [], "--set", help="Any other setting, name=value (repeatable); 'help' lists all."
     ),
     appearance: bool = typer.Option(
-        False, "--appearance", help="Train a head that tells tracks apart; the detector stays."
+        False,
+        "--appearance",
+        help="Train a head that distinguishes tracks; the detector stays unchanged.",
     ),
     temporal: bool = typer.Option(
         False, "--temporal", help="Train a memory of frames around; the detector stays."

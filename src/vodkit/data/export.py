@@ -92,7 +92,7 @@ def require_replaceable(path: Path, dataset: Dataset, *, root: Path, overwrite: 
     if not holds_something(path):
         return
     if not overwrite:
-        raise OutputError("is there and not empty; --overwrite replaces it", path=path)
+        raise OutputError("exists and is not empty; --overwrite replaces it", path=path)
     if path.is_dir():
         for video in dataset.videos:
             source = (root / video.source).resolve()

@@ -65,7 +65,7 @@ def fetched(name: str) -> Path:
     for file in (folder / stem, *(folder / f"{stem}{end}" for end in (".safetensors", ".onnx"))):
         if file.is_file():
             return file
-    raise WeightsError(f"{name}: {cards[0].name} is there, the weights of {stem} are missing")
+    raise WeightsError(f"{name}: {cards[0].name} exists, the weights of {stem} are missing")
 
 
 def push(checkpoint: Path, name: str, *, private: bool = True) -> str:

@@ -106,10 +106,10 @@ def _inside(path: Path, location: str) -> Path:
     if not location or Path(location).is_absolute() or not beside.is_relative_to(folder):
         raise WeightsError(
             f"{path}: its external data is at {location!r}, outside the model's folder;"
-            " allowed: files beside the model"
+            " allowed: files in the model's folder"
         )
     if not beside.is_file():
-        raise WeightsError(f"{path}: its external data {location!r} is missing beside it")
+        raise WeightsError(f"{path}: its external data {location!r} is missing from its folder")
     return beside
 
 

@@ -192,7 +192,7 @@ def parts(path: Path) -> list[Path]:
         return [path]
     beside = path.with_suffix(".bin")
     if not beside.is_file():
-        raise WeightsError(f"{path}: its weights, {beside.name}, are missing beside it")
+        raise WeightsError(f"{path}: its weights, {beside.name}, are missing from its folder")
     return [path, beside]
 
 

@@ -18,7 +18,7 @@ CODES = {
     "overfit": "AP fell after an early best",
     "diverged": "the training loss rose or is not finite",
     "waiting": "training waited for data",
-    "memory": "steps were halved for want of memory",
+    "memory": "steps were halved because memory ran out",
     "loose-boxes": "objects are found, but boxes are not tight",
     "confused-classes": "objects are found and given the wrong class",
     "missed": "objects are not found",

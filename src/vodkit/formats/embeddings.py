@@ -59,7 +59,7 @@ class EmbeddingFile:
         wanted = count * self._size * _DTYPE.itemsize
         # Looked up first: a damaged size must not ask for memory.
         if not self._size or wanted > os.fstat(self._file.fileno()).st_size - self._file.tell():
-            message = "has fewer rows than there are detections; --overwrite starts anew"
+            message = "has fewer rows than there are detections; --overwrite starts over"
             raise OutputError(message, path=self.path)
         content = self._file.read(wanted)
         return np.frombuffer(content, _DTYPE).reshape(count, self._size).astype(np.float32)

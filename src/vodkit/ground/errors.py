@@ -28,13 +28,13 @@ from vodkit.ground.text import redacted
 Lack = Literal["threads", "memory", "threads or memory", "GPU memory"]
 _RAISE = "close other programs, or raise the limit (ulimit {}, or the container's)"
 _LACKS: dict[Lack, tuple[str, str]] = {
-    "threads": ("the machine starts no more threads or processes", _RAISE.format("-u")),
-    "memory": ("the machine has no more memory", _RAISE.format("-v")),
+    "threads": ("the machine cannot start more threads or processes", _RAISE.format("-u")),
+    "memory": ("the machine is out of memory", _RAISE.format("-v")),
     "threads or memory": (
-        "the machine has no more threads or memory", _RAISE.format("-u, ulimit -v")
+        "the machine is out of threads or memory", _RAISE.format("-u, ulimit -v")
     ),
     "GPU memory": (
-        "the GPU has no more memory",
+        "the GPU is out of memory",
         "close other programs that use it, lower the batch size, or use the CPU (--device cpu)",
     ),
 }  # fmt: skip
@@ -135,9 +135,9 @@ def shortage_of(error: Exception) -> ShortageError | None:
     >>> shortage_of(ValueError("no such class")) is None
     True
     >>> str(shortage_of(MemoryError("for a picture"))).partition("; ")[0]
-    'the machine has no more memory (for a picture)'
+    'the machine is out of memory (for a picture)'
     >>> str(shortage_of(RuntimeError("CUDA error: out of memory"))).partition("; ")[0]
-    'the GPU has no more memory (CUDA error: out of memory)'
+    'the GPU is out of memory (CUDA error: out of memory)'
     """
     if isinstance(error, ShortageError):
         return error
@@ -221,4 +221,4 @@ class ToldElsewhereError(VodkitError):
     def __init__(self, exit_code: int) -> None:
         """``exit_code`` is that of the other one's error."""
         self.exit_code = exit_code
-        super().__init__("another process tells why")
+        super().__init__("another process reports the reason")

@@ -219,7 +219,7 @@ class Tracks:
             if shape != (n,):
                 require(False, self, f"{name} is {shape}; allowed: ({n},)")  # noqa: FBT003
         if len(set(self.ids.tolist())) < n:  # text of arrays is slow: only where it is needed
-            require(False, self, f"an id stands twice in {self.ids}")  # noqa: FBT003
+            require(False, self, f"an id occurs twice in {self.ids}")  # noqa: FBT003
         if n and int(self.states.max()) > _LAST_STATE:
             require(False, self, f"states {self.states}; allowed: 0 to {_LAST_STATE}")  # noqa: FBT003
 
@@ -327,7 +327,7 @@ class TrackTable:
         same = (np.diff(self.frames) == 0) & (np.diff(self.ids) == 0) & (self.ids[1:] != NO_ID)
         if same.any():
             row = int(np.flatnonzero(same)[0])
-            require(False, self, f"id {self.ids[row]} stands twice in frame {self.frames[row]}")  # noqa: FBT003
+            require(False, self, f"id {self.ids[row]} occurs twice in frame {self.frames[row]}")  # noqa: FBT003
 
     to_dataframe = to_dataframe
     to_polars = to_polars
@@ -458,7 +458,7 @@ class Dataset:
         """Check that classes are unique, no source stands twice in a split, labels are in range."""
         object.__setattr__(self, "root", Path(self.root))
         doubled = sorted(name for name, count in Counter(self.classes).items() if count > 1)
-        require(not doubled, self, f"class names stand twice: {doubled}")
+        require(not doubled, self, f"duplicate class names: {doubled}")
         splits: dict[str, list[str]] = {}
         for video in self.videos:
             splits.setdefault(video.source, []).append(video.split)
@@ -467,7 +467,7 @@ class Dataset:
             for source, names in splits.items()
             if len(set(names)) < len(names) or (len(names) > 1 and "" in names)
         ]
-        require(not twice, self, f"videos stand twice: {twice[:3]}")
+        require(not twice, self, f"duplicate videos: {twice[:3]}")
         for video in self.videos:
             if video.tracks is not None and len(video.tracks):
                 top = int(video.tracks.labels.max())

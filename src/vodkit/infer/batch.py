@@ -112,7 +112,7 @@ class Batch:
             InputError: a source, a setting or a folder that cannot be used; nothing was changed.
         """
         if resume and overwrite:
-            raise SettingsError("--resume continues, --overwrite starts anew; give one of the two")
+            raise SettingsError("--resume continues, --overwrite starts over; give one of the two")
         for name in exports:
             pick(runs.EXPORTS, name, "export")
         settings = settings or InferSettings()

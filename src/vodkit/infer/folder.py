@@ -24,7 +24,7 @@ from vodkit.infer.manifest import Ended, Manifest, read_manifest
 from vodkit.infer.settings import AUTO, InferSettings, differences
 from vodkit.track.table import full_settings
 
-ANEW = "--overwrite starts anew, as does deleting the folder"
+ANEW = "--overwrite starts over, as does deleting the folder"
 _SAME_RESULT = ("ahead", "pictures")
 """settings that change no result, or not in a folder of one kind"""
 
@@ -143,7 +143,7 @@ class RunFolder:
                 raise OutputError(f"{message}; choose another folder", path=self.path)
             return False
         if not resume:
-            message = "holds results of a run; --resume continues it, --overwrite starts anew"
+            message = "holds results of a run; --resume continues it, --overwrite starts over"
             raise OutputError(message, path=self.path)
         if not (self / runs.SETTINGS).exists():
             message = f"holds results of a run, but no {runs.SETTINGS} that states how"

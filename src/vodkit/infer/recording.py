@@ -76,7 +76,7 @@ class Recording(Detector):
         known = next(self._known)
         if frame.index != known.index:
             seen = f"has frame {known.index} where the video has {frame.index}"
-            message = f"{seen}: lines are missing, or the video changed; --overwrite starts anew"
+            message = f"{seen}: lines are missing, or the video changed; --overwrite starts over"
             raise OutputError(message, path=self._raw.path)
         assert isinstance(known.found, Detections)
         count = len(known.found)

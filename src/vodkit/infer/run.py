@@ -124,7 +124,7 @@ def is_done(
         return False
     manifest = describe(source, detector, settings)
     if _follows_another(folder, manifest):
-        notify(f"the run that {folder.path} follows was made anew, so its tracks are, too")
+        notify(f"the run that {folder.path} follows was processed again, so its tracks are, too")
         return False
     if is_whole:
         folder.refuse_other_run(manifest)

@@ -63,7 +63,7 @@ class Difference:
     low: float | None
     high: float | None
     better: str
-    """the name of the better run; empty where they cannot be told apart"""
+    """the name of the better run; empty where they cannot be distinguished"""
     text: str
     """one plain sentence"""
 
@@ -159,7 +159,7 @@ def compare(a: Run, b: Run) -> Comparison:
     unknown = [_title(one.name) for one in differences if one.low is None]
     parts = [f"{better} is better on {', '.join(amounts)}" for better, amounts in sure.items()]
     if same:
-        parts.append(f"cannot be told apart: {', '.join(same)}")
+        parts.append(f"cannot be distinguished: {', '.join(same)}")
     if unknown:
         parts.append(f"no interval: {', '.join(unknown)}")
     return Comparison(
@@ -244,10 +244,10 @@ def _sentence(name: str, better: str, span: _Span) -> str:
     if gap is None:
         return f"{title} is not defined in both"
     if low is None:
-        return f"{title} differs by {shown(name, gap, sign='+')}; how sure that is, is not known"
+        return f"{title} differs by {shown(name, gap, sign='+')}; it has no confidence interval"
     if better:
         return f"{better} is better on {title} {_gain(name, span)}"
-    return f"{title} cannot be told apart, {_amount(name, span)}"
+    return f"{title} cannot be distinguished, {_amount(name, span)}"
 
 
 def _gain(name: str, span: _Span) -> str:

@@ -23,7 +23,7 @@ class Cell:
     span: str
     """its interval; empty where it is not known"""
     best: bool
-    """the best of the row; of none where all are alike or cannot be told apart"""
+    """the best of the row; of none where all are alike or cannot be distinguished"""
     difference: str
     """to the first run, with interval; empty without a comparison"""
     verdict: str
@@ -83,9 +83,9 @@ def _difference(name: str, comparison: Comparison | None) -> tuple[str, str]:
     span = shown_span(name, gap.low, gap.high, sign="+")
     text = shown(name, gap.difference, sign="+") + (f" ({span})" if span else "")
     if not span:
-        return text, "how sure is not known"
+        return text, "no confidence interval"
     if not gap.better:
-        return text, "cannot be told apart"
+        return text, "cannot be distinguished"
     return text, "better" if gap.better == comparison.b else "worse"
 
 
@@ -95,13 +95,13 @@ def verdict(comparison: Comparison) -> list[tuple[str, str]]:
     groups: dict[str, list[str]] = {}
     for one in comparison.differences:
         sure = one.low is not None
-        what = f"{one.better} is better on" if one.better else "Cannot be told apart:"
-        what = what if sure or one.better else "Not known how sure:"
+        what = f"{one.better} is better on" if one.better else "Cannot be distinguished:"
+        what = what if sure or one.better else "No confidence interval:"
         # A plus is the better run's, as in the terminal, whichever it is.
         gap = shown(one.name, abs(one.difference or 0), sign="+") if one.better else ""
         groups.setdefault(what, []).append(f"{DEFINITIONS[one.name].title} {gap}".strip())
-    order = [f"{b} is better on", f"{a} is better on", "Cannot be told apart:"]
-    return [(what, ", ".join(groups[what])) for what in [*order, "Not known how sure:"]
+    order = [f"{b} is better on", f"{a} is better on", "Cannot be distinguished:"]
+    return [(what, ", ".join(groups[what])) for what in [*order, "No confidence interval:"]
             if what in groups]  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def _threshold_from(run: Run) -> str:
     if run.settings["min_score"] == EvalSettings().min_score:
         told = "vodkit's default"
     else:
-        told = "where it was chosen is not told"
+        told = "where it was chosen is not recorded"
     return run.about.get("threshold_from", told)
 
 
@@ -156,4 +156,4 @@ def _mode(about: Mapping[str, str]) -> str:
     mode = about.get("mode", "")
     if mode in MODES:
         return f"{mode}: {MODES[mode]}"
-    return mode or "not told whether online or refined"
+    return mode or "not recorded whether online or refined"

@@ -294,7 +294,7 @@ def _span(asked: _Asked) -> Changes:
         last = asked.timing.num_frames - 1 if last >= track.extent[1] else last
     changed = with_span(track, first, last, chosen.kind)
     if asked.piece(changed, *changed.extent) is None:
-        raise InputError("nothing of the track would be left; delete it")
+        raise InputError("the track would be empty; delete it instead")
     return {asked.part(): changed}
 
 

@@ -104,7 +104,7 @@ def train_appearance(
     checkpoint = out / CHECKPOINT
     for there in (checkpoint, out / MANIFEST):  # which a detector's training may have written
         if there.exists() and not overwrite:
-            raise OutputError("is there already; --overwrite starts anew", path=there)
+            raise OutputError("exists already; --overwrite starts over", path=there)
     looks, card = read_looks(settings, settings.train_split, watch)
     learnt, judged, held_out = _parted(settings, looks, watch)
     rivals = _rivals(learnt)

@@ -287,7 +287,7 @@ def _done(path: Path, about: dict[str, str]) -> list[Point]:
     try:
         refuse_changes(there, about, where=str(path))
     except InputError as error:
-        raise InputError(f"{error}; --overwrite starts anew") from error
+        raise InputError(f"{error}; --overwrite starts over") from error
     return points
 
 

@@ -72,7 +72,7 @@ def refuse_missing_stage(module: nn.Module, card: ModelCard, word: str) -> None:
         has = ", ".join(name for name in STAGES if stages[name])
         also = ", ".join(name for name in FREEZES if name not in STAGES)
         allowed = f"its stages ({has}) as far as stage3, or {also}"
-        raise SettingsError(f"freeze is {word}, which this network has not; allowed: {allowed}")
+        raise SettingsError(f"freeze is {word}, which this network lacks; allowed: {allowed}")
 
 
 def fix_statistics(module: nn.Module) -> None:

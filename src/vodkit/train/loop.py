@@ -138,7 +138,9 @@ def _saying_what_helps(settings: TrainSettings) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        seen = "out of memory beside the steps (to store features, to measure norms, to validate)"
+        seen = (
+            "out of memory outside of the steps (to store features, to measure norms, to validate)"
+        )
         raise TrainingError(f"{seen}; lower width_px, height_px, or batch_size") from error
     except VideoError as error:
         if settings.skip_broken:
@@ -456,7 +458,7 @@ class _Run:
         self.best = None if state["best"] is None else CocoScores(**state["best"])
         if self.best is not None and not (self.out / BEST).is_file():
             raise InputError(
-                f"{self.out / BEST} is gone, with the best so far; --overwrite begins anew"
+                f"{self.out / BEST} is gone, with the best so far; --overwrite starts over"
             )
         self.per_class = {name: CocoScores(**one) for name, one in state["per_class"].items()}
         self.cached, self.ended = state["cached"], state["ended"]

@@ -187,7 +187,7 @@ def noticing_lost_processes() -> Iterator[None]:
         known = _error_elsewhere()
         if known:
             raise TrainingError(f"{message}: {known}") from error
-        message += " (the log of its machine says why)"
+        message += " (see the log of its machine)"
         raise TrainingError(f"{message}; start all again with --resume to continue") from error
 
 

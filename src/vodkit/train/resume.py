@@ -50,7 +50,7 @@ def load_state(path: Path, *, parts: Iterable[str]) -> dict[str, Any]:
         if names
     ]
     if seen:
-        allowed = "allowed: resume with that version, or start anew (--overwrite)"
+        allowed = "allowed: resume with that version, or start over (--overwrite)"
         fault = f"cannot resume what another version of vodkit began ({'; '.join(seen)})"
         raise InputError(f"{path}: {fault}; {allowed}")
     return state
@@ -59,7 +59,7 @@ def load_state(path: Path, *, parts: Iterable[str]) -> dict[str, Any]:
 def refuse_training_in(folder: Path) -> None:
     """OutputError if the folder has a training, which is neither resumed nor discarded unasked."""
     if (folder / MANIFEST).is_file():
-        message = "holds a training; --resume continues it, --overwrite starts anew"
+        message = "holds a training; --resume continues it, --overwrite starts over"
         raise OutputError(message, path=folder)
 
 

@@ -121,8 +121,8 @@ def _refuse_one_frame(validation: Validation, settings: TrainSettings) -> None:
         seen = f"split {settings.val_split!r} has {len(validation.frames)} labelled frame"
         every = f" at every={settings.every}" if settings.every > 1 else ""
         raise InputError(
-            f"{settings.data}: {seen}{every}; allowed: 2 or more (30 say something), another split "
-            "(vodkit data split), or val_split= for no validation"
+            f"{settings.data}: {seen}{every}; allowed: 2 or more (30 for a meaningful figure), "
+            "another split (vodkit data split), or val_split= for no validation"
         )
 
 
@@ -237,7 +237,7 @@ def _what_helps(frames: FrameDataset, validation: Validation | None) -> Iterator
     if validation is not None and len(validation.frames) < _FEW_TO_VALIDATE:
         yield (
             f"validation on {len(validation.frames)} frames with {validation.num_boxes} boxes: "
-            "differences of a few points of AP mean nothing"
+            "differences of a few points of AP are noise"
         )
 
 
@@ -411,7 +411,7 @@ def _cached(
         return None, "the settings do not allow it"
     # A view more than there are epochs would cost what it is to save; of one epoch, all would.
     if epochs == 1 and settings.cache == "auto":
-        return None, "with one epoch, nothing would be used again"
+        return None, "with one epoch, nothing would be reused"
     views = settings.num_views(epochs)
     kept = _filled(settings, module, card, training, watch, name=name, views=views)
     if isinstance(kept, CachedViews):

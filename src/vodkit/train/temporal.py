@@ -104,7 +104,7 @@ def train_temporal(
     checkpoint = out / CHECKPOINT
     for there in (checkpoint, out / MANIFEST):
         if there.exists() and not overwrite:
-            raise OutputError("exists already; --overwrite starts anew", path=there)
+            raise OutputError("exists already; --overwrite starts over", path=there)
     material = read_material(settings, settings.train_split, watch)
     parts, judged = _parted(settings, material, watch)
     tried: list[Trial] = []

@@ -5,7 +5,7 @@ import time  # perf_counter: monotonic counts in steps of 15.6 ms on Windows bef
 from vodkit.video.restarts import BACK_S, LEAP_S
 
 _SILENCE_S = 1.0  # without a frame for longer, the time that passed counts in a restart
-_LATE_S = 0.5  # what comes later than this begins anew; less is caught up with
+_LATE_S = 0.5  # what comes later than this starts over; less is caught up with
 _LEAP_S = 1.0  # nobody waits for longer: pieces of a playlist that went by are no silence
 
 

@@ -9,7 +9,7 @@ import av
 from vodkit.ground.errors import SettingsError, VideoError
 
 UNENDED = (
-    "is a playlist without an end (#EXT-X-ENDLIST): more is still to come; allowed: a whole one"
+    "is a playlist without an end (#EXT-X-ENDLIST): it is still growing; allowed: a complete one"
 )
 
 

@@ -254,10 +254,10 @@ def test_the_module_is_the_command() -> None:
     ("error", "lack"),
     [
         # Python's words where pthread_create fails, and where fork does.
-        (RuntimeError("can't start new thread"), "starts no more threads or processes"),
-        (BlockingIOError(11, "Resource temporarily unavailable"), "starts no more threads or proc"),
-        (MemoryError(), "has no more memory (MemoryError); close other programs, or raise the li"),
-        (RuntimeError("[...] DefaultCPUAllocator: can't allocate memory"), "has no more memory"),
+        (RuntimeError("can't start new thread"), "cannot start more threads or processes"),
+        (BlockingIOError(11, "Resource temporarily unavailable"), "cannot start more threads or p"),
+        (MemoryError(), "is out of memory (MemoryError); close other programs, or raise the limit"),
+        (RuntimeError("[...] DefaultCPUAllocator: can't allocate memory"), "is out of memory"),
     ],
 )
 def test_a_lack_of_threads_or_memory_is_no_bug_of_ours(

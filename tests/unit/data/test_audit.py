@@ -100,7 +100,7 @@ def test_a_copy_whose_fingerprints_are_only_near_is_a_leak(
     near = replace(two, hashes=two.hashes ^ np.uint64(0b11111))
     (found,) = find_leaks([one, near], LeakSearch())
     assert (found.code, found.grade) == ("leak", Grade.ERROR)
-    assert found.message.startswith("0% of the looked-at frames")
+    assert found.message.startswith("0% of the sampled frames")
 
 
 def test_one_place_at_two_times_is_no_leak(make_video: Make, tmp_path: Path) -> None:

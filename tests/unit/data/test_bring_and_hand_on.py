@@ -324,12 +324,12 @@ def test_prelabel_goes_on_with_what_it_has(make_video: Make, tmp_path: Path) -> 
     place = len(whole) // 2
     damaged[place : place + 400] = bytes(400)
     (tmp_path / "b.mp4").write_bytes(damaged)
-    assert error() == "1 of 2 sources failed, or are not whole; the rest is done"
+    assert error() == "1 of 2 sources failed or are incomplete; the others finished"
     first, second = (len(video.labelled_frames) for video in read_dataset(made).videos)
     assert (first, second < 40) == (40, True)
     of_a = runs / "a" / "predictions.jsonl"
     before = of_a.stat().st_mtime_ns
-    assert "maybe corrected by hand" in error("--resume")
+    assert "may have been corrected by hand" in error("--resume")
     made.unlink()
     assert "--resume continues it" in error()
     assert "has every = 1, requested: 2" in error("--resume", "--every", "2")

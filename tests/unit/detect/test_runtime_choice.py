@@ -182,7 +182,7 @@ def test_what_lacked_threads_today_is_tried_again_tomorrow(
     with monkeypatch.context() as patched:
         patched.setitem(table.RUNTIMES, "openvino", lacking)
         found = choice.choose(wanted, load=0.1)
-    assert "openvino does not run: the machine starts no more threads" in found.line()
+    assert "openvino does not run: the machine cannot start more threads" in found.line()
     assert found.runtime in ("onnx", "torch")
     assert not (tmp_path / "cache" / "runtimes").exists()
 

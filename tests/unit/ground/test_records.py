@@ -65,9 +65,9 @@ def test_different_counts_are_refused_with_all_shapes() -> None:
 
 
 def test_an_id_stands_once_in_a_frame() -> None:
-    with pytest.raises(InputError, match="stands twice"):
+    with pytest.raises(InputError, match="occurs twice"):
         Tracks([[0, 0, 1, 1]] * 2, [1, 1], [0, 0], [7, 7], [0, 0])  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="id 1 stands twice in frame 0"):
+    with pytest.raises(InputError, match="id 1 occurs twice in frame 0"):
         table(frames=[0, 0, 0], ids=[1, 2, 1])
     table(frames=[0, 0, 0], ids=[NO_ID, NO_ID, 1])
 
@@ -134,7 +134,7 @@ def test_a_dataset_knows_its_classes_and_refuses_boxes_beyond_the_video() -> Non
         LabelledVideo(source="a.mp4", info=INFO, tracks=table(frames=[9, 0, 0]))
     with pytest.raises(InputError, match="not relative"):
         LabelledVideo(source="/a.mp4", info=INFO)
-    with pytest.raises(InputError, match="stand twice"):
+    with pytest.raises(InputError, match="duplicate class names"):
         Dataset(classes=("a", "a"), videos=())
 
 
@@ -146,7 +146,7 @@ def test_a_recording_may_stand_in_several_splits_but_once_in_each() -> None:
     both = Dataset(classes=("person",), videos=tuple(parts[:2]))
     assert both.only("val").videos == (parts[1],)
     for twice in ((parts[0], parts[2]), (parts[0], parts[3])):
-        with pytest.raises(InputError, match="videos stand twice"):
+        with pytest.raises(InputError, match="duplicate videos"):
             Dataset(classes=("person",), videos=twice)
 
 

@@ -238,7 +238,7 @@ def test_going_on_under_other_settings_or_with_another_video_is_refused(
     clip: Path, tmp_path: Path
 ) -> None:
     run(clip, tmp_path, InferSettings())
-    with pytest.raises(OutputError, match="--resume continues it, --overwrite starts anew"):
+    with pytest.raises(OutputError, match="--resume continues it, --overwrite starts over"):
         RunFolder(tmp_path).prepare(InferSettings())
     with pytest.raises(SettingsError, match=r"score_threshold = 0\.05, requested: 0\.3"):
         RunFolder(tmp_path).prepare(InferSettings(score_threshold=0.3), resume=True)
@@ -316,7 +316,7 @@ def test_lines_missing_in_the_middle_are_noticed(clip: Path, tmp_path: Path, tra
     assert path.read_bytes() == text, "an end that is missing is made again"
     assert json.loads((tmp_path / runs.MANIFEST).read_text())["num_frames"] == 40
     path.write_bytes(b"".join(lines[:10] + lines[12:]))
-    with pytest.raises(OutputError, match=r"has frame 11 where .*9.*--overwrite starts anew"):
+    with pytest.raises(OutputError, match=r"has frame 11 where .*9.*--overwrite starts over"):
         run(clip, tmp_path, wanted, resume=True)
 
 

@@ -205,7 +205,7 @@ def test_better_tracks_are_told_from_worse_ones():
     assert reverse["ap50"].difference == pytest.approx(-by_name["ap50"].difference)
     itself = compare(a, a)
     assert not any(one.better for one in itself.differences)
-    assert "cannot be told apart" in itself.verdict
+    assert "cannot be distinguished" in itself.verdict
     assert json.dumps(itself.to_json(), allow_nan=False)
 
 
@@ -406,7 +406,7 @@ def test_the_commands(files, capsys):
     assert content["settings"]["bootstrap"]["resamples"] == 50
     assert content["streaming"] is None
     run_command("compare", *outs[:2])
-    assert "cannot be told apart" in capsys.readouterr().out
+    assert "cannot be distinguished" in capsys.readouterr().out
     page = folder / "compared.html"
     run_command("compare", *outs, "--json", "--report", page)
     told = json.loads(capsys.readouterr().out)

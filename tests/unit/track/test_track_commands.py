@@ -80,7 +80,7 @@ def test_a_folder_of_runs_is_not_a_run(run_folder):
 
 def test_refine_does_not_write_over_its_input(run_folder):
     path = run_folder / "predictions.jsonl"
-    with pytest.raises(InputError, match="may not be one file"):
+    with pytest.raises(InputError, match="cannot replace the file"):
         call("refine", path, "--out", path)
 
 

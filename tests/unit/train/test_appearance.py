@@ -36,7 +36,7 @@ def test_a_number_out_of_range_is_told_with_the_range(name: str, value: Any, all
 
 def test_the_folder_of_another_training_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(OutputError, match=r"manifest\.json: is there already; --overwrite"):
+    with pytest.raises(OutputError, match=r"manifest\.json: exists already; --overwrite"):
         train_appearance(AppearanceSettings(data=str(LABELS), out=str(tmp_path)))
 
 
@@ -90,7 +90,7 @@ def test_what_is_not_defined_is_no_number(tmp_path: Path) -> None:
     assert (told["raw"]["auc"], told["head"]["auc"]) == (None, None)
     assert told["num_tracks"] == result.num_tracks > 1
     assert {metric.name for metric in load_checkpoint(result.checkpoint)[1].expected} == set()
-    with pytest.raises(OutputError, match="is there already; --overwrite starts anew"):
+    with pytest.raises(OutputError, match="exists already; --overwrite starts over"):
         train_appearance(wanted)
     before = (out / "settings.toml").read_bytes()
     with pytest.raises(SettingsError, match="nona"):

@@ -155,5 +155,5 @@ def test_a_stopped_curve_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     kept = json.loads((tmp_path / "run/curve/curve.json").read_text(encoding="utf-8"))
     assert len(kept["points"]) == 6
     assert kept["prediction"]["num_boxes"] == found.prediction.num_boxes
-    with pytest.raises(InputError, match=r"lr: was .* --overwrite starts anew"):
+    with pytest.raises(InputError, match=r"lr: was .* --overwrite starts over"):
         learning_curve(replace(wanted, lr=0.1), seeds=2)

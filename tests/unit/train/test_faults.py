@@ -102,7 +102,9 @@ def test_no_memory_beside_the_steps_says_what_to_lower(
         raise RuntimeError("could not create a primitive")
 
     monkeypatch.setattr(validate, "run_graph", full)
-    with pytest.raises(TrainingError, match=r"out of memory beside the steps .*; lower width_px"):
+    with pytest.raises(
+        TrainingError, match=r"out of memory outside of the steps .*; lower width_px"
+    ):
         train(tiny(square_data, tmp_path / "run", val_split="val"))
     assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for a sum"))
 

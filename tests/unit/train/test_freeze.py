@@ -121,7 +121,7 @@ def test_a_stage_that_a_network_lacks_cannot_be_the_one_to_freeze() -> None:
     with torch.device("meta"):
         module = yolox.build_yolox_timm("convnext_atto", 2)
     card = network("yolox_nano")[1]
-    told = r"freeze is stem, which this network has not; allowed: its stages \(stage1, stage2, "
+    told = r"freeze is stem, which this network lacks; allowed: its stages \(stage1, stage2, "
     with pytest.raises(
         SettingsError, match=told + r"stage3, stage4, neck, head\) .*none, backbone"
     ):

@@ -130,7 +130,7 @@ def test_mlflow_has_them_too(
 def test_mlflow_knows_that_a_training_without_a_state_was_killed(
     square_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed before its first state, it begins anew: its run there is not under way for ever.
+    """Killed before its first state, it starts over: its run there is not under way for ever.
 
     One of another folder may be.
     """

@@ -215,7 +215,7 @@ def _shifted(video: LabelledVideo, shift: Shift, search: ShiftSearch) -> list[Fi
     way = "later" if frames > 0 else "earlier"
     count = abs(frames)
     at_least = "at least " * (count == search.most)
-    seen_by = "" if shift.seen_by == "place" else ", told by how they move"
+    seen_by = "" if shift.seen_by == "place" else ", recognised by their motion"
     message = (
         f"labels fit the picture {at_least}{count} frame{'s' * (count > 1)} {way} better "
         f"({shift.sureness:.1f} standard errors{seen_by})"

@@ -25,7 +25,7 @@ CODES = {
     "converted-shapes": "shapes of the label file that became their upright hulls",
     "video-missing": "the video file does not exist or cannot be opened",
     "video-broken": "the video breaks off, or frames of it cannot be decoded",
-    "frame-count": "the video has not as many frames as the labels say",
+    "frame-count": "the video has another number of frames than its labels",
     "picture-size": "the labels were made on another picture size or orientation",
     "picture-broken": "a picture that cannot be decoded; --fix leaves it out",
     "variable-rate": "frames are not evenly spaced in time",
@@ -53,8 +53,8 @@ CODES = {
 """every code that an audit can give, and what it means"""
 
 ADVICE = {
-    "leak": "Compare these moments. The same footage on two sides: split anew, by video. One place "
-    "at two times, where it is not decided: as for same-place.",
+    "leak": "Compare these moments. The same footage on two sides: split again, by video. One "
+    "place at two times, where it is not decided: as for same-place.",
     "same-place": "No footage is on two sides, but numbers speak of this place alone; split --by "
     "pattern or --by tag keeps places apart.",
 }

@@ -181,7 +181,7 @@ def _finding(pair: _Alike, verdict: Verdict | None, search: LeakSearch) -> Findi
     return Finding(
         code=code,
         grade=grade,
-        message=f"{looks_alike:.0%} of the looked-at frames look like frames of {pair.two.source} "
+        message=f"{looks_alike:.0%} of the sampled frames resemble frames of {pair.two.source} "
         f"({pair.one.split!r} against {pair.two.split!r}){more}",
         video=pair.one.source,
         time_s=float(pair.one.footage.times_s[min(place[0] for place in places)]),
@@ -208,7 +208,7 @@ def _judged(pair: _Alike, verdict: Verdict | None) -> tuple[str, str]:
         return "leak", f"; {count} moments in which something moves are in both"
     if verdict.tested >= FEWEST and verdict.typical > OTHER:
         count = f"none of {verdict.tested}"
-        return "same-place", f", but {count} moments in which something moves is there"
+        return "same-place", f", but {count} moments with motion is in it"
     why = "too little moves" if verdict.tested < FEWEST else "what moves is alike, but not the same"
     return "leak", f"; not decided whether it is one piece of footage or one place: {why}"
 

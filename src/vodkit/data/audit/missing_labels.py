@@ -145,7 +145,7 @@ def _told(video: LabelledVideo, missed: Sequence[tuple[Edge, float]]) -> list[Fi
         f"{table.frames[edge.row]} (correlation {score:.2f})"
         for edge, score in sorted(missed, key=lambda one: -one[1])[:5]
     )
-    message = "tracks stop or begin in mid-picture, but the object is there without a label"
+    message = "tracks stop or begin in mid-picture, but the object continues without a label"
     first = missed[0][0].nexts[0]
     return [
         Finding(
