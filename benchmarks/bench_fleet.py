@@ -149,6 +149,8 @@ def check(out: Path, whole: dict[str, bytes]) -> None:
     failed = sorted(Path(one["uri"]).stem for one in lines)
     assert failed == ["absent", "corrupt", "deadly", "empty"], lines
     assert not [*(out / "claims").glob("*.json")]
+    progress = json.loads((out / "progress.json").read_text())
+    assert (progress["failed"], progress["left"]) == (4, 0), progress
     found = results(out)
     assert found == whole, [name for name in whole if found.get(name) != whole[name]]
 

@@ -78,14 +78,21 @@ def whole(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ob
         main(["track", f"{clips}/**/*.mp4", "--out", str(out), *TORCH, "--shard", "0/1", "--csv"])
     assert left.value.code == 0
     found = content(out)
-    assert len({name.partition("/")[0] for name in found}) == NUM_VIDEOS + 1
+    assert len({name.partition("/")[0] for name in found}) == NUM_VIDEOS + 2
     lines = [data for name, data in found.items() if name.endswith("predictions.csv")]
     assert all(isinstance(data, bytes) and data.count(b"\n") > 5 for data in lines)
     return found
 
 
+def progress_of(tree: Path) -> dict[str, object]:
+    """The counts in ``progress.json`` that are not 0."""
+    counts = json.loads((tree / "progress.json").read_text())
+    assert counts.pop("at").endswith("+00:00")
+    return {name: count for name, count in counts.items() if count}
+
+
 def content(tree: Path) -> dict[str, object]:
-    """Every file but the lists of what vodkit wrote, by path; manifests without their times."""
+    """Every file but the lists of what vodkit wrote, by path; without times of day."""
     found: dict[str, object] = {}
     for path in sorted(one for one in tree.rglob("*") if one.is_file()):
         name = path.relative_to(tree).as_posix()
@@ -93,6 +100,8 @@ def content(tree: Path) -> dict[str, object]:
             manifest = json.loads(path.read_text())
             manifest["summary"].pop("seconds")
             found[name] = manifest
+        elif path.name == "progress.json":
+            found[name] = progress_of(tree)
         elif not path.name.startswith("."):
             found[name] = path.read_bytes()
     return found
@@ -180,6 +189,8 @@ def test_the_rest_of_a_tree_is_counted_and_done(
     code, told, _ = call("runs", "ls", out)
     assert told.splitlines()[0] == f"{out}: 12 videos: {count} done, {12 - count} missing"
     assert told.splitlines()[-1] == f"next: vodkit runs resume {out}"
+    left = {"missing": 12 - count, "left": 12 - count}
+    assert progress_of(tmp_path) == {"done": count} | left
     assert call("runs", "resume", out)[0] == 0
     code, told, _ = call("runs", "ls", out, "--json")
     listed = json.loads(told)
@@ -285,6 +296,7 @@ def test_a_corrupt_an_absent_and_an_empty_video_stop_no_other(
     )
     kinds = {Path(str(one["uri"])).stem: one["kind"] for one in failed_in(out)}
     assert kinds == dict.fromkeys(("corrupt", "absent", "empty"), "permanent")
+    assert progress_of(out) == {"done": 3, "failed": 3}
     code, told, _ = call(*words, "--claim")
     assert (code, told.splitlines()) == (
         3,

@@ -189,6 +189,64 @@ def test_wrong_requests_are_refused(client: Client, pictures: list[Path], tmp_pa
     client.ask("DELETE", f"/v1/sessions/{begun}")
 
 
+def form(**fields: bytes | str) -> bytes:
+    """A body as curl and the clients of DeepStack make it; the boundary is x."""
+    head = b'--x\r\nContent-Disposition: form-data; name="%s"; filename="a"\r\nContent-Type: a/b'
+    contents = {n: c.encode() if isinstance(c, str) else c for n, c in fields.items()}
+    parts = [head % name.encode() + b"\r\n\r\n%s\r\n" % c for name, c in contents.items()]
+    return b"".join(parts) + b"--x--\r\n"
+
+
+def test_the_address_of_deepstack_gives_the_same_detections(
+    client: Client, pictures: list[Path]
+) -> None:
+    """Clients send the token in the form, and stop at the first doubtful detection."""
+    picture = pictures[0].read_bytes()
+    kind, path = {"Content_Type": "multipart/form-data; boundary=x"}, "/v1/vision/detection"
+    wanted = sorted(
+        ((one["score"], one["class"], [round(side) for side in one["box"]])
+         for one in client.ask("POST", "/v1/detect", picture)[1]["detections"]),
+        key=lambda row: -row[0],
+    )  # fmt: skip
+    unknown = client._replace(token="")
+    for given, least in (
+        ({}, 0.4),
+        ({"min_confidence": "0"}, 0.0),
+        ({"min_confidence": "0.6"}, 0.6),
+    ):
+        body = form(api_key=client.token, **given, image=picture)
+        status, found, _ = unknown.ask("POST", path, body, **kind)
+        assert status == 200, found
+        schema = {"$ref": "#/components/schemas/Predictions", "components": OPENAPI["components"]}
+        Draft202012Validator(schema).validate(found)
+        sides = ("x_min", "y_min", "x_max", "y_max")
+        rows = [
+            (one["confidence"], one["label"], [one[side] for side in sides])
+            for one in found["predictions"]
+        ]
+        assert [box for _, _, box in rows] == [box for score, _, box in wanted if score >= least]
+        assert [row[:2] for row in rows] == [
+            (pytest.approx(score, abs=1e-4), name) for score, name, _ in wanted if score >= least
+        ]
+        assert rows
+    assert client.ask("POST", path, form(image=picture), **kind)[0] == 200, "Bearer TOKEN"
+    key = {"api_key": client.token}
+    for body, headers, status, words in (
+        (form(image=picture), kind, 401, "api_key is not the token"),
+        (form(api_key="wrong", image=picture), kind, 401, "api_key is not the token"),
+        (form(**key), kind, 422, "the form has api_key; expected: image"),
+        (form(**key, image=b"GIF89a"), kind, 422, "decoded"),
+        (form(**key, image=picture, min_confidence="2"), kind, 422, "allowed: 0 to 1"),
+        (form(**key, image=picture)[:-9], kind, 422, "not a complete"),
+        (form(**key, image=picture), {"Content_Type": "multipart/form-data"}, 422, "no boundary"),
+        (picture, {"Content_Type": "image/png"}, 415, "multipart/form-data"),
+        (form(**key, image=picture), kind | {"Origin": "http://evil.example"}, 403, "Origin"),
+        (b"x", kind | {"Content_Length": "99999999"}, 413, "33554432"),
+    ):  # fmt: skip
+        seen, content, _ = unknown.ask("POST", path, body, **headers)
+        assert (seen, words in content["error"]) == (status, True), content
+
+
 def test_too_many_requests_are_refused_at_once_and_idle_sessions_end(
     detector: Detector, pictures: list[Path]
 ) -> None:

@@ -6,6 +6,7 @@ tree        what is recorded of a tree: settings, which videos are done, failed,
 shards      which videos are whose, with no communication
 claims      which videos are whose, by files that only one worker can create
 failures    what failed, for good or for now; ``failed.jsonl``
+progress    how far a tree is; ``progress.json``
 worker      one process: the next video, its run folder, its upload
 apart       a video that may have ended its worker, in a process of its own
 on_ray      the same by actors of Ray

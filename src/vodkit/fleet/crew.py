@@ -9,6 +9,7 @@ from vodkit.detect.base import Detector
 from vodkit.fleet.apart import work_apart
 from vodkit.fleet.claims import Claim, Claims
 from vodkit.fleet.on_ray import RayCrew
+from vodkit.fleet.progress import Progress
 from vodkit.fleet.settings import FleetSettings
 from vodkit.fleet.shards import Shard
 from vodkit.fleet.sources import Item, items_of
@@ -78,14 +79,14 @@ class Crew:
         Args:
             watch: see ``Batch.run``; not called for videos that Ray's actors work on.
         """
-        left = self.left
-        if self._fleet.on:
-            yield from self._on_ray(left)
-        elif left:
-            yield from self._here(left, watch)
+        left, progress = self.left, Progress(self.tree, self._notify)
+        for result in self._on_ray(left) if self._fleet.on else self._here(left, watch):
+            progress.step()
+            yield result
         self.tree.failures.write_list()
         if self._fleet.claim:
             self._claims.sweep(lambda: self.status().finished)
+        progress.write()
 
     def status(self) -> Status:
         """What became of the videos of this command."""
@@ -98,6 +99,8 @@ class Crew:
             yield from self._patiently(left, crew.run)
 
     def _here(self, left: Sequence[Item], watch: Watch) -> Iterator[Result]:
+        if not left:
+            return
         how = {"film": self._film, "notify": self._notify}
         worker = Worker(self.tree, self._mine, self._fleet, **how)  # type: ignore[arg-type]
         self.detector = worker.detector

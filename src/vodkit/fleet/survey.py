@@ -9,6 +9,7 @@ from typing import Any
 
 from vodkit.fleet.failures import Failure
 from vodkit.fleet.place import is_url
+from vodkit.fleet.progress import counts_of
 from vodkit.fleet.sources import items_of
 from vodkit.fleet.tree import Record, Tree
 from vodkit.ground.errors import InputError, SettingsError
@@ -75,22 +76,13 @@ def survey(url: str) -> Survey:
         return _of_single_runs(tree)
     status = tree.status(items_of(recorded(tree).sources))
     manifests = tree.manifests()
-    failed = [one for name, one in status.failed.items() if name not in status.partial]
-    counts = {
-        "done": len(status.done),
-        "partial": len(status.partial),
-        "failed": len(failed),
-        "claimed": len(status.claimed),
-        "unfinished": len(status.unfinished),
-        "missing": len(status.missing),
-    }
     resume = ["vodkit", "runs", "resume", url]
     commands = [resume] if status.left else []
     if status.failed and not commands:
         commands = [[*resume, "--retry-failed"]]
     return Survey(
         tree=url,
-        counts=counts,
+        counts=counts_of(status),
         failures=[*status.failed.values()],
         num_frames=sum(manifests[name].get("num_frames") or 0 for name in status.done),
         left=status.left,

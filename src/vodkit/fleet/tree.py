@@ -1,6 +1,7 @@
 """A tree: the run folders of many videos in one place, and what is known of all of them.
 
 fleet.json            settings, sources and exports of every worker
+progress.json         counts of the videos: done, failed, claimed, missing, ...
 NAME/                 a run folder (``ground.runs``); manifest.json is written last
 failures/NAME.json    why a video has no complete result; all of them: failed.jsonl
 claims/NAME.json      which worker has a video at present

@@ -18,6 +18,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
 
 LARGEST_BODY = 4 * 2**20
+FORM = "multipart/form-data"
 LOGIN = "/api/login"
 OWN_HEADER = b"x-vodkit"
 HEADERS = {
@@ -46,6 +47,8 @@ class GuardSettings:
     """begins of the paths that need the token"""
     types: tuple[str, ...] = ("application/json",)
     """types that a body may have"""
+    forms: tuple[str, ...] = ()
+    """paths that take a form with the token in it, which the application checks"""
     largest_body: int = LARGEST_BODY
 
 
@@ -96,9 +99,10 @@ class Guard:
         kind, _, bearer = headers.get(b"authorization", "").partition(" ")
         given = bearer if kind.lower() == "bearer" else ""
         if scope["method"] not in {"GET", "HEAD"}:
-            if OWN_HEADER not in headers and not given:  # other sites cannot send either
-                return 403, "header X-Vodkit is missing"
-            refusal = self._refusal_of_body(scope["method"], headers)
+            is_form = scope["path"] in s.forms
+            if OWN_HEADER not in headers and not given and not is_form:
+                return 403, "header X-Vodkit is missing"  # other sites cannot send either
+            refusal = self._refusal_of_body(scope["method"], headers, is_form=is_form)
             if refusal is not None:
                 return refusal
         if scope["path"].startswith(s.private) and scope["path"] != LOGIN:
@@ -108,11 +112,14 @@ class Guard:
                 return 401, f"not signed in: {how}"
         return None
 
-    def _refusal_of_body(self, method: str, headers: dict[bytes, str]) -> tuple[int, str] | None:
+    def _refusal_of_body(
+        self, method: str, headers: dict[bytes, str], *, is_form: bool
+    ) -> tuple[int, str] | None:
         s = self._settings
+        types = (FORM,) if is_form else s.types
         length = headers.get(b"content-length", "0" if method == "DELETE" else "")
-        if length != "0" and headers.get(b"content-type", "").partition(";")[0] not in s.types:
-            return 415, f"Content-Type; allowed: {', '.join(s.types)}"
+        if length != "0" and headers.get(b"content-type", "").partition(";")[0] not in types:
+            return 415, f"Content-Type; allowed: {', '.join(types)}"
         if not length.isdecimal() or int(length) > s.largest_body:
             return 413, f"Content-Length {length!r}; allowed: up to {s.largest_body}"
         return None

@@ -34,6 +34,19 @@ _PICTURE = {
     "required": True,
     "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURES},
 }
+_FORM = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": _object(
+                "image",
+                image={"type": "string", "format": "binary"},
+                min_confidence={"type": "number", "minimum": 0, "maximum": 1, "default": 0.4},
+                api_key={"type": "string", "description": "The token, unless a header has it."},
+            )
+        }
+    },
+}
 _SESSION = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 _TIME = {
     "name": "time_s",
@@ -67,6 +80,12 @@ _TRACK = _object(
     tentative={"type": "boolean"},
 )
 _DETECTION = _object("box label class score", **_FOUND)
+_PREDICTION = _object(
+    "label confidence x_min y_min x_max y_max",
+    label=_TEXT,
+    confidence=_NUMBER,
+    **dict.fromkeys(("x_min", "y_min", "x_max", "y_max"), _INTEGER),
+)
 
 OPENAPI: Final[dict[str, Any]] = {
     "openapi": "3.1.0",
@@ -85,6 +104,19 @@ OPENAPI: Final[dict[str, Any]] = {
                 "responses": {
                     "200": _answer("The detections.", "Detections"),
                     **_errors("401", "413", "415", "422", "429"),
+                },
+            }
+        },
+        "/v1/vision/detection": {
+            "post": {
+                "summary": "Detect objects in a picture, as DeepStack does",
+                "operationId": "deepstack",
+                "security": [{"token": []}, {}],
+                "requestBody": _FORM,
+                "responses": {
+                    "200": _answer("The detections, the surest first.", "Predictions"),
+                    **_errors("401", "413", "422", "429"),
+                    "415": _answer("The body is no multipart/form-data."),
                 },
             }
         },
@@ -138,6 +170,11 @@ OPENAPI: Final[dict[str, Any]] = {
             "Health": _object("ok sessions", ok={"type": "boolean"}, sessions=_INTEGER),
             "Session": _object(
                 "id idle_s", id=_TEXT, idle_s=_NUMBER
+            ),
+            "Predictions": _object(
+                "success predictions",
+                success={"const": True},
+                predictions={"type": "array", "items": _PREDICTION},
             ),
             "Detections": _object(
                 "frame time_s detections width_px height_px model",

@@ -3,6 +3,7 @@
 ::
 
     POST   /v1/detect                          a JPEG or PNG; its detections
+    POST   /v1/vision/detection                the same as DeepStack has it (serve/deepstack.py)
     POST   /v1/sessions                        a new session
     POST   /v1/sessions/ID/frames?time_s=1.5   its next frame, a JPEG or PNG; its tracks
     DELETE /v1/sessions/ID                     the end of a session
@@ -26,6 +27,7 @@ from starlette.routing import Route
 from vodkit.formats.prediction_lines import frame_entry
 from vodkit.ground.errors import InputError, VodkitError
 from vodkit.ground.records import Detections, Frame, Tracks
+from vodkit.serve import deepstack
 from vodkit.serve.guard import Guard
 from vodkit.serve.openapi import MOST_BYTES, OPENAPI, PICTURES
 from vodkit.serve.sessions import BusyError, NoSessionError, Sessions
@@ -40,6 +42,7 @@ def make_service(sessions: Sessions, place: Bound) -> Guard:
         Route(path, partial(_answered, sessions, handler), methods=[method])
         for path, method, handler in (
             ("/v1/detect", "POST", _detect),
+            (deepstack.PATH, "POST", partial(deepstack.answer, token=place.token)),
             ("/v1/sessions", "POST", _begin),
             ("/v1/sessions/{name}/frames", "POST", _track),
             ("/v1/sessions/{name}", "DELETE", _end),
@@ -48,23 +51,25 @@ def make_service(sessions: Sessions, place: Bound) -> Guard:
         )
     ]
     private = ("/v1/detect", "/v1/sessions")
-    guard = place.guard(any_name=True, private=private, types=PICTURES, largest_body=MOST_BYTES)
+    limits = {"types": PICTURES, "forms": (deepstack.PATH,), "largest_body": MOST_BYTES}
+    guard = place.guard(any_name=True, private=private, **limits)
     return Guard(Starlette(routes=routes), guard)
 
 
 async def _answered(sessions: Sessions, handler: Handler, request: Request) -> Response:
     """The handler's answer; an error of ours as JSON with a status that fits."""
+    about = {"success": False} if request.url.path == deepstack.PATH else {}
     try:
         return await handler(sessions, request)
     except BusyError as error:
         retry = {"Retry-After": str(max(math.ceil(error.retry_s), 1))}
-        return JSONResponse({"error": str(error)}, 429, headers=retry)
+        return JSONResponse(about | {"error": str(error)}, 429, headers=retry)
     except NoSessionError as error:
-        return JSONResponse({"error": str(error)}, 404)
+        return JSONResponse(about | {"error": str(error)}, 404)
     except InputError as error:
-        return JSONResponse({"error": str(error)}, 422)
+        return JSONResponse(about | {"error": str(error)}, 422)
     except VodkitError as error:
-        return JSONResponse({"error": str(error)}, 500)
+        return JSONResponse(about | {"error": str(error)}, 500)
 
 
 async def _detect(sessions: Sessions, request: Request) -> Response:
