@@ -26,10 +26,11 @@ from vodkit.formats.predictions import read_frames, read_header
 from vodkit.ground import runs
 from vodkit.ground.errors import PartialError, SettingsError, VideoError
 from vodkit.ground.records import Tracks
-from vodkit.infer.event_log import read_events, replayed, wanted_in
+from vodkit.infer.event_log import read_events
 from vodkit.infer.flow import make_detector
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.live import run_live
+from vodkit.infer.replay import replayed, wanted_in
 from vodkit.infer.settings import InferSettings, RollSettings
 from vodkit.samples.samples import CLIP_B
 from vodkit.video.stream import LiveSettings

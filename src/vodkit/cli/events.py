@@ -27,9 +27,10 @@ def events(
 ) -> None:
     """Print the events of a run, one JSON object a line, made anew from its predictions.
 
-    Without options they are those of `events.jsonl` in the run, byte for byte. Lines, zones and
-    settings replace those of the run. With --mqtt or --webhook nothing is printed: what the
-    receiver has not yet of `events.jsonl` is delivered.
+    Without options they are those of `events.jsonl` in the run, byte for byte, also where older
+    files of a live run were deleted. Lines, zones and settings replace those of the run. With
+    --mqtt or --webhook nothing is printed: what the receiver has not yet of `events.jsonl` is
+    delivered.
 
     Example: vodkit events runs/plaza --line door=100,400,300,400
     """
@@ -37,20 +38,20 @@ def events(
 
     from vodkit.formats.predictions import read_header
     from vodkit.ground.runs import parts_in, predictions_of
-    from vodkit.infer.event_log import replayed, wanted_in
+    from vodkit.infer.replay import replayed, wanted_in
     from vodkit.serve.courier import CourierSettings
     from vodkit.serve.outlets import Outlets
 
-    wanted = wanted_in(run if run.is_dir() else run.parent)
+    before = wanted_in(run if run.is_dir() else run.parent)
     wanted = replace(
-        wanted,
-        lines=tuple(lines) or wanted.lines,
-        zones=tuple(zones) or wanted.zones,
-        events=tuple(settings) or wanted.events,
+        before,
+        lines=tuple(lines) or before.lines,
+        zones=tuple(zones) or before.zones,
+        events=tuple(settings) or before.events,
     )
     parts = (parts_in(run) if run.is_dir() else [run]) or [predictions_of(run)]
-    if read_header(parts[0]).notes.get("part", "1") != "1":
-        aside(f"{parts[0]} is not the first file of the run: older events are not repeated")
+    if wanted != before and read_header(parts[0]).notes.get("part", "1") != "1":
+        aside(f"{parts[0]} is not the first file of the run: events are numbered from 1")
     if outlets.is_any:
         patience = CourierSettings(parting_s=_DELIVERING_S)
         classes = read_header(parts[0]).classes

@@ -72,6 +72,11 @@ PREDICTED = typer.Option(
 SEGMENTS = typer.Option(
     False, "--segments", help="The sources are one recording, in this order: ids continue."
 )
+CONTINUES = typer.Option(
+    False,
+    "--continues",
+    help="The recording continues in a file of a later command (--after): no object ends here.",
+)
 RESUME = typer.Option(False, "--resume", help="Continue a run that was stopped.")
 OVERWRITE = typer.Option(False, "--overwrite", help="Discard the results of an earlier run.")
 JSON = typer.Option(False, "--json", help="Print results for machines.")

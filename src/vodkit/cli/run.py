@@ -28,6 +28,7 @@ def run_sources(
     exports: Sequence[str] = (),
     include_predicted: bool = False,
     segments: bool = False,
+    continues: bool = False,
     resume: bool,
     overwrite: bool,
     as_json: bool,
@@ -50,7 +51,8 @@ def run_sources(
     check_pieces(wanted, fleet.pieces)
     is_rolled = bool(roll.roll_s or roll.keep)
     if is_fleet(sources, out, fleet):
-        refuse = {"--after": bool(wanted.after), "--segments": segments, "--overwrite": overwrite}
+        refuse = {"--after": bool(wanted.after), "--segments": segments, "--continues": continues}
+        refuse["--overwrite"] = overwrite
         refuse |= {"--roll-s": is_rolled, "--mqtt, --webhook, --serve": outlets.is_any}
         refuse["--line, --zone of one source"] = wanted.names_sources
         mine = Record(
@@ -73,7 +75,7 @@ def run_sources(
         from vodkit.cli.live import run_live_sources
 
         refuse = {"--video": "video" in exports, "--lenient": wanted.lenient}
-        refuse |= {"--after": bool(wanted.after), "--segments": segments}
+        refuse |= {"--after": bool(wanted.after), "--segments": segments, "--continues": continues}
         refuse["--pieces"] = fleet.pieces > 1
         run_live_sources(
             sources,
@@ -97,6 +99,7 @@ def run_sources(
         film=film,
         include_predicted=include_predicted,
         segments=segments,
+        continues=continues,
         resume=resume,
         overwrite=overwrite,
         notify=aside,

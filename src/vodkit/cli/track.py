@@ -21,6 +21,7 @@ def track(
     outlets: OutletSettings,
     fleet: FleetSettings,
     segments: bool = options.SEGMENTS,
+    continues: bool = options.CONTINUES,
     resume: bool = options.RESUME,
     overwrite: bool = options.OVERWRITE,
     threads: int = options.THREADS,  # noqa: ARG001 - its callback sets it
@@ -45,6 +46,7 @@ def track(
         exports=[name for name, on in chosen.items() if on],
         include_predicted=include_predicted,
         segments=segments,
+        continues=continues,
         resume=resume,
         overwrite=overwrite,
         as_json=as_json,

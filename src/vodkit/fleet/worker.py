@@ -33,8 +33,8 @@ from vodkit.infer.run import Step
 State = Literal["done", "partial", "failed", "busy"]
 _MADE = (
     runs.MANIFEST, runs.SETTINGS, *runs.RECORDED, runs.CAMERA_MOTION, runs.TRACKER, runs.MEMORY,
-    runs.PREDICTIONS, runs.EVENTS, runs.REFINED, *runs.EXPORTS.values(), runs.METRICS, runs.REPORT,
-    runs.EXPORTS["csv"] + runs.TABLE_METADATA,
+    runs.PREDICTIONS, runs.EVENTS, runs.OBJECTS, runs.REFINED, *runs.EXPORTS.values(),
+    runs.METRICS, runs.REPORT, runs.EXPORTS["csv"] + runs.TABLE_METADATA,
 )  # fmt: skip
 """what a run and its readers leave in a folder; the manifest is deleted first"""
 _RESUMED = (

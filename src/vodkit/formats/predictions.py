@@ -186,8 +186,15 @@ def _last_line(file: BufferedRandom) -> tuple[bytes, int]:
 
 
 @contextmanager
-def open_predictions(path: Path) -> Iterator[tuple[Header, Iterator[PredictedFrame]]]:
+def open_predictions(
+    path: Path, *, offset: int = 0, num_before: int = 0
+) -> Iterator[tuple[Header, Iterator[PredictedFrame]]]:
     """The header and the frames of a predictions file: one open, one pass, flat memory.
+
+    Args:
+        path: of the file.
+        offset: byte at which the first wanted frame begins; 0: all are wanted.
+        num_before: frames before that.
 
     Raises:
         FormatError: not a predictions file, or a line that is no frame.
@@ -198,12 +205,16 @@ def open_predictions(path: Path) -> Iterator[tuple[Header, Iterator[PredictedFra
         raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
     with file:
         header = parse_header(node_of(file.readline(), 1, path))
-        yield header, _parsed(file, path, len(header.classes))
+        if offset:
+            file.seek(offset)
+        yield header, _parsed(file, path, len(header.classes), num_before + 2)
 
 
-def _parsed(file: BufferedReader, path: Path, num_classes: int) -> Iterator[PredictedFrame]:
+def _parsed(
+    file: BufferedReader, path: Path, num_classes: int, first_line: int
+) -> Iterator[PredictedFrame]:
     last = -1
-    for number, line in enumerate(file, 2):  # as editors number them
+    for number, line in enumerate(file, first_line):  # as editors number them
         if not line.strip():
             continue
         node = node_of(line, number, path)

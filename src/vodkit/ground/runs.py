@@ -6,6 +6,7 @@ predictions.jsonl  one frame a line, append-only, resumable
 detections.jsonl   the same before tracking
 predictions.json   of still pictures: the boxes in each, as a dataset
 pictures.jsonl     of still pictures: one picture a line, append-only, resumable
+objects.json       what was known of each object, for events that continue from there
 events.jsonl       what happened to the tracks: began, changed, crossed, ended; one event a line
 tracker.npz        what the tracker knew at the end, for the next piece of the recording
 embeddings.bin     what the detections look like, with appearance
@@ -42,6 +43,8 @@ DETECTIONS = "detections.jsonl"
 STILLS = "predictions.json"
 PICTURES = "pictures.jsonl"
 EVENTS = "events.jsonl"
+OBJECTS = "objects.json"
+"""what was known of each object, for events that continue from there"""
 DELIVERED = "delivered.json"
 """which events a receiver has; with a number made of its address before the suffix"""
 EMBEDDINGS = "embeddings.bin"
@@ -138,6 +141,27 @@ def events_of(predictions: Path) -> Path:
     'events-0012.jsonl'
     """
     return predictions.with_name(predictions.name.replace("predictions", "events"))
+
+
+def objects_of(predictions: Path) -> Path:
+    """The file of what was known of objects beside a file of predictions.
+
+    >>> objects_of(Path("a/predictions-0012.jsonl")).name
+    'objects-0012.json'
+    """
+    name = predictions.name.replace("predictions", "objects")
+    return predictions.with_name(name).with_suffix(".json")
+
+
+def is_at_work(folder: Path) -> bool:
+    """Whether a process works in a run folder (``only_one``); False where that is not known."""
+    try:
+        with only_one(folder):
+            return False
+    except BusyError:
+        return True
+    except OSError:
+        return False
 
 
 def write_atomic(path: str | Path, content: bytes | str, *, ours: bool = False) -> None:

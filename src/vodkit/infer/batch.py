@@ -84,6 +84,7 @@ class Batch:
         film: Film | None = None,
         include_predicted: bool = False,
         segments: bool = False,
+        continues: bool = False,
         resume: bool = False,
         overwrite: bool = False,
         notify: Callable[[str], None] = lambda _note: None,
@@ -101,6 +102,8 @@ class Batch:
             film: what draws video, as ``report.annotate.film``.
             include_predicted: exports contain boxes of hidden objects, too.
             segments: the sources are one recording, in this order: ids continue.
+            continues: the recording continues in a file of a later batch (``settings.after``):
+                no object ends with the last file.
             resume: continue runs that exist.
             overwrite: discard runs that exist.
             notify: called with what the user should know.
@@ -126,6 +129,7 @@ class Batch:
         if stills:
             refused = [f"--{name}" for name in exports if name != "coco"]
             refused += ["--segments"] * segments + ["--after"] * bool(settings.after)
+            refused += ["--continues"] * continues
             has_events = settings.lines or settings.zones or settings.events
             refused += ["--line, --zone, --event"] * bool(has_events)
             require_stills_only(stills, self.sources, refused)
@@ -138,7 +142,9 @@ class Batch:
         check_after(settings, paths)
         settings.require_sources([path.name for path in paths])
         self._settings = [settings.for_source(path.name) for path in paths]
+        self._continues = [continues] * len(paths)
         if segments:
+            self._continues[:-1] = [True] * (len(paths) - 1)
             before = zip(self._settings[1:], paths[:-1], strict=True)
             self._settings[1:] = [replace(one, after=str(path)) for one, path in before]
         how = {"resume": resume, "overwrite": overwrite}
@@ -193,9 +199,9 @@ class Batch:
                 wanted |= {n for n, file in runs.EXPORTS.items() if (folder / file).exists()}
                 if self._film is not None and "video" in wanted:
                     film = OnePass(self._film, folder / runs.EXPORTS["video"], source)
-                steps = run_source(
-                    source, folder, self.detector, settings, record=self._record, film=film
-                )
+                continues = self._continues[self.folders.index(folder)]
+                how = {"record": self._record, "film": film, "continues": continues}
+                steps = run_source(source, folder, self.detector, settings, **how)
                 for _ in watch(steps, source):
                     pass
         except PartialError as error:

@@ -1,30 +1,32 @@
 """``events.jsonl``: written while a run is at work, continued after a kill, read by many.
 
 The events of a run are a function of its predictions. So a run that is resumed makes its events
-anew, from the first frame on, and writes those that are not in the file yet; ``replayed`` makes
-them from the predictions alone. A live source has a file of events beside each file of predictions.
+anew, from the first frame on, and writes those that are not in the file yet. A live source has a
+file of events beside each file of predictions.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from vodkit.formats.base import close_written
-from vodkit.formats.predictions import Header, open_predictions, read_header
+from vodkit.formats.predictions import Header
 from vodkit.ground import ledger, runs
-from vodkit.ground.errors import FormatError, InputError, OutputError
+from vodkit.ground.errors import FormatError, OutputError
 from vodkit.ground.records import Tracks
 from vodkit.infer.event import Event
 from vodkit.infer.events import EventMaker
-from vodkit.infer.folder import RunFolder
+from vodkit.infer.objects import Moment, read_objects, write_objects
 from vodkit.infer.settings import InferSettings
 
 SESSION_ENDED = "the session ended"
 SOURCE_ENDED = "the source ended"
+KEPT_EVERY_S = 600.0
+"""of a live source's clock: what is known of its objects is kept, for a resumed run"""
 
 
 class EventLog:
@@ -34,8 +36,13 @@ class EventLog:
     skipped; from the first other one, or a torn line, on they are written.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file; OutputError where that is not possible, or it is a file of the user."""
+    def __init__(self, path: Path, *, first_n: int = 1) -> None:
+        """Open the file; OutputError where that is not possible, or it is a file of the user.
+
+        Args:
+            path: of the file.
+            first_n: events with lower numbers are in the file, and are not given once more.
+        """
         self.path = path
         ledger.claim(path)
         try:
@@ -43,6 +50,16 @@ class EventLog:
         except OSError as error:
             raise OutputError(f"cannot write: {error.strerror}", path=path) from error
         self._is_known = True
+        self._skip(first_n)
+
+    def _skip(self, first_n: int) -> None:
+        """Go to the first event from ``first_n`` on, or the end of the complete lines."""
+        place = 0
+        while first_n > 1 and (line := self._file.readline()).endswith(b"\n"):
+            if int(_parsed(line, self.path)["n"]) >= first_n:
+                break
+            place = self._file.tell()
+        self._file.seek(place)
 
     def write(self, events: Iterable[Event]) -> None:
         """Append events, and flush."""
@@ -90,31 +107,74 @@ class SessionEvents:
     """The events of one session of a source: made, and written beside its predictions."""
 
     def __init__(
-        self, header: Header, wanted: InferSettings, *, first_n: int = 1, session: int = 1
+        self,
+        header: Header,
+        wanted: InferSettings,
+        *,
+        first_n: int = 1,
+        session: int = 1,
+        before: Moment | None = None,
     ) -> None:
-        """See ``EventMaker``; ``begin_file`` comes before the first frame."""
+        """See ``EventMaker``; ``begin_file`` comes before the first frame.
+
+        Args:
+            header: of the predictions.
+            wanted: settings of the run.
+            first_n: number of the first event.
+            session: of a live source; 1 for files.
+            before: the end of the file that this one continues.
+        """
         self._maker = EventMaker(header, wanted, first_n=first_n, session=session)
         self._log: EventLog | None = None
         self._anchor: Anchor | None = None
+        self._predictions = Path()
+        self._before, self._continued = before, before
+        self._num_frames, self._kept_s = 0, 0.0
 
     def begin_file(self, predictions: Path, anchor: Anchor | None = None) -> None:
         """From now on events are written beside this file of predictions."""
         self.close()
         self._log, self._anchor = EventLog(runs.events_of(predictions)), anchor
+        self._predictions, self._num_frames = predictions, 0
+        if anchor is not None:
+            self._before, self._kept_s = Moment(state=self._state), anchor.time_s
+        if self._before is not None:
+            write_objects(predictions, before=self._before)
 
     def step(self, index: int, time_s: float, tracks: Tracks) -> tuple[Event, ...]:
         """The events that are certain with this frame, on disk."""
         assert self._log is not None
+        if self._continued is not None:
+            continue_from(self._maker, self._continued, time_s)
+            self._continued = None
         utc = None if self._anchor is None else self._anchor.utc(time_s)
         events = self._maker.step(index, time_s, tracks, utc=utc)
         self._log.write(events)
+        self._num_frames += 1
+        if self._anchor is not None and time_s >= self._kept_s + KEPT_EVERY_S:
+            self._kept_s = time_s
+            offset = self._predictions.stat().st_size  # the frame is in it
+            where = {"offset": offset, "num_frames": self._num_frames}
+            now = Moment(state=self._state, first_s=self._anchor.time_s, **where)
+            write_objects(self._predictions, before=self._before, now=now)
         return tuple(events)
+
+    @property
+    def _state(self) -> dict[str, Any]:
+        return self._maker.state_dict()
 
     def end(self, reason: str) -> None:
         """Write what the end of the session makes certain; no more frames come."""
         if self._log is not None:
             self._log.write(self._maker.end(reason))
             self._log.finish()
+
+    def pause(self, end_s: float) -> None:
+        """Keep what is known of each object: another file continues where this one ends."""
+        if self._log is not None:
+            self._log.finish()
+            end = Moment(state=self._state, end_s=end_s)
+            write_objects(self._predictions, before=self._before, end=end)
 
     def close(self) -> None:
         """Close the file."""
@@ -123,98 +183,24 @@ class SessionEvents:
             log.close()
 
 
+def continue_from(maker: EventMaker, before: Moment, first_s: float) -> None:
+    """Give a maker what another one knew before its first frame, which is at ``first_s``."""
+    earlier_s = 0.0 if before.end_s is None else before.end_s - first_s
+    maker.load_state(before.state, earlier_s=earlier_s)
+
+
+def continued_objects(wanted: InferSettings) -> Moment | None:
+    """What the run that this one continues knew of its objects at its end.
+
+    None: it continues none, or one after which all objects have ended.
+    """
+    return read_objects(Path(wanted.after) / runs.PREDICTIONS).get("end") if wanted.after else None
+
+
 def anchor_of(header: Header, first_s: float) -> Anchor | None:
     """The anchor of one file of predictions; None for files that are no live source's."""
     began = header.notes.get("began")
     return None if began is None else Anchor(first_s, datetime.fromisoformat(began))
-
-
-def replayed(
-    parts: Sequence[Path], wanted: InferSettings, *, first_n: int = 1
-) -> Iterator[tuple[Path, list[Event]]]:
-    """The events of a run, made from its predictions.
-
-    Args:
-        parts: files of predictions, in order; of one session or several.
-        wanted: lines, zones and settings of events.
-        first_n: number of the first event.
-
-    Yields:
-        For each frame the file of predictions and the events, which may be none; for each end of a
-        session its last file and what ended there.
-
-    Raises:
-        InputError: detections without tracks.
-    """
-    maker: EventMaker | None = None
-    session = ""
-    last = parts[-1] if parts else Path()
-    for path in parts:
-        with open_predictions(path) as (header, frames):
-            now = header.notes.get("session", "1")
-            if maker is not None and now != session:
-                yield last, maker.end(SESSION_ENDED)
-                first_n = maker.next_n
-                maker = None
-            if maker is None:
-                maker = EventMaker(header, wanted, first_n=first_n, session=int(now))
-            session, last = now, path
-            anchor: Anchor | None = None
-            for number, frame in enumerate(frames):
-                if not isinstance(frame.found, Tracks):
-                    raise InputError(f"{path}: detections without tracks; run `vodkit track` first")
-                if number == 0:
-                    anchor = anchor_of(header, frame.time_s)
-                utc = None if anchor is None else anchor.utc(frame.time_s)
-                yield path, maker.step(frame.index, frame.time_s, frame.found, utc=utc)
-    if maker is not None:
-        yield last, maker.end(SESSION_ENDED if "session" in header.notes else SOURCE_ENDED)
-
-
-def wanted_in(folder: Path) -> InferSettings:
-    """The settings of the run in a folder; the defaults where it has none."""
-    there = (folder / runs.SETTINGS).exists()
-    return RunFolder(folder).settings if there else InferSettings()
-
-
-def complete(parts: Sequence[Path], wanted: InferSettings) -> int:
-    """Write the events of the last session that a kill kept from being written.
-
-    Args:
-        parts: files of predictions of all sessions, in order, without a torn line.
-        wanted: lines, zones and settings of events.
-
-    Returns:
-        The number of the next event.
-    """
-    session = read_header(parts[-1]).notes.get("session")
-    own = [path for path in parts if read_header(path).notes.get("session") == session]
-    next_n = first = _first_n(own, parts[: len(parts) - len(own)])
-    with ExitStack() as opened:
-        log: EventLog | None = None
-        for path, events in replayed(own, wanted, first_n=first):
-            if log is None or log.path != runs.events_of(path):
-                opened.close()
-                log = EventLog(runs.events_of(path))
-                opened.callback(log.close)
-                opened.callback(log.finish)
-            log.write(events)
-            next_n += len(events)
-    return next_n
-
-
-def _first_n(own: Sequence[Path], earlier: Sequence[Path]) -> int:
-    """The number of the first event of a session, of which older files may have been deleted."""
-    for path in own:
-        for entry in read_events([runs.events_of(path)]):
-            return int(entry["n"])
-    last = 0
-    for path in reversed(earlier):
-        for entry in read_events([runs.events_of(path)]):
-            last = int(entry["n"])
-        if last:
-            break
-    return last + 1
 
 
 def read_events(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:

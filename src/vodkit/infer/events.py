@@ -14,7 +14,6 @@ the same bytes. Their numbers ``n`` have no gaps: a receiver that misses one not
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from math import exp
 from typing import Any
@@ -22,9 +21,11 @@ from typing import Any
 import numpy as np
 
 from vodkit.formats.predictions import Header, is_counted
+from vodkit.ground.errors import InputError
 from vodkit.ground.records import STATE_NAMES, State, Tracks
 from vodkit.ground.settings import load
 from vodkit.infer.event import CHANGES, Event
+from vodkit.infer.event_object import Told, Watched, packed, unpacked
 from vodkit.infer.event_settings import EventSettings
 from vodkit.infer.settings import InferSettings
 from vodkit.track.count import (
@@ -42,59 +43,10 @@ _STILL_S = 2.0
 """an object that stays in place for so long may be about to stop"""
 _MOST_WEIGHT = 0.3
 """of one sighting in the smoothed box, however long ago the one before was"""
+_RETURNS_S = 86_400.0
+"""an id that ended so long ago does not come back: no tracker remembers an object for a day"""
 _NO_LONGER_S = 10.0
 """a track that never became an object is forgotten when absent for longer"""
-
-
-@dataclass
-class _Told:
-    """What receivers know of an object."""
-
-    label: int
-    zones: tuple[str, ...]
-    stopped: bool
-    hidden: bool
-    at_s: float
-
-
-@dataclass
-class _Object:
-    """An object, or a track that may become one."""
-
-    track: int
-    first_s: float
-    box: tuple[float, ...]
-    smooth: tuple[float, ...]
-    place: tuple[float, ...]
-    """where it was when it last began to stay in place"""
-    place_s: float
-    lines: list[LineWatch]
-    zones: list[Settling]
-    number: int = 0
-    """of the objects that this track was: it may come back after its end"""
-    first_track: int = 0
-    score: float = 0.0
-    state: int = int(State.OBSERVED)
-    seen_s: float = 0.0
-    row_s: float = 0.0
-    """last row of any state"""
-    hidden: bool = False
-    again: int = 0
-    """sightings since it was last not observed for ``hidden_s``"""
-    is_confirmed: bool = False
-    stopped: bool = False
-    moving_s: float | None = None
-    """since when a stopped object is not in its place"""
-    inside: list[bool] = field(default_factory=list)
-    votes: dict[int, float] = field(default_factory=dict)
-    crossed: list[tuple[str, float, bool]] = field(default_factory=list)
-    """crossings that were not reported yet: line, time, inwards"""
-    told: _Told | None = None
-
-    @property
-    def evidence_s(self) -> float:
-        """Sum of score times seconds."""
-        return sum(self.votes.values())
 
 
 class EventMaker:
@@ -125,8 +77,10 @@ class EventMaker:
         self._zones = zones_of(wanted.zones, header.info)
         self._corners = [np.array(zone.corners_px) for zone in self._zones]
         self.next_n = first_n
-        self._objects: dict[int, _Object] = {}
-        self._numbers: dict[int, int] = {}
+        self._objects: dict[int, Watched] = {}
+        self._words = [[*wanted.lines], [*wanted.zones], [*wanted.events]]
+        self._numbers: dict[int, tuple[int, float | None]] = {}
+        """by first track: how many objects it was, and when the last one ended"""
         self._last = (0, 0.0, "")
 
     def step(
@@ -143,11 +97,63 @@ class EventMaker:
                 events += self._follow(one, one.told)
         return events
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that later events depend on, as JSON; see ``load_state``."""
+        objects = [packed(one, self._lines, self._zones) for one in self._objects.values()]
+        return {
+            "classes": [*self._header.classes],
+            "words": self._words,
+            "next_n": self.next_n,
+            "last": [*self._last],
+            "numbers": [[track, *number] for track, number in self._numbers.items()],
+            "objects": objects,
+        }
+
+    def load_state(self, state: Mapping[str, Any], *, earlier_s: float = 0.0) -> None:
+        """Continue where another maker was; numbers of events are not continued.
+
+        Args:
+            state: of its ``state_dict``.
+            earlier_s: what is taken from all times: the video may continue on another clock.
+
+        Raises:
+            InputError: it is damaged, or of other classes.
+        """
+        try:
+            classes = tuple(state["classes"])
+            if classes == self._header.classes:
+                self._load(state, earlier_s)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"not the objects of a run: {error!r}") from error
+        if classes != self._header.classes:
+            seen = f"objects of the classes {', '.join(map(str, classes))}"
+            raise InputError(f"{seen}; expected: {', '.join(self._header.classes)}")
+
+    def _load(self, state: Mapping[str, Any], earlier_s: float) -> None:
+        index, time_s, utc = state["last"]
+        self._last = int(index), float(time_s) - earlier_s, str(utc)
+        self._numbers = {
+            int(track): (int(count), None if end_s is None else float(end_s) - earlier_s)
+            for track, count, end_s in state["numbers"]
+        }
+        nowhere = (0.0, 0.0, 0.0, 0.0)
+        for content in state["objects"]:
+            one = unpacked(
+                content, lambda: self._new(0, 0.0, nowhere), self._lines, self._zones,
+                earlier_s=earlier_s,
+            )  # fmt: skip
+            self._objects[one.track] = one
+
+    def is_of(self, state: Mapping[str, Any]) -> bool:
+        """Whether a state was made with the same lines, zones and settings."""
+        return bool(state.get("words") == self._words)
+
     def end(self, reason: str) -> list[Event]:
         """The events that the end of the source makes certain: every object has ended."""
         events: list[Event] = []
         for one in self._objects.values():
             if one.told is None and self._is_object(one):
+                self._number(one)
                 events += [self._event("began", one), *self._crossings(one)]
             if one.told is not None:
                 events += self._ended(one, reason)
@@ -179,9 +185,9 @@ class EventMaker:
                 self._place(one, now_s)
         return present
 
-    def _new(self, track: int, now_s: float, box: tuple[float, ...]) -> _Object:
+    def _new(self, track: int, now_s: float, box: tuple[float, ...]) -> Watched:
         s = self.settings
-        return _Object(
+        return Watched(
             track=track,
             first_track=track,
             first_s=now_s,
@@ -195,7 +201,7 @@ class EventMaker:
             inside=[False] * len(self._zones),
         )
 
-    def _see(self, one: _Object, now_s: float, label: int, score: float) -> None:
+    def _see(self, one: Watched, now_s: float, label: int, score: float) -> None:
         """Take a sighting: its evidence, its class, and whether it stays in place."""
         s, since_s = self.settings, now_s - one.seen_s
         one.again += 1
@@ -216,7 +222,7 @@ class EventMaker:
             one.stopped, one.moving_s = False, None
             one.place, one.place_s = one.smooth, now_s
 
-    def _place(self, one: _Object, now_s: float) -> None:
+    def _place(self, one: Watched, now_s: float) -> None:
         """Take a position that counts, for lines and zones."""
         if not self._lines and not self._zones:
             return
@@ -235,10 +241,10 @@ class EventMaker:
             elif changes:
                 one.inside[place] = changes[-1].inside
 
-    def _is_object(self, one: _Object) -> bool:
+    def _is_object(self, one: Watched) -> bool:
         return one.is_confirmed and one.evidence_s >= self.settings.evidence_s
 
-    def _begin(self, key: int, one: _Object, present: set[int]) -> list[Event]:
+    def _begin(self, key: int, one: Watched, present: set[int]) -> list[Event]:
         """Report a new object, unless it is a stopped one under a new id."""
         now_s = self._last[1]
         if now_s - one.row_s > _NO_LONGER_S:
@@ -253,11 +259,21 @@ class EventMaker:
             before.score, before.seen_s, before.row_s = one.score, one.seen_s, one.row_s
             self._objects[key] = before
             return []
-        self._numbers[one.first_track] = self._numbers.get(one.first_track, 0) + 1
-        one.number = self._numbers[one.first_track]
+        self._number(one)
         return [self._event("began", one), *self._crossings(one)]
 
-    def _in_its_place(self, one: _Object, present: set[int]) -> _Object | None:
+    def _number(self, one: Watched) -> None:
+        """Number the objects that a track is, one after the other."""
+        now_s = self._last[1]
+        self._numbers = {
+            track: (count, end_s)
+            for track, (count, end_s) in self._numbers.items()
+            if end_s is None or now_s - end_s < _RETURNS_S
+        }
+        one.number = self._numbers.get(one.first_track, (0, None))[0] + 1
+        self._numbers[one.first_track] = one.number, None
+
+    def _in_its_place(self, one: Watched, present: set[int]) -> Watched | None:
         """The still object, not observed now, in whose place ``one`` is."""
         label = _leading(one.votes)
         for other in self._objects.values():
@@ -268,7 +284,7 @@ class EventMaker:
                 return other
         return None
 
-    def _follow(self, one: _Object, told: _Told) -> Iterator[Event]:
+    def _follow(self, one: Watched, told: Told) -> Iterator[Event]:
         now_s, s = self._last[1], self.settings
         if now_s - one.seen_s > s.hidden_s:
             one.hidden, one.again = True, 0
@@ -281,7 +297,7 @@ class EventMaker:
             yield from self._ended(one, "unseen")
             del self._objects[one.track]
 
-    def _changes(self, one: _Object, told: _Told) -> tuple[str, ...]:
+    def _changes(self, one: Watched, told: Told) -> tuple[str, ...]:
         """In what an object differs from what was reported; while it stays stopped, in nothing."""
         if one.stopped and told.stopped:
             return ()
@@ -296,22 +312,22 @@ class EventMaker:
         }
         return tuple(name for name in CHANGES if found[name])
 
-    def _is_still(self, one: _Object) -> bool:
+    def _is_still(self, one: Watched) -> bool:
         """Whether an object has stopped, or may be about to: its detections may come and go."""
         never_moved = one.place_s == one.first_s
         return one.stopped or never_moved or one.seen_s - one.place_s >= _STILL_S
 
-    def _class_of(self, one: _Object, label: int) -> int:
+    def _class_of(self, one: Watched, label: int) -> int:
         """The class with most evidence; another than ``label`` only with a clear majority."""
         leader = _leading(one.votes)
         clear = one.votes[leader] >= self.settings.class_share * max(one.evidence_s, 2.0)
         return leader if clear else label
 
-    def _zones_of(self, one: _Object) -> tuple[str, ...]:
+    def _zones_of(self, one: Watched) -> tuple[str, ...]:
         pairs = zip(self._zones, one.inside, strict=True)
         return tuple(zone.name for zone, within in pairs if within)
 
-    def _crossings(self, one: _Object) -> list[Event]:
+    def _crossings(self, one: Watched) -> list[Event]:
         crossed, one.crossed = one.crossed, []
         return [
             self._event(
@@ -320,19 +336,20 @@ class EventMaker:
             for line, time_s, inwards in crossed
         ]
 
-    def _ended(self, one: _Object, reason: str) -> list[Event]:
+    def _ended(self, one: Watched, reason: str) -> list[Event]:
+        self._numbers[one.first_track] = one.number, self._last[1]
         for watch in one.lines:
             one.crossed += [(watch.line.name, c.time_s, c.inside) for c in watch.end()]
         return [*self._crossings(one), self._event("ended", one, reason=reason)]
 
-    def _event(self, type: str, one: _Object, **more: Any) -> Event:  # noqa: A002
+    def _event(self, type: str, one: Watched, **more: Any) -> Event:  # noqa: A002
         """The event, which receivers know of from now on."""
         frame, time_s, utc = self._last
         before = one.told
         label = _leading(one.votes) if before is None else self._class_of(one, before.label)
         at_s = time_s if before is None or type == "changed" else before.at_s
         if before is None or type == "changed":
-            one.told = _Told(label, self._zones_of(one), one.stopped, one.hidden, at_s)
+            one.told = Told(label, self._zones_of(one), one.stopped, one.hidden, at_s)
         info = self._header.info
         sides = (info.width_px, info.height_px) * 2
         number = f"-{one.number}" if one.number > 1 else ""

@@ -28,6 +28,11 @@ ANEW = "--overwrite starts over, as does deleting the folder"
 _SAME_RESULT = ("ahead", "pictures")
 """settings that change no result, or not in a folder of one kind"""
 
+_RESULTS = (
+    runs.SETTINGS, runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER, runs.MEMORY, runs.EVENTS,
+    runs.OBJECTS, runs.PICTURES, runs.STILLS, runs.MANIFEST,
+)  # fmt: skip
+
 
 class RunFolder:
     """A run on disk; see ``vodkit.ground.runs`` for the names of its files."""
@@ -74,7 +79,8 @@ class RunFolder:
         """
         names = [runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER, runs.MEMORY, runs.REFINED]
         names += [runs.METRICS, runs.REPORT, *runs.EXPORTS.values()]
-        names += [runs.EVENTS, runs.DELIVERED, runs.PICTURES, runs.STILLS, runs.MANIFEST]
+        names += [runs.EVENTS, runs.OBJECTS, runs.DELIVERED, runs.PICTURES, runs.STILLS]
+        names.append(runs.MANIFEST)
         found = []
         for name in map(Path, names):
             numbered = rf"{re.escape(name.stem)}(-\d{{4,}})?{re.escape(name.suffix)}"
@@ -87,9 +93,7 @@ class RunFolder:
 
     def require_free(self) -> None:
         """OutputError where a file of the user has a name that a run writes."""
-        names = [runs.SETTINGS, runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER, runs.MEMORY]
-        names += [runs.EVENTS, runs.PICTURES, runs.STILLS, runs.MANIFEST]
-        for name in [*names, *runs.EXPORTS.values()]:
+        for name in [*_RESULTS, *runs.EXPORTS.values()]:
             ledger.require_ours(self / name)
         ledger.require_ours(self / (runs.EXPORTS["csv"] + runs.TABLE_METADATA))
 
@@ -101,9 +105,7 @@ class RunFolder:
         is_run = {"source", "ended"} <= runs.manifest_in(self.path).keys()
         if not is_run and not ledger.is_ours(self / runs.SETTINGS):
             return
-        names = [runs.SETTINGS, runs.PREDICTIONS, *runs.RECORDED, runs.TRACKER, runs.MEMORY]
-        names += [runs.EVENTS, runs.PICTURES, runs.STILLS, runs.MANIFEST]
-        found = [name for name in names if (self / name).exists()]
+        found = [name for name in _RESULTS if (self / name).exists()]
         unknown = [name for name in found if not ledger.is_ours(self / name)]
         if unknown:
             ledger.record(self.path, *unknown)

@@ -37,12 +37,13 @@ from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.ground.text import redacted
 from vodkit.ground.waiting import wait_until
 from vodkit.infer.event import Event
-from vodkit.infer.event_log import SESSION_ENDED, SessionEvents, anchor_of, complete, last_n
+from vodkit.infer.event_log import SESSION_ENDED, SessionEvents, anchor_of, last_n
 from vodkit.infer.exports import export
 from vodkit.infer.flow import motion_for
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.follow import make_follower
 from vodkit.infer.manifest import Ended, Manifest, describe
+from vodkit.infer.replay import complete
 from vodkit.infer.settings import FULL, InferSettings, RollSettings
 from vodkit.video.reader import is_live
 from vodkit.video.stream import Arrived, LiveSettings, LiveVideo
@@ -267,7 +268,7 @@ class _Files:
             self._begin_events(self._writer.header, session, time_s)
         while self._roll.keep and len(self.paths) > self._roll.keep:
             oldest = self.paths.popleft()
-            for file in (oldest, runs.events_of(oldest)):
+            for file in (oldest, runs.events_of(oldest), runs.objects_of(oldest)):
                 file.unlink(missing_ok=True)
         return self._writer, True
 

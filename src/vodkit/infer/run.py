@@ -30,7 +30,7 @@ from vodkit.ground.errors import FormatError, OutputError, PartialError, Setting
 from vodkit.ground.lookup import named_like
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.infer.event import Event
-from vodkit.infer.event_log import SOURCE_ENDED, SessionEvents
+from vodkit.infer.event_log import SOURCE_ENDED, SessionEvents, continued_objects
 from vodkit.infer.filming import OnePass
 from vodkit.infer.flow import follow_video, open_source
 from vodkit.infer.folder import ANEW, RunFolder
@@ -85,6 +85,7 @@ def check_after(settings: InferSettings, folders: Sequence[Path]) -> None:
     if before.resolve() in {folder.resolve() for folder in folders}:
         raise SettingsError(f"after is {before}, where results are to go; give the run before")
     make_follower(settings)
+    continued_objects(settings)
 
 
 def require_frames(source: str, settings: InferSettings) -> None:
@@ -139,6 +140,7 @@ def run_source(
     *,
     record: Record | None = None,
     film: OnePass | None = None,
+    continues: bool = False,
 ) -> Iterator[Step]:
     """Detect (and track) one source into a prepared folder, yielding each finished frame.
 
@@ -149,6 +151,7 @@ def run_source(
         settings: what to do; resolved, they are kept in the folder.
         record: records detections before the video is read in order; default: nothing does.
         film: is drawn on the way; where it is not over at the end, draw it from the file.
+        continues: the recording continues in another file, so no object ends with this one.
 
     Raises:
         PartialError: the video broke off after some frames (they are on disk), or some of its
@@ -157,7 +160,8 @@ def run_source(
     """
     folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
     with folder.claim():
-        yield from _run(str(source), folder, detector, settings, record=record, film=film)
+        how = {"record": record, "film": film, "continues": continues}
+        yield from _run(str(source), folder, detector, settings, **how)  # type: ignore[arg-type]
 
 
 def _run(
@@ -168,6 +172,7 @@ def _run(
     *,
     record: Record | None,
     film: OnePass | None,
+    continues: bool,
 ) -> Iterator[Step]:
     manifest = describe(source, detector, settings)
     if _is_repaired(folder, manifest):
@@ -179,7 +184,7 @@ def _run(
     folder.refuse_other_run(manifest)
     folder.write_settings(settings, detector)
     _write(folder, manifest)
-    run = _Run(folder, detector, settings, manifest, film=film)
+    run = _Run(folder, detector, settings, manifest, film=film, continues=continues)
     if record is not None:
         run.last_known = record(source, folder, detector, settings)
     num_lost = 0
@@ -239,8 +244,10 @@ class _Run:
         manifest: Manifest,
         *,
         film: OnePass | None,
+        continues: bool,
     ) -> None:
-        self._film = film
+        self._film, self._continues = film, continues
+        self._end_s = 0.0
         self._folder, self._detector, self._settings = folder, detector, settings
         self._manifest = manifest
         self._tally = Tally()
@@ -282,7 +289,8 @@ class _Run:
         self, files: ExitStack, steps: Iterator[Followed], out: PredictionWriter
     ) -> Iterator[tuple[int, Followed, tuple[Event, ...]]]:
         """Steps with their number and their events, which are on disk by then."""
-        events = SessionEvents(out.header, self._settings)
+        before = continued_objects(self._settings)
+        events = SessionEvents(out.header, self._settings, before=before)
         files.callback(events.close)
         if self._settings.tracks:
             events.begin_file(out.path)
@@ -292,9 +300,15 @@ class _Run:
                 found = () if tracks is None else events.step(frame.index, frame.time_s, tracks)
                 yield num_done, step, found
         except VideoError:
-            events.end(SOURCE_ENDED)
+            self._end_events(events)
             raise
-        events.end(SOURCE_ENDED)
+        self._end_events(events)
+
+    def _end_events(self, events: SessionEvents) -> None:
+        if self._continues and self._last is not None:
+            events.pause(self._end_s)
+        else:
+            events.end(SOURCE_ENDED)
 
     def finish(self, ended: Ended, reason: str) -> int:
         """Record how the run ended; how many frames are done."""
@@ -333,14 +347,24 @@ class _Run:
             with closing(follow_video(video, recording, follower, self._settings)) as steps:
                 report = yield from steps
         except VideoError:
-            _keep_tracker(self._folder, follower, video, self._last)
+            self._keep_tracker(follower, video)
             raise
         recording.require_all_used(self._last)
-        _keep_tracker(self._folder, follower, video, self._last)
+        self._keep_tracker(follower, video)
         if self._settings.cuts and _is_derived(self._settings):
             self._manifest = replace(self._manifest, num_cuts=follower.num_cuts)
         if report is not None:
             self._manifest = replace(self._manifest, sparse=asdict(report))
+
+    def _keep_tracker(self, follower: Follower, video: Video) -> None:
+        last, info = self._last, video.info
+        if last is None or follower.tracker is None:
+            return
+        unseen = 0 if info.num_frames is None else info.num_frames - 1 - last.index
+        self._end_s = last.time_s + float((1 + max(unseen, 0)) / info.rate)
+        keep_tracker(self._folder.path, follower.tracker, end_s=self._end_s)
+        if follower.memory is not None:
+            keep_memory(self._folder.path, follower.memory, end_s=self._end_s)
 
 
 def _is_derived(settings: InferSettings) -> bool:
@@ -364,16 +388,6 @@ def _written(
                 message = f"has frame {index} where frame {frame.index} should be; {ANEW}"
                 raise OutputError(message, path=out.path)
             yield step
-
-
-def _keep_tracker(folder: RunFolder, follower: Follower, video: Video, last: Frame | None) -> None:
-    if last is None or follower.tracker is None:
-        return
-    unseen = 0 if video.info.num_frames is None else video.info.num_frames - 1 - last.index
-    end_s = last.time_s + float((1 + max(unseen, 0)) / video.info.rate)
-    keep_tracker(folder.path, follower.tracker, end_s=end_s)
-    if follower.memory is not None:
-        keep_memory(folder.path, follower.memory, end_s=end_s)
 
 
 def _write(folder: RunFolder, manifest: Manifest) -> None:

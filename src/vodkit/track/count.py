@@ -228,6 +228,18 @@ class Settling:
         """The changes of side that the end of the track makes certain."""
         return self._changes(self._spells())
 
+    @property
+    def sightings(self) -> "list[Sighting]":
+        """Those that later ones decide on."""
+        rows = zip(self.times, self.within, self.points, strict=True)
+        return [(time_s, within, *point) for time_s, within, point in rows]
+
+    def load(self, sightings: "Sequence[Sighting]") -> None:
+        """Continue with these sightings, of another one."""
+        self.times = [float(one[0]) for one in sightings]
+        self.within = [bool(one[1]) for one in sightings]
+        self.points = [(float(one[2]), float(one[3])) for one in sightings]
+
     def _is_long(self, before: int) -> bool:
         return self.times[-1] - self.times[before] > self.settle_s + _ROUNDING_S
 
@@ -264,6 +276,8 @@ class Change:
 
 
 Changes = list[Change]
+Sighting = tuple[float, bool, float, float]
+"""time, whether inside, and the x and y of the point"""
 
 
 class LineWatch:
@@ -272,18 +286,18 @@ class LineWatch:
     def __init__(self, line: Line, settings: CountSettings) -> None:
         """Begin with the first sighting of a track."""
         self.line, self._margin = line, settings.margin
-        self._settling = Settling(settings.settle_s)
+        self.settling = Settling(settings.settle_s)
 
     def add(self, time_s: float, point: tuple[float, float], size_px: float) -> Changes:
         """Take the anchor point and size sqrt(w * h) of the next sighting."""
         side_px = float(_sides_px(np.array([point]), self.line)[0])
         if abs(side_px) <= size_px * self._margin:
             return []
-        return self._crossed(self._settling.add(time_s, point, within=side_px > 0))
+        return self._crossed(self.settling.add(time_s, point, within=side_px > 0))
 
     def end(self) -> Changes:
         """The crossings that the end of the track makes certain."""
-        return self._crossed(self._settling.end())
+        return self._crossed(self.settling.end())
 
     def _crossed(self, changes: Changes) -> Changes:
         return [change for change in changes if self._meets(change)]

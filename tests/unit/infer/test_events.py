@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from vodkit.formats.predictions import Header
-from vodkit.ground.errors import SettingsError
+from vodkit.ground.errors import InputError, SettingsError
 from vodkit.ground.records import State, Tracks, TrackTable, VideoInfo
 from vodkit.infer.event import Event
 from vodkit.infer.event_log import EventLog, EventTail, read_events
@@ -126,6 +126,67 @@ def test_a_car_that_comes_stops_hides_and_leaves() -> None:
     assert ended.reason == "unseen"
     assert ended.seen_s == pytest.approx(725 / 25 - 1 / 25)
     assert ended.time_s == pytest.approx(ended.seen_s + 10.0, abs=0.05)
+
+
+def come_stop_leave() -> list[Tracks]:
+    """At 10 frames a second: one object passes, one comes, stops, is hidden and leaves."""
+    rows = [
+        tracks_of(
+            (5, (i * 10, 200, i * 10 + 80, 250), 0, State.OBSERVED),
+            (6, (560 - i * 9, 90, 640 - i * 9, 140), i % 3, State.OBSERVED),
+        )
+        for i in range(60)
+    ]
+    rows += [tracks_of((5, (590, 200, 640, 250), 0, State.OBSERVED))] * 150
+    rows += [tracks_of()] * 130
+    rows += [tracks_of((6, (9 * i, 90, 9 * i + 60, 140), 1, State.OBSERVED)) for i in range(30)]
+    return rows
+
+
+@pytest.mark.parametrize("other_clock_s", [0.0, 1000.0])
+def test_events_continue_from_what_was_kept_at_any_moment(other_clock_s: float) -> None:
+    """As in the parts of a live run, or in the files of a recording, each with its own clock."""
+    wanted = InferSettings(
+        zones=("drive=350,100,640,100,640,480,350,480",), lines=("gate=200,0,200,480",)
+    )
+    rows = come_stop_leave()
+    whole, found, states = EventMaker(HEADER, wanted), [], []
+    for index, tracks in enumerate(rows):
+        states.append(json.dumps(whole.state_dict()) if index % 37 == 3 else "")
+        found.append(whole.step(index, index / 10, tracks))
+    found.append(whole.end(""))
+    assert sum(map(len, found)) == whole.next_n - 1 == 12
+    for cut in range(3, len(rows), 37):
+        state = json.loads(states[cut])
+        maker = EventMaker(HEADER, wanted, first_n=state["next_n"])
+        maker.load_state(state, earlier_s=other_clock_s)
+        for index in range(cut, len(rows)):
+            events = maker.step(index, index / 10 - other_clock_s, rows[index])
+            again = [moved(one, other_clock_s) for one in events]
+            assert again == [moved(one, 0.0) for one in found[index]]
+        assert len(maker.end("")) == len(found[-1]) == 1
+
+
+def moved(event: Event, by_s: float) -> dict[str, object]:
+    """An event on another clock; times within a microsecond are equal."""
+    return {
+        key: round(value + by_s, 6) if key.endswith("_s") else value
+        for key, value in event.to_json().items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": ["cat"]}, "objects of the classes cat; expected: car, truck, person"),
+        ({"objects": [{"track": 1}]}, "not the objects of a run: KeyError"),
+        ({"last": None}, "not the objects of a run: TypeError"),
+    ],
+)
+def test_objects_that_do_not_fit_are_refused(change: dict[str, object], message: str) -> None:
+    maker = EventMaker(HEADER, InferSettings())
+    with pytest.raises(InputError, match=message):
+        maker.load_state(maker.state_dict() | change)
 
 
 def test_a_hidden_object_has_not_ended_and_a_late_one_gets_a_new_id() -> None:

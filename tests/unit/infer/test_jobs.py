@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,17 +16,31 @@ from PIL import Image
 from scipy import ndimage
 
 from vodkit.detect.base import Detector, ModelCard, Output, Preprocessing
-from vodkit.formats.predictions import final_frames, read_frames, read_predictions
+from vodkit.formats.predictions import (
+    PredictionWriter,
+    final_frames,
+    read_frames,
+    read_header,
+    read_predictions,
+)
 from vodkit.ground import ledger, runs
 from vodkit.ground.boxes import iou
-from vodkit.ground.errors import InputError, OutputError, PartialError, SettingsError, VideoError
+from vodkit.ground.errors import (
+    FormatError,
+    InputError,
+    OutputError,
+    PartialError,
+    SettingsError,
+    VideoError,
+)
 from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.infer.batch import Batch, Outcome, holds_other_runs
-from vodkit.infer.event_log import complete, read_events, replayed, wanted_in
+from vodkit.infer.event_log import read_events
 from vodkit.infer.exports import export
 from vodkit.infer.flow import detect_video, make_detector, track_video
 from vodkit.infer.folder import RunFolder, folder_names
-from vodkit.infer.run import check_sources, run_source
+from vodkit.infer.replay import complete, replayed, wanted_in
+from vodkit.infer.run import check_after, check_sources, run_source
 from vodkit.infer.settings import InferSettings
 from vodkit.track.table import make_tracker
 from vodkit.video.reader import open_video
@@ -81,10 +97,17 @@ def whole(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(clip: Path, folder: Path, wanted: InferSettings, *, resume: bool = False) -> int:
+def run(
+    clip: Path,
+    folder: Path,
+    wanted: InferSettings,
+    *,
+    resume: bool = False,
+    continues: bool = False,
+) -> int:
     RunFolder(folder).prepare(wanted, resume=resume)
     detector = Blobs()
-    for _ in run_source(str(clip), folder, detector, wanted):
+    for _ in run_source(str(clip), folder, detector, wanted, continues=continues):
         pass
     return detector.num_seen
 
@@ -188,6 +211,51 @@ def test_ids_go_on_in_the_next_file_of_a_recording(clip: Path, tmp_path: Path) -
     near = overlap.max(axis=1) > 0.4
     assert near.sum() >= 2, "the scene moves on by one frame"
     np.testing.assert_array_equal(last.ids[near], first.ids[overlap.argmax(axis=1)][near])
+
+
+def events_in(folder: Path) -> list[dict[str, object]]:
+    """Those that a replay makes, which equal those in the file."""
+    made = replayed([folder / runs.PREDICTIONS], wanted_in(folder))
+    lines = b"".join(one.to_line() for _, found in made for one in found)
+    assert lines == (folder / runs.EVENTS).read_bytes()
+    return list(read_events([folder / runs.EVENTS]))
+
+
+@pytest.mark.slow
+def test_objects_do_not_end_between_the_files_of_a_recording(clip: Path, tmp_path: Path) -> None:
+    """The events of both files are those of one file: each object begins once and ends once."""
+    one, two = halves_of(clip, tmp_path)
+    wanted = InferSettings(lines=("mid=80,0,80,120",))
+    run(one, tmp_path / "one", wanted, continues=True)
+    run(two, tmp_path / "two", replace(wanted, after=str(tmp_path / "one")))
+    first, second = events_in(tmp_path / "one"), events_in(tmp_path / "two")
+    assert "ended" not in {entry["type"] for entry in first}
+    begun = Counter(entry["id"] for entry in first + second if entry["type"] == "began")
+    ended = Counter(entry["id"] for entry in second if entry["type"] == "ended")
+    assert begun == ended == dict.fromkeys(begun, 1)
+    later = [entry for entry in second if entry["id"] in {one["id"] for one in first}]
+    assert later
+    assert all(entry["first_s"] < 0 for entry in later), "seconds before this file"
+    assert [entry["n"] for entry in second] == list(range(1, len(second) + 1))
+    # Both files as one, from the same tracks: other times and numbers, the same events.
+    parts = [tmp_path / name / runs.PREDICTIONS for name in ("one", "two")]
+    with PredictionWriter(tmp_path / runs.PREDICTIONS, read_header(parts[0])) as out:
+        for path, num_before in zip(parts, (0, 22), strict=True):
+            for frame in read_frames(path):
+                index = frame.index + num_before
+                out.write(index, index / 25, frame.found)
+    found = replayed([tmp_path / runs.PREDICTIONS], wanted)
+    kinds = [(e.type, e.id, e.changes, e.line, e.frame) for _, events in found for e in events]
+    assert len(kinds) > 5
+    assert kinds == [
+        (entry["type"], entry["id"], tuple(entry.get("changes", ())), entry.get("line", ""),
+         entry["frame"] + num_before)
+        for entries, num_before in ((first, 0), (second, 22)) for entry in entries
+    ]  # fmt: skip
+    run(two, tmp_path / "anew", replace(wanted, after=str(tmp_path / "two")))
+    (tmp_path / "two" / runs.OBJECTS).write_text("{}")
+    with pytest.raises(FormatError, match=r"objects.json: not the objects of a run"):
+        check_after(replace(wanted, after=str(tmp_path / "two")), [])
 
 
 @pytest.mark.slow
