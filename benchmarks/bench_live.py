@@ -1,7 +1,7 @@
 """Live sources in long use: a soak with a broker that is killed, what a viewer costs, REST latency.
 
     python benchmarks/bench_live.py soak --cameras 10 --minutes 17
-    python benchmarks/bench_live.py viewer --seconds 60
+    python benchmarks/bench_live.py viewer --seconds 60 --rounds 10
     python benchmarks/bench_live.py rest --requests 200
     python benchmarks/bench_live.py sessions --requests 160
 
@@ -218,57 +218,92 @@ def soak(options, folder):
     }  # fmt: skip
 
 
+def processor_s(pid):
+    """Seconds of processor time of a process and all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Watcher:
+    """Someone who has a film open while ``with`` lasts."""
+
+    def __init__(self, place, head):
+        """Open it."""
+        self.line = http.client.HTTPConnection(place)
+        self.line.request("GET", "/live/0.mjpg", headers=head)
+        self.answer, self.pictures, self.is_over = self.line.getresponse(), 0, False
+        self.thread = threading.Thread(target=self.read, daemon=True)
+
+    def read(self):
+        """Count pictures until the end."""
+        while not self.is_over:
+            self.pictures += self.answer.read(2000).count(b"\xff\xd8\xff")
+
+    def __enter__(self):
+        """Begin to read."""
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        """Close it."""
+        self.is_over = True
+        self.thread.join()
+        self.line.close()
+
+
 def viewer(options, folder):
-    """Frames a second of one camera without a limit of its own, with and without a film open."""
-    counts = {}
-    for watched in (False, True) * options.rounds:
-        out = folder / f"runs-{len(counts)}-{watched}-{time.monotonic_ns()}"
-        with cameras(folder, 4) as urls:
-            words = [*urls, "-o", str(out), "--device", "cpu", "--serve", "127.0.0.1:0"]
-            process = subprocess.Popen(
-                [sys.executable, "-m", "vodkit", "track", *words], stderr=subprocess.PIPE,
-                text=True, env=os.environ | {"VODKIT_TOKEN": "benchmark-of-a-viewer"},
-            )  # fmt: skip
-            for line in process.stderr:
-                if found := re.search(r"live: http://([^/]+)/", line):
-                    break
-            threading.Thread(target=process.stderr.read, daemon=True).start()
-            head = {"Authorization": "Bearer benchmark-of-a-viewer"}
+    """Processor time of a frame in one process, with a film open and without, in turns.
 
-            def frames(place=found[1], head=head):
-                line = http.client.HTTPConnection(place)
-                line.request("GET", "/api/sources", headers=head)
-                content = json.loads(line.getresponse().read())
-                line.close()
-                return sum(source["frames"] for source in content["sources"])
+    Other programs on the machine change how many frames a second there are, but hardly what one
+    costs. Each round is one slice without and one with a viewer.
+    """
+    out = folder / "runs"
+    with cameras(folder, 4) as urls:
+        words = [*urls, "-o", str(out), "--device", "cpu", "--serve", "127.0.0.1:0"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vodkit", "track", *words], stderr=subprocess.PIPE,
+            text=True, env=os.environ | {"VODKIT_TOKEN": "benchmark-of-a-viewer"},
+        )  # fmt: skip
+        for line in process.stderr:
+            if found := re.search(r"live: http://([^/]+)/", line):
+                break
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        place, head = found[1], {"Authorization": "Bearer benchmark-of-a-viewer"}
 
-            while frames() < 40:
-                time.sleep(0.2)
-            stop = threading.Event()
-            if watched:
+        def frames():
+            line = http.client.HTTPConnection(place)
+            line.request("GET", "/api/sources", headers=head)
+            content = json.loads(line.getresponse().read())
+            line.close()
+            return sum(source["frames"] for source in content["sources"])
 
-                def watch(place=found[1], head=head, stop=stop):
-                    line = http.client.HTTPConnection(place)
-                    line.request("GET", "/live/0.mjpg", headers=head)
-                    answer = line.getresponse()
-                    while not stop.is_set():
-                        answer.read(10_000)
-                    line.close()
+        def measured():
+            before, cpu_s, begun_s = frames(), processor_s(process.pid), time.monotonic()
+            time.sleep(options.seconds / options.rounds / 2)
+            cpu_s = processor_s(process.pid) - cpu_s
+            return frames() - before, cpu_s, time.monotonic() - begun_s
 
-                threading.Thread(target=watch, daemon=True).start()
-            before, begun_s = frames(), time.monotonic()
-            time.sleep(options.seconds / options.rounds)
-            rate = (frames() - before) / (time.monotonic() - begun_s)
-            stop.set()
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
-            counts.setdefault(watched, []).append(rate)
-    alone, seen = (float(np.median(counts[watched])) for watched in (False, True))
+        while frames() < 40:
+            time.sleep(0.2)
+        alone, watched, pictures = [], [], 0
+        for _ in range(options.rounds):
+            alone.append(measured())
+            with Watcher(place, head) as watcher:
+                watched.append(measured())
+            pictures += watcher.pictures
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    ms = {
+        name: [1000 * cpu_s / count for count, cpu_s, _ in found]
+        for name, found in (("alone", alone), ("watched", watched))
+    }
+    ratios = [b / a for a, b in zip(ms["alone"], ms["watched"], strict=True)]
     return {
-        "frames_per_s": round(alone, 2),
-        "watched": round(seen, 2),
-        "ratio": round(seen / alone, 3),
-        "rounds": {str(k): [round(rate, 2) for rate in rates] for k, rates in counts.items()},
+        "processor_ms_a_frame": {name: round(float(np.median(one)), 2) for name, one in ms.items()},
+        "cost": round(float(np.median(ratios)) - 1, 4),
+        "costs": [round(ratio - 1, 3) for ratio in ratios],
+        "frames_per_s": round(sum(n for n, _, _ in alone) / sum(s for _, _, s in alone), 1),
+        "pictures_per_s": round(pictures / sum(s for _, _, s in watched), 2),
     }
 
 

@@ -25,7 +25,7 @@ def events(
     *,
     outlets: OutletSettings,
 ) -> None:
-    """Print the events of a run, one JSON object a line, made anew from its predictions.
+    """Print the events of a run, one JSON object a line, made from its predictions.
 
     Without options they are those of `events.jsonl` in the run, byte for byte, also where older
     files of a live run were deleted. Lines, zones and settings replace those of the run. With

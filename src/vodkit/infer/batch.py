@@ -199,9 +199,15 @@ class Batch:
                 wanted |= {n for n, file in runs.EXPORTS.items() if (folder / file).exists()}
                 if self._film is not None and "video" in wanted:
                     film = OnePass(self._film, folder / runs.EXPORTS["video"], source)
-                continues = self._continues[self.folders.index(folder)]
-                how = {"record": self._record, "film": film, "continues": continues}
-                steps = run_source(source, folder, self.detector, settings, **how)
+                steps = run_source(
+                    source,
+                    folder,
+                    self.detector,
+                    settings,
+                    record=self._record,
+                    film=film,
+                    continues=self._continues[self.folders.index(folder)],
+                )
                 for _ in watch(steps, source):
                     pass
         except PartialError as error:

@@ -274,8 +274,9 @@ class _Files:
 
     def _begin_events(self, header: Header, session: int, time_s: float) -> None:
         if self._events is None:
-            how = {"first_n": self._next_n, "session": session}
-            self._events = SessionEvents(header, self._wanted, **how)
+            self._events = SessionEvents(
+                header, self._wanted, first_n=self._next_n, session=session
+            )
         self._events.begin_file(self.paths[-1], anchor_of(header, time_s))
 
     def add_events(self, frame: Frame, found: Detections | Tracks) -> tuple[Event, ...]:

@@ -91,7 +91,7 @@ class _Replay:
         if before is None:
             if _part(header) > 1 and not follows:
                 missing = f"the file before it is missing, and {runs.objects_of(path).name}, too"
-                raise InputError(f"{path}: {missing}; its events cannot be made anew")
+                raise InputError(f"{path}: {missing}; its events cannot be made again")
         elif before.end_s is not None:
             self._continued = before
         else:
