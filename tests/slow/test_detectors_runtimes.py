@@ -18,14 +18,16 @@ import torch
 from vodkit.benchmark import certificates as certify
 from vodkit.detect import coco
 from vodkit.detect.checkpoint import save_checkpoint
-from vodkit.detect.export import Tolerances, export_detector
+from vodkit.detect.export import OnData, Tolerances, export_detector
 from vodkit.detect.models import build_network, find_card, load_detector
 from vodkit.detect.parity import compare
+from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground import boxes
 from vodkit.ground.errors import OutputError, SettingsError, WeightsError
-from vodkit.ground.records import Frame
+from vodkit.ground.records import Dataset, Frame
 from vodkit.samples import samples
 from vodkit.video.reader import open_video
+from vodkit.video.writer import VideoWriter
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 NANO = "weights/yolox_nano/yolox_nano_coco_bn_identity_statedict.pth"
@@ -242,11 +244,36 @@ def test_files_that_are_written_over_while_in_use_change_nothing(
             np.testing.assert_allclose(again.scores, one.scores, atol=1e-4)
 
 
+EVERY, NUM_JUDGED = 4, 30
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every fourth frame of a sample clip with its labels: enough to judge an export."""
+    folder = tmp_path_factory.mktemp("labelled")
+    whole = read_dataset(samples.LABELS).only("test").videos[0]
+    assert whole.tracks is not None
+    with open_video(samples.CLIP_B) as video:
+        size = {"width_px": video.info.width_px, "height_px": video.info.height_px}
+        rate = video.info.rate / EVERY
+        with VideoWriter(folder / "clip.mp4", **size, rate=rate) as writer:
+            for number, frame in enumerate(video.frames(every=EVERY)):
+                writer.write(frame.image, number / float(rate))
+    assert number + 1 == NUM_JUDGED
+    rows = whole.tracks[whole.tracks.frames % EVERY == 0]
+    rows = replace(rows, frames=rows.frames // EVERY)
+    with open_video(folder / "clip.mp4") as video:
+        clip = replace(whole, source="clip.mp4", info=video.info, tracks=rows)
+    write_dataset(Dataset(classes=("person",), videos=(clip,)), folder / "labels.json")
+    return folder / "labels.json"
+
+
 @pytest.mark.parametrize("ending", ["onnx", "xml"])
-def test_int8_is_smaller_and_finds_the_same(tmp_path: Path, ending: str) -> None:
+def test_int8_is_smaller_and_finds_the_same(labelled: Path, tmp_path: Path, ending: str) -> None:
     wanted = find_card("vodkit-street")[0].preprocessing
-    frames = certify.frames_of(str(samples.CLIP_A), 24, wanted)
-    judge = certify.judge_on(samples.LABELS, split="test")
+    frames = certify.frames_of(str(samples.CLIP_A), 12, wanted)
+    judge = certify.judge_on(labelled)
+
     made = {
         name: export_detector(
             "vodkit-street",
@@ -264,7 +291,7 @@ def test_int8_is_smaller_and_finds_the_same(tmp_path: Path, ending: str) -> None
     assert abs(exact.lost_ap) < 1e-4
     assert abs(exact.lost_hota) < 1e-3
     assert rough.ap[0] == exact.ap[0] > 0.3
-    assert rough.num_frames == 120
+    assert rough.num_frames == NUM_JUDGED
     sizes = [
         sum(x.stat().st_size for x in (tmp_path / name).iterdir() if x.suffix in {".onnx", ".bin"})
         for name in made
@@ -272,17 +299,21 @@ def test_int8_is_smaller_and_finds_the_same(tmp_path: Path, ending: str) -> None
     assert sizes[1] < 0.5 * sizes[0]
     back = load_detector(tmp_path / "int8" / f"street.{ending}")
     assert len(back.detect(frames[:1])[0]) > 0
-    never = Tolerances(px=None, score=None, ap=0.0, hota=0.0)
-    with pytest.raises(OutputError, match=r"not exported: .*lost, allowed: 0"):
+
+
+def test_an_export_that_loses_too_much_on_labelled_data_leaves_nothing(tmp_path: Path) -> None:
+    worse = OnData(data="a.json", num_videos=1, num_frames=9, ap=(0.5, 0.4), hota=(0.6, 0.6))
+    frames = certify.frames_of(str(samples.CLIP_A), 1, find_card("vodkit-street")[0].preprocessing)
+    allowed = Tolerances(px=None, score=None, ap=0.09, hota=0.0)
+    with pytest.raises(OutputError, match=r"not exported: AP \+0\.1000 lost, allowed: 0\.09"):
         export_detector(
             "vodkit-street",
-            tmp_path / f"never.{ending}",
-            frames=frames[:2],
-            calibrate_on=frames[:2],
-            judge=judge,
-            tolerances=never,
+            tmp_path / "never" / "street.xml",
+            frames=frames,
+            judge=lambda _original, _exported: worse,
+            tolerances=allowed,
         )
-    assert not list(tmp_path.glob("never*"))
+    assert not list((tmp_path / "never").iterdir())
 
 
 @pytest.mark.parametrize("runtime", ["torch", "compile", "cuda", "cuda-amp"])
@@ -308,7 +339,7 @@ INTERRUPTED = """
 import signal
 import numpy as np
 from vodkit.detect.models import load_detector
-from vodkit.ground.records import Frame
+from vodkit.ground.records import Dataset, Frame
 frame = Frame(0, 0.0, np.zeros((416, 416, 3), np.uint8), 416, 416)
 detector = load_detector("vodkit-street", runtime="openvino")
 detector.detect([frame])

@@ -8,7 +8,7 @@ in the cache for the next processes.
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -33,9 +33,18 @@ ROUNDED = {"openvino": "openvino-bf16", "onnx": "openvino-bf16", "torch": "openv
 """runtime that was chosen: the one of lower precision to try"""
 NUM_FRAMES = 6
 _ROUNDS = 3
+_STEPS = 1 + _ROUNDS  # loading both, then the rounds
 _WORTH = 1.2
 """times as fast, from which on it is mentioned"""
 _SAME_IOU = 0.5
+
+
+Watch = Callable[..., None]
+"""called with a title, the steps that are done and ``total``"""
+
+
+def _unwatched(title: str, done: int, total: int) -> None:
+    """Report to no one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +80,14 @@ and scores by 0.004 (medians of 40 boxes), and 1 box was found by only one of th
         )
 
 
-def faster(source: str, settings: InferSettings, runs_on: str, *, measure: bool) -> Faster | None:
+def faster(
+    source: str,
+    settings: InferSettings,
+    runs_on: str,
+    *,
+    measure: bool,
+    watch: Watch = _unwatched,
+) -> Faster | None:
     """What a runtime of lower precision would change; None: not known, or there is none.
 
     Args:
@@ -79,6 +95,7 @@ def faster(source: str, settings: InferSettings, runs_on: str, *, measure: bool)
         settings: of the run; its model and threshold.
         runs_on: the runtime and device of the run, as in its manifest.
         measure: measure if nothing is in the cache; False: only read.
+        watch: called with what is measured, steps done and steps in all.
     """
     runtime, _, device = runs_on.partition(" on ")
     other = ROUNDED.get(runtime, "")
@@ -95,14 +112,16 @@ def faster(source: str, settings: InferSettings, runs_on: str, *, measure: bool)
     except (OSError, ValueError, TypeError):
         if not measure:
             return None
-        known = _measured(source, settings, runtime, other)
+        known = _measured(source, settings, runtime, other, watch)
         with suppress(VodkitError):  # a cache that cannot be written: it is measured again
             runs.make_folder(path.parent)
             runs.write_atomic(path, json.dumps(asdict(known)), ours=True)
     return known if known.runtime else None
 
 
-def _measured(source: str, settings: InferSettings, runtime: str, other: str) -> Faster:
+def _measured(
+    source: str, settings: InferSettings, runtime: str, other: str, watch: Watch
+) -> Faster:
     load = partial(
         load_detector,
         settings.model,
@@ -111,6 +130,8 @@ def _measured(source: str, settings: InferSettings, runtime: str, other: str) ->
         size=settings.size,
     )
     none = Faster(runtime="")
+    steps = partial(watch, f"measuring runtime {other}", total=_STEPS)
+    steps(0)
     try:
         with open_video(source, strict=False) as video:
             total = video.info.num_frames or NUM_FRAMES
@@ -118,8 +139,9 @@ def _measured(source: str, settings: InferSettings, runtime: str, other: str) ->
             frames = video.frames_at([int(index) for index in wanted])
         ours = load(runtime=runtime)
         theirs = load(runtime=other)
-        found = ours.detect(frames), theirs.detect(frames)
-        gain = _gain(ours, theirs, frames)
+        found = ours.detect(frames), theirs.detect(frames)  # the first call compiles
+        steps(_STEPS - _ROUNDS)
+        gain = _gain(ours, theirs, frames, steps)
     except VodkitError:
         return none  # this CPU cannot run it, or the video cannot be read twice
     if gain < _WORTH:
@@ -127,14 +149,17 @@ def _measured(source: str, settings: InferSettings, runtime: str, other: str) ->
     return _compared(*found, runtime=other, gain=gain)
 
 
-def _gain(ours: Detector, theirs: Detector, frames: Sequence[Frame]) -> float:
+def _gain(
+    ours: Detector, theirs: Detector, frames: Sequence[Frame], steps: Callable[[int], None]
+) -> float:
     """Turn by turn, so that other work on the machine is equally unfair to both."""
     best = [float("inf"), float("inf")]
-    for _ in range(_ROUNDS):
+    for done in range(_STEPS - _ROUNDS, _STEPS):
         for place, detector in enumerate((ours, theirs)):
             began = time.perf_counter()
             detector.detect(frames)
             best[place] = min(best[place], time.perf_counter() - began)
+        steps(done + 1)
     return best[0] / best[1]
 
 

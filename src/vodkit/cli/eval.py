@@ -51,9 +51,9 @@ def evaluate(
 
     Example: vodkit eval labels.json runs/plaza --split test
     """
+    from vodkit.data.ingest import read_with_videos
     from vodkit.formats.base import are_stills
     from vodkit.formats.coco_results import ids_of
-    from vodkit.formats.table import read_dataset
     from vodkit.ground import ledger, runs
     from vodkit.ground.account import losses_in
     from vodkit.ground.errors import SettingsError
@@ -65,7 +65,7 @@ def evaluate(
     eval_model.refuse_unknown(model, tracker, size)
     chosen = ["states=observed,predicted,filled"] if include_predicted else []
     wanted = load(evaluation.EvalSettings, words=[*settings, *chosen])
-    labels = read_dataset(truth, format)
+    labels, found = read_with_videos(truth, format)
     dataset = labels.only(split) if split else labels
     renamed = prediction_files.parse_class_map(class_map)
     prediction_files.require_measurable(dataset, renamed)
@@ -90,7 +90,7 @@ def evaluate(
     about = {**given.about, "truth": str(truth), "stack": json.dumps(runs.stack())}
     about["date"] = datetime.now(tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M")
     tables, latencies = given.tables, dict(given.latency_s)
-    notes = (*losses_in(labels.accounts), *unreadable, *given.notes)
+    notes = (*(found or losses_in(labels.accounts)), *unreadable, *given.notes)
     if latency_s is not None:
         latencies = {video.source: latency_s for video in dataset.videos}
     if model:

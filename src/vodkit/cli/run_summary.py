@@ -3,7 +3,9 @@
 Everything is read from the run folder.
 """
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +31,8 @@ _LONG_S = 20.0  # a run from which on measuring another runtime (a few seconds) 
 def lines_of(folder: Path) -> Iterator[str]:
     """The summary, line by line; none where the folder has no record of a finished run.
 
-    The last line may take a while: another runtime is measured for it.
+    On a terminal, the last line of a long run may take some seconds, with a bar: another runtime
+    is measured for it, once for each model and machine.
     """
     from vodkit.infer.folder import RunFolder
 
@@ -150,10 +153,15 @@ def _small(folder: Path, settings: "InferSettings") -> str:
 def _faster(manifest: "Manifest", settings: "InferSettings") -> Iterator[str]:
     """What a faster runtime would change, where one is known, or it is worth measuring."""
     from vodkit.benchmark.faster import faster
+    from vodkit.cli.bars import bar
 
-    counts = manifest.summary or {}
-    is_long = counts.get("seconds", 0.0) >= _LONG_S
-    known = faster(manifest.source, settings, manifest.runtime, measure=is_long)
+    look = partial(faster, manifest.source, settings, manifest.runtime)
+    is_long = (manifest.summary or {}).get("seconds", 0.0) >= _LONG_S
+    if is_long and sys.stderr.isatty():  # a script waits for no advice
+        with bar("", unit="steps", transient=True) as show:
+            known = look(measure=True, watch=lambda title, done, total: show(done, total, title))
+    else:
+        known = look(measure=False)
     if known is not None:
         yield known.line()
 

@@ -15,10 +15,10 @@ from vodkit.data.audit.video_scan import frame_times_s, probe
 from vodkit.formats.base import TIMES, Reading, is_still, stem, stem_of
 from vodkit.formats.pictures import picture_head
 from vodkit.formats.rows import refuse_sparse
-from vodkit.formats.table import read_labels
+from vodkit.formats.table import read_dataset, read_labels
 from vodkit.ground.account import Account
 from vodkit.ground.arrays import FloatArray, IntArray
-from vodkit.ground.errors import FormatError, InputError
+from vodkit.ground.errors import FormatError, InputError, UnknownSizeError
 from vodkit.ground.label_size import Sized, scaling_of
 from vodkit.ground.paths import relative, there
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
@@ -77,6 +77,30 @@ def ingest(
     for i in unknown:
         _refuse_sparse(done.dataset.videos[i], told, path)
     return replace(done, account=account)
+
+
+def read_with_videos(path: Path, format: str = "auto") -> tuple[Dataset, tuple[str, ...]]:  # noqa: A002
+    """Read labels; where they lack picture sizes, from the videos beside them, as ``ingest`` does.
+
+    Args:
+        path: A label file, or a folder of labels.
+        format: A key of ``READERS``, or ``auto``.
+
+    Returns:
+        The dataset, its sources relative to the folder of the labels, and one line for each
+        thing that was taken from the videos.
+
+    Raises:
+        FormatError: The first fault in the labels; no video of that name is beside them.
+    """
+    try:
+        return read_dataset(path, format), ()
+    except UnknownSizeError:
+        done = ingest(path, format)
+    names = [video.source for video in done.dataset.videos]
+    named = names[0] if len(names) == 1 else f"{len(names)} videos ({names[0]}, ...)"
+    lines = done.account.lines() if done.account else []
+    return done.dataset, (f"{path.name}: labels of {named}, found by name", *lines, *done.notes)
 
 
 def _refuse_sparse(video: LabelledVideo, reading: Reading, path: Path) -> None:

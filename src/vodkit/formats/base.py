@@ -18,7 +18,7 @@ from typing import IO, Any, Protocol, TypeAlias
 
 from vodkit.formats.shapes import BoxSize, NoAreaError, ShapeError
 from vodkit.ground.account import Tally
-from vodkit.ground.errors import FormatError, OutputError, SettingsError
+from vodkit.ground.errors import FormatError, OutputError, SettingsError, UnknownSizeError
 from vodkit.ground.paths import shortened, unreserved
 from vodkit.ground.records import Dataset, LabelledVideo, VideoInfo
 
@@ -213,7 +213,8 @@ def info_for(
     if size_px is None or min(size_px) <= 0:
         seen = f"no video is at {root / source}" if size_px is None else f"{size_px} is none"
         hint = "vodkit data import finds videos by name (--videos) or takes --size 640x480"
-        raise FormatError(f"picture size of {source!r} is not known: {seen}; {hint}", path=path)
+        message = f"picture size of {source!r} is not known: {seen}; {hint}"
+        raise UnknownSizeError(message, path=path)
     require_bearable(path, size_px=size_px, num_frames=num_frames)
     tags = {TIMES: NOMINAL}
     rate = rate or (probed.rate if probed is not None else None) or reading.rate

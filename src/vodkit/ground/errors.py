@@ -4,6 +4,7 @@ VodkitError                     exit 1   our own fault, unless a subclass says o
 ├── InputError                  exit 2   what the user gave cannot be used
 │   ├── SettingsError           exit 2   an option: unknown, of the wrong type, or contradictory
 │   ├── FormatError(path, line) exit 2   a label or prediction file breaks its format
+│   │   └── UnknownSizeError    exit 2   the labels lack the picture size; a video would give it
 │   ├── VideoError(path, time_s)exit 2   a video cannot be opened or decoded (further)
 │   ├── WeightsError            exit 2   weights missing, corrupt, or of other classes
 │   ├── StorageError(url)       exit 2   a bucket does not answer, or refuses
@@ -91,6 +92,10 @@ class FormatError(InputError):
         self.line = line
         place = self.path if line is None else f"{self.path}:{line}"
         super().__init__(f"{place}: {message}")
+
+
+class UnknownSizeError(FormatError):
+    """Labels of a format without picture sizes, where no video gives the size."""
 
 
 class VideoError(InputError):

@@ -9,11 +9,13 @@ import numpy as np
 from vodkit.ground.arrays import ByteArray, FloatArray
 from vodkit.ground.records import NO_ID, Frame, State, TrackTable
 from vodkit.report.contact_sheet import as_url
-from vodkit.report.draw import TRUTH, colour_of, draw_box, put_words
+from vodkit.report.draw import TRUTH, Colour, colour_of, draw_box, put_words
 from vodkit.report.failures import Failure
 from vodkit.video.reader import open_video
 
 FRAMES_AROUND = 2
+_FINE = 2  # pictures are drawn so many times as large: half a pixel is the thinnest line
+_SMALL_PX = 32.0  # a box with a shorter side in a strip gets the thinnest line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,22 +96,35 @@ def _cell(
     left, top, right, bottom = view
     cut = np.ascontiguousarray(frame.image[top:bottom, left:right])
     size = (settings.cell_px, settings.cell_px)
-    canvas = cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
     zoom = settings.cell_px / max(right - left, 1)
+    fine = (size[0] * _FINE, size[1] * _FINE)
+    smooth = cv2.INTER_CUBIC if zoom * _FINE > 1 else cv2.INTER_AREA
+    large = cv2.resize(cut, fine, interpolation=smooth)
     offset = np.array([left, top, left, top], float)
+    labels = []
     for row in np.flatnonzero(truth.frames == frame.index):
-        draw_box(canvas, (truth.boxes_xyxy[row] - offset) * zoom, TRUTH, line_px=1)
+        _outline(large, (truth.boxes_xyxy[row] - offset) * zoom, TRUTH)
     for row in np.flatnonzero(found.frames == frame.index):
         box, identity = (found.boxes_xyxy[row] - offset) * zoom, int(found.ids[row])
         colour = colour_of(int(found.labels[row]) if identity == NO_ID else identity)
-        draw_box(canvas, box, colour, state=State(np.asarray(found.states)[row]), line_px=1)
-        if identity != NO_ID:
-            put_words(canvas, f"#{identity}", box, colour, scale=0.38)
+        _outline(large, box, colour, State(np.asarray(found.states)[row]))
+        labels += [] if identity == NO_ID else [(f"#{identity}", box, colour)]
+    canvas = np.asarray(cv2.resize(large, size, interpolation=cv2.INTER_AREA), np.uint8)
+    for label, box, colour in labels:
+        put_words(canvas, label, box, colour, scale=0.38)
     words = f"{frame.time_s:.1f} s" if timed else ""
     plate = np.array([2, settings.cell_px - 2, 2, settings.cell_px], float)
     put_words(canvas, words, plate, (20, 20, 20), scale=0.36)
     canvas[:, -2:] = 128
     return np.asarray(canvas)
+
+
+def _outline(
+    large: ByteArray, box_xyxy: FloatArray, colour: Colour, state: State = State.OBSERVED
+) -> None:
+    """A box (in pixels of the strip) on the enlarged picture; thinner lines on small boxes."""
+    side = float(min(box_xyxy[2:] - box_xyxy[:2]))
+    draw_box(large, box_xyxy * _FINE, colour, state=state, line_px=1 + (side >= _SMALL_PX))
 
 
 def _view(box_xyxy: FloatArray, frame: Frame, context: float) -> tuple[int, int, int, int]:

@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -36,34 +36,50 @@ from vodkit.video.stream import LiveSettings
 pytestmark = pytest.mark.slow
 
 NUM_FRAMES = 8  # of each clip
+NUM_MORE = 60  # FFmpeg opens a stream after a few seconds of it, or waits as long as it may
 WANTED = InferSettings(runtime="openvino", device="cpu")
 Rows = list[tuple[int, list[dict[str, object]]]]
+
+
+def write_film(path: Path, pictures: Iterable[av.VideoFrame], *, first: int = 0) -> None:
+    with av.open(str(path), "w", format="mpegts") as out:
+        stream = out.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 768, 576, "yuv420p"
+        stream.options = {"g": "10", "bf": "0", "preset": "ultrafast"}
+        for number, picture in enumerate(pictures, first):
+            frame = picture.reformat(768, 576, "yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+
+
+def beginnings() -> Iterator[av.VideoFrame]:
+    for clip in (CLIP_B, CLIP_A):
+        with av.open(str(clip)) as source:
+            yield from islice(source.decode(video=0), NUM_FRAMES)
 
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The beginnings of both sample clips, with the cut between them, as a camera sends them."""
     path = tmp_path_factory.mktemp("film") / "plaza.ts"
-    with av.open(str(path), "w", format="mpegts") as out:
-        stream = out.add_stream("libx264", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 768, 576, "yuv420p"
-        stream.options = {"g": "10", "bf": "0", "preset": "ultrafast"}
-        number = 0
-        for clip in (CLIP_B, CLIP_A):
-            with av.open(str(clip)) as source:
-                for raw in islice(source.decode(video=0), NUM_FRAMES):
-                    frame = raw.reformat(768, 576, "yuv420p")
-                    frame.pts, frame.time_base = number, Fraction(1, 10)
-                    out.mux(stream.encode(frame))
-                    number += 1
-        out.mux(stream.encode())
+    write_film(path, beginnings())
     return path
 
 
+@pytest.fixture(scope="module")
+def media(film: Path) -> bytes:
+    """The film, and a black picture for some seconds."""
+    path = film.with_name("black.ts")
+    black = av.VideoFrame.from_ndarray(np.zeros((576, 768, 3), np.uint8))
+    write_film(path, [black] * NUM_MORE, first=2 * NUM_FRAMES)
+    return film.read_bytes() + path.read_bytes()
+
+
 @pytest.fixture
-def url(film: Path) -> Iterator[str]:
+def url(media: bytes) -> Iterator[str]:
     """The film on air."""
-    media, over = film.read_bytes(), threading.Event()
+    over = threading.Event()
 
     class Camera(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

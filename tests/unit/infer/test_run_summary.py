@@ -1,15 +1,18 @@
 """The end of a run in words, and the line about a faster runtime."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from vodkit.benchmark import faster as module
 from vodkit.benchmark.faster import Faster, _compared, faster
-from vodkit.cli.run_summary import _found, _losses, _nothing, _speed
+from vodkit.cli.run_summary import _faster, _found, _losses, _nothing, _speed
 from vodkit.ground.records import Detections
 from vodkit.infer.settings import InferSettings
+from vodkit.samples.samples import CLIP_B
 
 COUNTS = {
     "num_frames": 100, "num_fresh": 40, "seconds": 2.0, "runtime": "openvino on cpu",
@@ -77,3 +80,25 @@ def test_it_is_measured_once_for_each_weights_and_never_unasked(
     for other in ("torch on cuda:0", "openvino-bf16 on cpu", "python on cpu"):
         assert faster("a.mp4", settings, other, measure=True) is None
     assert calls == ["a.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_terminal", "measures"),
+    [(19.9, True, False), (20.0, True, True), (20.0, False, False)],
+)
+def test_it_is_measured_after_a_long_run_on_a_terminal_under_a_bar(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    seconds: float,
+    is_terminal: bool,
+    measures: bool,
+) -> None:
+    monkeypatch.setenv("VODKIT_CACHE", str(tmp_path))
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    ran = SimpleNamespace(source=str(CLIP_B), runtime="python on cpu", summary={"seconds": seconds})
+    monkeypatch.setitem(module.ROUNDED, "python", "nonsense")
+    assert [*_faster(ran, InferSettings())] == []
+    said = capsys.readouterr().err
+    assert ("measuring runtime nonsense 0/4 steps" in said) == measures, said

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from vodkit.ground.errors import InputError, SettingsError
-from vodkit.ground.records import NO_ID, Detections, Frame, State, Tracks
+from vodkit.ground.records import NO_ID, Detections, Frame, State, Tracks, TrackTable
+from vodkit.report import film
 from vodkit.report.contact_sheet import contact_sheet, encoded, evenly, sheet
 from vodkit.report.draw import PALETTE, DrawSettings, colour_of, draw_box, draw_found
+from vodkit.report.failures import Failure
 
 GREY = np.full((120, 160, 3), 128, np.uint8)
 BOX = [[30.0, 40.0, 110.0, 100.0]]
@@ -110,3 +112,28 @@ def test_lines_are_as_wide_as_suits_the_picture(height, width, least, most) -> N
     drawn = draw_found(np.zeros((height, width, 3), np.uint8), found, ["a"])
     side = drawn[120, 20:80].max(axis=1) > 100
     assert least <= side.sum() <= most
+
+
+@pytest.mark.parametrize(
+    ("size_px", "box_px"),
+    [((1080, 1920), (500, 400, 590, 560)), ((480, 640), (300, 200, 310, 212))],
+    ids=["a box of 1080p", "a box of 10 px"],
+)
+def test_lines_of_a_film_strip_leave_the_object_visible(
+    size_px: tuple[int, int], box_px: tuple[int, int, int, int]
+) -> None:
+    """In width of the dark and light line together, in pixels of the strip."""
+    frame = Frame(0, 0.0, np.full((*size_px, 3), 128, np.uint8))
+    where = np.array([box_px], float)
+    truth = TrackTable(frames=[0], times_s=[0.0], ids=[NO_ID], boxes_xyxy=where, labels=[0])
+    failure = Failure(
+        kind="miss", video="a", frame=0, time_s=0.0, first_frame=0, last_frame=0,
+        box_xyxy=box_px, severity=1.0, words="",
+    )  # fmt: skip
+    cell = film._cell(frame, failure, truth, TrackTable.empty(), film.DEFAULTS, timed=False)
+    covered = (abs(cell[:, :-2].astype(float) - 128) > 12).any(axis=2)
+    view = film._view(where[0], frame, film.DEFAULTS.context)
+    zoom = film.DEFAULTS.cell_px / (view[2] - view[0])
+    around = 2 * zoom * float(np.sum(where[0, 2:] - where[0, :2]))
+    assert 1.0 < covered.sum() / around < 2.2
+    assert cell.max() > 200, "the line is light"
