@@ -18,6 +18,7 @@ import vodkit
 from make_demo_picture import screen_of, svg
 from vodkit.formats.predictions import final_frames, frames_with, open_predictions
 from vodkit.ground.arrays import ByteArray
+from vodkit.report.contact_sheet import sheet
 from vodkit.report.draw import draw_found
 from vodkit.samples.samples import copy_samples
 
@@ -99,6 +100,14 @@ def drawn(clip: str, folder: str = "runs") -> dict[int, ByteArray]:
             }
 
 
+def strip(frames: dict[int, ByteArray]) -> ByteArray:
+    """People who pass behind the sign post, in eight moments."""
+    chosen = (98, 101, 103, 105, 108, 112, 115, 119)
+    with vodkit.open_video(WORK / "plaza_a.mp4") as video:
+        captions = [f"{float(index / video.info.rate):.1f} s" for index in chosen]
+    return sheet([frames[index][188:408, 350:570] for index in chosen], captions, columns=4)
+
+
 def page(path: Path, *, width_px: int, height_px: int) -> ByteArray:
     """The top of an HTML page."""
     shot = WORK / "shot.png"
@@ -125,6 +134,7 @@ def screens() -> None:
 
 def services() -> None:
     """What runs, answers, or is many: see ``service_pictures``."""
+    save("review", *service_pictures.review_film(WORK), width_px=800, ms=1200)
     save("live", service_pictures.live_page(WORK), width_px=825)
     save("serve", service_pictures.service_answer(WORK), width_px=640)
     service_pictures.tree(WORK)
@@ -150,6 +160,7 @@ def main() -> None:
     frames = drawn("plaza_a")
     moving = [frames[index] for index in range(20, 110, 2)]
     save("plaza", *moving, width_px=640, ms=200)
+    save("plaza-strip", strip(frames), width_px=900)
     save("first-video", drawn("plaza_b")[60], width_px=768)
     sheet = Image.open(WORK / "preview" / "plaza_a.png").convert("RGB")
     save("preview", np.asarray(sheet), width_px=900)

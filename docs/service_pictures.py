@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -39,23 +40,42 @@ FLOW = (
 
 def live_page(work: Path) -> ByteArray:
     """What a browser shows of ``vodkit track --serve`` after some seconds."""
-    from playwright.sync_api import sync_playwright
-
     play = "ffmpeg -v error -re -stream_loop -1 -i plaza_a.mp4 -c:v libx264 -preset ultrafast"
     words = [*play.split(), "-f", "mpegts", f"{CAMERA}?listen"]
     track = ["track", CAMERA, "--line", LINE, "--serve", "0", "--decode", "full", "-o", "watched"]
     with running(words, work), running(vodkit(*track, "--overwrite"), work) as process:
         address = said(process, r"live: (\S+)")
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-            )
-            page = browser.new_page(viewport={"width": 960, "height": 1150})
+        with browser_page(960, 1150) as page:
             page.goto(address)
             page.wait_for_timeout(LIVE_S * 1000)
             page.screenshot(path=work / "live.png")
-            browser.close()
     return np.asarray(Image.open(work / "live.png").convert("RGB"))
+
+
+def review_film(work: Path) -> list[ByteArray]:
+    """A video that the model has labelled; the queue, a correction, and accepted frames."""
+    shots: list[ByteArray] = []
+    for old in work.glob("film.*"):
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    words = ["review", "plaza_b.mp4", "--classes", "person", "-o", "film.json", "--no-browser"]
+    with running(vodkit(*words), work) as process, browser_page(800, 500) as page:
+        page.goto(said(process, r"(http\S+token=\S+)"))
+        page.wait_for_selector("body[data-ready]")
+
+        def shoot() -> None:
+            page.wait_for_timeout(800)
+            page.screenshot(path=work / "shot.png")
+            shots.append(np.asarray(Image.open(work / "shot.png").convert("RGB")))
+
+        shoot()
+        page.wait_for_function(
+            "() => document.querySelectorAll('[data-track]').length > 5", timeout=600_000
+        )
+        for keys in (("w",), ("e",), ("ArrowRight",) * 8, ("w",), ("e",), ("w",), ("e",)):
+            for key in keys:
+                page.keyboard.press(key)
+            shoot()
+    return shots
 
 
 def service_answer(work: Path) -> ByteArray:
@@ -123,6 +143,19 @@ def flow(steps: Sequence[tuple[str, str]] = FLOW) -> str:
 def vodkit(*words: str) -> list[str]:
     """A command line of this vodkit."""
     return [sys.executable, "-m", "vodkit", *words]
+
+
+@contextmanager
+def browser_page(width_px: int, height_px: int) -> Iterator[Any]:
+    """A page of Chromium, without a screen."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        yield browser.new_page(viewport={"width": width_px, "height": height_px})
+        browser.close()
 
 
 @contextmanager

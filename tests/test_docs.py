@@ -98,6 +98,16 @@ def test_the_tables_are_those_of_the_newest_results() -> None:
     subprocess.run([sys.executable, str(script), "--check"], check=True)
 
 
+def test_every_guide_has_a_picture_and_a_command_makes_it() -> None:
+    scripts = "".join(p.read_text(encoding="utf-8") for p in (CHECKOUT / "docs").glob("make_*.py"))
+    bare = []
+    for guide in sorted((CHECKOUT / "docs" / "guides").glob("*.md")):
+        shown = re.findall(r"!\[[^\]]+\]\(\.\./img/([\w-]+)\.", guide.read_text(encoding="utf-8"))
+        made = [name for name in shown if re.search(rf"[\"/]{name}[\".]", scripts)]
+        bare += [] if made and made == shown else [guide.name]
+    assert not bare, f"no picture, or none that a command in docs/ makes: {bare}"
+
+
 def test_there_are_documents_to_check() -> None:
     assert len(COMMANDS) > 20
     assert len(PYTHON) > 3

@@ -62,9 +62,9 @@ def test_strings_are_plain() -> None:
 
 def test_pages_are_plain() -> None:
     found = [
-        f"{path.name}:{number}: {word.group(0)!r}"
+        f"{path.name}:{text.count(chr(10), 0, word.start()) + 1}: {word.group(0)!r}"
         for path in PAGES
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        for word in PATTERN.finditer(line)
+        for text in [path.read_text(encoding="utf-8")]
+        for word in PATTERN.finditer(text.replace("\n", " "))  # phrases go on in the next line
     ]
     assert not found, "\n".join(found)
