@@ -55,17 +55,7 @@ class BaseConv(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """(B, out_channels, H / stride, W / stride)."""
-        out: Tensor = self.act(self.bn(self._convolved(x_BCHW)))
-        return out
-
-    def _convolved(self, x_BCHW: Tensor) -> Tensor:
-        out: Tensor
-        if self.training and self.conv.groups > 1 < self.conv.stride[0] and x_BCHW.is_cpu:
-            # The backward of this one is 20 times as slow in bfloat16 (oneDNN, torch 2.15).
-            with torch.autocast("cpu", enabled=False):
-                out = self.conv(x_BCHW.float())
-        else:
-            out = self.conv(x_BCHW)
+        out: Tensor = self.act(self.bn(self.conv(x_BCHW)))
         return out
 
 

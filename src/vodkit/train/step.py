@@ -23,6 +23,7 @@ from vodkit.train.batches import Batch
 from vodkit.train.ema import Ema, fitting_decay
 from vodkit.train.frozen_features import replaying
 from vodkit.train.gradients import scaler_of, take_step
+from vodkit.train.half_precision import fast_convolutions
 from vodkit.train.optim import lr_factor, make_optimizer, set_rates
 from vodkit.train.rehearsal import Keeper
 from vodkit.train.settings import TrainSettings
@@ -45,7 +46,10 @@ class Losses(nn.Module):
         The batch comes as a function: Fabric would rebuild (and cannot) a frozen record to
         convert the tensors in it, which are on their device and in their type already.
         """
-        batch = given()
+        with fast_convolutions():
+            return self._of(given(), cuts)
+
+    def _of(self, batch: Batch, cuts: tuple[str, ...]) -> dict[str, Tensor]:
         if batch.features is None:
             return self._of_pictures(batch)
         with replaying(self.module, cuts, batch.features):

@@ -14,9 +14,11 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from torch.amp.grad_scaler import GradScaler
 
+from vodkit.detect import networks
 from vodkit.detect.checkpoint import load_checkpoint
 from vodkit.ground.errors import TrainingError
 from vodkit.train import loop
+from vodkit.train.batches import Batch
 from vodkit.train.gradients import scaler_of, take_step
 from vodkit.train.loop import train
 from vodkit.train.progress import Progress
@@ -46,6 +48,29 @@ def step(stage: Stage, *, gradient: float, clip_norm: float = 0.0) -> bool:
     optimizer.zero_grad()
     fabric.backward((weights * gradient).sum())
     return take_step(optimizer, scaler, clip_norm=clip_norm)
+
+
+@pytest.mark.parametrize(
+    ("conv", "expected"),
+    [
+        (torch.nn.Conv2d(8, 8, 3), torch.bfloat16),
+        (torch.nn.Conv2d(8, 8, 3, groups=8), torch.bfloat16),
+        (torch.nn.Conv2d(8, 8, 3, groups=8, stride=2), torch.float32),
+        (torch.nn.Conv2d(8, 8, 5, groups=8), torch.float32),
+        (torch.nn.Conv2d(8, 8, 5, groups=8).requires_grad_(requires_grad=False), torch.bfloat16),
+    ],
+)
+def test_depthwise_convolutions_learn_in_the_faster_precision(
+    conv: torch.nn.Conv2d, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every network, also of backbones that are not ours."""
+    monkeypatch.setattr(networks, "losses", lambda module, _card, x, _truth: {"a": module(x)})
+    images = torch.rand(1, 8, 9, 9)
+    losses = Losses(conv, None)  # type: ignore[arg-type]
+    with torch.autocast("cpu", torch.bfloat16):
+        out = losses(lambda: Batch(images, [], [0]), ())["a"]
+    assert out.dtype == expected
+    assert losses(lambda: Batch(images, [], [0]), ())["a"].dtype == torch.float32
 
 
 @pytest.mark.parametrize("clip_norm", [0.0, 1e-3])
