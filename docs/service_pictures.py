@@ -53,11 +53,11 @@ def live_page(work: Path) -> ByteArray:
 
 
 def review_film(work: Path) -> list[ByteArray]:
-    """A video that the model has labelled; the queue, a correction, and accepted frames."""
+    """The tracks of a run; the queue, a correction, and accepted frames."""
     shots: list[ByteArray] = []
     for old in work.glob("film.*"):
         shutil.rmtree(old) if old.is_dir() else old.unlink()
-    words = ["review", "plaza_b.mp4", "--classes", "person", "-o", "film.json", "--no-browser"]
+    words = ["review", "--run", "runs/plaza_b", "-m", "none", "-o", "film.json", "--no-browser"]
     with running(vodkit(*words), work) as process, browser_page(800, 500) as page:
         page.goto(said(process, r"(http\S+token=\S+)"))
         page.wait_for_selector("body[data-ready]")
@@ -67,10 +67,8 @@ def review_film(work: Path) -> list[ByteArray]:
             page.screenshot(path=work / "shot.png")
             shots.append(np.asarray(Image.open(work / "shot.png").convert("RGB")))
 
+        page.wait_for_selector("[data-track]")
         shoot()
-        page.wait_for_function(
-            "() => document.querySelectorAll('[data-track]').length > 5", timeout=600_000
-        )
         for keys in (("w",), ("e",), ("ArrowRight",) * 8, ("w",), ("e",), ("w",), ("e",)):
             for key in keys:
                 page.keyboard.press(key)
