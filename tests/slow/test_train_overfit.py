@@ -84,7 +84,7 @@ def by_heart(clip: Path, out: Path, **other: Any) -> TrainSettings:
 
 
 def test_a_clip_is_learnt_by_heart(clip: Path, tmp_path: Path) -> None:
-    result = train(by_heart(clip, tmp_path, model="vodkit-street", lr=5e-3, epochs=100))
+    result = train(by_heart(clip, tmp_path, model="vodkit-street", lr=5e-3, epochs=60))
     assert result.ap is not None
     assert result.ap > 0.95, result
     detector = load_detector(result.checkpoint, runtime="torch", score_threshold=0.5)
@@ -105,7 +105,8 @@ def test_random_weights_learn_a_clip_by_heart(clip: Path, tmp_path: Path, model:
 def test_two_stages_begin_to_learn(clip: Path, tmp_path: Path) -> None:
     """What a laptop can afford of Faster R-CNN in a test."""
     name = "fasterrcnn_mobilenet_v3_large_320_fpn"
-    train(by_heart(clip, tmp_path, model=name, weights="random", lr=1e-3, epochs=12))
+    few: dict[str, Any] = {"epochs": 12, "proposals": 64}
+    train(by_heart(clip, tmp_path, model=name, weights="random", lr=1e-3, **few))
     with (tmp_path / "log.csv").open(encoding="utf-8") as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
     assert losses[-1] < 0.8 * losses[0], losses

@@ -5,6 +5,7 @@ Everything is read from the run folder.
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -153,15 +154,20 @@ def _small(folder: Path, settings: "InferSettings") -> str:
 def _faster(manifest: "Manifest", settings: "InferSettings") -> Iterator[str]:
     """What a faster runtime would change, where one is known, or it is worth measuring."""
     from vodkit.benchmark.faster import faster
-    from vodkit.cli.bars import bar
+    from vodkit.cli.bars import Show, bar
 
     look = partial(faster, manifest.source, settings, manifest.runtime)
     is_long = (manifest.summary or {}).get("seconds", 0.0) >= _LONG_S
-    if is_long and sys.stderr.isatty():  # a script waits for no advice
-        with bar("", unit="steps", transient=True) as show:
-            known = look(measure=True, watch=lambda title, done, total: show(done, total, title))
-    else:
-        known = look(measure=False)
+    with ExitStack() as stack:
+        shown: list[Show] = []
+
+        def watch(title: str, done: int, total: int) -> None:
+            if not shown:  # only where it is not known already
+                shown.append(stack.enter_context(bar(title, unit="steps", transient=True)))
+            shown[0](done, total)
+
+        # A script waits for no advice.
+        known = look(measure=is_long and sys.stderr.isatty(), watch=watch)
     if known is not None:
         yield known.line()
 
