@@ -11,6 +11,7 @@ from vodkit.cli import options
 from vodkit.cli.refine import note_incomplete
 from vodkit.cli.show import SOURCE
 from vodkit.cli.terminal import aside, say, say_json
+from vodkit.ground.text import counted
 
 if TYPE_CHECKING:
     from vodkit.track.count import Crossing, Visit
@@ -118,7 +119,7 @@ def _ways(crossings: "list[Crossing]") -> str:
 def _stays(visits: "list[Visit]") -> str:
     objects = len({visit.track_id for visit in visits})
     known = [visit.dwell_s for visit in visits if visit.dwell_s is not None]
-    words = [f"{objects} objects", f"{len(visits)} visits"]
+    words = [counted(objects, "object"), counted(len(visits), "visit")]
     if known:
         words.append(f"{sum(known) / len(known):.1f} s each on average")
     if len(known) < len(visits):

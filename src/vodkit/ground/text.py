@@ -1,4 +1,4 @@
-"""Text of users and networks, made safe for screens, files and spreadsheets."""
+"""Text of users and networks, made safe for screens, files and spreadsheets; numbers with nouns."""
 
 import csv
 import io
@@ -12,6 +12,15 @@ _SECRET = re.compile(
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")  # also in full width
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number with its noun.
+
+    >>> counted(1, "video"), counted(2, "video"), counted(0, "box", "boxes")
+    ('1 video', '2 videos', '0 boxes')
+    """
+    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def redacted(text: str) -> str:

@@ -18,10 +18,10 @@ import numpy as np
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.boxes import iou_pairs
 from vodkit.ground.records import NO_ID
+from vodkit.ground.text import counted
 from vodkit.metrics.clips import Clip
 from vodkit.metrics.detection.frames import FrameMatches, match_frames
 from vodkit.metrics.detection.match import UNMATCHED
-from vodkit.report.sections import counted
 
 FLICKER_S = 0.5
 IN_VIEW = 0.5

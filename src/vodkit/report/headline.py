@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from vodkit.formats.predictions import MODES
+from vodkit.ground.text import counted
 from vodkit.metrics.compare import Comparison, Run
 from vodkit.metrics.evaluation import EvalSettings
 from vodkit.metrics.headline import DEFINITIONS, as_images, shown, shown_span, title_of
-from vodkit.report.sections import counted
 
 COUNTED_WORDS = "observed, and hidden or filled ones that are probably there"
 

@@ -9,12 +9,13 @@ import numpy as np
 from vodkit.ground.arrays import ByteArray
 from vodkit.ground.errors import VideoError
 from vodkit.ground.records import NO_ID, Detections, Tracks, TrackTable
+from vodkit.ground.text import counted
 from vodkit.metrics.clips import Clip
 from vodkit.metrics.evaluation import Evaluation
 from vodkit.metrics.headline import DEFINITIONS, shown, shown_span, title_of
 from vodkit.report.contact_sheet import as_url
 from vodkit.report.draw import draw_found
-from vodkit.report.sections import Subject, counted
+from vodkit.report.sections import Subject
 from vodkit.video.reader import open_video
 
 CELLS, CELL_HEIGHT_PX = 4, 200

@@ -44,15 +44,6 @@ class Table:
         return tuple(any(cell and not cell[0].isdigit() for cell in column) for column in cells)
 
 
-def counted(count: int, one: str, many: str = "") -> str:
-    """A number with its noun.
-
-    >>> counted(1, "video"), counted(2, "video"), counted(0, "box", "boxes")
-    ('1 video', '2 videos', '0 boxes')
-    """
-    return f"{count} {one if count == 1 else many or one + 's'}"
-
-
 def charts(subjects: Sequence[Subject]) -> list[tuple[str, str]]:
     """(title, SVG): precision over recall, F1, calibration, and what errors cost."""
     several = len(subjects) > 1

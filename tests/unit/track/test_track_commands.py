@@ -92,7 +92,7 @@ def test_count_sees_through_the_change_of_id(run_folder):
     online = json.loads(call("count", run_folder, "--line", line, "--online", "--json"))
     assert online["crossings"] == []
     text = call("count", run_folder, "--zone", "all=0,0,640,0,640,480,0,480")
-    assert "all: 1 objects, 1 visits, 4.9 s" in text
+    assert "all: 1 object, 1 visit, 4.9 s" in text
 
 
 def test_count_tells_each_class_by_its_name_and_all_together_as_such(tmp_path):
@@ -112,7 +112,7 @@ def test_count_tells_each_class_by_its_name_and_all_together_as_such(tmp_path):
         "  car: 1 in, 0 out",
         "yard, all classes: 3 objects, 3 visits, 3.9 s each on average",
         "  person: 2 objects, 2 visits, 3.9 s each on average",
-        "  car: 1 objects, 1 visits, 3.9 s each on average",
+        "  car: 1 object, 1 visit, 3.9 s each on average",
     ]
     nothing = call("count", folder, "--line", "9,0,9,480")
     assert nothing == "line0 (in: left in the picture), all classes: 0 in, 0 out\n"
@@ -164,7 +164,7 @@ def test_a_tracks_first_boxes_count_and_one_never_confirmed_does_not(tmp_path):
         said = call("count", folder, "--line", line, "--zone", zone, *more)
         assert said.splitlines() == [
             "door (in: left in the picture): 0 in, 1 out",
-            "hall: 1 objects, 1 visits, 1.9 s each on average",
+            "hall: 1 object, 1 visit, 1.9 s each on average",
         ]
     assert json.loads(call("refine", folder, "--json"))["tracks_before"] == 1
 
