@@ -9,6 +9,9 @@ the threshold, and last removes what is shown where the truth has nothing. Choos
 correction extends costs nothing: a modifier key is held while dragging.
 All ways of working are held against each other with this same person.
 
+``--learn 20`` first accepts so many frames of plaza_a, lets the page's own job learn from them, and
+begins with what the page then makes of the video (``learnt``).
+
 Ways of working:
 
     linear     nothing at first; boxes are interpolated between the drawn ones (CVAT and others)
@@ -23,17 +26,23 @@ can do with less that way.
 
 import argparse
 import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vodkit.data.audit.video_scan import frame_times_s, probe
 from vodkit.formats.base import Reading
-from vodkit.formats.table import read_dataset
+from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground import process
 from vodkit.ground.errors import InputError
 from vodkit.ground.records import TrackTable
@@ -42,7 +51,9 @@ from vodkit.infer.settings import InferSettings
 from vodkit.review.curve import REACH_S, SMOOTH_S, Shown, Track, evaluate, to_json
 from vodkit.review.document import SPREADS, Document, Timing, changes
 from vodkit.review.exchange import CurveSettings, model_tracks
+from vodkit.review.jobs import split_accepted
 from vodkit.review.journal import Journal
+from vodkit.review.relabel import Prediction, relabelled
 from vodkit.samples import samples
 from vodkit.track.refine import RefineSettings, refine
 
@@ -382,6 +393,46 @@ def predicted(scene: Scene, model: str, cache: Path | None) -> tuple[TrackTable,
     return tracks, found
 
 
+def learnt(model: str, count: int, folder: Path) -> dict[str, Any]:
+    """What the page's job says that learns from frames of plaza_a, spread over the clip."""
+    dataset = read_dataset(samples.LABELS)
+    (clip,) = [one for one in dataset.videos if Path(one.source).stem == samples.CLIP_A.stem]
+    assert clip.tracks is not None
+    chosen = np.linspace(0, (clip.info.num_frames or 1) - 1, count).round().astype(int)
+    table = clip.tracks[np.isin(clip.tracks.frames, chosen)]
+    accepted = replace(clip, tracks=table, labelled_frames=chosen)
+    parts = split_accepted(
+        replace(dataset, videos=(accepted,)), samples.LABELS.parent, folder.absolute()
+    )
+    write_dataset(parts, folder / "accepted.json")
+    task = {"do": "learn", "data": str((folder / "accepted.json").absolute()), "model": model,
+            "out": str(folder / "run"), "epochs": 0}  # fmt: skip
+    begun, used = time.monotonic(), os.times()
+    command = [sys.executable, "-m", "vodkit.review.worker"]
+    done = subprocess.run(
+        command, input=json.dumps(task), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise InputError(done.stderr)
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    spent = os.times().children_user - used.children_user
+    print(f"learnt in {time.monotonic() - begun:.0f} s, {spent:.0f} s of processor time: {said}")
+    return said
+
+
+def relabelled_curves(
+    scene: Scene, before: Prediction, after: Prediction, smooth_s: float
+) -> list[Track]:
+    """What the page shows of a video after learning."""
+    curves = model_tracks(before.tracks, scene.times_s, CurveSettings(smooth_s=smooth_s))
+    journal = Person(scene, curves, REACH_S).journal
+    one, two = (
+        Prediction(*(replace(t, labels=np.zeros(len(t))) for t in (p.found, p.tracks)))
+        for p in (before, after)
+    )
+    return list(relabelled(journal, 0, scene.size_px, two, one.tracks)[0].values())
+
+
 def scenes(data: Path, wanted: list[str]) -> list[Scene]:
     """Those of the wanted scenes whose files exist."""
     out = []
@@ -424,8 +475,13 @@ def main() -> None:
     parser.add_argument("--reach-s", default=str(REACH_S))
     parser.add_argument("--ways", default="oracle,linear,per-frame,bend,page")
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("--learn", type=int, default=0, help="accepted frames of plaza_a")
     asked = parser.parse_args()
     process.settle()
+    if asked.learn:
+        with tempfile.TemporaryDirectory() as folder:
+            after_learning(asked, Path(folder))
+        return
     for scene in scenes(asked.data, asked.sets.split(",")):
         ways = asked.ways.split(",")
         table = TrackTable.empty()
@@ -453,6 +509,25 @@ def main() -> None:
                             person = Person(scene, curves, reach_s, group=way == "page")
                             words = f"{way} smooth {smooth_s:g} s reach {reach_s:g} s"
                             tell(scene, words, threshold, person.work(threshold))
+
+
+def after_learning(asked: argparse.Namespace, folder: Path) -> None:
+    """The page before and after learning."""
+    found = learnt(asked.model, asked.learn, folder)
+    adopted = found["after"][0] < found["before"][0]
+    print(f"adopted: {adopted}")
+    for scene in scenes(asked.data, asked.sets.split(",")):
+        tracks, seen = predicted(scene, asked.model, asked.cache)
+        before = Prediction(seen, tracks)
+        begin = {"page": model_tracks(tracks, scene.times_s)}
+        if adopted:
+            tracks, seen = predicted(scene, found["checkpoint"], None)
+            after = Prediction(seen, tracks)
+            begin["page, new tracks"] = model_tracks(tracks, scene.times_s)
+            begin["page, learnt"] = relabelled_curves(scene, before, after, SMOOTH_S)
+        for threshold in map(float, asked.thresholds.split(",")):
+            for way, curves in begin.items():
+                tell(scene, way, threshold, Person(scene, curves, REACH_S).work(threshold))
 
 
 def tell(scene: Scene, way: str, threshold: float, actions: dict[str, int]) -> None:

@@ -102,8 +102,9 @@ async def _answer(
     try:
         return await handler(service, request)
     except ConflictError as error:
-        parts = _changed(service, {p: service.project.journal.document.parts.get(p)
-                                   for p in error.parts})  # fmt: skip
+        journal = service.project.journal
+        parts = [_changed(part, journal.document.parts.get(part), journal.versions.get(part, 0))
+                 for part in error.parts]  # fmt: skip
         return JSONResponse({"error": str(error), "conflict": parts}, 409)
     except OutputError as error:
         return JSONResponse({"error": str(error)}, 507)
@@ -185,7 +186,7 @@ async def _act(service: _Service, request: Request) -> Response:
     body = await json_body(request)
     asked = _Asked.of(body, service.who)
     entry = await run_in_threadpool(_commit, service, asked)
-    answer = _told(service, entry)
+    answer = _told(entry)
     service.tell(answer)
     # The journal has the action: the person does not wait for the dataset file.
     return JSONResponse(answer, background=BackgroundTask(service.project.save_if_due))
@@ -234,7 +235,7 @@ def _commit(service: _Service, asked: _Asked) -> Entry:
         return journal.commit(action, id=asked.id, who=asked.who, known=asked.known)
 
 
-def _told(service: _Service, entry: Entry) -> dict[str, Any]:
+def _told(entry: Entry) -> dict[str, Any]:
     """What the pages are told of an entry: what has changed, or that all of a video has."""
     common = {"type": "entry", "n": entry.n, "id": entry.id, "who": entry.who,
               "do": entry.action["do"]}  # fmt: skip
@@ -242,19 +243,14 @@ def _told(service: _Service, entry: Entry) -> dict[str, Any]:
     if many:
         videos = sorted({part[1] for part in entry.after if len(part) > 1})
         return {**common, "reload": videos}
-    return {**common, "changed": _changed(service, entry.after)}
+    changed = [_changed(part, value, entry.n) for part, value in entry.after.items()]
+    return {**common, "changed": changed}
 
 
-def _changed(service: _Service, values: Mapping[Part, Any]) -> list[dict[str, Any]]:
-    versions = service.project.journal.versions
-    return [
-        {
-            "part": list(part),
-            "n": versions.get(part, 0),
-            "value": to_json(value) if isinstance(value, Track) else value,
-        }
-        for part, value in values.items()
-    ]
+def _changed(part: Part, value: Any, n: int) -> dict[str, Any]:
+    """A part as it was after entry ``n``, which pages take over if theirs is older."""
+    shown = to_json(value) if isinstance(value, Track) else value
+    return {"part": list(part), "n": n, "value": shown}
 
 
 async def _export(service: _Service, request: Request) -> Response:
@@ -282,8 +278,7 @@ async def _events(service: _Service, request: Request) -> Response:
     service.listeners.add(listener)
     journal = service.project.journal
     missed = [
-        _told(service, entry)
-        for entry in journal.entries[int(after) if after.isdecimal() else journal.n :]
+        _told(entry) for entry in journal.entries[int(after) if after.isdecimal() else journal.n :]
     ]
 
     async def stream() -> AsyncIterator[str]:

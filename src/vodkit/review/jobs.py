@@ -25,9 +25,8 @@ from vodkit.ground.paths import relative
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
 from vodkit.ground.runs import write_atomic
 from vodkit.review.curve import Track, evaluate, from_json, to_json
-from vodkit.review.exchange import model_tracks
 from vodkit.review.project import MODEL, Project, put
-from vodkit.review.relabel import renumbered
+from vodkit.review.relabel import Prediction, relabelled
 
 LEAST_ACCEPTED = 20
 """frames from which on there is something to learn from"""
@@ -148,9 +147,9 @@ class Jobs:
         shown = evaluate(track, np.array([frame]), timing.times_s, reach_s=timing.reach_s)
         return shown.boxes_xyxy[0].tolist() if len(shown.frames) else None
 
-    def _stored(self, video: int) -> Path:
-        """Where the detections of a video are kept for the next start."""
-        return self._folder / f"detections-{video}.json"
+    def _stored(self, video: int, name: str = "detections") -> Path:
+        """Where the detections or tracks of a video are kept for the next start."""
+        return self._folder / f"{name}-{video}.json"
 
     def _recall(self) -> None:
         """The detections of an earlier start, by which the queue finds what lacks a label."""
@@ -227,36 +226,45 @@ class Jobs:
 
     def _prelabel(self, job: Mapping[str, Any]) -> str:
         video = int(job["video"])
-        name = self._project.paths[video].name
-        self._run(self._task("prelabel", video), f"prelabelling {name}")
+        self._run(self._task("prelabel", video), f"prelabelling {self._project.paths[video].name}")
         folder = Path(self._scratch.name) / "prelabel"
         tracked, detected = (read_dataset(folder / f"{n}.json") for n in ("tracks", "detections"))
-        table = tracked.videos[0].tracks or TrackTable.empty()
-        self._project.detections[video] = detected.videos[0].tracks or TrackTable.empty()
+        tables = [one.videos[0].tracks or TrackTable.empty() for one in (tracked, detected)]
+        self._project.detections[video] = tables[1]
         self._folder.mkdir(exist_ok=True)
         write_atomic(self._stored(video), (folder / "detections.json").read_bytes())
         with self.committing:
-            return self._put(video, table, tracked.classes, name)
+            return self._put(video, Prediction(tables[1], tables[0]), tracked.classes)
 
-    def _put(self, video: int, table: TrackTable, classes: tuple[str, ...], name: str) -> str:
+    def _put(self, video: int, new: Prediction, classes: tuple[str, ...]) -> str:
         """The tracks of a model into the document, in the document's classes."""
-        journal = self._project.journal
+        journal, subject = self._project.journal, self._project.subjects[video]
         if not journal.document.classes:
-            for word in classes if len(classes) <= 9 else _used(table, classes):
+            for word in classes if len(classes) <= 9 else _used(new.tracks, classes):
                 add = {"do": "add_class", "name": word}
                 journal.commit(add, id=f"class-{journal.n}", who=MODEL)
         ours = journal.document.classes
-        labels = {k: ours.index(word) for k, word in enumerate(classes) if word in ours}
-        kept = table[np.isin(table.labels, list(labels))]
-        kept = replace(kept, labels=np.array([labels[int(x)] for x in kept.labels], np.int64))
-        found = model_tracks(kept, journal.document.timings[video].times_s)
-        tracks = renumbered(journal.document, video, found, journal.next_id(video))
+        kept = Prediction(*(_in_classes(one, classes, ours) for one in (new.found, new.tracks)))
+        size = (subject.info.width_px, subject.info.height_px)
+        tracks, table = relabelled(journal, video, size, kept, self._earlier(video))
         put(journal, video, tracks, who=MODEL)
+        made = LabelledVideo(source="video", info=subject.info, tracks=table)
+        write_dataset(Dataset(classes=ours, videos=(made,)), self._stored(video, "tracks"))
         self.tell({"type": "entry", "n": journal.n, "id": "", "who": MODEL, "do": "put",
                    "reload": [video]})  # fmt: skip
-        left = len(table) - len(kept)
+        left = len(new.tracks) - len(kept.tracks)
         note = f"; {left} boxes of other classes left out" if left else ""
-        return f"{name}: {len(tracks)} tracks from {self.model}{note}"
+        return f"{self._project.paths[video].name}: {len(tracks)} tracks from {self.model}{note}"
+
+    def _earlier(self, video: int) -> TrackTable:
+        """The tracks of the model before, in the document's classes; empty: none are stored."""
+        path = self._stored(video, "tracks")
+        with suppress(VodkitError):  # damaged: the next prelabelling replaces it
+            if path.exists():
+                stored = read_dataset(path)
+                table = stored.videos[0].tracks or TrackTable.empty()
+                return _in_classes(table, stored.classes, self._project.journal.document.classes)
+        return TrackTable.empty()
 
     def _follow(self, job: Mapping[str, Any]) -> str:
         video, number, frame = int(job["video"]), int(job["track"]), int(job["frame"])
@@ -296,9 +304,12 @@ class Jobs:
             "epochs": self._settings.epochs,
         }
         found = self._run(task, "learning from the accepted frames")
-        before, after = found["before"], found["after"]
-        told = f"AP50 on {found['frames']} held-back frames {before:.3f} before, {after:.3f} after"
-        if after < before:
+        (before, ap_before), (after, ap_after) = found["before"], found["after"]
+        told = (
+            f"on {found['frames']} held-back frames {before} boxes to correct before, {after} "
+            f"after (AP50 {ap_before:.3f}, {ap_after:.3f})"
+        )
+        if after >= before:
             return f"learnt, but not adopted: {told}"
         pointer = self._folder / "adopted.txt"
         pointer.write_text(found["checkpoint"], encoding="utf-8")
@@ -307,6 +318,13 @@ class Jobs:
                 {"do": "prelabel", "video": v} for v in range(len(self._project.paths))
             ]
         return f"learnt and adopted: {told}; prelabelling what is not accepted"
+
+
+def _in_classes(table: TrackTable, classes: tuple[str, ...], ours: tuple[str, ...]) -> TrackTable:
+    """The rows whose class is one of ours, with our labels."""
+    labels = {k: ours.index(word) for k, word in enumerate(classes) if word in ours}
+    kept = table[np.isin(table.labels, list(labels))]
+    return replace(kept, labels=np.array([labels[int(x)] for x in kept.labels], np.int64))
 
 
 def _used(table: TrackTable, classes: tuple[str, ...]) -> list[str]:

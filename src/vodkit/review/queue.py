@@ -47,6 +47,8 @@ KINDS = (
     "sample",
 )  # fmt: skip
 """in the order of the queue"""
+IDENTITIES = frozenset({"swap", "double", "unlikely", "teleport", "missing", "end", "surplus"})
+"""kinds that ask which object a box is, or whether there is one; the others ask where it is"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from vodkit.review.app import make_app
 from vodkit.review.jobs import Jobs, ModelSettings
@@ -33,9 +34,7 @@ def serving(
 class Serving(Server):
     """A bound page, ready to run."""
 
-    def __init__(
-        self, app: Callable[..., object], place: Bound, project: Project, jobs: Jobs
-    ) -> None:
+    def __init__(self, app: Callable[..., Any], place: Bound, project: Project, jobs: Jobs) -> None:
         """Prepare the server; nothing is answered yet."""
         super().__init__(app, place)
         self.project = project

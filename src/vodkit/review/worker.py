@@ -4,13 +4,16 @@ Run as ``python -m vodkit.review.worker``; it may be killed at any moment.
 """
 
 import json
+import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from vodkit.detect.base import Detector
 from vodkit.detect.mask_tracker import MaskTracker
@@ -29,10 +32,19 @@ from vodkit.review.edits import HIDDEN_S
 from vodkit.track.refine import refine
 from vodkit.video.reader import open_video
 
+if TYPE_CHECKING:
+    from vodkit.train.settings import TrainSettings
+
 _REPORT_S = 1.0
 _LOST_S = 0.5
 _LEAST_SCORE = 0.02  # of a candidate near the expected place
 _FOLLOW_IOU = 0.3
+_BATCH = 8
+_MOST_FRAMES = 160
+"""accepted frames to learn from; of more, every second, third, ... is left out"""
+_RIGHT, _ON = 0.7, 0.3
+"""IoU of a box that nobody corrects, and of one that is on the object at all"""
+_SCORES = np.arange(0.1, 0.9, 0.1)
 
 
 def say(**content: Any) -> None:
@@ -174,15 +186,13 @@ def _candidate(
 
 
 def learn(task: dict[str, Any]) -> None:
-    """Fine-tune on accepted frames; AP50 on the held-back ones, before and after."""
+    """Fine-tune on accepted frames; what is left to correct on the held-back ones, and AP50."""
     from vodkit.train.loop import train
     from vodkit.train.progress import Progress
-    from vodkit.train.settings import TrainSettings
 
     dataset = read_dataset(task["data"])
-    held = dataset.only("val")
-    root = Path(task["data"]).parent
-    before = _ap50(task["model"], held, root)
+    held, root = dataset.only("val"), Path(task["data"]).parent
+    before = checked(task["model"], held, root)
     said = time.monotonic()
 
     def watch(progress: Progress) -> None:
@@ -192,44 +202,98 @@ def learn(task: dict[str, Any]) -> None:
             epochs = f", epoch {progress.epoch + 1} of {progress.num_epochs}"
             say(progress=f"{progress.what}{epochs if progress.num_epochs else ''}")
 
-    settings = TrainSettings(
+    known = set(dataset.classes) <= set(load_detector(task["model"]).classes)
+    settings = learning(task, dataset, known=known)
+    checkpoint = str(train(settings, overwrite=True, watch=watch).checkpoint)
+    after, frames = checked(checkpoint, held, root), _num_labelled(held)
+    say(checkpoint=checkpoint, before=before, after=after, frames=frames)
+
+
+def learning(task: Mapping[str, Any], dataset: Dataset, *, known: bool) -> "TrainSettings":
+    """A training of at most three minutes on two idle cores.
+
+    Where the model knows all classes, the head alone learns, for a few steps: on another video this
+    saves as many corrections as many steps with the neck do (docs/benchmarks/labelling.md). For a
+    new class the neck learns, too.
+    """
+    from vodkit.train.settings import TrainSettings
+
+    every = max(1, -(-_num_labelled(dataset.only("train")) // _MOST_FRAMES))
+    frames = -(-_num_labelled(dataset.only("train")) // every)
+    steps, most = (40, 20) if known else (80, 40)
+    epochs = min(max(-(-steps // -(-frames // _BATCH)), 4), most)
+    return TrainSettings(
         data=task["data"],
         out=task["out"],
         model=task["model"],
         val_split="",
-        epochs=task["epochs"],
+        batch_size=_BATCH,
+        epochs=task["epochs"] or epochs,
+        every=every,
         still_iou=1.0,
         ema_decay=0.98,
-        freeze="backbone",
+        freeze="head-only" if known else "backbone",
+        save_every_s=math.inf,
     )
-    checkpoint = str(train(settings, overwrite=True, watch=watch).checkpoint)
-    frames = sum(len(v.labelled_frames) for v in held.videos if v.labelled_frames is not None)
-    say(checkpoint=checkpoint, before=before, after=_ap50(checkpoint, held, root), frames=frames)
 
 
-def _ap50(model: str, held: Dataset, root: Path) -> float:
-    """AP50 of a model's detections on the labelled frames; classes by name."""
+def _num_labelled(dataset: Dataset) -> int:
+    return sum(len(v.labelled_frames) for v in dataset.videos if v.labelled_frames is not None)
+
+
+def checked(model: str, held: Dataset, root: Path) -> tuple[int, float]:
+    """Boxes to correct, and AP50, of a model's detections on the labelled frames.
+
+    A label without a detection of IoU 0.7 is to be corrected, and a detection that is on no label
+    is to be removed. The score from which detections count is the best for the model: the tracker
+    adapts to a model's scores.
+    """
     detector = load_detector(model, score_threshold=0.01)
     ours = {k: held.classes.index(n) for k, n in enumerate(detector.classes) if n in held.classes}
     if not ours:
-        return 0.0  # it knows none of the classes yet
+        return _num_boxes(held), 0.0  # it knows none of the classes yet
     tables = {}
     for video in held.videos:
         rows = []
         assert video.labelled_frames is not None
         with open_video(root / video.source, strict=False) as opened:
-            for index in video.labelled_frames.tolist():
-                frame = opened.frame_at(index)
+            for frame in opened.frames_at(video.labelled_frames.tolist()):
                 found = detector.detect([frame])[0]
                 known = found[np.isin(found.labels, list(ours))]
-                rows.append((index, frame.time_s, known))
+                rows.append((frame.index, frame.time_s, known))
         table = TrackTable.from_frames(rows)
         labels = np.array([ours[int(x)] for x in table.labels], np.int64)
-        tables[video.source] = TrackTable(
-            **{n: getattr(table, n) for n in table.__dataclass_fields__ if n != "labels"},
-            labels=labels,
-        )
-    return float(evaluate(held, tables).detection.coco.overall.ap50 or 0.0)
+        tables[video.source] = replace(table, labels=labels)
+    ap50 = evaluate(held, tables).detection.coco.overall.ap50
+    return to_correct(held, tables), float(ap50 or 0.0)
+
+
+def _num_boxes(held: Dataset) -> int:
+    return sum(len(video.tracks) for video in held.videos if video.tracks is not None)
+
+
+def to_correct(held: Dataset, found: Mapping[str, TrackTable]) -> int:
+    """Boxes to correct at the score threshold that leaves the fewest."""
+    counts = np.zeros(len(_SCORES), int)
+    for video in held.videos:
+        truth, given = video.tracks or TrackTable.empty(), found[video.source]
+        assert given.scores is not None
+        assert video.labelled_frames is not None
+        for frame in video.labelled_frames.tolist():
+            mine = truth[(truth.frames == frame) & ~truth.ignore]
+            there = given[given.frames == frame]
+            overlap = iou(there.boxes_xyxy, mine.boxes_xyxy)
+            overlap[there.labels[:, None] != mine.labels] = 0
+            for place, least in enumerate(_SCORES):
+                counts[place] += _wrong(overlap[there.scores >= least])
+    return int(counts.min())
+
+
+def _wrong(overlap: FloatArray) -> int:
+    """Labels (columns) without a right box, and boxes (rows) that are on no label."""
+    rows, columns = linear_sum_assignment(-overlap)
+    right = np.count_nonzero(overlap[rows, columns] >= _RIGHT)
+    return int(overlap.shape[1] - right + np.count_nonzero(overlap.max(axis=1, initial=0) < _ON))
 
 
 TASKS = {"prelabel": prelabel, "follow": follow, "learn": learn}

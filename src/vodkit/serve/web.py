@@ -20,6 +20,8 @@ from starlette.responses import JSONResponse, Response
 from vodkit.ground.errors import InputError, OutputError, SettingsError
 from vodkit.serve.guard import GuardSettings
 
+_STOP_S = 0.2
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
@@ -107,17 +109,19 @@ def bound(settings: ServerSettings) -> Iterator[Bound]:
 class Server:
     """An application on a bound port."""
 
-    def __init__(self, app: Callable[..., object], place: Bound) -> None:
+    def __init__(self, app: Callable[..., Any], place: Bound) -> None:
         """Prepare uvicorn; nothing is answered yet."""
         self._socket = place.listening
+        self._app = app
         config = uvicorn.Config(
-            app,
+            self._until_stopped,
             log_level="warning",
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=1,
             lifespan="off",
             ws="none",
+            interface="asgi3",  # a method is not recognised as one
         )
         self._server = uvicorn.Server(config)
 
@@ -129,6 +133,24 @@ class Server:
     def stop(self) -> None:
         """End ``run``; may be called from any thread."""
         self._server.should_exit = True
+
+    async def _until_stopped(self, scope: Any, receive: Any, send: Any) -> None:
+        """The application, for which clients leave when the server stops.
+
+        Pages hold a stream of events open; without this, each would end with a traceback.
+        """
+
+        async def receive_or_leave() -> Any:
+            waiting = asyncio.ensure_future(receive())
+            try:
+                while not (await asyncio.wait({waiting}, timeout=_STOP_S))[0]:
+                    if self._server.should_exit:
+                        return {"type": "http.disconnect"}
+                return waiting.result()
+            finally:
+                waiting.cancel()
+
+        await self._app(scope, receive_or_leave, send)
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,16 +21,21 @@ from vodkit.ground.records import (
     Frame,
     LabelledVideo,
     TrackTable,
+    VideoInfo,
 )
 from vodkit.review.curve import Base, Track
 from vodkit.review.document import Document, Timing
+from vodkit.review.exchange import model_tracks
 from vodkit.review.jobs import Jobs, ModelSettings, split_accepted
-from vodkit.review.project import ProjectSettings, open_project
-from vodkit.review.relabel import renumbered
-from vodkit.review.worker import followed
+from vodkit.review.journal import Journal
+from vodkit.review.project import MODEL, ProjectSettings, open_project, put
+from vodkit.review.relabel import Prediction, relabelled, renumbered
+from vodkit.review.worker import followed, learning, to_correct
 from vodkit.samples import samples
 from vodkit.video.reader import open_video
 from vodkit.video.writer import VideoWriter
+
+INFO = VideoInfo(path="a", width_px=640, height_px=480, rate=Fraction(10), num_frames=1000)
 
 
 class Brightest:
@@ -84,6 +91,71 @@ def test_objects_keep_their_numbers_and_a_persons_track_is_not_doubled() -> None
     found = [still(101), still(200), still(12)]
     new = renumbered(state, 0, found, 9)
     assert {number: track.base.boxes_xyxy[0, 0] for number, track in new.items()} == {4: 12, 9: 200}
+
+
+def rows_of(*lefts: float, switch: int = 40, score: float = 0.8) -> TrackTable:
+    """Still objects over 40 frames; the first two exchange their ids at frame ``switch``."""
+    frames = np.repeat(np.arange(40), len(lefts))
+    ids = np.tile(np.arange(1, len(lefts) + 1), 40)
+    swapped = (frames >= switch) & (ids <= 2)
+    left = np.tile(lefts, 40)
+    return TrackTable(
+        frames=frames,
+        times_s=frames / 10,
+        ids=np.where(swapped, 3 - ids, ids),
+        boxes_xyxy=np.stack([left, left * 0 + 20, left + 30, left * 0 + 80], axis=1),
+        labels=np.zeros(len(frames)),
+        scores=np.full(len(frames), score),
+    )
+
+
+def test_after_learning_boxes_move_identities_stay_and_deleted_tracks_do_not_return() -> None:
+    timing = Timing(np.arange(40) / 10)
+    journal = Journal(Document.new(("a",), (timing,)))
+    old = rows_of(100, 140, 300, 400)  # 300: nothing is there; 400: a person deletes it
+    put(journal, 0, dict(enumerate(model_tracks(old, timing.times_s), 1)), who=MODEL)
+    journal.commit({"do": "delete", "video": 0, "tracks": [4]}, id="a", who="ada")
+    found = rows_of(104, 144, 404)
+    new = Prediction(found, rows_of(104, 144, 404, switch=20))
+    tracks, table = relabelled(journal, 0, (640, 480), new, old)
+    assert {n: t.base.boxes_xyxy[:, 0].round().tolist() for n, t in tracks.items()} == {
+        1: [104.0, 104.0], 2: [144.0, 144.0],
+    }  # fmt: skip
+    assert np.unique(table.ids).tolist() == [1, 2]
+
+
+def test_what_is_left_to_correct_is_counted_at_the_best_score() -> None:
+    truth = rows_of(100, 200)
+    frames = np.array([3, 30])
+    video = LabelledVideo(
+        source="a", info=INFO, tracks=truth[np.isin(truth.frames, frames)], labelled_frames=frames
+    )
+    held = Dataset(classes=("a",), videos=(video,))
+
+    def left(found: TrackTable) -> int:
+        return to_correct(held, {"a": found})
+
+    assert left(rows_of(100, 202)) == 0
+    assert left(rows_of(100, 215)) == 2  # a drag in each frame
+    assert left(rows_of(100)) == 2
+    assert left(rows_of(100, 200, 300)) == 2  # one to remove in each frame
+    stray = rows_of(300, score=0.3)
+    stray = replace(stray, ids=stray.ids + 9)
+    assert left(TrackTable.concat([rows_of(100, 200), stray])) == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "known", "steps"), [(16, True, 40), (1000, True, 72), (16, False, 80)]
+)
+def test_learning_stays_within_minutes(count: int, known: bool, steps: int) -> None:
+    video = LabelledVideo(source="a", info=INFO, tracks=rows_of(1), split="train",
+                          labelled_frames=np.arange(count))  # fmt: skip
+    task = {"data": "a", "out": "b", "model": "c", "epochs": 0}
+    settings = learning(task, Dataset(classes=("a",), videos=(video,)), known=known)
+    seen = -(-count // settings.every)
+    assert seen <= 160
+    assert -(-seen // settings.batch_size) * settings.epochs == steps
+    assert (settings.freeze == "head-only") == known
 
 
 @pytest.mark.slow

@@ -245,6 +245,29 @@ def test_drawing_dragging_and_every_key_do_what_they_say(page: Any, served: Serv
     assert not labels(served)
 
 
+def test_rows_of_the_table_stay_and_are_kept_up_to_date(page: Any, served: Served) -> None:
+    drag(page, (20, 20), (60, 50))
+    drag(page, (70, 30), (110, 60))
+    first, second = sorted(labels(served))
+    page.evaluate(f"""window.row = document.querySelector("[data-track='{first}']")""")
+    press(page, "f")
+    page.wait_for_function(f"""() => document.querySelector("[data-track='{second}']")
+        .closest("tr").cells[5].textContent === "\\u2013" """)
+    press(page, "d")
+    words = """() => [...document.querySelectorAll("vk-tracks tbody tr")].map((row) =>
+        [...row.cells].map((cell) => cell.querySelector("select")?.value ?? cell.textContent))"""
+    page.wait_for_function(f"() => ({words})().every((row) => row[5] === 'person')")
+    assert page.evaluate(words) == [
+        [str(one), "0", "0\u20130", "\u2013", "1", "person"] for one in (first, second)
+    ]
+    assert page.evaluate("window.row.isConnected")
+    page.keyboard.press("2")
+    page.wait_for_function(f"() => ({words})()[1][1] === '1'")
+    press(page, "Delete", acts=True)
+    page.wait_for_function(f"() => ({words})().length === 1")
+    assert page.evaluate("window.row.isConnected")
+
+
 def test_extreme_clicks_join_and_swap(page: Any, served: Served) -> None:
     drag(page, (5, 5), (35, 35))
     page.keyboard.press("Escape")

@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ import pytest
 
 from review_clips import FRAMES, Served
 from vodkit.formats.table import read_dataset
-from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.errors import InputError, SettingsError, VideoError
+from vodkit.report.draw import to_jpeg
 from vodkit.review.frames import Frames, index_in
+from vodkit.review.jobs import ModelSettings
 from vodkit.review.project import ProjectSettings, open_project
+from vodkit.review.server import serving
 from vodkit.serve.web import ServerSettings
+from vodkit.video.reader import open_video
 
 
 class Client:
@@ -201,6 +206,51 @@ def test_edits_are_answered_with_versions_and_conflicts(client: Client) -> None:
     assert client.act(**bend, known={str(number): version})[0] == 409
 
 
+def listened(client: Client, path: str, count: int) -> list[dict[str, Any]]:
+    """The first messages of a stream of events."""
+    line = http.client.HTTPConnection(client.served.host, timeout=20)
+    line.request("GET", path, headers=client.headers)
+    answer = line.getresponse()
+    found: list[dict[str, Any]] = []
+    while len(found) < count:
+        text = answer.readline().strip()
+        if text.startswith(b"data: "):
+            found.append(json.loads(text[6:]))
+    line.sock.close() if line.sock else None
+    answer.close()
+    return found
+
+
+def test_an_event_names_the_version_that_it_carries(client: Client) -> None:
+    """A page takes over what is newer than what it has: an older value is never named newer."""
+    status, answer = client.act(do="draw", video=0, label=0, frame=3, box=[1, 2, 30, 40])
+    assert status == 200
+    part = answer["changed"][0]["part"]
+    client.act(do="bend", video=0, track=part[2], frame=3, box=[5, 6, 50, 60])
+    told = listened(client, f"/api/events?after={answer['n'] - 1}", 3)
+    assert [one["changed"][0]["n"] for one in told[1:]] == [answer["n"], answer["n"] + 1]
+    assert [one["changed"][0]["value"]["keys"][0][1] for one in told[1:]] == [1, 5]
+
+
+def test_the_server_ends_quietly_while_a_page_is_open(
+    clips: list[Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = ProjectSettings(videos=(clips[0],), classes=("fly",), out=tmp_path / "out.json")
+    with serving(settings, ModelSettings(), ServerSettings()) as (address, page):
+        thread = threading.Thread(target=page.run)
+        thread.start()
+        client = Client(Served(address, page, tmp_path))
+        line = http.client.HTTPConnection(client.served.host, timeout=20)
+        line.request("GET", "/api/events", headers=client.headers)
+        answer = line.getresponse()
+        assert answer.readline().startswith(b"data: ")
+        page.stop()
+        thread.join()
+        answer.close()
+        line.close()
+    assert not [one for one in caplog.records if one.name.startswith("uvicorn")]
+
+
 def test_export_writes_beside_the_dataset_and_says_what_is_lost(client: Client) -> None:
     client.act(do="draw", video=0, label=1, frame=4, box=[1, 2, 30, 40])
     for form in ("cocovid", "cvat", "mot"):
@@ -228,6 +278,36 @@ def test_every_picture_carries_its_index_and_shows_that_frame(clips: list[Any]) 
                 assert int("".join(map(str, bits)), 2) == index == index_in(packet), path.name
         finally:
             frames.close()
+
+
+ODD = Path(__file__).parents[4] / "shared" / "data" / "videos" / "made_odd"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ODD.exists(), reason="../shared/data is not here")
+def test_odd_videos_show_the_frame_that_is_named() -> None:
+    """``benchmarks/review_campaign.py steps`` does the same in a browser, 500 steps a video."""
+    rng, seen = np.random.default_rng(1), 0
+    for path in sorted(ODD.iterdir()):
+        try:
+            frames = Frames(path, cache_bytes=60_000)
+        except VideoError:
+            continue
+        with open_video(path, strict=False) as video:
+            expected = {frame.index: to_jpeg(frame.image) for frame in video.frames()}
+        try:
+            for index in rng.integers(0, len(frames.times_s()), 8).tolist():
+                if index not in expected:
+                    with pytest.raises(VideoError):
+                        frames.jpeg(index)
+                    continue
+                packet, seen = frames.jpeg(index), seen + 1
+                assert index_in(packet) == index, path.name
+                length = int.from_bytes(packet[4:6], "big") + 2
+                assert packet[:2] + packet[2 + length :] == expected[index], (path.name, index)
+        finally:
+            frames.close()
+    assert seen > 80
 
 
 def test_one_dataset_goes_in_and_comes_out(tmp_path: Any, clips: list[Any]) -> None:

@@ -33,6 +33,10 @@ export class State extends EventTarget {
     this.lock = false;
     /** how far a correction of a model's curve extends: reach, near, all */
     this.spread = "reach";
+    this.revision = 0;
+    /** @type {{tracks: Map<number, Track> | null, revision: number, frame: number, found: [number, import("./curve.js").Shown][]}} */
+    this.kept = { tracks: null, revision: 0, frame: -1, found: [] };
+    /** @type {WeakMap<Track, number | null>} */ this.scores = new WeakMap();
   }
 
   get meta() {
@@ -50,26 +54,31 @@ export class State extends EventTarget {
     return track ? evaluate(track, frame, this.meta.times, this.reach) : null;
   }
 
-  /** Boxes of a frame by track id. @param {number} frame */
+  /** Boxes of a frame by track id; computed once for all parts of the page. @param {number} frame */
   boxes(frame) {
-    /** @type {[number, import("./curve.js").Shown][]} */
-    const found = [];
-    for (const [id, track] of this.tracks) {
-      const shown = evaluate(track, frame, this.meta.times, this.reach);
-      if (shown) found.push([id, shown]);
+    const { kept, tracks, revision } = this;
+    if (kept.tracks !== tracks || kept.revision !== revision || kept.frame !== frame) {
+      /** @type {[number, import("./curve.js").Shown][]} */
+      const found = [];
+      for (const [id, track] of tracks) {
+        const shown = evaluate(track, frame, this.meta.times, this.reach);
+        if (shown) found.push([id, shown]);
+      }
+      this.kept = { tracks, revision, frame, found };
     }
-    return found;
+    return this.kept.found;
   }
 
-  /** Take over changed parts; those older than what is known are left. @param {any[]} changes */
+  /** Take over changed parts; those that are known already are left. @param {any[]} changes */
   take(changes) {
+    this.revision += 1;
     for (const { part, n, value } of changes) {
       if (part[0] === "classes") {
         this.classes = value ?? this.classes;
         this.changed("classes");
       } else if (part[1] === this.video && part[0] === "accepted") {
         this.accepted = value ?? [];
-      } else if (part[1] === this.video && n >= (this.versions.get(part[2]) ?? 0)) {
+      } else if (part[1] === this.video && n > (this.versions.get(part[2]) ?? 0)) {
         this.versions.set(part[2], n);
         if (value) this.tracks.set(part[2], value);
         else this.tracks.delete(part[2]);
@@ -100,8 +109,15 @@ export class State extends EventTarget {
 
   /** Mean score of the model's boxes; null where a person drew the track. @param {number} id */
   score(id) {
-    const base = this.tracks.get(id)?.base ?? [];
-    return base.length ? base.reduce((sum, knot) => sum + knot[5], 0) / base.length : null;
+    const track = this.tracks.get(id);
+    if (!track) return null;
+    let known = this.scores.get(track);
+    if (known === undefined) {
+      const { base } = track;
+      known = base.length ? base.reduce((sum, knot) => sum + knot[5], 0) / base.length : null;
+      this.scores.set(track, known);
+    }
+    return known;
   }
 
   /** This track and those less sure that no person changed. @param {number} id */

@@ -19,6 +19,7 @@ export function report(kind, reason = "") {
 /** @param {any} answer */
 function saved(answer) {
   stage.pending = null;
+  stage.draw();
   hear(answer);
   if (answer.do === "draw" && answer.changed) state.select(answer.changed[0].part[2]);
 }

@@ -13,6 +13,9 @@ export class Timeline extends HTMLElement {
     super();
     /** @type {import("./state.js").State} */ this.state = /** @type {any} */ (null);
     this.due = false;
+    this.bands = document.createElement("canvas");
+    this.context = /** @type {CanvasRenderingContext2D} */ (this.bands.getContext("2d"));
+    /** @type {any[]} what the bands were painted from */ this.seen = [];
   }
 
   connectedCallback() {
@@ -20,7 +23,6 @@ export class Timeline extends HTMLElement {
     this.canvas.setAttribute("role", "img");
     this.canvas.setAttribute("aria-label", "Timeline of all tracks; use the slider to move");
     this.append(this.canvas);
-    this.context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d"));
     new ResizeObserver(() => this.draw()).observe(this);
     let held = false;
     this.addEventListener("pointerdown", (e) => {
@@ -58,7 +60,7 @@ export class Timeline extends HTMLElement {
   }
 
   draw() {
-    if (this.due || !this.context) return;
+    if (this.due || !this.canvas) return;
     this.due = true;
     requestAnimationFrame(() => {
       this.due = false;
@@ -68,16 +70,30 @@ export class Timeline extends HTMLElement {
 
   paint() {
     const canvas = /** @type {HTMLCanvasElement} */ (this.canvas);
-    const context = /** @type {CanvasRenderingContext2D} */ (this.context);
     const { state } = this;
     if (!state.meta) return;
     const rows = this.rows();
     const ratio = devicePixelRatio || 1;
     const width = this.clientWidth;
     const height = Math.max(HEAD_PX + rows.length * ROW_PX + 4, 40);
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-    canvas.style.height = `${height}px`;
+    // Only the line of the present frame moves while a video is stepped through.
+    const seen = [state.tracks, state.revision, state.accepted, state.queue, state.selected, state.meta, ratio, width, ...rows];
+    if (seen.length !== this.seen.length || seen.some((one, i) => one !== this.seen[i])) {
+      this.seen = seen;
+      resize(this.bands, canvas, ratio, width, height);
+      this.paintBands(rows, width, height, ratio);
+    }
+    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    if (canvas.width) context.drawImage(this.bands, 0, 0);
+    context.fillStyle = getComputedStyle(this).color;
+    context.fillRect((((state.frame + 0.5) / state.meta.frames) * width - 0.75) * ratio, 0, 1.5 * ratio, canvas.height);
+  }
+
+  /** @param {number[]} rows @param {number} width @param {number} height @param {number} ratio */
+  paintBands(rows, width, height, ratio) {
+    const { context, state } = this;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
     const x = (/** @type {number} */ frame) => (frame / state.meta.frames) * width;
@@ -86,13 +102,11 @@ export class Timeline extends HTMLElement {
     context.fillStyle = "#e05252";
     for (const item of state.queue) context.fillRect(x(item.first), 10, Math.max(x(item.last + 1) - x(item.first), 1.5), 5);
     rows.forEach((id, row) => this.paintRow(id, HEAD_PX + row * ROW_PX, x));
-    context.fillStyle = getComputedStyle(this).color;
-    context.fillRect(x(state.frame + 0.5) - 0.75, 0, 1.5, height);
   }
 
   /** @param {number} id @param {number} top @param {(frame: number) => number} x */
   paintRow(id, top, x) {
-    const context = /** @type {CanvasRenderingContext2D} */ (this.context);
+    const { context } = this;
     const track = /** @type {import("./curve.js").Track} */ (this.state.tracks.get(id));
     const [first, last] = extent(track);
     const box = (/** @type {number} */ a, /** @type {number} */ b, /** @type {string} */ paint, h = ROW_PX - 4) => {
@@ -114,6 +128,13 @@ export class Timeline extends HTMLElement {
     }
     for (const key of track.keys) box(key[0], key[0], "#ffcc33", ROW_PX - 1);
   }
+}
+
+/** @param {HTMLCanvasElement} bands @param {HTMLCanvasElement} canvas @param {number} ratio @param {number} width @param {number} height */
+function resize(bands, canvas, ratio, width, height) {
+  const [wide, high] = [Math.round(width * ratio), Math.round(height * ratio)];
+  for (const one of [bands, canvas]) [one.width, one.height] = [wide, high];
+  canvas.style.height = `${height}px`;
 }
 
 customElements.define("vk-timeline", Timeline);

@@ -6,12 +6,30 @@ import { colour } from "./state.js";
 
 const MOST_ROWS = 150;
 
+/** @typedef {{row: HTMLTableRowElement, button: HTMLButtonElement, choice: HTMLSelectElement, cells: HTMLElement[], words: string}} Row */
+
 export class Tracks extends HTMLElement {
   constructor() {
     super();
     /** @type {import("./state.js").State} */ this.state = /** @type {any} */ (null);
     this.due = false;
-    this.drawn = "";
+    /** @type {Map<number, Row>} */ this.rows = new Map();
+    /** @type {string[]} */ this.classes = [];
+  }
+
+  connectedCallback() {
+    const table = document.createElement("table");
+    this.caption = table.createCaption();
+    const head = table.createTHead().insertRow();
+    for (const title of ["Track", "Class", "Frames", "Score", "Keys", "Here"]) {
+      const cell = document.createElement("th");
+      cell.scope = "col";
+      cell.textContent = title;
+      head.append(cell);
+    }
+    this.body = table.createTBody();
+    this.note = document.createElement("p");
+    this.replaceChildren(table, this.note);
   }
 
   draw() {
@@ -23,84 +41,98 @@ export class Tracks extends HTMLElement {
     }, 60);
   }
 
-  /** Ids to list: those of this frame first. */
-  listed() {
-    const here = this.state.boxes(this.state.frame).map(([id]) => id);
-    const others = [...this.state.tracks.keys()].filter((id) => !here.includes(id));
-    const all = [...here, ...others];
+  /** Ids to list: those of this frame first. @param {Map<number, import("./curve.js").Shown>} here */
+  listed(here) {
+    const all = [...here.keys()];
+    for (const id of this.state.tracks.keys()) if (!here.has(id)) all.push(id);
     const { selected } = this.state;
     const cut = all.slice(0, MOST_ROWS);
     if (selected !== null && !cut.includes(selected)) cut.unshift(selected);
     return { ids: cut, left: all.length - cut.length };
   }
 
+  /** Rows stay; only what has changed is written, because layout is what takes time. */
   paint() {
-    if (!this.state.meta || this.contains(document.activeElement?.closest("select") ?? null)) return;
-    const { ids, left } = this.listed();
-    const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.track;
-    const body = document.createElement("tbody");
-    for (const id of ids) body.append(this.row(id));
-    const table = document.createElement("table");
-    const caption = document.createElement("caption");
-    caption.textContent = `Tracks (${this.state.tracks.size})`;
-    const head = table.createTHead().insertRow();
-    for (const title of ["Track", "Class", "Frames", "Score", "Keys", "Here"]) {
-      const cell = document.createElement("th");
-      cell.scope = "col";
-      cell.textContent = title;
-      head.append(cell);
+    const { state } = this;
+    if (!state.meta || this.contains(document.activeElement?.closest("select") ?? null)) return;
+    if (this.classes !== state.classes) this.rows.clear();
+    this.classes = state.classes;
+    const here = new Map(state.boxes(state.frame));
+    const { ids, left } = this.listed(here);
+    const wanted = new Set(ids);
+    for (const id of this.rows.keys()) if (!wanted.has(id)) this.rows.delete(id);
+    const rows = ids.map((id) => this.filled(id, here.get(id)));
+    const body = /** @type {HTMLTableSectionElement} */ (this.body);
+    if (rows.length !== body.rows.length || rows.some((row, i) => body.rows[i] !== row)) {
+      const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.track;
+      body.replaceChildren(...rows);
+      if (focused) /** @type {HTMLElement | null} */ (this.querySelector(`[data-track="${focused}"]`))?.focus();
     }
-    table.append(body);
-    table.prepend(caption);
-    const note = document.createElement("p");
-    note.textContent = left > 0 ? `${left} more tracks, in other frames` : "";
-    this.replaceChildren(table, note);
-    if (focused) /** @type {HTMLElement | null} */ (this.querySelector(`[data-track="${focused}"]`))?.focus();
+    setText(/** @type {HTMLElement} */ (this.caption), `Tracks (${state.tracks.size})`);
+    setText(/** @type {HTMLElement} */ (this.note), left > 0 ? `${left} more tracks, in other frames` : "");
   }
 
-  /** @param {number} id */
-  row(id) {
+  /** The row of a track, up to date. @param {number} id @param {import("./curve.js").Shown | undefined} shown */
+  filled(id, shown) {
     const { state } = this;
     const track = /** @type {import("./curve.js").Track} */ (state.tracks.get(id));
-    const shown = state.shown(id);
-    const row = document.createElement("tr");
-    if (id === state.selected) row.className = "selected";
+    let row = this.rows.get(id);
+    if (!row) this.rows.set(id, (row = this.made(id)));
     const [first, last] = state.extent(id);
+    const selected = id === state.selected;
+    const words = [`${first}–${last}`, state.score(id)?.toFixed(2) ?? "–", String(track.keys.length), shown ? (shown.hidden ? "hidden" : KNOWN[shown.known]) : "–"];
+    const all = [track.label, selected, ...words].join();
+    if (row.words === all) return row.row;
+    row.words = all;
+    row.row.className = selected ? "selected" : "";
+    row.button.setAttribute("aria-pressed", String(selected));
+    row.choice.value = String(track.label);
+    words.forEach((word, i) => setText(/** @type {Row} */ (row).cells[i], word));
+    return row.row;
+  }
+
+  /** @param {number} id @returns {Row} */
+  made(id) {
+    const row = document.createElement("tr");
     const name = document.createElement("th");
     name.scope = "row";
     const button = document.createElement("button");
     button.dataset.track = String(id);
     button.textContent = String(id);
     button.setAttribute("aria-label", `Select track ${id}`);
-    button.setAttribute("aria-pressed", String(id === state.selected));
     const dot = document.createElement("i");
     dot.style.background = colour(id);
     dot.setAttribute("aria-hidden", "true");
     button.prepend(dot);
-    button.addEventListener("click", () => this.dispatchEvent(new CustomEvent("pick", { detail: { id, frame: shown ? state.frame : first } })));
+    button.addEventListener("click", () => {
+      const { frame } = this.state;
+      this.dispatchEvent(new CustomEvent("pick", { detail: { id, frame: this.state.shown(id) ? frame : this.state.extent(id)[0] } }));
+    });
     name.append(button);
     const choice = document.createElement("select");
     choice.setAttribute("aria-label", `Class of track ${id}`);
-    state.classes.forEach((word, label) => {
-      const option = document.createElement("option");
-      option.value = String(label);
-      option.textContent = word;
-      option.selected = label === track.label;
-      choice.append(option);
-    });
+    choice.append(...this.classes.map((word, label) => new Option(word, String(label))));
     choice.addEventListener("change", () => {
       this.dispatchEvent(new CustomEvent("classify", { detail: { id, label: Number(choice.value) } }));
       choice.blur();
     });
-    const cells = [choice, `${first}–${last}`, state.score(id)?.toFixed(2) ?? "–", String(track.keys.length), shown ? (shown.hidden ? "hidden" : KNOWN[shown.known]) : "–"];
-    row.append(name);
-    for (const content of cells) {
-      const cell = document.createElement("td");
-      cell.append(content);
-      row.append(cell);
-    }
-    return row;
+    row.append(name, cell(choice));
+    const cells = [cell(), cell(), cell(), cell()];
+    row.append(...cells);
+    return { row, button, choice, cells, words: "" };
   }
+}
+
+/** @param {HTMLElement[]} content */
+function cell(...content) {
+  const made = document.createElement("td");
+  made.append(...content);
+  return made;
+}
+
+/** @param {HTMLElement} place @param {string} words */
+function setText(place, words) {
+  if (place.textContent !== words) place.textContent = words;
 }
 
 customElements.define("vk-tracks", Tracks);
