@@ -277,15 +277,18 @@ def to_correct(held: Dataset, found: Mapping[str, TrackTable]) -> int:
     counts = np.zeros(len(_SCORES), int)
     for video in held.videos:
         truth, given = video.tracks or TrackTable.empty(), found[video.source]
-        assert given.scores is not None
+        scores, ignored = given.scores, truth.ignore
+        assert scores is not None
+        assert ignored is not None
         assert video.labelled_frames is not None
         for frame in video.labelled_frames.tolist():
-            mine = truth[(truth.frames == frame) & ~truth.ignore]
+            mine = truth[(truth.frames == frame) & ~ignored]
             there = given[given.frames == frame]
             overlap = iou(there.boxes_xyxy, mine.boxes_xyxy)
             overlap[there.labels[:, None] != mine.labels] = 0
             for place, least in enumerate(_SCORES):
-                counts[place] += _wrong(overlap[there.scores >= least])
+                sure = scores[given.frames == frame] >= least
+                counts[place] += _wrong(overlap[sure])
     return int(counts.min())
 
 
