@@ -26,6 +26,10 @@ SMALL_PX = 24.0
 _ENOUGH = 20  # boxes, from which on their median is worth a hint
 _LOOKED_THROUGH = 2000  # frames that sizes are taken from
 _NAMED = 8  # classes
+_UNCONFIRMED = (
+    "objects were detected, but no track lasted long enough to be confirmed: vodkit detect gives "
+    "every box; pictures that are no film: --pictures stills"
+)
 _LONG_S = 20.0  # a run from which on measuring another runtime (a few seconds) is worth it
 
 
@@ -50,7 +54,8 @@ def lines_of(folder: Path) -> Iterator[str]:
     yield from _found(counts, tracks=settings.tracks)
     yield from _losses(counts)
     if not sum(counts["boxes_by_class"].values()):
-        yield _nothing(settings, manifest.model.get("classes", ()))
+        known = manifest.model.get("classes", ())
+        yield _UNCONFIRMED if counts["num_unconfirmed"] else _nothing(settings, known)
     elif not of_stills and (small := _small(folder, settings)):
         yield small
     if not of_stills:
@@ -69,7 +74,9 @@ def next_words(folder: Path) -> Iterator[list[str]]:
     if manifest is None or not manifest.summary:
         return
     if not sum(manifest.summary["boxes_by_class"].values()):
-        yield ["vodkit", "models"]
+        out = str(folder.parent / "detected")
+        boxes = ["vodkit", "detect", manifest.source, "-o", out]
+        yield boxes if manifest.summary["num_unconfirmed"] else ["vodkit", "models"]
     elif settings.pictures == STILLS:
         yield ["vodkit", "eval", "LABELS", str(folder)]
     elif settings.tracks:

@@ -13,7 +13,7 @@ _MP4 = {b"ftyp", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 
 
 def why_unfinished(source: Any) -> str:
-    """What an mp4 or mov file lacks, and how to recover it; empty where that is not its fault.
+    """What a file lacks, and how to recover it: an index (mp4, mov), or all. Else empty.
 
     Args:
         source: a path, or an open binary file.
@@ -24,11 +24,13 @@ def why_unfinished(source: Any) -> str:
     try:
         if isinstance(source, str):
             with open(source, "rb") as file:  # noqa: PTH123 - of any string that names a file
-                names = _boxes(file)
+                names, size = _boxes(file)
         else:
-            names = _boxes(source)
+            names, size = _boxes(source)
     except (OSError, ValueError, AttributeError):
         return ""
+    if size == 0:
+        return "the file is empty (0 bytes)"
     if not names or names[0] not in _MP4 or b"moov" in names or b"mdat" not in names:
         return ""
     return (
@@ -37,8 +39,8 @@ def why_unfinished(source: Any) -> str:
     )
 
 
-def _boxes(file: Any) -> list[bytes]:
-    """The names of the top-level boxes of an mp4 file, as far as they go on."""
+def _boxes(file: Any) -> tuple[list[bytes], int]:
+    """The names of the top-level boxes of an mp4 file, as far as they continue; its size."""
     names: list[bytes] = []
     end, place = file.seek(0, os.SEEK_END), 0
     while place + 8 <= end and len(names) < _MOST_BOXES:
@@ -51,7 +53,7 @@ def _boxes(file: Any) -> list[bytes]:
         if size < 8:  # 0: up to the end of the file
             break
         place += size
-    return names
+    return names, end
 
 
 def next_recording(path: str, container: str, end: int) -> int | None:

@@ -1,6 +1,7 @@
 """The end of a run in words, and the line about a faster runtime."""
 
 import sys
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,10 +10,13 @@ import pytest
 
 from vodkit.benchmark import faster as module
 from vodkit.benchmark.faster import Faster, _compared, faster
-from vodkit.cli.run_summary import _faster, _found, _losses, _nothing, _speed
+from vodkit.cli.run_summary import _faster, _found, _losses, _nothing, _speed, lines_of, next_words
 from vodkit.ground.records import Detections
+from vodkit.infer.batch import Batch
 from vodkit.infer.settings import InferSettings
 from vodkit.samples.samples import CLIP_B
+from vodkit.video.reader import open_video
+from vodkit.video.writer import VideoWriter
 
 COUNTS = {
     "num_frames": 100, "num_fresh": 40, "seconds": 2.0, "runtime": "openvino on cpu",
@@ -102,3 +106,21 @@ def test_it_is_measured_after_a_long_run_on_a_terminal_under_a_bar(
     assert [*_faster(ran, InferSettings())] == []
     said = capsys.readouterr().err
     assert ("measuring runtime nonsense 0/4 steps" in said) == measures, said
+
+
+@pytest.mark.slow
+def test_tracks_too_short_to_be_confirmed_are_not_reported_as_nothing(tmp_path: Path) -> None:
+    """As in a folder of two pictures."""
+    wanted = InferSettings(model="vodkit-street", runtime="openvino", device="cpu", cuts=False)
+    with (
+        VideoWriter(tmp_path / "two.mp4", width_px=768, height_px=576, rate=10) as writer,
+        open_video(CLIP_B) as video,
+    ):
+        for frame in islice(video.frames(), 2):
+            writer.write(frame.image, frame.time_s)
+    (done,) = Batch([str(tmp_path / "two.mp4")], wanted, out=tmp_path / "runs").run()
+    lines = [*lines_of(done.folder.path)]
+    assert "left out: " in lines[1]
+    assert "no track lasted long enough to be confirmed: vodkit detect" in lines[2]
+    assert not any("nothing was found" in line for line in lines)
+    assert [words[:2] for words in next_words(done.folder.path)] == [["vodkit", "detect"]]

@@ -197,7 +197,7 @@ def test_a_file_of_several_pictures_does_not_pass_for_its_first(tmp_path: Path, 
     ("name", "content", "message"),
     [
         ("missing.mp4", None, "no such file or folder"),
-        ("empty.mp4", b"", "cannot be opened"),
+        ("empty.mp4", b"", r"cannot be opened: the file is empty \(0 bytes\)"),
         ("text.mp4", b"this is no video\n" * 50, "cannot be opened"),
         ("*.png", None, "no pictures here; allowed: .bmp"),
     ],
