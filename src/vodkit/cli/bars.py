@@ -7,7 +7,7 @@ Nothing is shown where stderr is no terminal. A terminal that cannot move its cu
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from vodkit.cli.terminal import cells, say, visible
@@ -53,6 +53,20 @@ def bar(title: str, *, unit: str, transient: bool = False) -> Iterator[Show]:
         return
     with _drawn(console, title, unit, transient=transient) as show:
         yield show
+
+
+@contextmanager
+def late_bar(unit: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar that appears with its first step, and is removed at the end."""
+    shown: list[Show] = []
+    with ExitStack() as stack:
+
+        def watch(title: str, done: int, total: int) -> None:
+            if not shown:
+                shown.append(stack.enter_context(bar(title, unit=unit, transient=True)))
+            shown[0](done, total)
+
+        yield watch
 
 
 def make_console() -> "Console":

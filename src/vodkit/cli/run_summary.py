@@ -5,7 +5,6 @@ Everything is read from the run folder.
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -161,19 +160,11 @@ def _small(folder: Path, settings: "InferSettings") -> str:
 def _faster(manifest: "Manifest", settings: "InferSettings") -> Iterator[str]:
     """What a faster runtime would change, where one is known, or it is worth measuring."""
     from vodkit.benchmark.faster import faster
-    from vodkit.cli.bars import Show, bar
+    from vodkit.cli.bars import late_bar
 
     look = partial(faster, manifest.source, settings, manifest.runtime)
     is_long = (manifest.summary or {}).get("seconds", 0.0) >= _LONG_S
-    with ExitStack() as stack:
-        shown: list[Show] = []
-
-        def watch(title: str, done: int, total: int) -> None:
-            if not shown:  # only where it is not known already
-                shown.append(stack.enter_context(bar(title, unit="steps", transient=True)))
-            shown[0](done, total)
-
-        # A script waits for no advice.
+    with late_bar("steps") as watch:  # a script waits for no advice
         known = look(measure=is_long and sys.stderr.isatty(), watch=watch)
     if known is not None:
         yield known.line()
