@@ -42,7 +42,9 @@ def common_shift(offsets_px: FloatArray, areas_px: FloatArray) -> FloatArray | N
     if np.abs(np.sign(offsets_px).sum(axis=0)).max() < (1 - 2 * _MOST_OUTLIERS) * count:
         return None
     weight = 1 / areas_px
-    far = np.hypot(*(offsets_px - np.median(offsets_px, axis=0)).T) * np.sqrt(weight)
+    ordered = np.sort(offsets_px, axis=0)  # np.median takes five times as long
+    middle = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
+    far = np.hypot(*(offsets_px - middle).T) * np.sqrt(weight)
     kept = far <= _OUTLIER * np.sort(far)[count // 2] + 1e-9
     count_kept = int(np.count_nonzero(kept))
     if count_kept < max(LEAST, (1 - _MOST_OUTLIERS) * count):

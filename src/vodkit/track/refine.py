@@ -29,9 +29,9 @@ class RefineSettings:
     """gaps up to this long are filled along a straight line ..."""
     fill_smooth_s: float = 0.4
     """... from where the object was on average over about this time, not from one trembling box"""
-    min_track_s: float = 0.25
+    min_track_s: float = 0.15
     """tracks that were seen over a shorter time are dropped as false alarms, except where frames
-    are this far apart or more"""
+    are this far apart or more; the default tracker confirms none that is shorter"""
     min_score: float = 0.0
     """tracks with a lower mean score are taken for false alarms"""
     vote: bool = True
