@@ -54,6 +54,7 @@ QUICK = Motion(
 LIFE = Life(confirm_s=0.15, confirm_score_s=0.08, tentative_s=0.15, lost_s=4.2, occluded_s=5.0)
 LEAST_SIGMA = 0.15
 """nobody's place is known better than this, in sizes, when somebody else may be meant"""
+STILL = np.eye(2, 3)
 _IS_LOST = np.isin(np.arange(5), (Status.OCCLUDED, Status.LOST))
 
 
@@ -111,7 +112,8 @@ class VodkitSettings:
     camera_motion: bool = True
     """take the camera's own motion out, where frames have pixels"""
     common_motion: bool = True
-    """take the shift that all matched tracks share for the camera's, see ``common_motion``"""
+    """take the shift that all matched tracks share for the camera's where that is not known, see
+    ``common_motion``"""
     class_aware: bool = True
     """an object of one class is never taken for one of another, save by ``class_flip_iou``"""
     class_flip_iou: float = 0.8
@@ -250,9 +252,14 @@ class VodkitTracker:
         return self._return(found, free) if s.life.away_s else free
 
     def _follow_camera(self, found: Found, told: Pairs) -> bool:
-        """Move all tracks by the shift that the matched ones share; whether there was one."""
+        """Move all tracks by the shift that the matched ones share; whether there was one.
+
+        Where the camera's motion is known, what they share besides is their own.
+        """
         book = self.book
         if not self.settings.common_motion or len(told.rows) < LEAST_SHARED:
+            return False
+        if self.last_motion is not None and not np.array_equal(self.last_motion, STILL):
             return False
         just = book.missed[told.rows] == 1
         just &= book.status[told.rows] == Status.CONFIRMED

@@ -45,6 +45,22 @@ def test_people_keep_their_ids_while_the_camera_is_shaken(seed):
     assert (lost != lost[0]).any()
 
 
+def test_a_shift_besides_the_known_motion_is_the_objects_own():
+    """All swerve by 12 px where the camera's motion, 10 px, is given: nothing more is taken out."""
+    camera = 10.0 * np.arange(20)
+    swerve = camera + np.where(np.arange(20) % 4 == 3, 12, 0)
+    given_motion = np.array([[1.0, 0, -10], [0, 1, 0]])
+    on, off = (
+        [
+            make.step(frame, found, camera_motion=given_motion)
+            for make in [make_tracker("vodkit", [f"common_motion={word}", "filtered=true"])]
+            for frame, found in crowd(swerve)
+        ]
+        for word in ("true", "false")
+    )
+    assert on == off
+
+
 def test_a_camera_at_rest_changes_nothing_to_the_bit():
     still = np.zeros(20)
     with_it, without = (

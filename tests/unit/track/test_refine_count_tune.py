@@ -294,7 +294,9 @@ def test_tuning_refuses_what_it_cannot_do():
             tune("vodkit", [Clip(steps=[])], **words)
 
 
-@pytest.mark.parametrize(("step_s", "kept"), [(0.04, []), (0.12, []), (0.16, [1, 2]), (1.0, [1, 2])])
+@pytest.mark.parametrize(
+    ("step_s", "kept"), [(0.04, []), (0.12, []), (0.16, [1, 2]), (1.0, [1, 2])]
+)
 def test_one_sighting_is_a_track_where_frames_are_far_apart(step_s, kept):
     table = table_of([(5, 1, 100.0, 200.0), (9, 2, 400.0, 200.0)])
     clock = {frame: frame * step_s for frame in range(20)}
