@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from metric_scenes import perfect, scene
@@ -24,7 +25,7 @@ ONE = {
     "empty_frame_accuracy", "video_average", "sweep", "hota", "det_a", "ass_a", "loc_a",
     "det_recall", "det_precision", "ass_recall", "ass_precision", "owta", "hota_by_alpha",
     "det_a_by_alpha", "ass_a_by_alpha", "mota", "motp", "smota", "motal", "mt_ratio", "idf1",
-    "idr", "idp", "share", "kept",
+    "idr", "idp", "share", "kept", "ap50_others",
 }  # fmt: skip
 # 0 where everything is right, never below
 ZERO = {
@@ -56,8 +57,10 @@ PARTS = (
     "flicker",
     "delay",
     "occlusion",
+    "low_quality",
     "per_video",
 )
+LOW = np.array([0, 3, 7, 8])
 NO_INTERVALS = EvalSettings(bootstrap=BootstrapSettings(resamples=0))
 
 
@@ -81,14 +84,18 @@ def numbers(content: dict[str, Any], *parts: str) -> list[tuple[str, float | Non
 @pytest.fixture(scope="module")
 def right() -> dict[str, Any]:
     dataset, _ = scene(2, num_frames=20)
-    return evaluate(dataset, perfect(dataset), settings=NO_INTERVALS).to_json()
+    low = {video.source: LOW for video in dataset.videos}
+    return evaluate(dataset, perfect(dataset), settings=NO_INTERVALS, low_quality=low).to_json()
 
 
 @pytest.fixture(scope="module")
 def wrong() -> dict[str, Any]:
     dataset, found = scene(2, num_frames=20)
     slow = {video.source: 0.05 for video in dataset.videos}
-    return evaluate(dataset, found, settings=NO_INTERVALS, latency_s=slow).to_json()
+    low = {video.source: LOW for video in dataset.videos}
+    return evaluate(
+        dataset, found, settings=NO_INTERVALS, latency_s=slow, low_quality=low
+    ).to_json()
 
 
 def test_every_number_has_one_law(right: dict[str, Any], wrong: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vodkit.cli import eval_model, options
+from vodkit.cli import eval_model, eval_videos, options
 from vodkit.cli.terminal import say, say_json, say_table
 from vodkit.infer.settings import InferSettings
 
@@ -30,6 +30,11 @@ def evaluate(
     size: str = options.option_of(InferSettings, "size"),
     latency_s: float = typer.Option(
         None, "--latency-s", help="Seconds a frame takes, for streaming AP; --model measures it."
+    ),
+    low_quality: str = typer.Option(
+        "off",
+        "--low-quality",
+        help="AP50 on blurred frames: off, measure (reads the videos), FILE.",
     ),
     threshold_from: str = typer.Option(
         "", "--threshold-from", help="Side of the split that min_score was chosen on."
@@ -101,8 +106,10 @@ def evaluate(
             same = f"min_score was chosen on {split}, which it is measured on: too good"
             notes = (same, *notes)
     if audit:
-        about["audit"], leaks = _audit(labels)
+        about["audit"], leaks = eval_videos.audit(labels)
         notes = (*leaks, *notes)
+    low, more = eval_videos.low_quality(low_quality, dataset, folder)
+    notes = (*notes, *more)
     result = evaluation.evaluate(
         dataset,
         tables,
@@ -112,6 +119,7 @@ def evaluate(
         notes=notes,
         latency_s=latencies,
         image_ids=ids.pictures if ids else None,
+        low_quality=low,
     )
     runs.write_json(folder / runs.METRICS, result.to_json())
     if report:
@@ -120,17 +128,6 @@ def evaluate(
         say_json(result.to_json(), indent=2)
     else:
         _show(result, folder, report=report)
-
-
-def _audit(labels: "Dataset") -> tuple[str, tuple[str, ...]]:
-    """What the audit found, in a line, and every leak in words."""
-    from vodkit.data.audit.audit import AuditSettings
-    from vodkit.data.audit.audit import audit as run
-    from vodkit.data.audit.findings import in_a_line, leak_lines
-
-    found = run(labels, labels.root, settings=AuditSettings()).findings
-    leaks = leak_lines(found)
-    return f"leaks between splits: {len(leaks)}; {in_a_line(found)}", leaks
 
 
 def _write_page(

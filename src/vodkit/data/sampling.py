@@ -52,14 +52,15 @@ def labelled_keys(dataset: Dataset, *, every: int = 1, still_iou: float = 1.0) -
     for number, video in enumerate(dataset.videos):
         if video.tracks is None:
             continue
-        frames = _frames_of(video)[::every]
+        frames = labelled_frames(video)[::every]
         keys += [Key(number, frame) for frame in _moving(video.tracks, frames, still_iou)]
     if not keys:
         raise InputError(f"no labelled frames in {len(dataset.videos)} videos")
     return keys
 
 
-def _frames_of(video: LabelledVideo) -> list[int]:
+def labelled_frames(video: LabelledVideo) -> list[int]:
+    """Indices of the frames that a labeller inspected, ascending."""
     if video.labelled_frames is not None:
         return [int(frame) for frame in video.labelled_frames]
     if video.info.num_frames is not None:

@@ -4,7 +4,8 @@ Only frames that a labeller looked at are evaluated: elsewhere a detection is ne
 wrong. Ignore regions stand apart from the truth.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -114,3 +115,17 @@ def _clip(video: LabelledVideo, found: TrackTable) -> Clip:
         found=found[inside],
         num_outside=int((~inside).sum()),
     )
+
+
+def fingerprint(clips: Sequence[Clip], classes: tuple[str, ...]) -> str:
+    """sha256 of what predictions are measured against, so that only equals are compared."""
+    digest = hashlib.sha256(repr(classes).encode())
+    for clip in clips:
+        digest.update(f"{clip.name}|{clip.rate}|".encode())
+        digest.update(np.ascontiguousarray(clip.frames).tobytes())
+        for table in (clip.truth, clip.regions):
+            for column in (table.frames, table.ids, table.labels, table.boxes_xyxy):
+                digest.update(np.ascontiguousarray(column).tobytes())
+            if np.isfinite(np.asarray(table.areas)).any():
+                digest.update(np.ascontiguousarray(table.areas).tobytes())
+    return digest.hexdigest()

@@ -21,6 +21,7 @@ from vodkit.metrics.evaluation import SCHEMA, Evaluation
 from vodkit.metrics.headline import DEFINITIONS, shown
 from vodkit.metrics.plain import as_json
 
+_LOW_QUALITY = "ap50_low_quality"
 _FREE = frozenset({"engine"})
 """settings that may differ: all engines give the same numbers"""
 
@@ -49,6 +50,8 @@ class Run:
     per_video: Mapping[str, Mapping[str, float | None]]
     """by video: ``evaluation.VideoScores``"""
     split_warnings: tuple[str, ...] = ()
+    low_quality_sha256: str = ""
+    """of the frames of low quality; empty where they are unknown"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,13 +146,17 @@ def _run(content: Mapping[str, Any], name: str) -> Run:
         per_video=content["per_video"],
         replicates={key: tuple(values) for key, values in replicates["values"].items()},
         split_warnings=tuple(content["data"].get("split_warnings", ())),
+        low_quality_sha256=(content.get("low_quality") or {}).get("frames_sha256", ""),
     )
 
 
 def compare(a: Run, b: Run) -> Comparison:
     """Paired differences, b - a; InputError for runs on other data or definitions."""
     _require_same(a, b)
-    differences = tuple(_difference(a, b, name) for name in a.values if name in b.values)
+    names = [name for name in a.values if name in b.values]
+    if a.low_quality_sha256 != b.low_quality_sha256:
+        names = [name for name in names if name != _LOW_QUALITY]
+    differences = tuple(_difference(a, b, name) for name in names)
     sure: dict[str, list[str]] = {}
     for one in differences:
         if one.better:
@@ -270,6 +277,8 @@ def _notes(a: Run, b: Run) -> tuple[str, ...]:
         and modes <= set(MODES),
         f"{a.num_units} blocks of frames were drawn, not videos: what other videos would give is "
         "not known": a.unit == "block",
+        "AP50 on low-quality frames is left out: the runs know different ones (eval --low-quality "
+        "FILE takes those of another run)": a.low_quality_sha256 != b.low_quality_sha256,
         f"{len(a.values)} numbers are compared: one in twenty comes out as different by chance "
         "alone": len(a.values) > 1,
     }

@@ -5,7 +5,6 @@ is None (JSON null), and beside every number stands its definition. ``Evaluation
 ``metrics.json`` holds; its schema is in ``docs/reference/metrics-json.md``.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,12 +13,12 @@ import numpy as np
 
 from vodkit.formats.base import are_stills, split_warnings
 from vodkit.formats.predictions import is_counted
-from vodkit.ground.arrays import BoolArray
+from vodkit.ground.arrays import BoolArray, IntArray
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.lookup import pick
 from vodkit.ground.records import NO_ID, STATE_NAMES, Dataset, TrackTable
 from vodkit.metrics.bootstrap import BootstrapSettings, make_units
-from vodkit.metrics.clips import Clip, make_clips
+from vodkit.metrics.clips import Clip, fingerprint, make_clips
 from vodkit.metrics.detection.ap import CocoResult, by_image_ids, clip_columns, summarise
 from vodkit.metrics.detection.coco_engine import evaluate_grid
 from vodkit.metrics.detection.columns import BoxColumns
@@ -36,6 +35,7 @@ from vodkit.metrics.detection.errors import ErrorResult, find_errors, summarise_
 from vodkit.metrics.detection.flicker import FlickerScores, evaluate_flicker
 from vodkit.metrics.detection.frame_accuracy import FrameResult, evaluate_frames
 from vodkit.metrics.detection.frames import FrameMatches, match_frames
+from vodkit.metrics.detection.low_quality import LowQuality, LowQualityScores
 from vodkit.metrics.detection.match import coco_verdicts
 from vodkit.metrics.detection.stability import StabilityScores, evaluate_stability
 from vodkit.metrics.detection.streaming import StreamingResult, evaluate_latency
@@ -167,6 +167,8 @@ class Evaluation:
     replicates: Replicates
     streaming: StreamingResult | None = None
     """None where the time a frame takes is unknown"""
+    low_quality: LowQualityScores | None = None
+    """None where it is unknown which frames are of low quality"""
     extra: Mapping[str, ExtraResult] = field(default_factory=dict)
     """metrics of other packages, by name (``metrics.extra``)"""
     schema: int = SCHEMA
@@ -188,6 +190,7 @@ def evaluate(
     notes: Sequence[str] = (),
     latency_s: Mapping[str, float] | None = None,
     image_ids: Mapping[int, tuple[str, int]] | None = None,
+    low_quality: Mapping[str, IntArray] | None = None,
 ) -> Evaluation:
     """All metrics of ``predictions`` (by video source) on the labelled frames of ``truth``.
 
@@ -195,6 +198,7 @@ def evaluate(
     down. A labelled video without predictions counts as one in which nothing was found. With
     ``latency_s`` (seconds a frame took) of all videos, streaming accuracy is measured, too.
     ``image_ids`` (image id -> source, frame) order equal scores as pycocotools does.
+    ``low_quality`` (by video source, frames) are measured by themselves, too.
     Raises InputError for predictions that do not fit.
     """
     settings = settings or EvalSettings()
@@ -212,11 +216,14 @@ def evaluate(
     tracks = count_tracks(clips, classes, settings.benchmark) if tracked else None
     tracking = None if tracks is None else combine(tracks, classes)
     stability, occlusion = evaluate_stability(matched), evaluate_occlusion(hidden)
+    worse = None if low_quality is None else LowQuality(clips, columns, low_quality, len(classes))
     replicates = _replicates(
-        clips, columns, (matched, hidden), tracks=tracks, classes=classes, settings=settings
+        clips, columns, (matched, hidden), worse, tracks=tracks, classes=classes, settings=settings
     )
     stills = are_stills(truth)
     values = _headline_values(detection.coco, frames, tracking, occlusion, stability)
+    low = None if worse is None else worse.scores(settings.engine)
+    values |= {} if low is None else {"ap50_low_quality": low.ap50}
     values = {name: value for name, value in values.items() if not stills or name not in OF_VIDEO}
     return Evaluation(
         data=_facts(clips, truth, split, tracked=tracked),
@@ -241,6 +248,7 @@ def evaluate(
         ),
         replicates=replicates,
         streaming=_streaming(clips, classes, latency_s or {}),
+        low_quality=low,
         extra=evaluate_extra(clips, settings.bootstrap),
     )
 
@@ -350,6 +358,7 @@ def _replicates(
     clips: Sequence[Clip],
     columns: tuple[BoxColumns, BoxColumns],
     matches: tuple[Sequence[FrameMatches], Sequence[FrameMatches]],
+    worse: LowQuality | None,
     *,
     tracks: Mapping[str, Sequence[TrackCounts]] | None,
     classes: tuple[str, ...],
@@ -373,6 +382,7 @@ def _replicates(
         matched=matched,
         hidden=hidden,
         tracks=None if by_unit is None else [sum(one, TrackCounts.zero()) for one in by_unit],
+        low_quality=None if worse is None else worse.verdicts(),
     )
     return make_replicates(counted, settings.bootstrap)
 
@@ -461,20 +471,6 @@ def _facts(clips: Sequence[Clip], truth: Dataset, split: str, *, tracked: bool) 
         stills=are_stills(truth),
         split_warnings=split_warnings(truth),
     )
-
-
-def fingerprint(clips: Sequence[Clip], classes: tuple[str, ...]) -> str:
-    """sha256 of what predictions are measured against, so that only equals are compared."""
-    digest = hashlib.sha256(repr(classes).encode())
-    for clip in clips:
-        digest.update(f"{clip.name}|{clip.rate}|".encode())
-        digest.update(np.ascontiguousarray(clip.frames).tobytes())
-        for table in (clip.truth, clip.regions):
-            for column in (table.frames, table.ids, table.labels, table.boxes_xyxy):
-                digest.update(np.ascontiguousarray(column).tobytes())
-            if np.isfinite(np.asarray(table.areas)).any():
-                digest.update(np.ascontiguousarray(table.areas).tobytes())
-    return digest.hexdigest()
 
 
 def _notes(

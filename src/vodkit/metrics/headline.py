@@ -24,7 +24,7 @@ from vodkit.metrics.tracking.occlusion import find_spells
 from vodkit.metrics.tracking.summary import TrackCounts
 
 REPLICATE_DIGITS = 6
-OF_VIDEO = frozenset({"stability"})
+OF_VIDEO = frozenset({"stability", "ap50_low_quality"})
 """numbers that still pictures do not have, besides those of tracks"""
 
 
@@ -65,6 +65,11 @@ DEFINITIONS: dict[str, Definition] = {
         title="AP50",
         higher_is_better=True,
         protocol='COCO AP at IoU 0.50 (VID protocol "coco")',
+    ),
+    "ap50_low_quality": Definition(
+        title="AP50, low-quality frames",
+        higher_is_better=True,
+        protocol="COCO AP at IoU 0.50 on frames that are blurred beside those around them",
     ),
     "frame_accuracy": Definition(
         title="frame accuracy",
@@ -134,6 +139,8 @@ class Counted:
     """the same with boxes of every state, for the occlusion measures"""
     tracks: Sequence[TrackCounts] | None
     """summed over classes; None where there are no ids"""
+    low_quality: Verdicts | None = None
+    """of frames of low quality alone; None where they are unknown"""
 
 
 def make_replicates(counted: Counted, settings: BootstrapSettings) -> Replicates:
@@ -147,6 +154,11 @@ def make_replicates(counted: Counted, settings: BootstrapSettings) -> Replicates
             counted.verdicts, counted.units, draws[:cheaper], num_classes=counted.num_classes
         )
         values = {"ap": by_iou.mean(axis=0), "ap50": by_iou[0]}
+        if counted.low_quality is not None:
+            few = replicate_ap(
+                counted.low_quality, counted.units, draws[:cheaper], num_classes=counted.num_classes
+            )
+            values["ap50_low_quality"] = few[0]
         values |= _from_frames(counted.matched, draws)
         values |= _from_tracks(counted.tracks, draws)
         values |= _from_spells(counted, draws)

@@ -14,6 +14,7 @@ PARTS = (
     "delay",
     "occlusion",
     "streaming",
+    "low_quality",
 )
 """keys of ``metrics.json`` that hold results; the others say what was evaluated"""
 
