@@ -22,7 +22,7 @@ class TrackVideo:
 
     def __init__(self, out: str) -> None:
         """``out``: a folder that all machines share."""
-        self.out, self.settings = out, InferSettings(runtime="torch")
+        self.out, self.settings = out, InferSettings(runtime="openvino")
         self.detector: Any = None
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:

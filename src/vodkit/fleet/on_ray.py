@@ -83,16 +83,17 @@ class RayCrew:
         self._remote = self._ray.remote(**how)(RayWorker)
         about = (tree.place.url, mine, fleet, film)
         make = partial(self._remote.remote, *about, folder=str(Path.cwd()))
-        first = make()
-        self.begun(first)  # it chooses the runtime that all others take
-        others = [make() for _ in range(count - 1)]
-        self.actors = [first, *others]
+        self.actors = [make() for _ in range(count)]  # their processes start at the same time
+        self.begun(self.actors[0])  # it chooses the runtime that all others take
+        for actor in self.actors[1:]:
+            actor.begin.remote()  # what hinders it, its first video reports
 
     def _begin(self, on: str) -> None:
         try:
             if self._is_ours:
                 address = None if on == "ray" else on
                 local = {} if address else {"include_dashboard": False}
+                os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
                 self._ray.init(address=address, log_to_driver=False, logging_level="error", **local)
         except Exception as error:
             message = f"on is {on}, which does not answer: {' '.join(str(error).split())}"

@@ -1,6 +1,8 @@
 """Events come to receivers once, in order, whatever happens to the receiver meanwhile."""
 
 import json
+import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -12,13 +14,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
+from rtsp_camera import H264, RtspServer
 from vodkit.cli.main import main
 from vodkit.formats.predictions import Header, PredictionWriter
 from vodkit.ground import ledger, runs
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import VideoInfo
+from vodkit.samples.samples import CLIP_B
 from vodkit.serve.courier import Courier, CourierSettings, DeliveryError
 from vodkit.serve.mqtt import MqttReceiver
 from vodkit.serve.outlets import Outlets
@@ -408,3 +413,80 @@ def test_the_command_delivers_what_a_run_left(
         main(["events", str(tmp_path), "--webhook", "ftp://ann:geheim@here"])
     assert left.value.code == 2
     assert "geheim" not in capsys.readouterr().err
+
+
+GUIDES = Path(__file__).parents[3] / "docs" / "guides"
+NUM_FRAMES = 30
+
+
+@pytest.fixture
+def doors(tmp_path: Path) -> Iterator[list[str]]:
+    """Two cameras that send three seconds of the plaza and say so; their addresses."""
+    path = tmp_path / "plaza.ts"
+    with av.open(str(CLIP_B)) as clip, av.open(str(path), "w", format="mpegts") as out:
+        stream = out.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 416, 312, "yuv420p"
+        stream.options = {"g": "10", "bf": "0", "preset": "ultrafast"}
+        for number, raw in zip(range(NUM_FRAMES), clip.decode(video=0), strict=False):
+            frame = raw.reformat(416, 312, "yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    media, length = path.read_bytes(), f"a=range:npt=0-{NUM_FRAMES / 10}\r\n"
+    servers = [
+        RtspServer(("127.0.0.1", 0), H264, lambda send: send(media), says=lambda: length)
+        for _ in range(2)
+    ]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield [f"rtsp://127.0.0.1:{server.server_address[1]}/live" for server in servers]
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_pages_on_cameras_and_events(
+    doors: list[str],
+    broker: Callable[..., Broker],
+    site: ThreadingHTTPServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Word for word but for addresses; ``--serve`` is in tests/slow/test_live_page.py."""
+    running = broker()
+    addresses = {
+        "rtsp://door/live": doors[0],
+        "rtsp://yard/live": doors[1],
+        "mqtt://broker/": f"mqtt://127.0.0.1:{running.port}/",
+        "https://example.org/hook": address_of(site),
+    }
+    text = "".join((GUIDES / f"{name}.md").read_text("utf-8") for name in ("live", "events"))
+    found = re.findall(r"^vodkit track .*rtsp://.*", text, re.MULTILINE)
+    lines = [line for line in found if "--serve" not in line]
+    assert len(lines) == 4
+    with listening(running.port, "#") as (messages, _):
+        for number, line in enumerate(lines):
+            (tmp_path / str(number)).mkdir()
+            monkeypatch.chdir(tmp_path / str(number))
+            command = line
+            for shown, real in addresses.items():
+                command = command.replace(shown, real)
+            with pytest.raises(SystemExit) as left:
+                main(shlex.split(command)[1:])
+            assert left.value.code == 0, line
+            assert all(
+                json.loads((run / runs.MANIFEST).read_text())["num_frames"] > 0
+                for run in Path("runs").iterdir()
+            )
+    events = [
+        [json.loads(entry) for path in runs.parts_in(tmp_path / str(number) / "runs" / "live",
+                                                     runs.EVENTS)
+         for entry in path.read_text().splitlines()]
+        for number in range(4)
+    ]  # fmt: skip
+    assert [run.name for run in sorted((tmp_path / "0" / "runs").iterdir())] == ["live", "live-2"]
+    sent = [json.loads(payload) for topic, payload, _ in messages if topic == "home/live/events"]
+    assert sent == events[1] != []
+    assert any(topic.startswith("homeassistant/") for topic, _, _ in messages)
+    assert [json.loads(body) for body in site.bodies] == events[2] != []
