@@ -66,7 +66,7 @@ JOBS = {
     "data import": Job(words=["data", "import", DATA, "-o", "a.json"]),
     "data audit --fix": Job(
         words=["data", "audit", DATA, "--labels-only", "--fix", "a.json"],
-        done="is there already",
+        done="exists already",
     ),
     "data split": Job(words=["data", "split", DATA, "-o", "a.json"]),
     "data export yolo": Job(
@@ -80,7 +80,7 @@ JOBS = {
     "data prelabel": Job(
         words=["data", "prelabel", *CLIPS, "-f", "cocovid", "--every", "3", "-o", "a.json"],
         again=["--resume"],
-        done="is there, maybe corrected by hand",
+        done="exists and may have been corrected by hand",
     ),
     "data preview": Job(words=["data", "preview", DATA, "-o", "a"]),
 }
