@@ -432,7 +432,7 @@ class _Rows:
     def pairs(self, least_iou: float) -> list[tuple[int, int]]:
         """Tracks, the lower id first, whose boxes overlap this much in some frame.
 
-        Only boxes that overlap along x are compared: a thousand in a frame take milliseconds.
+        Only boxes that overlap along x and y are compared: a thousand in a frame take milliseconds.
         """
         found: set[tuple[int, int]] = set()
         for start, stop in pairwise(self.bounds.tolist()):
@@ -443,6 +443,8 @@ class _Rows:
             one = np.repeat(each, after)
             two = one + 1 + np.arange(len(one)) - np.repeat(np.cumsum(after) - after, after)
             boxes = self.boxes_xyxy[order]
+            high = (boxes[one, 1] < boxes[two, 3]) & (boxes[two, 1] < boxes[one, 3])
+            one, two = one[high], two[high]
             near = iou_pairs(boxes[one], boxes[two]) >= least_iou
             ids = np.sort(self.ids[order][np.stack([one[near], two[near]], axis=1)], axis=1)
             found.update(map(tuple, ids.tolist()))

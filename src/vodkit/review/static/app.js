@@ -43,13 +43,19 @@ async function open(video, frame = 0) {
   await Promise.all([go(frame), loadLabels()]);
 }
 
+/** Names of files without their folders, where they differ. @param {string[]} paths */
+function names(paths) {
+  const short = paths.map((path) => path.split("/").pop() ?? path);
+  return new Set(short).size === short.length ? short : paths;
+}
+
 async function start() {
   const words = await signIn();
   const found = await ask("/api/state");
   Object.assign(state, { videos: found.videos, classes: found.classes, n: found.n, reach: found.reach, who: found.who });
   offer(found.formats);
   const choice = /** @type {HTMLSelectElement} */ (get("video"));
-  choice.replaceChildren(...state.videos.map((v, i) => new Option(v.name, String(i))));
+  choice.replaceChildren(...names(state.videos.map((v) => v.name)).map((name, i) => new Option(name, String(i))));
   choice.addEventListener("change", () => open(Number(choice.value)));
   classLists();
   get("learn").hidden = get("prelabel").hidden = !found.learn;
