@@ -139,6 +139,12 @@ class Server:
 
         Pages hold a stream of events open; without this, each would end with a traceback.
         """
+        is_open = False
+
+        async def noted(message: Any) -> None:
+            nonlocal is_open
+            is_open = message["type"] == "http.response.start" or message.get("more_body", False)
+            await send(message)
 
         async def receive_or_leave() -> Any:
             waiting = asyncio.ensure_future(receive())
@@ -150,7 +156,9 @@ class Server:
             finally:
                 waiting.cancel()
 
-        await self._app(scope, receive_or_leave, send)
+        await self._app(scope, receive_or_leave, noted)
+        if is_open and self._server.should_exit:
+            await send({"type": "http.response.body", "body": b""})
 
 
 @contextmanager
