@@ -207,8 +207,6 @@ def ray(place: Path, videos: int) -> None:
 
     Processor time is compared, too, which other programs on the machine disturb less.
     """
-    # Ray lowers the priority of its workers, which would measure what else the machine does.
-    os.environ.setdefault("RAY_worker_niceness", "0")
     films(place / "films", videos, length=20)
     mine = record(place / "films")
     names = ("plain", "ray", "plain_cpu", "ray_cpu")

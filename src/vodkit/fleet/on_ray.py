@@ -94,6 +94,8 @@ class RayCrew:
                 address = None if on == "ray" else on
                 local = {} if address else {"include_dashboard": False}
                 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+                # Ray's own default, 15, lets its workers starve beside any other program.
+                os.environ.setdefault("RAY_worker_niceness", "0")
                 self._ray.init(address=address, log_to_driver=False, logging_level="error", **local)
         except Exception as error:
             message = f"on is {on}, which does not answer: {' '.join(str(error).split())}"
