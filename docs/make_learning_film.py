@@ -1,6 +1,6 @@
 """Film a session of ``vodkit review`` from raw video to a detector of an own class.
 
-    python docs/learning_film.py
+    python docs/make_learning_film.py
 
 The real command, page, mouse and model, on a sample clip; people carry a class of their own,
 ``visitor``, which the model does not know. Every action that changes labels is counted, and the
