@@ -215,7 +215,7 @@ def test_a_lack_of_threads_is_no_broken_video(tmp_path: Path, skip_broken: str) 
     out += ("--set", "val_split=test")
     done = _run(_THREADS, "train", "--data", str(LABELS), *out)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("vodkit: the machine starts no more threads")
+    assert done.stderr.splitlines()[-1].startswith("vodkit: the machine cannot start more threads")
     assert "ulimit -u" in done.stderr
 
 
@@ -238,7 +238,7 @@ def test_a_lack_of_threads_is_no_fault_of_weights(runtime: str, what: str) -> No
 def test_a_lack_in_the_encoder_is_no_fault_of_the_file(tmp_path: Path, left_mib: int) -> None:
     done = _run(_WRITER, str(tmp_path / "out.mp4"), str(left_mib), threads=2)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("ShortageError the machine has no more ")
+    assert done.stdout.startswith("ShortageError the machine is out of ")
     assert {path.name for path in tmp_path.iterdir()} <= {ledger.NAME}
 
 

@@ -187,6 +187,7 @@ def test_detect_has_every_option_of_track_but_the_trackers() -> None:
     of_track = {*inspect.signature(track).parameters}
     of_track -= {"tracker", "tracker_settings", "after", "segments", "cuts", "include_predicted"}
     of_track -= {"lines", "zones", "events", "mqtt", "ha", "webhook", "serve", "keep_doubtful"}
+    of_track -= {"continues"}
     assert {*inspect.signature(detect).parameters} == of_track
 
 

@@ -101,7 +101,7 @@ def test_what_has_ended_stores_no_features_again(
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
     if val_split:
         (tmp_path / "run" / "best.safetensors").unlink()
-        with pytest.raises(InputError, match=r"best.safetensors is gone, .*; --overwrite begins"):
+        with pytest.raises(InputError, match=r"best.safetensors is gone, .*; --overwrite starts"):
             train(wanted, resume_run=True)
 
 
