@@ -4,7 +4,6 @@ The file is JSON: by video source the indices of its frames. ``vodkit eval`` wri
 other runs are measured on the same frames.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from vodkit.data.frame_reader import open_labelled
 from vodkit.data.sampling import labelled_frames
+from vodkit.formats.jsonfile import read_json
 from vodkit.ground.arrays import IntArray
 from vodkit.ground.errors import FormatError, InputError
 from vodkit.ground.lookup import unknown
@@ -64,15 +64,10 @@ def read_low_quality(path: Path, dataset: Dataset) -> LowQuality:
     """The frames in a file.
 
     Raises:
-        FormatError: it is no such file.
+        FormatError: it is no such file, or names a video twice.
         InputError: it names a video that the dataset lacks, or a frame that the video lacks.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FormatError(f"cannot be read: {error.strerror}", path=path) from error
-    except ValueError as error:
-        raise FormatError(f"is not JSON: {error}", path=path) from error
+    content = read_json(path).value
     by_source = {video.source: video for video in dataset.videos}
     if not isinstance(content, dict):
         raise FormatError('allowed: {"video": [frame, ...]}', path=path)

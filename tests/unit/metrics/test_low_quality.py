@@ -114,7 +114,10 @@ def test_the_file_is_read_back_and_wrong_ones_are_refused(tmp_path):
         with pytest.raises(error, match=words):
             read_low_quality(path, dataset)
     path.write_text("{")
-    with pytest.raises(FormatError, match="is not JSON"):
+    with pytest.raises(FormatError, match="not JSON"):
+        read_low_quality(path, dataset)
+    path.write_text('{"v": [3], "v": [5]}')
+    with pytest.raises(FormatError, match="'v' occurs twice"):
         read_low_quality(path, dataset)
     found, notes = measure_low_quality(dataset, tmp_path)
     assert not found
