@@ -59,8 +59,14 @@ class Node:
         return bisect_left(_line_ends(self.text), position) + 1
 
     def __contains__(self, key: str) -> bool:
-        """Whether an object has ``key`` with a value that is not null."""
-        return isinstance(self.value, dict) and self.value.get(key) is not None
+        """Whether an object has ``key`` with a value that is not null.
+
+        Raises:
+            FormatError: the value is no object, so that nothing can be said to be missing in it.
+        """
+        if not isinstance(self.value, dict):
+            raise self.fault(f"is {_summary(self.value)}; allowed: an object")
+        return self.value.get(key) is not None
 
     def at(self, key: Key) -> "Node":
         """The value under ``key``; a missing one is a fault."""

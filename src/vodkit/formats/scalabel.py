@@ -146,13 +146,17 @@ def _vertices(part: Node) -> FloatArray:
 
 
 def _configured(content: Node) -> list[str]:
-    if "config" not in content or "categories" not in content.at("config"):
+    if isinstance(content.value, list) or "config" not in content:
+        return []
+    if "categories" not in content.at("config"):
         return []
     return [node.words("name") for node in content.at("config").items("categories")]
 
 
 def _size(content: Node) -> tuple[int, int] | None:
-    if "config" not in content or "imageSize" not in content.at("config"):
+    if isinstance(content.value, list) or "config" not in content:
+        return None
+    if "imageSize" not in content.at("config"):
         return None
     size = content.at("config").at("imageSize")
     return size.integer("width"), size.integer("height")
