@@ -39,10 +39,8 @@ test-all: check ## check, then all tests, the slow ones too
 	@$(PYTEST) -m ""
 
 ci: ## what .ci/run calls: the demo, the site, the distribution, and all tests
-	@$(MAKE) --no-print-directory demo
-	@$(MAKE) --no-print-directory docs
-	@$(MAKE) --no-print-directory dist
-	@$(MAKE) --no-print-directory test-all
+	@$(MAKE) --no-print-directory --output-sync=target -j 2 demo docs dist check
+	@$(PYTEST) -m ""
 
 bench: $(READY) ## measure: ratios side by side in one run, as JSON lines
 	@for script in benchmarks/bench_*.py; do echo "# $$script"; $(BIN)/python $$script || exit 1; done
