@@ -28,11 +28,11 @@ from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d, MultiScale
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from finetune_sets import SETS
+from vodkit.detect.imagenet import packaged_lite
 from vodkit.ground import process
 from vodkit.ground.records import Dataset, Detections, LabelledVideo, TrackTable
 from vodkit.ground.runs import stack
 from vodkit.metrics.detection.ap import CocoScores, table_average_precision
-from vodkit.train.head_transfer import packaged_lite
 from vodkit.video.reader import open_video
 
 NAME, SIDE = "tf_efficientnet_lite0", 416

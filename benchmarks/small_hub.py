@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from vodkit.detect.checkpoint import save_checkpoint
+from vodkit.detect.imagenet import packaged_lite
 from vodkit.detect.models import build_network
-from vodkit.train.head_transfer import packaged_lite
 
 _BACKBONE: dict[str, Any] = {
     "model_type": "timm_backbone",

@@ -11,13 +11,14 @@ from vodkit.detect import networks
 from vodkit.detect.base import Detector, ModelCard, Output, Preprocessing
 from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.decode import DECODINGS
+from vodkit.detect.imagenet import LITE
 from vodkit.detect.models import MODELS, build_network, find_card, listed, load_detector
 from vodkit.detect.targets import Target
 from vodkit.ground.errors import SettingsError, WeightsError
 from vodkit.ground.records import Frame
 from vodkit.ground.runs import sha256
 
-PUBLISHED = [name for name in MODELS if name != "vodkit-street"]
+PUBLISHED = [name for name in MODELS if name not in {"vodkit-street", *LITE}]
 SMALL = ModelCard(
     name="small",
     family="yolox",
@@ -43,7 +44,7 @@ def test_cards_are_whole(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", [*PUBLISHED, *LITE])
 def test_every_network_has_its_parameters_in_one_stage_each(name: str) -> None:
     card, _ = find_card(name)
     with torch.device("meta"):

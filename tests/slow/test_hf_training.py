@@ -12,11 +12,11 @@ import torch
 from vodkit.detect import networks
 from vodkit.detect.checkpoint import load_checkpoint, save_checkpoint
 from vodkit.detect.detector import GraphDetector
+from vodkit.detect.imagenet import packaged_lite
 from vodkit.detect.models import build_network, load_detector
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.formats.table import write_dataset
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
-from vodkit.train.head_transfer import packaged_lite
 from vodkit.train.loop import train
 from vodkit.train.settings import TrainSettings
 from vodkit.video.reader import open_video

@@ -19,6 +19,7 @@ def models(
     Example: vodkit models --json
     """
     from vodkit.detect.foreign import DETECTORS
+    from vodkit.detect.imagenet import LITE
     from vodkit.detect.models import listed
     from vodkit.detect.open_models import OPEN
 
@@ -42,9 +43,11 @@ def models(
             measured.append(best.data)
         promise = f"{best.value:.3f} [{measured.index(best.data) + 1}]" if best else "?"
         values = [f"{wanted.width_px}x{wanted.height_px}", str(len(card.classes)), promise]
-        rows.append([card.name, *values, "here" if line.here else "to fetch"])
+        there = "ImageNet's" if card.name in LITE else "here" if line.here else "to fetch"
+        rows.append([card.name, *values, there])
     say_table(["model", "input px", "classes", "AP", "weights"], rows)
     say(*(f"[{number}] AP on {data}" for number, data in enumerate(measured, 1)))
+    say("ImageNet's: of the backbone alone, in the extra 'backbones'; for vodkit train")
     most = max(licences, key=lambda one: len(licences[one]))
     others = "; ".join(
         f"{one} ({', '.join(names)})" for one, names in licences.items() if one != most

@@ -18,6 +18,7 @@ from vodkit.detect.defaults import MAX_DETECTIONS, NETWORK, SCORE_THRESHOLD
 from vodkit.detect.detector import GraphDetector, stages_of
 from vodkit.detect.embed import load_pooled
 from vodkit.detect.foreign import DETECTORS
+from vodkit.detect.imagenet import LITE
 from vodkit.detect.input_size import card_at
 from vodkit.detect.open_models import OPEN
 from vodkit.detect.runtimes.choice import AUTO, choose
@@ -30,6 +31,8 @@ from vodkit.ground.lookup import full_name, pick, unknown
 if TYPE_CHECKING:
     from torch import nn
 
+IMAGENET = "imagenet"
+"""in place of a weight file: of the backbone alone"""
 WEIGHT_SUFFIXES = (".pth", ".pt")
 CHECKPOINT_SUFFIX = ".safetensors"
 
@@ -92,6 +95,23 @@ def _torchvision(
         sha256=file.removesuffix(".pth").rpartition("-")[2],
         size_bytes=round(mib * 2**20),
         url=f"{_TORCHVISION}/{file}",
+    )
+
+
+def _lite(builder: str) -> ModelCard:
+    """Faster R-CNN on EfficientNet-lite: only its backbone has weights, ImageNet's."""
+    return ModelCard(
+        name=builder,
+        family="torchvision",
+        classes=("object",),
+        licence="Apache-2.0",
+        source=f"{LITE[builder]}; neck and head random",
+        preprocessing=Preprocessing(
+            width_px=416, height_px=416, fill=(127,) * 3, mean=(127.0,) * 3, std=(128.0,) * 3
+        ),
+        output=_TWO_STAGE,
+        architecture={"builder": builder},
+        notes="Begins with ImageNet's weights of its backbone; to be trained on other classes.",
     )
 
 
@@ -189,6 +209,8 @@ MODELS: dict[str, Callable[[], ModelCard]] = {
         _TWO_STAGE,
         mib=167.104,
     ),
+    "fasterrcnn_efficientnet_lite0_fpn": partial(_lite, "fasterrcnn_efficientnet_lite0_fpn"),
+    "fasterrcnn_efficientnet_lite2_fpn": partial(_lite, "fasterrcnn_efficientnet_lite2_fpn"),
     "retinanet_resnet50_fpn": partial(
         _torchvision,
         "retinanet_resnet50_fpn",
@@ -319,7 +341,9 @@ def build_network(
     Args:
         name_or_path: a name in MODELS, or a checkpoint or weight file.
         classes: other classes than the card's; heads are taken over by class name.
-        weights: ``default`` (published, or in the file), ``random``, or a weight file.
+        weights: ``default`` (published, or in the file), ``imagenet`` (of the backbone alone),
+            ``random``, or a weight file. Of models without published weights the default is
+            ``imagenet``.
         size: of the input, see ``input_size.card_at``.
     """
     from vodkit.detect import networks
@@ -328,14 +352,21 @@ def build_network(
     if card.family == "graph":
         raise WeightsError(f"{name_or_path}: a foreign graph can be run, not trained")
     card = card_at(card, size)
+    if weights == "default" and path is None and card.name in LITE:
+        weights = IMAGENET
     if weights == "random" and card.architecture.get("frozen_norm"):
         # Statistics that nobody has learnt must not be frozen: deep networks would not train.
         card = replace(card, architecture={**card.architecture, "frozen_norm": False})
-    if weights == "random" and classes is not None:
+    fresh = weights in ("random", IMAGENET)
+    if fresh and classes is not None:
         card = networks.card_for_classes(card, classes)
-        return networks.build(card), card
     module = networks.build(card)
+    if weights == IMAGENET:
+        source = f"{networks.load_imagenet(module, card)}; neck and head random"
+        return module, replace(card, source=source, trained=(), expected=(), sha256="", url="")
     if weights == "random":
+        if classes is not None:
+            return module, card
         card = _as_loaded(card, None, weights)
     else:
         source = _weight_file(card, path, weights)
@@ -353,6 +384,9 @@ def _weight_file(card: ModelCard, path: Path | None, weights: str | Path) -> Pat
             return hf_cards.weights_in(chosen)
         _refuse_other_classes(chosen, card)
         return chosen
+    if path is None and card.name in LITE:
+        what = f"{card.name} has no weights but ImageNet's of its backbone"
+        raise WeightsError(f"{what}; train it first: vodkit train --model {card.name}")
     if path is None:
         return fetch(card)
     if not path.is_file():

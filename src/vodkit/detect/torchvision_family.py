@@ -19,16 +19,22 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import detection
 from torchvision.models.detection._utils import _topk_min
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import FrozenBatchNorm2d
+from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d, MultiScaleRoIAlign
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from vodkit.detect.base import ModelCard
+from vodkit.detect.imagenet import LITE
 from vodkit.detect.targets import Target
 from vodkit.detect.torchvision_pool import ProductRoIAlign
+from vodkit.detect.yolox import timm_backbone, timm_depths
 from vodkit.ground.errors import WeightsError
 from vodkit.ground.lookup import pick
 
 BACKGROUND = "__background__"
+
+
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "fasterrcnn_resnet50_fpn": detection.fasterrcnn_resnet50_fpn,
     "fasterrcnn_resnet50_fpn_v2": detection.fasterrcnn_resnet50_fpn_v2,
@@ -46,6 +52,44 @@ CLASS_TENSORS = {
     r"head\.classification_head\.module_list\.\d+\.(1\.)?(weight|bias)": "inner",
 }
 _MOBILENET_ENDS = (2, 4, 7, 13)  # torchvision's MobileNetV3-large: first block at strides 4 to 32
+
+
+def _lite_rcnn(backbone: str, num_classes: int) -> nn.Module:
+    """Faster R-CNN on strides 8, 16 and 32 of a timm backbone, with a level at stride 64.
+
+    As torchvision builds its own, with anchors that begin at 32 px.
+    """
+    body, channels = timm_backbone(backbone)
+    levels = ("0", "1", "2")
+    return detection.FasterRCNN(
+        _Pyramid(body, channels, levels),
+        num_classes,
+        rpn_anchor_generator=AnchorGenerator(
+            ((32,), (64,), (128,), (256,)), ((0.5, 1.0, 2.0),) * 4
+        ),
+        box_roi_pool=MultiScaleRoIAlign(list(levels), output_size=7, sampling_ratio=2),
+        box_score_thresh=0.01,
+    )
+
+
+class _Pyramid(nn.Module):
+    """Maps of a timm backbone through a feature pyramid, named as torchvision's."""
+
+    out_channels = 256
+
+    def __init__(self, body: nn.Module, channels: list[int], levels: Sequence[str]) -> None:
+        super().__init__()
+        self.body = body
+        self.fpn = FeaturePyramidNetwork(
+            channels, self.out_channels, extra_blocks=LastLevelMaxPool()
+        )
+        self._levels = levels
+
+    def forward(self, x_B3HW: Tensor) -> dict[str, Tensor]:
+        """Maps by level, the coarsest as ``pool``."""
+        maps = zip(self._levels, self.body(x_B3HW), strict=True)
+        found: dict[str, Tensor] = self.fpn(OrderedDict(maps))
+        return found
 
 
 class _AsItIs(nn.Module):
@@ -67,8 +111,7 @@ class _AsItIs(nn.Module):
 def build(card: ModelCard) -> nn.Module:
     """From ``architecture``: ``builder``, ``outputs``, ``frozen_norm`` and ``norm_eps``."""
     name = str(card.architecture.get("builder"))
-    maker = pick(BUILDERS, name, "torchvision model")
-    module: Any = maker(weights=None, weights_backbone=None, num_classes=len(outputs(card)))
+    module: Any = _fresh(name, len(outputs(card)))
     module.transform = _AsItIs()
     if hasattr(module, "roi_heads"):
         pool = module.roi_heads.box_roi_pool
@@ -77,6 +120,20 @@ def build(card: ModelCard) -> nn.Module:
     if card.architecture.get("frozen_norm", False):
         _freeze_norms(module, card.architecture.get("norm_eps"))
     return module
+
+
+def timm_part(module: nn.Module, card: ModelCard) -> tuple[str, nn.Module] | None:
+    """Timm's name of the backbone, and the backbone; None of torchvision's own."""
+    whole: Any = module
+    name = LITE.get(str(card.architecture.get("builder")))
+    return None if name is None else (name, whole.backbone.body)
+
+
+def _fresh(name: str, num_outputs: int) -> nn.Module:
+    if name in LITE:
+        return _lite_rcnn(LITE[name], num_outputs)
+    maker = pick(BUILDERS, name, "torchvision model")
+    return maker(weights=None, weights_backbone=None, num_classes=num_outputs)
 
 
 def outputs(card: ModelCard) -> tuple[str, ...]:
@@ -314,7 +371,9 @@ def stages(module: nn.Module) -> dict[str, list[nn.Module]]:
     whole: Any = module
     backbone = whole.backbone
     if hasattr(backbone, "fpn"):
-        trunk, neck = _trunk(backbone.body), [backbone.fpn]
+        lite = isinstance(backbone, _Pyramid)
+        trunk = timm_depths(backbone.body) if lite else _trunk(backbone.body)
+        neck = [backbone.fpn]
         rcnn = hasattr(whole, "roi_heads")
         head = [whole.rpn, whole.roi_heads] if rcnn else [whole.head]
     else:

@@ -351,12 +351,17 @@ def build_yolox_timm(
     ``width`` and ``depth`` are those of neck and head. Raises SettingsError when timm does not
     know the backbone or it has no features at strides 8, 16 and 32.
     """
-    backbone, channels = _timm_backbone(backbone_name)
+    backbone, channels = timm_backbone(backbone_name)
     neck = PAFPN(backbone, channels, depth=depth, width=width, depthwise=depthwise)
     return YOLOX(neck, Head(num_classes, neck.channels, width=width, depthwise=depthwise))
 
 
-def _timm_backbone(name: str) -> tuple[nn.Module, list[int]]:
+def timm_backbone(name: str) -> tuple[nn.Module, list[int]]:
+    """A backbone with fresh weights that gives maps at strides 8, 16 and 32, and their channels.
+
+    Raises:
+        SettingsError: timm has no such backbone, or it has no features at these strides.
+    """
     import timm
 
     if not timm.is_model(name):
@@ -365,7 +370,7 @@ def _timm_backbone(name: str) -> tuple[nn.Module, list[int]]:
     reductions = whole.feature_info.reduction()
     if not set(STRIDES) <= set(reductions):
         seen = f"backbone {name!r} has features at strides {reductions}"
-        raise SettingsError(f"{seen}; YOLOX needs {list(STRIDES)}")
+        raise SettingsError(f"{seen}; allowed: with {list(STRIDES)}")
     indices = tuple(reductions.index(stride) for stride in STRIDES)
     model: Any = timm.create_model(name, features_only=True, pretrained=False, out_indices=indices)
     return model, list(model.feature_info.channels())

@@ -39,6 +39,13 @@ def stages(module: nn.Module) -> dict[str, list[nn.Module]]:
     return yolox.stages(module)
 
 
+def timm_part(module: nn.Module, card: ModelCard) -> tuple[str, nn.Module] | None:
+    """Timm's name of the backbone, and the backbone; None of the published sizes."""
+    whole: Any = module
+    name = card.architecture.get("backbone")
+    return None if name is None else (str(name), whole.backbone.backbone)
+
+
 def outputs(card: ModelCard) -> tuple[str, ...]:
     """One output a class."""
     return card.classes

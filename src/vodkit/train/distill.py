@@ -30,7 +30,9 @@ from vodkit.data.scenes import Reading, files_of, read_material
 from vodkit.detect import networks, yolox
 from vodkit.detect.base import ModelCard, Output, Preprocessing
 from vodkit.detect.checkpoint import halved, save_checkpoint
+from vodkit.detect.imagenet import load_backbone, packaged_lite
 from vodkit.detect.models import build_network, load_detector
+from vodkit.detect.weights import read_state
 from vodkit.ground.arrays import ByteArray
 from vodkit.ground.errors import InputError, SettingsError
 from vodkit.ground.records import Detections, Frame
@@ -48,7 +50,7 @@ from vodkit.train import resume
 from vodkit.train.ema import Ema
 from vodkit.train.freeze import FREEZES, freeze
 from vodkit.train.gradients import take_step
-from vodkit.train.head_transfer import load_backbone, settle_norms, stitch
+from vodkit.train.head_transfer import settle_norms, stitch
 from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.optim import lr_factor, make_optimizer, set_rates
 from vodkit.train.resume import digest_of_start
@@ -426,8 +428,16 @@ def fresh_student(settings: DistillSettings) -> tuple[yolox.YOLOX, ModelCard]:
     if settings.start:
         _go_on_from(settings.start, module, card)
     else:
-        load_backbone(module, settings.backbone_weights, name=settings.backbone)
+        _load_backbone(module.backbone.backbone, settings)
     return module.to(memory_format=torch.channels_last), card
+
+
+def _load_backbone(backbone: torch.nn.Module, settings: DistillSettings) -> None:
+    wanted = settings.backbone_weights
+    if wanted == "random":
+        return
+    state = packaged_lite(settings.backbone) if wanted == "package" else read_state(Path(wanted))
+    load_backbone(backbone, state, where=f"{wanted} weights of {settings.backbone}")
 
 
 def _go_on_from(start: str, module: yolox.YOLOX, card: ModelCard) -> None:

