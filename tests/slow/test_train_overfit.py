@@ -91,6 +91,10 @@ def test_a_clip_is_learnt_by_heart(clip: Path, tmp_path: Path) -> None:
     with open_video(clip.parent / "val") as video:
         found = detector.detect([video.frame_at(3)])[0]
     assert sorted(found.labels) == [0, 1]
+    typical = detector.card.typical_scores
+    assert set(typical) == set(detector.classes)
+    for label, score in zip(found.labels, found.scores, strict=True):
+        assert typical[detector.classes[label]] == pytest.approx(score, abs=0.15)
 
 
 @pytest.mark.parametrize("model", FROM_NOTHING)

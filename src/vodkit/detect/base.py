@@ -334,6 +334,9 @@ class ModelCard:
     architecture: dict[str, Any] = field(default_factory=dict)
     """arguments of the family's constructor"""
     expected: tuple[Metric, ...] = ()
+    typical_scores: dict[str, float] = field(default_factory=dict)
+    """how high the scores of a class are on validation frames (``track.score_scale``), for the
+    thresholds of the default tracker; without them a video's own scores say it"""
     sha256: str = ""
     """of the weight file; empty: its publisher gives none"""
     size_bytes: int = 0

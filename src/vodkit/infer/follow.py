@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vodkit.detect.embed import threshold_of
+from vodkit.detect.foreign import DETECTORS
 from vodkit.detect.models import find_card
 from vodkit.detect.temporal_head import learnt_labels, load_head, temporal_card
 from vodkit.ground.arrays import FloatArray
@@ -173,13 +174,24 @@ def has_features(settings: InferSettings) -> bool:
 
 
 def tracker_words(settings: InferSettings) -> tuple[str, ...]:
-    """The settings for the tracker: the user's own, after those that follow from ``appearance``.
+    """The settings for the tracker: the user's own, after those that the weights know.
 
-    A trained appearance head knows the cosine above which two embeddings are of one object.
+    A detector's card knows the scores that are typical of its classes, a trained appearance head
+    the cosine above which two embeddings are of one object.
     """
-    if not settings.appearance or settings.appearance == COLOUR:
-        return settings.tracker_settings
-    likeness = threshold_of(settings.appearance)
-    if likeness is None or not has_setting(settings.tracker, "min_likeness"):
-        return settings.tracker_settings
-    return (f"min_likeness={likeness}", *settings.tracker_settings)
+    known: tuple[str, ...] = ()
+    if has_setting(settings.tracker, "typical") and any(typical := _typical(settings)):
+        known = (f"typical={typical}",)
+    if settings.appearance and settings.appearance != COLOUR:
+        likeness = threshold_of(settings.appearance)
+        if likeness is not None and has_setting(settings.tracker, "min_likeness"):
+            known = (*known, f"min_likeness={likeness}")
+    return (*known, *settings.tracker_settings)
+
+
+def _typical(settings: InferSettings) -> list[float]:
+    """Scores that are typical of each class, as the model's card says; 0: not known."""
+    if settings.prompts or settings.model in DETECTORS:
+        return []
+    card, _ = find_card(settings.model)
+    return [card.typical_scores.get(name, 0.0) for name in settings.classes or card.classes]

@@ -3,12 +3,13 @@
 Detectors differ in what a score means: one gives its objects 0.95, another 0.6. A *level* is a
 score divided by the typical score of its class in the video so far: the Lehmer mean
 sum(s^4) / sum(s^3), which clear objects dominate, however many low-score boxes there are. Scores
-that are all halved give equal levels.
+that are all halved give equal levels. A detector whose card says what is typical (a training
+measures it on its validation frames) has that to begin with, and a video corrects it.
 
 Legend: C classes, N detections.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -20,17 +21,26 @@ REFERENCE = 0.9
 """the typical score of a detector whose levels equal its scores"""
 LEAST_TYPICAL = 0.3
 """a class whose best scores are lower has not been seen yet: these are false alarms"""
+KNOWN_BOXES = 20
+"""boxes in a video that weigh as much as what a card says is typical"""
 
 
 class ScoreScale:
     """The typical score of each class in one video."""
 
-    def __init__(self) -> None:
-        """Nothing is known before the first frame."""
-        self.sums: FloatArray = np.zeros((2, 0))
+    def __init__(self, known: Sequence[float] = ()) -> None:
+        """``known`` (C,): typical scores from the detector's card; 0: of this class none."""
+        typical = np.asarray(known, np.float64)
+        self.sums: FloatArray = KNOWN_BOXES * np.stack([typical**3, typical**4])
 
     def step(self, detections: Detections) -> FloatArray:
         """Learn from a frame's detections; gives their levels (N,), from 0 to 1."""
+        self.learn(detections)
+        levels = detections.scores * (REFERENCE / self.typical()[detections.labels])
+        return np.asarray(np.minimum(levels, 1.0), np.float64)
+
+    def learn(self, detections: Detections) -> None:
+        """Take in the scores of a frame."""
         scores, labels = detections.scores.astype(np.float64), detections.labels
         more = int(labels.max(initial=-1)) + 1 - self.sums.shape[1]
         if more > 0:
@@ -38,7 +48,6 @@ class ScoreScale:
         cubes, count = scores**3, self.sums.shape[1]
         self.sums[0] += np.bincount(labels, cubes, minlength=count)
         self.sums[1] += np.bincount(labels, cubes * scores, minlength=count)
-        return np.asarray(np.minimum(scores * (REFERENCE / self.typical()[labels]), 1.0))
 
     def typical(self) -> FloatArray:
         """The typical score (C,) of each class."""
@@ -55,3 +64,20 @@ class ScoreScale:
         if "score_sums" not in state:
             raise InputError("tracker state lacks score_sums; saved by another version?")
         self.sums = np.array(state["score_sums"], np.float64)
+
+
+def typical_scores(frames: Iterable[Detections], classes: Sequence[str]) -> dict[str, float]:
+    """What is typical in frames of a detector, for its card; of classes seen clearly alone.
+
+    Args:
+        frames: detections of each frame.
+        classes: names of their labels.
+
+    Returns:
+        The typical score of each class, rounded to four digits.
+    """
+    scale = ScoreScale()
+    for detections in frames:
+        scale.learn(detections)
+    typical = zip(classes, scale.typical().tolist(), strict=False)
+    return {name: round(score, 4) for name, score in typical if score > LEAST_TYPICAL}

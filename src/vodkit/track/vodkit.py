@@ -69,6 +69,9 @@ class VodkitSettings:
     """detections below this level are not used"""
     new: float = 0.6
     """least level of a detection that begins a track"""
+    typical: tuple[float, ...] = ()
+    """typical score of each class before any was seen, see ``score_scale``; 0: not known. A run
+    takes them from the detector's card"""
     reach: float = 1.8
     """a track's box is enlarged by this many standard deviations of its position for matching"""
     max_buffer: float = 0.45
@@ -141,6 +144,8 @@ class VodkitSettings:
         for name in ("reach", "max_buffer", "momentum", "looks", "surprise"):
             if not getattr(self, name) >= 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 or more")
+        if not all(0 <= score <= 1 for score in self.typical):
+            raise SettingsError(f"typical is {self.typical}; allowed: 0 to 1 each")
         if not self.low <= self.high:
             raise SettingsError(f"low is {self.low}; allowed: up to high ({self.high})")
         for name in ("momentum_s", "vote_memory_s", "look_memory_s", "height_spread"):
@@ -160,7 +165,7 @@ class VodkitTracker:
             reupdate=self.settings.reupdate,
             quick=self.settings.quick,
         )
-        self.scale = ScoreScale()
+        self.scale = ScoreScale(self.settings.typical)
         self.occluders = Occluders()
         self.last_motion: FloatArray | None = None
         """the camera's motion before the last step, as given or found"""

@@ -369,7 +369,9 @@ class _Run:
         state = self.ema.module.state_dict()
         if self.settings.half:
             state = halved(state)
-        save_checkpoint(state, replace(self.card, expected=expected), self.out / name)
+        typical = {} if scores is None or self.validated is None else self.validated.typical
+        card = replace(self.card, expected=expected, typical_scores=typical)
+        save_checkpoint(state, card, self.out / name)
 
     def _log(self, row: dict[str, float]) -> None:
         """A line for the epoch, and the file of all of them."""

@@ -23,6 +23,7 @@ from vodkit.detect.preprocess import Placement
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.records import Dataset, Detections, LabelledVideo, TrackTable
 from vodkit.metrics.detection.ap import CocoResult, table_average_precision
+from vodkit.track.score_scale import typical_scores
 from vodkit.train.batches import Batch, CachedViews, from_examples, run_graph
 
 _THRESHOLD, _MOST = 0.01, 100
@@ -77,6 +78,8 @@ class Validated:
     """What a validation gave."""
 
     result: CocoResult
+    typical: dict[str, float]
+    """score of each class that is typical here"""
     shown: tuple[Shown, ...]
     """of the frames that were asked for"""
 
@@ -98,7 +101,9 @@ def validate(
         rows[key.video].append((key.frame, 0.0, found))
         if index in chosen:
             shown.append(_shown(against.frames, index, found))
-    return Validated(_scores(against.frames, rows), tuple(shown))
+    every = (found for of_video in rows.values() for _, _, found in of_video)
+    typical = typical_scores(every, card.classes)
+    return Validated(_scores(against.frames, rows), typical, tuple(shown))
 
 
 def _shown(frames: FrameDataset, index: int, found: Detections) -> Shown:

@@ -10,11 +10,13 @@ import pytest
 from vodkit.cli.detect import detect
 from vodkit.cli.options import option_of, with_settings
 from vodkit.cli.track import track
-from vodkit.detect.models import load_detector
+from vodkit.detect.checkpoint import save_checkpoint
+from vodkit.detect.models import find_card, load_detector
 from vodkit.ground import ledger
 from vodkit.ground import settings as files
 from vodkit.ground.errors import FormatError, InputError, SettingsError
 from vodkit.infer.folder import RunFolder, open_run
+from vodkit.infer.follow import make_follower, tracker_words
 from vodkit.infer.manifest import Ended, Manifest, read_manifest
 from vodkit.infer.settings import InferSettings, RollSettings
 
@@ -68,6 +70,23 @@ def test_settings_survive_the_file(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text(files.to_toml(wanted))
     assert RunFolder(tmp_path).settings == wanted
     assert InferSettings(every="7").every == 7
+
+
+def test_the_card_of_a_model_says_what_scores_are_typical_for_the_tracker(tmp_path: Path) -> None:
+    card = replace(find_card("yolox_nano")[0], typical_scores={"car": 0.7, "person": 0.8})
+    model = tmp_path / "own.safetensors"
+    save_checkpoint({}, card, model)
+    own = InferSettings(model=str(model), classes=("bird", "person", "car"))
+    assert tracker_words(own) == ("typical=[0.0, 0.8, 0.7]",)
+    folder = RunFolder(tmp_path / "run")
+    folder.prepare(own)
+    assert "typical=[0.0, 0.8, 0.7]" in folder.settings.tracker_settings
+    follower = make_follower(own)
+    assert follower.tracker.settings.typical == (0.0, 0.8, 0.7)  # type: ignore[union-attr]
+    given = replace(own, tracker_settings=("typical=[]",))
+    assert make_follower(given).tracker.settings.typical == ()  # type: ignore[union-attr]
+    assert tracker_words(replace(own, tracker="sort")) == ()
+    assert tracker_words(InferSettings()) == ()  # the bundled card knows none
 
 
 def test_a_run_is_resumed_with_what_it_chose_and_with_nothing_else(tmp_path: Path) -> None:

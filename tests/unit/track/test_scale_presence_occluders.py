@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from vodkit.formats.predictions import PredictedFrame, counted
-from vodkit.ground.errors import InputError
+from vodkit.ground.errors import InputError, SettingsError
 from vodkit.ground.records import Detections, Frame, State, Tracks, TrackTable
 from vodkit.track.occluders import Occluders
 from vodkit.track.presence import Gap, filled
 from vodkit.track.refine import RefineSettings, refine
-from vodkit.track.score_scale import REFERENCE, ScoreScale
+from vodkit.track.score_scale import KNOWN_BOXES, REFERENCE, ScoreScale, typical_scores
 from vodkit.track.table import make_tracker
 
 
@@ -49,6 +49,38 @@ def test_each_class_has_its_own_scale():
     scale = ScoreScale()
     levels = scale.step(Detections([[0, 0, 9, 9], [20, 0, 29, 9]], [0.9, 0.5], [0, 1]))
     np.testing.assert_allclose(levels, REFERENCE)
+
+
+def test_what_a_card_says_is_typical_holds_until_a_video_corrects_it():
+    known, unknown = ScoreScale([0.4]), ScoreScale([0.0])
+    clutter = boxes_at(0, [0.1])
+    assert known.step(clutter)[0] == pytest.approx(0.1 * REFERENCE / 0.4, abs=0.01)
+    np.testing.assert_array_equal(unknown.step(clutter), ScoreScale().step(clutter))
+    for _ in range(10 * KNOWN_BOXES):
+        level = known.step(boxes_at(0, [0.8]))[0]
+    assert level == pytest.approx(REFERENCE, abs=0.01)
+    with pytest.raises(SettingsError, match="typical is"):
+        make_tracker("vodkit", ["typical=[1.5]"])
+
+
+def test_a_weak_but_sure_detector_begins_tracks_in_clutter_that_comes_first():
+    """Alarms of 0.35 before any object is seen: only the card says that objects have 0.9."""
+    begun = {}
+    for words in ((), ("typical=[0.9]",)):
+        tracker, begun[words] = make_tracker("vodkit", words), 0
+        for i in range(8):
+            begun[words] += len(tracker.step(frame_at(i), boxes_at(100 + i, [0.35])))
+    assert begun[()] > 0
+    assert begun["typical=[0.9]",] == 0
+
+
+def test_the_typical_scores_for_a_card_are_of_classes_that_were_seen_clearly():
+    frames = [
+        Detections([[0, 0, 9, 9], [20, 0, 29, 9]], [0.8, 0.1], [0, 1]),
+        Detections([[0, 0, 9, 9]], [0.8], [0]),
+    ]
+    assert typical_scores(frames, ("a", "b", "never")) == {"a": 0.8}
+    assert typical_scores([], ("a",)) == {}
 
 
 def test_predicted_boxes_have_a_probability_that_falls_with_time():
