@@ -362,8 +362,8 @@ def build_network(
         card = networks.card_for_classes(card, classes)
     module = networks.build(card)
     if weights == IMAGENET:
-        source = f"{networks.load_imagenet(module, card)}; neck and head random"
-        return module, replace(card, source=source, trained=(), expected=(), sha256="", url="")
+        begun = f"{networks.load_imagenet(module, card)}; neck and head random"
+        return module, replace(card, source=begun, trained=(), expected=(), sha256="", url="")
     if weights == "random":
         if classes is not None:
             return module, card
