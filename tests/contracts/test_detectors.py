@@ -12,7 +12,8 @@ from vodkit.detect.base import Detector, ModelCard, Output, Preprocessing
 from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.decode import DECODINGS
 from vodkit.detect.imagenet import LITE
-from vodkit.detect.models import MODELS, build_network, find_card, listed, load_detector
+from vodkit.detect.models import build_network, find_card, listed, load_detector
+from vodkit.detect.published import MODELS
 from vodkit.detect.targets import Target
 from vodkit.ground.errors import SettingsError, WeightsError
 from vodkit.ground.records import Frame

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from vodkit.demo import AFTER, BEFORE, DemoSettings, _raw_ap50, run_demo
-from vodkit.detect.models import MODELS, listed
+from vodkit.detect.models import listed
+from vodkit.detect.published import MODELS
 from vodkit.formats.table import read_dataset
 from vodkit.samples import samples
 from vodkit.video.reader import open_video

@@ -28,9 +28,10 @@ from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.decode import UNBATCHED
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.export import export_detector
-from vodkit.detect.models import MODELS, build_network, load_detector
+from vodkit.detect.models import build_network, load_detector
 from vodkit.detect.parity import Differences, compare, compare_outputs
 from vodkit.detect.preprocess import place
+from vodkit.detect.published import MODELS
 from vodkit.detect.runtimes import table
 from vodkit.detect.runtimes.base import versions
 from vodkit.detect.runtimes.torch_module import TorchRuntime

@@ -18,7 +18,7 @@ _INDENT = 2
 _LONGEST = 500  # characters of a first sentence
 # option: the table whose names it takes. Read from its source: importing it would take too long.
 TABLES = {
-    "--model": ("vodkit.detect.models", "MODELS"),
+    "--model": ("vodkit.detect.published", "MODELS"),
     "--tracker": ("vodkit.track.table", "TRACKERS"),
     "--runtime": ("vodkit.detect.runtimes.table", "RUNTIMES"),
     "--format": ("vodkit.formats.table", "FORMATS"),

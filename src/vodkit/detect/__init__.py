@@ -1,7 +1,7 @@
 """Finding objects in single frames: models, their weights, and what runs them.
 
 base            the Detector protocol, and the card that travels with every weight file
-models          MODELS, one line a model; load_detector and build_network
+published       MODELS, one line a model;  models: load_detector and build_network
 preprocess      a frame as the network's input;  decode, postprocess: its outputs as Detections
 runtimes/       torch, OpenVINO, onnxruntime: the same network, the same numbers
 yolox, torchvision_family, hf_family      one file a family; families is their table

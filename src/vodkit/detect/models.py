@@ -1,19 +1,12 @@
-"""MODELS, one line a model; from a name or a file to a detector, or to a network to train."""
+"""From the name of a model or a file to a detector, or to a network to train."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vodkit.detect import coco, hf_cards, hub
-from vodkit.detect.base import (
-    Metric,
-    ModelCard,
-    Output,
-    Preprocessing,
-    read_card,
-)
+from vodkit.detect import hf_cards, hub
+from vodkit.detect.base import ModelCard, read_card
 from vodkit.detect.defaults import MAX_DETECTIONS, NETWORK, SCORE_THRESHOLD
 from vodkit.detect.detector import GraphDetector, stages_of
 from vodkit.detect.embed import load_pooled
@@ -21,6 +14,7 @@ from vodkit.detect.foreign import DETECTORS
 from vodkit.detect.imagenet import LITE
 from vodkit.detect.input_size import card_at
 from vodkit.detect.open_models import OPEN
+from vodkit.detect.published import MODELS, PACKAGED, packaged_card
 from vodkit.detect.runtimes.choice import AUTO, choose
 from vodkit.detect.runtimes.table import GRAPH_SUFFIXES, RUNTIMES, Runnable, way
 from vodkit.detect.temporal_head import Keys, load_head
@@ -35,213 +29,6 @@ IMAGENET = "imagenet"
 """in place of a weight file: of the backbone alone"""
 WEIGHT_SUFFIXES = (".pth", ".pt")
 CHECKPOINT_SUFFIX = ".safetensors"
-
-_YOLOX = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0"
-_TORCHVISION = "https://download.pytorch.org/models"
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_VGG_MEAN, _VGG_STD = (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)
-_HALF = (0.5, 0.5, 0.5)
-
-
-def _packaged_card(name: str) -> Path:
-    return Path(__file__).parent / "street" / f"{name}.card.json"
-
-
-def _packaged(name: str) -> ModelCard:
-    """The card beside the weights that come with vodkit."""
-    return read_card(_packaged_card(name))
-
-
-def _coco_ap(value: float) -> tuple[Metric, ...]:
-    return (Metric(name="AP", value=value / 100, data="COCO val2017, as published"),)
-
-
-def _yolox(size: str, side_px: int, ap: float) -> ModelCard:
-    return ModelCard(
-        name=f"yolox_{size}",
-        family="yolox",
-        classes=coco.CLASSES,
-        licence="Apache-2.0",
-        source="Megvii YOLOX 0.1.1rc0, trained on COCO train2017",
-        preprocessing=Preprocessing(width_px=side_px, height_px=side_px, channels="bgr"),
-        output=Output(decoding="scored_boxes", nms_iou=0.65),
-        architecture={"size": size},
-        expected=_coco_ap(ap),
-        url=f"{_YOLOX}/yolox_{size}.pth",
-        notes="The publisher gives no sha256.",
-    )
-
-
-def _torchvision(
-    builder: str,
-    file: str,
-    ap: float,
-    preprocessing: Preprocessing,
-    output: Output,
-    *,
-    mib: float,
-    norm: dict[str, bool | float] | None = None,
-) -> ModelCard:
-    return ModelCard(
-        name=builder,
-        family="torchvision",
-        classes=coco.CLASSES,
-        licence="BSD-3-Clause",
-        source="torchvision, trained on COCO train2017",
-        preprocessing=preprocessing,
-        output=output,
-        architecture={"builder": builder, "outputs": list(coco.outputs_91()), **(norm or {})},
-        expected=_coco_ap(ap),
-        sha256=file.removesuffix(".pth").rpartition("-")[2],
-        size_bytes=round(mib * 2**20),
-        url=f"{_TORCHVISION}/{file}",
-    )
-
-
-def _lite(builder: str) -> ModelCard:
-    """Faster R-CNN on EfficientNet-lite: only its backbone has weights, ImageNet's."""
-    return ModelCard(
-        name=builder,
-        family="torchvision",
-        classes=("object",),
-        licence="Apache-2.0",
-        source=f"{LITE[builder]}; neck and head random",
-        preprocessing=Preprocessing(
-            width_px=416, height_px=416, fill=(127,) * 3, mean=(127.0,) * 3, std=(128.0,) * 3
-        ),
-        output=_TWO_STAGE,
-        architecture={"builder": builder},
-        notes="Begins with ImageNet's weights of its backbone; to be trained on other classes.",
-    )
-
-
-def _fit(height_px: int, width_px: int) -> Preprocessing:
-    """Shorter side to ``height_px``, longer at most ``width_px``; filled with the mean colour."""
-    return Preprocessing(
-        width_px=width_px,
-        height_px=height_px,
-        resize="fit",
-        fill=(124, 116, 104),
-        scale=1 / 255,
-        mean=_IMAGENET_MEAN,
-        std=_IMAGENET_STD,
-    )
-
-
-def _stretch(side_px: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Preprocessing:
-    return Preprocessing(
-        width_px=side_px, height_px=side_px, resize="stretch", scale=1 / 255, mean=mean, std=std
-    )
-
-
-_TWO_STAGE = Output(decoding="boxes", nms_iou=1.0)
-_SSD = Output(decoding="class_scores", nms_iou=0.45)
-_SSDLITE = Output(decoding="class_scores", nms_iou=0.55)
-_RETINA = Output(decoding="scored_boxes", nms_iou=0.5)
-_FCOS = Output(decoding="scored_boxes", nms_iou=0.6)
-_FROZEN: dict[str, bool | float] = {"frozen_norm": True}
-_FROZEN_V1: dict[str, bool | float] = {"frozen_norm": True, "norm_eps": 0.0}
-
-PACKAGED = ("vodkit-street",)
-# name: what makes its card. File names and numbers are torchvision's own (a test compares).
-MODELS: dict[str, Callable[[], ModelCard]] = {
-    "vodkit-street": partial(_packaged, "vodkit-street"),
-    "yolox_nano": partial(_yolox, "nano", 416, 25.8),
-    "yolox_tiny": partial(_yolox, "tiny", 416, 32.8),
-    "yolox_s": partial(_yolox, "s", 640, 40.5),
-    "yolox_m": partial(_yolox, "m", 640, 46.9),
-    "yolox_l": partial(_yolox, "l", 640, 49.7),
-    "yolox_x": partial(_yolox, "x", 640, 51.1),
-    "ssdlite320_mobilenet_v3_large": partial(
-        _torchvision,
-        "ssdlite320_mobilenet_v3_large",
-        "ssdlite320_mobilenet_v3_large_coco-a79551df.pth",
-        21.3,
-        _stretch(320, _HALF, _HALF),
-        _SSDLITE,
-        mib=13.418,
-    ),
-    "ssd300_vgg16": partial(
-        _torchvision,
-        "ssd300_vgg16",
-        "ssd300_vgg16_coco-b556d3b4.pth",
-        25.1,
-        _stretch(300, _VGG_MEAN, _VGG_STD),
-        _SSD,
-        mib=135.988,
-    ),
-    "fasterrcnn_mobilenet_v3_large_320_fpn": partial(
-        _torchvision,
-        "fasterrcnn_mobilenet_v3_large_320_fpn",
-        "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth",
-        22.8,
-        _fit(320, 640),
-        _TWO_STAGE,
-        norm=_FROZEN,
-        mib=74.239,
-    ),
-    "fasterrcnn_mobilenet_v3_large_fpn": partial(
-        _torchvision,
-        "fasterrcnn_mobilenet_v3_large_fpn",
-        "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth",
-        32.8,
-        _fit(800, 1333),
-        _TWO_STAGE,
-        norm=_FROZEN,
-        mib=74.239,
-    ),
-    "fasterrcnn_resnet50_fpn": partial(
-        _torchvision,
-        "fasterrcnn_resnet50_fpn",
-        "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
-        37.0,
-        _fit(800, 1333),
-        _TWO_STAGE,
-        norm=_FROZEN_V1,
-        mib=159.743,
-    ),
-    "fasterrcnn_resnet50_fpn_v2": partial(
-        _torchvision,
-        "fasterrcnn_resnet50_fpn_v2",
-        "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth",
-        46.7,
-        _fit(800, 1333),
-        _TWO_STAGE,
-        mib=167.104,
-    ),
-    "fasterrcnn_efficientnet_lite0_fpn": partial(_lite, "fasterrcnn_efficientnet_lite0_fpn"),
-    "fasterrcnn_efficientnet_lite2_fpn": partial(_lite, "fasterrcnn_efficientnet_lite2_fpn"),
-    "retinanet_resnet50_fpn": partial(
-        _torchvision,
-        "retinanet_resnet50_fpn",
-        "retinanet_resnet50_fpn_coco-eeacb38b.pth",
-        36.4,
-        _fit(800, 1333),
-        _RETINA,
-        norm=_FROZEN_V1,
-        mib=130.267,
-    ),
-    "retinanet_resnet50_fpn_v2": partial(
-        _torchvision,
-        "retinanet_resnet50_fpn_v2",
-        "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth",
-        41.5,
-        _fit(800, 1333),
-        _RETINA,
-        mib=146.037,
-    ),
-    "fcos_resnet50_fpn": partial(
-        _torchvision,
-        "fcos_resnet50_fpn",
-        "fcos_resnet50_fpn_coco-99b0c9b7.pth",
-        39.2,
-        _fit(800, 1333),
-        _FCOS,
-        norm=_FROZEN,
-        mib=123.608,
-    ),
-    **hf_cards.CARDS,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,7 +46,7 @@ def listed() -> list[Listed]:
 
     A packaged model that the installation lacks (a copy without its data files) is left out.
     """
-    names = [name for name in MODELS if name not in PACKAGED or _packaged_card(name).is_file()]
+    names = [name for name in MODELS if name not in PACKAGED or packaged_card(name).is_file()]
     cards = [MODELS[name]() for name in names]
     paths = [weights_path(card) for card in cards]
     return [

@@ -20,8 +20,9 @@ from vodkit.detect.base import ModelCard
 from vodkit.detect.checkpoint import save_checkpoint
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.export import OnData, export_detector
-from vodkit.detect.models import MODELS, build_network, find_card, load_detector
+from vodkit.detect.models import build_network, find_card, load_detector
 from vodkit.detect.parity import compare
+from vodkit.detect.published import MODELS
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.detect.targets import Target
 from vodkit.detect.weights import weights_path

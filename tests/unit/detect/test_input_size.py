@@ -12,7 +12,8 @@ from vodkit.detect import networks
 from vodkit.detect.base import ModelCard, Output, Preprocessing, write_card
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.input_size import card_at, label, scaled, why_fixed
-from vodkit.detect.models import MODELS, find_card, load_detector
+from vodkit.detect.models import find_card, load_detector
+from vodkit.detect.published import MODELS
 from vodkit.detect.runtimes.base import KeptGraphs
 from vodkit.ground.boxes import iou
 from vodkit.ground.errors import SettingsError

@@ -2,7 +2,8 @@
 
 import pytest
 
-from vodkit.detect.models import MODELS, find_card, model_name
+from vodkit.detect.models import find_card, model_name
+from vodkit.detect.published import MODELS
 from vodkit.ground.errors import SettingsError
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.settings import InferSettings

@@ -13,7 +13,7 @@ from vodkit.detect import coco, networks
 from vodkit.detect.base import ModelCard, without_normalisation
 from vodkit.detect.decode import UNBATCHED
 from vodkit.detect.detector import GraphDetector
-from vodkit.detect.models import MODELS
+from vodkit.detect.published import MODELS
 from vodkit.detect.runtimes.torch_module import TorchRuntime
 from vodkit.detect.targets import Target
 from vodkit.detect.torchvision_family import BUILDERS

@@ -6,7 +6,7 @@ from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign
 
 from vodkit.detect import networks, torchvision_pool
-from vodkit.detect.models import MODELS
+from vodkit.detect.published import MODELS
 from vodkit.detect.targets import Target
 from vodkit.detect.torchvision_pool import ProductRoIAlign
 

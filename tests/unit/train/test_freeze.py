@@ -8,7 +8,8 @@ from torch import nn
 
 from vodkit.detect import networks, yolox
 from vodkit.detect.base import ModelCard
-from vodkit.detect.models import MODELS, build_network
+from vodkit.detect.models import build_network
+from vodkit.detect.published import MODELS
 from vodkit.detect.targets import Target
 from vodkit.ground.errors import SettingsError
 from vodkit.train import freeze
