@@ -85,7 +85,7 @@ def on_backbone(folder: Path, name: str, *, weights: str) -> Path:
     import torch
 
     from vodkit.detect import networks, yolox
-    from vodkit.train.head_transfer import load_backbone
+    from vodkit.detect.imagenet import load_backbone, packaged_lite
 
     card = ModelCard(
         name=name,
@@ -102,7 +102,8 @@ def on_backbone(folder: Path, name: str, *, weights: str) -> Path:
     torch.manual_seed(0)
     module = networks.build(card)
     assert isinstance(module, yolox.YOLOX)
-    load_backbone(module, weights, name=name)
+    if weights == "package":
+        load_backbone(module.backbone.backbone, packaged_lite(name), where=f"weights of {name}")
     path = folder / f"{name}.safetensors"
     save_checkpoint(module.state_dict(), card, path)
     return path

@@ -80,7 +80,7 @@ API: dict[str, tuple[str, str, str]] = {
         "From video to run folders.",
         "infer.flow infer.batch infer.folder infer.manifest infer.live",
     ),
-    "train": ("Train", "Fine-tune detectors.", "train.loop train.distill"),
+    "train": ("Train", "Fine-tune detectors.", "train.loop"),
     "metrics": (
         "Metrics",
         "Measure and compare.",

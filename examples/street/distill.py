@@ -6,8 +6,8 @@
 import argparse
 from pathlib import Path
 
+from distillation import DistillProgress, DistillSettings, distill
 from vodkit.ground import settings
-from vodkit.train.distill import DistillProgress, DistillSettings, distill
 
 
 def show(progress: DistillProgress) -> None:

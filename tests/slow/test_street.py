@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vodkit.data.scenes import files_of
+from distillation import DistillSettings
+from scenes import files_of
 from vodkit.detect.base import ModelCard
 from vodkit.detect.checkpoint import read_checkpoint_card
 from vodkit.detect.models import find_card, load_detector
@@ -16,7 +17,6 @@ from vodkit.ground import settings
 from vodkit.ground.records import Frame
 from vodkit.metrics.detection.ap import CocoScores, average_precision
 from vodkit.metrics.detection.columns import BoxColumns
-from vodkit.train.distill import DistillSettings
 from vodkit.video.reader import open_video
 
 pytestmark = pytest.mark.slow

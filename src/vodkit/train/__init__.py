@@ -6,5 +6,4 @@ batches         what a step takes, from the videos or from the feature cache
 freeze, optim, gradients, ema, replay      one trick a file
 validate        average precision on the validation split
 resume, log     the state that survives a kill, and the numbers of each epoch
-distill         learning from a larger network instead of labels
 """

@@ -21,7 +21,7 @@ from vodkit.ground.errors import SettingsError
 from vodkit.train.teacher import Answers, Teacher, distill_losses, load_teacher
 
 _LEAST_SPREAD = 1e-3
-_NECK_WEIGHT = 3.0  # as in distill
+_NECK_WEIGHT = 3.0  # as in examples/street
 
 
 class Keeper:

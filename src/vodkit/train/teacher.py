@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vodkit.detect import networks, yolox
+from vodkit.detect import yolox
 from vodkit.detect.base import ModelCard
 from vodkit.detect.models import build_network
 from vodkit.detect.yolox_loss import iou_pairs
-from vodkit.ground.arrays import ByteArray
 from vodkit.ground.errors import SettingsError
 
 _OTHER_OBJECTS = 0.2  # how much a cell counts that shows a thing of none of the classes
@@ -46,19 +45,8 @@ class Teacher:
         self.rows = [card.classes.index(name) for name in classes]
 
     @torch.no_grad()
-    def features(self, pictures_BHW3: ByteArray) -> list[Tensor]:
-        """Backbone features of (B, H, W, 3) uint8 RGB."""
-        found: list[Tensor] = self.module.backbone.backbone(network_input(pictures_BHW3, self.card))
-        return found
-
-    @torch.no_grad()
-    def answer(self, pictures_BHW3: ByteArray) -> Answers:
-        """With the columns of the student's classes only."""
-        return self.look(network_input(pictures_BHW3, self.card))
-
-    @torch.no_grad()
     def look(self, x_B3HW: Tensor) -> Answers:
-        """The same of pictures that are normalised as its card wants them."""
+        """Outputs for pictures normalised as its card wants, in the student's classes only."""
         neck = self.module.backbone.neck(self.module.backbone.backbone(x_B3HW))
         columns = [*range(5), *(5 + row for row in self.rows)]
         # Under bf16 autocast the raw outputs are half precision; losses and boxes need float32.
@@ -71,12 +59,6 @@ def load_teacher(name_or_path: str, *, weights: str, classes: Sequence[str]) -> 
     if not isinstance(module, yolox.YOLOX):
         raise SettingsError(f"teacher is {name_or_path}; allowed: models of the yolox family")
     return Teacher(module, card, classes)
-
-
-def network_input(pictures_BHW3: ByteArray, card: ModelCard) -> Tensor:
-    """Normalised (B, 3, H, W) in channels-last memory, as the card wants it."""
-    pictures = torch.from_numpy(pictures_BHW3).permute(0, 3, 1, 2)
-    return networks.normalise(pictures, card).contiguous(memory_format=torch.channels_last)
 
 
 def distill_losses(

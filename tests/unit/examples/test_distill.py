@@ -9,6 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+import distillation
+from distillation import DistillProgress, DistillSettings, distill, fresh_student
+from head_transfer import (
+    answer,
+    fit_maps,
+    network_input,
+    settle_norms,
+    stitch,
+)
 from vodkit.detect import yolox
 from vodkit.detect.base import ModelCard
 from vodkit.detect.checkpoint import load_checkpoint, save_checkpoint
@@ -17,14 +26,7 @@ from vodkit.ground import settings
 from vodkit.ground.arrays import ByteArray
 from vodkit.ground.errors import InputError, SettingsError, WeightsError
 from vodkit.ground.records import Frame
-from vodkit.train import distill as distillation
-from vodkit.train.distill import DistillProgress, DistillSettings, distill, fresh_student
-from vodkit.train.head_transfer import (
-    fit_maps,
-    settle_norms,
-    stitch,
-)
-from vodkit.train.teacher import Answers, Teacher, distill_losses, network_input
+from vodkit.train.teacher import Answers, Teacher, distill_losses
 
 CLASSES = ("person", "car")
 
@@ -99,7 +101,7 @@ def test_a_student_with_the_teachers_backbone_is_stitched_to_the_teacher(
     maps = stitch(student, replace(card, classes=CLASSES), teacher, batches)
 
     assert min(fitted.explained for fitted in maps) > 0.999
-    wanted = teacher.answer(batches[0]).raw
+    wanted = answer(teacher, batches[0]).raw
     with torch.no_grad():
         given = student(network_input(batches[0], card))
     assert given.shape == wanted.shape

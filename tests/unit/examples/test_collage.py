@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vodkit.data.collage import Collages, CollageSettings, Cutout, Scene, cut_out
-from vodkit.data.scenes import Reading, read_material
+from collage import Collages, CollageSettings, Cutout, Scene, cut_out
+from scenes import Reading, read_material
 from vodkit.ground.errors import InputError, SettingsError
 from vodkit.ground.records import Detections, Frame
 

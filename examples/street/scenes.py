@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vodkit.data.collage import Cutout, Scene, cut_out
+from collage import Cutout, Scene, cut_out
 from vodkit.ground.arrays import ByteArray
 from vodkit.ground.errors import InputError
 from vodkit.ground.records import Detections, Frame

@@ -18,7 +18,7 @@ from vodkit.detect import networks, yolox
 from vodkit.detect.base import ModelCard
 from vodkit.ground.arrays import ByteArray
 from vodkit.ground.errors import SettingsError
-from vodkit.train.teacher import Teacher, network_input
+from vodkit.train.teacher import Answers, Teacher
 
 _RIDGE = 1e-4  # directions in which the features vary less than this are hardly used
 # Convolutions of the neck that read the backbone: name, level of the features, channels before.
@@ -68,6 +68,17 @@ def stitch(
     return maps
 
 
+def network_input(pictures_BHW3: ByteArray, card: ModelCard) -> Tensor:
+    """Normalised (B, 3, H, W) in channels-last memory, as the card wants it."""
+    pictures = torch.from_numpy(pictures_BHW3).permute(0, 3, 1, 2)
+    return networks.normalise(pictures, card).contiguous(memory_format=torch.channels_last)
+
+
+def answer(teacher: Teacher, pictures_BHW3: ByteArray) -> Answers:
+    """The teacher's outputs for (B, H, W, 3) uint8 RGB."""
+    return teacher.look(network_input(pictures_BHW3, teacher.card))
+
+
 def _reads_backbone(key: str) -> bool:
     return any(key.startswith(f"backbone.{reader}.conv.") for reader, _, _ in _READERS)
 
@@ -103,7 +114,7 @@ def fit_maps(
     for pictures in batches:
         pairs = zip(
             student.backbone.backbone(network_input(pictures, card)),
-            teacher.features(pictures),
+            teacher.module.backbone.backbone(network_input(pictures, teacher.card)),
             strict=True,
         )
         new = [_products(*pair) for pair in pairs]

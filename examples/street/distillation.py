@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from vodkit.data.collage import Collages, CollageSettings, Cutout, Scene
-from vodkit.data.scenes import Reading, files_of, read_material
+from collage import Collages, CollageSettings, Cutout, Scene
+from head_transfer import answer, network_input, settle_norms, stitch
+from scenes import Reading, files_of, read_material
 from vodkit.detect import networks, yolox
 from vodkit.detect.base import ModelCard, Output, Preprocessing
 from vodkit.detect.checkpoint import halved, save_checkpoint
@@ -50,11 +51,10 @@ from vodkit.train import resume
 from vodkit.train.ema import Ema
 from vodkit.train.freeze import FREEZES, freeze
 from vodkit.train.gradients import take_step
-from vodkit.train.head_transfer import settle_norms, stitch
 from vodkit.train.log import Meter, as_csv, flat
 from vodkit.train.optim import lr_factor, make_optimizer, set_rates
 from vodkit.train.resume import digest_of_start
-from vodkit.train.teacher import Answers, distill_losses, load_teacher, network_input
+from vodkit.train.teacher import Answers, distill_losses, load_teacher
 from vodkit.video.prefetch import ahead
 
 STUDENT, LOG = "student.safetensors", "log.csv"
@@ -240,7 +240,7 @@ class _Run:
             stitch(self.module, self.card, self.teacher, batches)
             self.ema.module.load_state_dict(self.module.state_dict())
         self.watch(DistillProgress(what="stitch", done=len(batches), total=len(batches)))
-        levels = zip(*(self.teacher.answer(batch).neck for batch in batches[:4]), strict=True)
+        levels = zip(*(answer(self.teacher, batch).neck for batch in batches[:4]), strict=True)
         self.spread = [
             torch.cat(maps).var((0, 2, 3)).clamp(min=1e-3)[None, :, None, None] for maps in levels
         ]
@@ -258,7 +258,7 @@ class _Run:
         meter = Meter()
         total = self.settings.steps
         for pictures in ahead((self.pictures(step) for step in range(self.step, total)), 1):
-            losses = self._learn(pictures, self.teacher.answer(pictures))
+            losses = self._learn(pictures, answer(self.teacher, pictures))
             self.step += 1
             meter.add(losses)
             if self.step % _LOG_EVERY == 0 or self.step == total:
