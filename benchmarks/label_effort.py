@@ -9,6 +9,9 @@ the threshold, and last removes what is shown where the truth has nothing. Choos
 correction extends costs nothing: a modifier key is held while dragging.
 All ways of working are held against each other with this same person.
 
+A set with a slash is a sequence of a tracking benchmark, as ``sequences/mot15/TUD-Campus`` or
+``tracking/dance/dancetrack0018``: the detections that come with it, tracked by the default tracker.
+
 ``--learn 20`` first accepts so many frames of plaza_a, lets the page's own job learn from them, and
 begins with what the page then makes of the video (``learnt``).
 
@@ -40,6 +43,7 @@ from typing import Any
 
 import numpy as np
 
+from track_domains import SHARED, Steps, mot_scene
 from vodkit.data.audit.video_scan import frame_times_s, probe
 from vodkit.formats.base import Reading
 from vodkit.formats.table import read_dataset, write_dataset
@@ -56,11 +60,14 @@ from vodkit.review.journal import Journal
 from vodkit.review.relabel import Prediction, relabelled
 from vodkit.samples import samples
 from vodkit.track.refine import RefineSettings, refine
+from vodkit.track.table import make_tracker
 
 _SAME = 0.3  # IoU from which on a person takes a box for a poor one of this object
 _SWITCH = 3.0  # frames that must speak for another object before the person sees a switch
-TRIM_MARGINS = (0.0, 0.01, 0.02, 0.04)
-"""what the page offers, in shares of the picture"""
+TRIM_MARGINS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06)
+"""where a person draws a side of the area that is labelled, in shares of the picture"""
+_EDGE, _EDGE_S = 0.06, 0.5
+"""an end this near the edge of the picture, moved by at most so long: a matter of taste"""
 _DRAWN_PX = 1.0  # smallest side a person can draw
 
 
@@ -73,6 +80,8 @@ class Scene:
     truth: TrackTable
     times_s: np.ndarray
     size_px: tuple[int, int]
+    steps: Steps | None = None
+    """detections of others, where there are no pictures"""
 
 
 class Person:
@@ -90,6 +99,8 @@ class Person:
         given = {str(i): to_json(replace(t, label=0)) for i, t in enumerate(tracks, 1)}
         self.journal.commit({"do": "put", "video": 0, "tracks": given}, id="put")
         self.actions: dict[str, int] = {}
+        self.at_edges = 0
+        """actions that only move where a track begins or ends near the edge of the picture"""
         self._known: dict[int, tuple[Track, list[tuple[int, int, int]]]] = {}
         ids = np.unique(scene.truth.ids)
         self.truth = {int(i): scene.truth[scene.truth.ids == i] for i in ids}
@@ -201,22 +212,24 @@ class Person:
             self.do("delete", tracks=[number])
 
     def _trim(self) -> None:
-        """Ends near the edge of the picture, with the margin that leaves least to do, if any."""
+        """Ends outside an area that the person draws, if any: each side where it leaves least."""
         if not self.group:
             return
         width, height = self.scene.size_px
-        before, best = self._ends_to_do(self.journal.document), None
-        for margin in TRIM_MARGINS:
-            x, y = max(margin * width, 1.0), max(margin * height, 1.0)
-            action = {"do": "trim", "video": 0, "tracks": list(self.owner.values()),
-                      "within": [x, y, width - x, height - y]}  # fmt: skip
-            with suppress(InputError):
-                document = self.journal.document
-                left = self._ends_to_do(document.with_changes(changes(document, action)))
-                if left + 1 < before:
-                    before, best = left + 1, action
-        if best is not None:
-            self.do("trim", tracks=best["tracks"], within=best["within"])
+        document, tracks = self.journal.document, list(self.owner.values())
+        before = best = self._ends_to_do(document)
+        within = [1.0, 1.0, width - 1.0, height - 1.0]
+        for side, length in enumerate((width, height) * 2):
+            for margin in TRIM_MARGINS:
+                tried, inner = list(within), max(margin * length, 1.0)
+                tried[side] = inner if side < 2 else length - inner
+                action = {"do": "trim", "video": 0, "tracks": tracks, "within": tried}
+                with suppress(InputError):
+                    left = self._ends_to_do(document.with_changes(changes(document, action)))
+                    if left < best:
+                        best, within = left, tried
+        if best + 1 < before:
+            self.do("trim", tracks=tracks, within=within)
 
     def _ends_to_do(self, document: Document) -> int:
         """At how many ends the tracks begin or end in another frame than their objects."""
@@ -268,6 +281,10 @@ class Person:
                 row, worst = self._worst(number, rows)
                 if worst >= threshold:
                     break
+                shown = self.shown(self.tracks()[self.owner[number]]).frames
+                if not shown[0] <= rows.frames[row] <= shown[-1]:
+                    nearer = shown[0] if rows.frames[row] < shown[0] else shown[-1]
+                    self._count_edge(rows.frames[row], nearer, rows.boxes_xyxy[row])
                 self._bend(number, rows, row)
 
     def _bend(self, number: int, rows: TrackTable, row: int) -> None:
@@ -308,12 +325,23 @@ class Person:
         """What is shown where the truth has nothing: one span a stretch."""
         for number, rows in self.truth.items():
             track = self.owner[number]
-            frames = self.shown(self.tracks()[track]).frames
+            shown = self.shown(self.tracks()[track])
+            frames = shown.frames
             surplus = frames[~np.isin(frames, rows.frames)]
             for part in np.split(surplus, np.flatnonzero(np.diff(surplus) > 1) + 1):
                 if len(part):
+                    end = frames[0] if part[0] == frames[0] else frames[-1]
+                    if end in part:
+                        box = shown.boxes_xyxy[np.searchsorted(frames, end)]
+                        self._count_edge(part[0], part[-1], box)
                     span = {"first": int(part[0]), "last": int(part[-1]), "kind": "outside"}
                     self.do("span", track=track, **span)
+
+    def _count_edge(self, one: int, two: int, box: np.ndarray) -> None:
+        """Count an action that moves an end by little, near the edge of the picture."""
+        shares = box / np.array(self.scene.size_px * 2)
+        near = shares[:2].min() < _EDGE or shares[2:].max() > 1 - _EDGE
+        self.at_edges += bool(near and abs(self.times_s[one] - self.times_s[two]) <= _EDGE_S)
 
     def work(self, threshold: float) -> dict[str, int]:
         """All of it; number of actions by name."""
@@ -378,6 +406,10 @@ def predicted(scene: Scene, model: str, cache: Path | None) -> tuple[TrackTable,
             )
         return tracks, found
     tracked, detected = [], []
+    if scene.steps is not None:
+        tracker = make_tracker("vodkit", [])
+        tracked = [(f.index, f.time_s, tracker.step(f, found)) for f, found in scene.steps]
+        return refine(TrackTable.from_frames(tracked)), TrackTable.empty()
     settings = InferSettings(model=model, lenient=True)
     for frame, detections, tracks in track_video(scene.video, settings=settings):
         tracked.append((frame.index, frame.time_s, tracks))
@@ -460,14 +492,22 @@ def scenes(data: Path, wanted: list[str]) -> list[Scene]:
         info = probe(video)
         size = (info.width_px, info.height_px)
         out.append(Scene(name, video, table[~table.ignore], frame_times_s(video), size))
-    return out
+    return [*out, *(of_detections(data / name) for name in wanted if "/" in name)]
+
+
+def of_detections(folder: Path) -> Scene:
+    """A sequence of a tracking benchmark: detections and truth, no pictures."""
+    found = mot_scene(folder, folder.name, "")
+    table = found.truth[~found.truth.ignore]
+    times = np.array([frame.time_s for frame, _ in found.steps])
+    return Scene(folder.name, folder, table[table.labels == 0], times, found.size_px, found.steps)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=SHARED)
     parser.add_argument("--sets", default="plaza_b,pets,two_flies")
     parser.add_argument("--model", default="vodkit-street")
     parser.add_argument("--thresholds", default="0.8,0.7,0.5")
@@ -492,14 +532,14 @@ def main() -> None:
                 if way == "oracle":
                     tell(scene, way, threshold, {"draw": oracle(scene, threshold)})
                 elif way == "linear":
-                    tell(scene, way, threshold, Person(scene, [], 0.8, group=False).work(threshold))
+                    person = Person(scene, [], 0.8, group=False)
+                    tell(scene, way, threshold, person.work(threshold), person.at_edges)
                 elif way == "per-frame":
                     raw = model_tracks(
                         table, scene.times_s, CurveSettings(smooth_s=0, tolerance_px=1e-6)
                     )
-                    tell(
-                        scene, way, threshold, Person(scene, raw, 1e-6, group=False).work(threshold)
-                    )
+                    person = Person(scene, raw, 1e-6, group=False)
+                    tell(scene, way, threshold, person.work(threshold), person.at_edges)
                 else:
                     for smooth_s in map(float, asked.smooth_s.split(",")):
                         curves = model_tracks(
@@ -508,7 +548,7 @@ def main() -> None:
                         for reach_s in map(float, asked.reach_s.split(",")):
                             person = Person(scene, curves, reach_s, group=way == "page")
                             words = f"{way} smooth {smooth_s:g} s reach {reach_s:g} s"
-                            tell(scene, words, threshold, person.work(threshold))
+                            tell(scene, words, threshold, person.work(threshold), person.at_edges)
 
 
 def after_learning(asked: argparse.Namespace, folder: Path) -> None:
@@ -527,12 +567,16 @@ def after_learning(asked: argparse.Namespace, folder: Path) -> None:
             begin["page, learnt"] = relabelled_curves(scene, before, after, SMOOTH_S)
         for threshold in map(float, asked.thresholds.split(",")):
             for way, curves in begin.items():
-                tell(scene, way, threshold, Person(scene, curves, REACH_S).work(threshold))
+                person = Person(scene, curves, REACH_S)
+                tell(scene, way, threshold, person.work(threshold), person.at_edges)
 
 
-def tell(scene: Scene, way: str, threshold: float, actions: dict[str, int]) -> None:
-    total = sum(actions.values())
-    print(f"{scene.name:10} {threshold:.1f} {way:36} {total:5}  {json.dumps(actions)}", flush=True)
+def tell(
+    scene: Scene, way: str, threshold: float, actions: dict[str, int], at_edges: int = 0
+) -> None:
+    """One line; ``at_edges``: those that only move an end near the edge of the picture."""
+    total, words = sum(actions.values()), json.dumps({**actions, "(at edges)": at_edges})
+    print(f"{scene.name:14} {threshold:.1f} {way:36} {total:5}  {words}", flush=True)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,8 @@ def count(scene: Scene, table: TrackTable) -> dict[str, Counts]:
     }
 
 
-def _mot_scene(folder: Path, domain: str, rules: str) -> Scene:
+def mot_scene(folder: Path, domain: str, rules: str) -> Scene:
+    """A MOTChallenge sequence: its detections, camera motion and truth."""
     info = dict(
         line.split("=", 1)
         for line in (folder / "seqinfo.ini").read_text().splitlines()
@@ -230,7 +231,7 @@ def _dense(parts: list[np.ndarray]) -> tuple[list[np.ndarray], int]:
 def _mot_folder(domain: str, folder: str, rules: str) -> Iterator[Scene]:
     for path in sorted((SHARED / folder).iterdir()):
         if path.is_dir():
-            yield _mot_scene(path, domain, rules)
+            yield mot_scene(path, domain, rules)
 
 
 def _kitti() -> Iterator[Scene]:

@@ -315,6 +315,19 @@ def test_corrections_of_a_models_tracks_take_one_gesture(page: Any, served: Serv
     page.click("[data-track='903']")
     settled(page, before)
     assert labels(served)[901].extent == (0, 9)
+    boxes = np.array([[10, 20, 30, 60], [90, 20, 110, 60]])
+    base = Base(frames, boxes, np.ones(2), np.zeros(2, np.int64), np.full(2, np.nan))
+    put = {**put, "tracks": {"904": to_json(Track(0, base))}}
+    served.page.project.journal.commit(put, id=f"put-{last_entry(page)}", who="model")
+    show(page, served)
+    press(page, "T")
+    page.click("text=Draw the area instead")
+    drag(page, (20, 10), (100, 90))  # over boxes, which are not dragged
+    first, last = (span for span in labels(served)[904].spans)
+    assert (first.first, first.kind, last.last, last.kind) == (0, "outside", 59, "outside")
+    left = np.interp(np.arange(60), frames, boxes[:, 0])
+    inside = np.flatnonzero((left >= 20) & (left + 20 <= 100))
+    assert (first.last + 1, last.first - 1) == (inside[0], inside[-1])
 
 
 def test_at_opens_the_frame_that_other_pages_name(page: Any, served: Served) -> None:

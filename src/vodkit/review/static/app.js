@@ -3,7 +3,7 @@
 
 import { ask, listen, signIn } from "./api.js";
 import { DO, mode, pressed, toDoubt } from "./commands.js";
-import { addClass, exportLabels, offer } from "./forms.js";
+import { addClass, cutOutside, exportLabels, offer } from "./forms.js";
 import { get, hint, queue, slider, stage, state, table, timeline } from "./parts.js";
 import { THUMB, go, place } from "./player.js";
 import { PICKS } from "./stage.js";
@@ -14,9 +14,12 @@ function boxed(event) {
   const { id, box, spread = state.spread } = event.detail;
   const frame = state.shownFrame;
   if (frame < 0) return;
-  state.mode = state.mode === "draw" || state.mode === "extreme" ? "" : state.mode;
+  const drawn = state.mode;
+  state.mode = ["draw", "extreme", "area"].includes(drawn) ? "" : drawn;
   hint("");
-  if (id !== null) {
+  if (drawn === "area") {
+    cutOutside(box);
+  } else if (id !== null) {
     act("bend", { track: id, frame, box, spread }, [id]);
   } else if (!state.classes.length) {
     stage.pending = null;

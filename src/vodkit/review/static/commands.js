@@ -58,7 +58,7 @@ function mark(kind) {
 export function mode(name) {
   state.mode = state.mode === name ? "" : name;
   stage.points = [];
-  const words = { draw: "Drag a new box (Enter puts one in the middle; Escape cancels).", extreme: "Click the top, bottom, left and right end of the object.", join: "Click the track to join with.", give: "Click the track that this one is part of from here on.", swap: "Click the track to swap with from here on." };
+  const words = { draw: "Drag a new box (Enter puts one in the middle; Escape cancels).", area: "Drag the area in which objects are labelled: ends of tracks outside it are cut. A side beyond the picture cuts nothing (Escape cancels).", extreme: "Click the top, bottom, left and right end of the object.", join: "Click the track to join with.", give: "Click the track that this one is part of from here on.", swap: "Click the track to swap with from here on." };
   hint(words[/** @type {keyof typeof words} */ (state.mode)] ?? "");
 }
 
@@ -131,7 +131,7 @@ export const DO = {
     act("delete", { tracks }, tracks);
     hint(`${tracks.length} tracks deleted; ${nameOf(keymap().undo)} brings them back.`);
   }),
-  trim,
+  trim: () => trim(() => mode("area")),
   spread: () => {
     state.spread = { reach: "near", near: "all", all: "reach" }[state.spread] ?? "reach";
     hint({ reach: `Corrections extend over ${state.reach} s.`, near: "Corrections extend over 0.3 s.", all: "Corrections hold for all of the track, up to its other keys." }[state.spread] ?? "");

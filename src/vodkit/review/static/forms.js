@@ -51,15 +51,22 @@ export function addClass() {
   question("Add class", "Name", field, [["Add", add]]);
 }
 
-export function trim() {
+/** @param {() => void} draw lets the person draw the area */
+export function trim(draw) {
   const field = document.createElement("select");
   for (const percent of [0, 1, 2, 4]) field.append(new Option(percent ? `within ${percent} % of the edge` : "at the edge", String(percent / 100)));
   const cut = () => {
     const { width, height } = state.meta;
     const [x, y] = [Math.max(Number(field.value) * width, 1), Math.max(Number(field.value) * height, 1)];
-    act("trim", { tracks: [...state.tracks.keys()], within: [x, y, width - x, height - y] }, [...state.tracks.keys()]);
+    cutOutside([x, y, width - x, height - y]);
   };
-  question("Cut the ends of all tracks", "While the box is", field, [["Cut", cut]]);
+  question("Cut the ends of all tracks", "While the box is", field, [["Cut", cut], ["Draw the area instead", draw]]);
+}
+
+/** Cut the ends of all tracks that are outside. @param {import("./curve.js").Box} within */
+export function cutOutside(within) {
+  const tracks = [...state.tracks.keys()];
+  act("trim", { tracks, within }, tracks);
 }
 
 /** @type {string[]} */ let formats = [];

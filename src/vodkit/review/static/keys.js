@@ -32,7 +32,7 @@ export const COMMANDS = {
   swap: { key: "s", does: "Swap from here on with the track clicked next" },
   remove: { key: "Delete", does: "Delete the track" },
   removeWeaker: { key: "X", does: "Delete the track and all with a lower score" },
-  trim: { key: "T", does: "Cut the ends of all tracks at the edge of the picture" },
+  trim: { key: "T", does: "Cut the ends of all tracks at the edge of the picture, or outside a drawn area" },
   spread: { key: "u", does: "How far corrections extend: near by, 0.3 s, all of the track" },
   follow: { key: "m", does: "Follow the object with the detector" },
   lock: { key: "l", does: "Keep the selected box in the middle" },

@@ -13,6 +13,8 @@ const DASHES = { observed: [], person: [], bent: [], predicted: [3, 4], filled: 
 const HANDLE_PX = 9;
 /** modes in which the next click names a second track */
 export const PICKS = ["join", "give", "swap"];
+/** modes in which a drag draws a rectangle wherever it begins */
+const DRAWS = ["draw", "area"];
 const CLICK_PX = 4;
 
 export class Stage extends HTMLElement {
@@ -130,7 +132,7 @@ export class Stage extends HTMLElement {
       this.draw();
       return;
     } else {
-      const hit = this.state.mode === "draw" ? null : this.hit(point);
+      const hit = DRAWS.includes(this.state.mode) ? null : this.hit(point);
       if (hit && PICKS.includes(this.state.mode)) {
         this.tell("pick", { id: hit.id });
         return;
