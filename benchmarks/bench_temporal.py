@@ -1,4 +1,4 @@
-"""What a frame costs in temporal memory, beside the detector: links, and a trained head.
+"""What a frame costs in temporal memory, beside the detector: links, a head, an exported head.
 
 python benchmarks/bench_temporal.py [--video vtest.avi] [--profile]
 
@@ -10,6 +10,7 @@ second. Prints medians and tenth percentiles in ms. With a video also the differ
 import argparse
 import cProfile
 import pstats
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from itertools import cycle, islice
@@ -20,11 +21,12 @@ import numpy as np
 
 from vodkit.detect.embed import PoolSettings
 from vodkit.detect.preprocess import Placement
-from vodkit.detect.temporal_head import Keys
+from vodkit.detect.temporal_graph import read_graph, view_names, write_head_graph
+from vodkit.detect.temporal_head import Keys, projection
 from vodkit.ground.records import Detections
 from vodkit.temporal.links import Links, LinkSettings
 from vodkit.temporal.memory import Memory, Rule
-from vodkit.temporal.recall import Recall, RecallSettings, first_weights
+from vodkit.temporal.recall import Network, Recall, RecallSettings, Views, first_weights, network_of
 from vodkit.video.motion import LAGS_S, Motion
 from vodkit.video.reader import open_video
 
@@ -63,10 +65,21 @@ def pushes(rule: Rule, made: list[Detections], num: int = FRAMES) -> Iterator[Ca
         yield lambda one=one, number=number: list(memory.push(number, number / 30, one))
 
 
+def exported(path: Path) -> Network:
+    run, names = read_graph(path), view_names(uses_features=True)
+
+    def network(seen: Views) -> tuple[np.ndarray, np.ndarray]:
+        logits, moved = run([getattr(seen, name) for name in names])
+        return logits, moved
+
+    return network
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--video", type=Path)
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--exported", action="store_true", help="also run exported heads")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     made, rng = frames(), np.random.default_rng(1)
@@ -75,7 +88,7 @@ def main() -> None:
         "keys.scale": np.ones(FEATURES, np.float32),
         "keys.weight": rng.normal(size=(SIZE, FEATURES)).astype(np.float32),
     }
-    keys = Keys(PoolSettings(stages=("neck",), bins=(3, 3)), NUM, weights)
+    keys = Keys(PoolSettings(stages=("neck",), bins=(3, 3)), NUM, projection(weights))
     maps = [rng.normal(size=(64, 39, 52)).astype(np.float32)]
     placement = Placement(768, 576, 768 / 416, 768 / 416)
     boxes = made[0].boxes_xyxy
@@ -84,8 +97,13 @@ def main() -> None:
     timed("links", pushes(Links(LinkSettings()), made))
     for lags in (RecallSettings().lags_s, LAGS):
         shape = RecallSettings(lags_s=lags)
-        rule = Recall(shape, first_weights())
+        rule = Recall(shape, network_of(first_weights()))
         timed(f"head, {len(lags) * shape.remembered} memories", pushes(rule, made))
+        for ending in (".onnx", ".xml") if options.exported else ():
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / f"head{ending}"
+                write_head_graph(first_weights(), shape, SIZE, path)
+                timed(f"  exported {ending}", pushes(Recall(shape, exported(path)), made))
     if options.profile:
         profile = cProfile.Profile()
         profile.enable()

@@ -30,6 +30,7 @@ from vodkit.ground.records import (
     Detections,
     Frame,
     LabelledVideo,
+    Tracks,
     TrackTable,
     VideoInfo,
 )  # fmt: skip
@@ -53,10 +54,10 @@ Video = list[tuple[float, Detections]]
 class Recorded:
     """One recorded video: candidates of each frame, truth, and which frames are degraded."""
 
-    def __init__(self, path: Path, truth: Path) -> None:
+    def __init__(self, path: Path, truth: Path, name: str = "person") -> None:
         """Read candidates, and truth as MOTChallenge lines."""
         content = np.load(path)
-        label = list(content["classes"]).index("person")
+        label = list(content["classes"]).index(name)
         rows, times_s = content["rows"], content["times_s"]
         rows = rows[rows[:, 6] == label]
         edges = np.searchsorted(rows[:, 0], np.arange(len(times_s) + 1))
@@ -66,7 +67,7 @@ class Recorded:
         ]
         self.bad = np.flatnonzero(content["bad"])
         self.name = path.stem
-        self._truth = self._table(truth)
+        self.truth = self._table(truth)
 
     def _table(self, path: Path) -> TrackTable:
         rows = np.loadtxt(path, delimiter=",", ndmin=2)
@@ -80,16 +81,21 @@ class Recorded:
             labels=np.zeros(len(rows)),
         )
 
-    def clip(self, found: Sequence[Detections]) -> Clip:
+    def tracked_clip(self, found: Sequence[Tracks]) -> Clip:
+        """The same of tracks, with their ids."""
+        return self.clip(found, tracked=True)
+
+    def clip(self, found: Sequence[Detections | Tracks], *, tracked: bool = False) -> Clip:
         """Truth beside what a method found, frame by frame."""
         times_s = [time_s for time_s, _ in self.frames]
         rate = Fraction(float(1 / np.median(np.diff(times_s)))).limit_denominator(1001)
         info = VideoInfo(path="v", width_px=1, height_px=1, rate=rate, num_frames=len(times_s))
-        video = LabelledVideo(source="v", info=info, tracks=self._truth)
+        video = LabelledVideo(source="v", info=info, tracks=self.truth)
         table = TrackTable.from_frames(
             [(n, t, one) for n, (t, one) in enumerate(zip(times_s, found, strict=True))]
         )
-        table = replace(table, ids=np.full(len(table), NO_ID))
+        if not tracked:
+            table = replace(table, ids=np.full(len(table), NO_ID))
         return make_clips(Dataset(classes=("person",), videos=(video,)), {"v": table})[0]
 
 

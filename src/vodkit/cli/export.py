@@ -10,6 +10,7 @@ from vodkit.cli.terminal import say, say_json, say_next
 from vodkit.infer.settings import InferSettings
 
 if TYPE_CHECKING:
+    from vodkit.benchmark.temporal_certificate import ClipCertificate
     from vodkit.detect.export import Certificate
 
 _SIZE = "Input size of the network: pixels as 640, or width x height as 640x384."
@@ -28,6 +29,9 @@ def export(
     calibrate: Path = typer.Option(None, help="A dataset that INT8 is calibrated on."),
     num_calibrate: int = typer.Option(128, min=1, help="Frames of it to calibrate on."),
     weights: str = typer.Option("default", help="Another weight file for the model."),
+    temporal: Path = typer.Option(
+        None, "--temporal", help="Also export this temporal head, as OUT.temporal.onnx or .xml."
+    ),
     size: str = options.option_of(InferSettings, "size", help=_SIZE),
     tolerance_px: float = typer.Option(None, help="Refuse if a corner is off by more (0.5)."),
     tolerance_score: float = typer.Option(None, help="Refuse if a score is off by more (0.001)."),
@@ -42,9 +46,10 @@ def export(
     from dataclasses import asdict, replace
 
     from vodkit.benchmark import certificates as certify
+    from vodkit.benchmark.temporal_certificate import NUM_FRAMES, export_head, stages_for
     from vodkit.detect.export import INT8, Tolerances, export_detector
     from vodkit.detect.input_size import card_at
-    from vodkit.detect.models import find_card
+    from vodkit.detect.models import build_network, find_card
     from vodkit.ground.errors import SettingsError
 
     if str(out).startswith("hf:"):
@@ -54,12 +59,14 @@ def export(
         say(push(Path(model), place))
         say_next("vodkit", "track", "my_video.mp4", "--model", place)
         return
-    wanted = card_at(find_card(model)[0], size).preprocessing  # refused before data is read
+    card = card_at(find_card(model)[0], size)  # refused before data is read
+    wanted, maps = card.preprocessing, tuple[str, ...]()
     if int8 != (calibrate is not None):
         raise SettingsError("--int8 and --calibrate go together: ranges come from your data")
     judged_on = data or calibrate
     if not frames and judged_on is None:
         raise SettingsError("give --frames VIDEO or --data LABELS: what is compared on?")
+    some_data = judged_on or Path()
     given = {
         "px": tolerance_px,
         "score": tolerance_score,
@@ -67,6 +74,10 @@ def export(
         "hota": tolerance_hota,
     }
     given = {name: value for name, value in given.items() if value is not None}
+    tolerances = replace(INT8 if int8 else Tolerances(), **given)
+    if temporal is not None:
+        _network, loaded = build_network(model, weights=weights, size=size)
+        maps = stages_for(temporal, out, loaded, is_exact=not int8)
     calibration = []
     if calibrate is not None:
         calibration = certify.spread_frames(
@@ -83,12 +94,28 @@ def export(
         size=size,
         calibrate_on=calibration,
         judge=None if judged_on is None else certify.judge_on(judged_on, split=split),
-        tolerances=replace(INT8 if int8 else Tolerances(), **given),
+        tolerances=tolerances,
+        maps=maps,
     )
+    on_clip = None
+    if temporal is not None:
+        source = frames or certify.first_video(some_data, split=split)
+        on_clip = export_head(
+            model,
+            temporal,
+            out,
+            clip=certify.clip_of(source, NUM_FRAMES, wanted),
+            weights=weights,
+            size=size,
+            tolerances=tolerances,
+        )
     if as_json:
-        say_json(asdict(certificate))
-    else:
-        _show(certificate, out)
+        more = {} if on_clip is None else {"temporal": asdict(on_clip)}
+        say_json({**asdict(certificate), **more})
+        return
+    _show(certificate, out)
+    if on_clip is not None:
+        _show_head(on_clip, out)
 
 
 def _show(seen: "Certificate", out: Path) -> None:
@@ -106,3 +133,14 @@ def _show(seen: "Certificate", out: Path) -> None:
         if hota is not None:
             say(f"  HOTA {hota[0]:.3f} -> {hota[1]:.3f}")
     say(f"  certificate: {out}.parity.json   use it: vodkit track VIDEO --model {out}")
+
+
+def _show_head(seen: "ClipCertificate", out: Path) -> None:
+    from vodkit.benchmark.temporal_certificate import head_path
+
+    head = head_path(out)
+    say(f"{head}  ({seen.num_boxes} boxes in a clip of {seen.num_frames} frames compared)")
+    say(f"  corners off by at most {seen.max_box_difference_px:.3g} px")
+    say(f"  scores off by at most  {seen.max_score_difference:.3g}")
+    use = f"vodkit track VIDEO --model {out} --temporal {head}"
+    say(f"  certificate: {head}.parity.json   use it: {use}")

@@ -278,6 +278,9 @@ class Output:
     nms_iou: float = 0.65
     """boxes of one class that overlap a better one more than this are dropped; 1: the graph has
     done it already"""
+    maps: tuple[str, ...] = ()
+    """stages of the network whose feature maps (1, C, h, w) follow these outputs, in this order;
+    see ``vodkit export --temporal``"""
 
     def __post_init__(self) -> None:
         """Check the range of the overlap."""

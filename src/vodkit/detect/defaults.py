@@ -13,6 +13,8 @@ MAX_DETECTIONS = 300
 BATCH_SIZE = 8
 """frames given to a network at once"""
 
+HEAD_SUFFIXES = (".safetensors", ".onnx", ".xml")
+"""of the files of temporal heads: trained, and exported"""
 NETWORK, AUTO = "network", "auto"
 """input size: the network's own; by the objects on sample frames"""
 

@@ -51,7 +51,7 @@ class GraphDetector(Detector):
         self.runs_on = runtime.runs_on
         self.choice = choice
         self._pooled, self._keys = pooled, keys
-        self._stages = stages_of(pooled, keys)
+        self._stages = card.output.maps or stages_of(pooled, keys)
         self._runtime = runtime
         self._decode = pick(DECODINGS, card.output.decoding, "output.decoding")
         self._score_threshold = score_threshold
@@ -123,7 +123,7 @@ class GraphDetector(Detector):
         )
         if most is not None and len(found) > most:
             found = replace(found[:most], truncated=True)
-        if not num_maps:
+        if self._pooled is None and self._keys is None:
             return found
         # Of graphs that take one picture at a time, maps still have the batch axis.
         maps = [one[0] if one.ndim == 4 else one for one in maps]

@@ -231,6 +231,10 @@ FORMATS: dict[str, Callable[[Wanted, Path], None]] = {
 }
 
 
+HEAD_FORMATS = (".onnx", ".xml")
+"""of temporal heads, and of detectors for them"""
+
+
 def export_detector(
     name_or_path: str | Path,
     path: Path,
@@ -241,6 +245,7 @@ def export_detector(
     calibrate_on: Sequence[Frame] = (),
     judge: Judge | None = None,
     tolerances: Tolerances | None = None,
+    maps: Sequence[str] = (),
 ) -> Certificate:
     """Write ``path`` (its ending says the format), its card and its ``.parity.json``.
 
@@ -253,6 +258,7 @@ def export_detector(
         calibrate_on: frames that say which ranges INT8 must hold; empty: float32.
         judge: measures both on labelled data; INT8 needs one.
         tolerances: None takes ``Tolerances()``, or ``INT8`` for INT8.
+        maps: stages whose feature maps the graph gives as well, see ``Output.maps``.
 
     Raises OutputError, and leaves nothing behind, when the export differs from the original by
     more than the tolerances, or when nothing was found in ``frames`` to compare.
@@ -265,7 +271,9 @@ def export_detector(
     if calibrate_on and judge is None:
         raise SettingsError("INT8 changes every number: give labelled data to judge it on (--data)")
     module, card = build_network(name_or_path, weights=weights, size=size)
-    graph = networks.deployed(module, card)
+    graph: nn.Module = networks.deployed(module, card)
+    if maps:
+        graph, card = _with_maps(graph, card, maps, path)
     pictures = [place(frame, card.preprocessing)[0] for frame in calibrate_on]
 
     def write(passing: Path) -> Certificate:
@@ -284,6 +292,18 @@ def export_detector(
         return certificate
 
     return write_whole(path, write)
+
+
+def _with_maps(
+    graph: "nn.Module", card: ModelCard, maps: Sequence[str], path: Path
+) -> "tuple[nn.Module, ModelCard]":
+    from vodkit.detect.maps import with_maps
+
+    if path.suffix not in HEAD_FORMATS:
+        allowed = ", ".join(HEAD_FORMATS)
+        raise SettingsError(f"{path.name} with feature maps; allowed: {allowed}")
+    output = replace(card.output, maps=tuple(maps))
+    return with_maps(graph, card, maps), replace(card, output=output)
 
 
 def _certificate(

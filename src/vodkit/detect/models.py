@@ -270,9 +270,13 @@ def load_detector(
 
 
 def _with_maps(wanted: Runnable, stages: Sequence[str]) -> Runnable:
-    """The same network, whose graph gives the maps of some stages as well."""
+    """The same network, whose graph gives the maps of some stages as well, and its other name."""
+    there = wanted.card.output.maps
+    if set(stages) <= set(there):
+        return wanted
     if wanted.graph is None:
-        raise SettingsError(f"{wanted.card.name}: feature maps need a network, not a graph file")
+        seen = f"{wanted.card.name}: a graph file with maps of stages: {', '.join(there) or 'none'}"
+        raise SettingsError(f"{seen}; wanted: {', '.join(stages)} (vodkit export --temporal)")
     plain = wanted.graph
 
     def graph() -> "nn.Module":
@@ -280,7 +284,6 @@ def _with_maps(wanted: Runnable, stages: Sequence[str]) -> Runnable:
 
         return with_maps(plain(), wanted.card, stages)
 
-    # Converted networks are kept under names made from the card: this one is another.
     architecture = {**wanted.card.architecture, "maps": list(stages)}
     return replace(wanted, card=replace(wanted.card, architecture=architecture), graph=graph)
 
@@ -295,12 +298,9 @@ def _runnable_file(card: ModelCard, path: Path | None, device: str) -> Runnable:
     if card.sha256:
         check(path, card)
     else:
-        card = replace(card, sha256=digest(path), size_bytes=sum(_sizes(path)))
+        size_bytes = sum(part.stat().st_size for part in parts(path))
+        card = replace(card, sha256=digest(path), size_bytes=size_bytes)
     return Runnable(card=card, device=device, file=path)
-
-
-def _sizes(path: Path) -> list[int]:
-    return [part.stat().st_size for part in parts(path)]
 
 
 def _runnable_network(

@@ -8,8 +8,8 @@ by the head. What is done with them is ``temporal/recall.py``.
 Legend: N candidates, F pooled features, D numbers of a key.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,16 @@ import numpy as np
 from vodkit.detect.base import ModelCard, read_card
 from vodkit.detect.embed import Pooled, PoolSettings, unit
 from vodkit.detect.preprocess import Placement
+from vodkit.detect.temporal_graph import read_graph, view_names
 from vodkit.detect.weights import check, read_state
 from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.errors import SettingsError, WeightsError
+from vodkit.temporal.recall import Network, Views, network_of
 
 HEAD_FAMILY = "temporal-head"
+CHECKPOINT_SUFFIX = ".safetensors"
+Project = Callable[[FloatArray], FloatArray]
+"""makes keys (n, D) float32 of length 1 of pooled features (n, F)"""
 KEY_NAMES = ("keys.shift", "keys.scale", "keys.weight")
 
 
@@ -32,7 +37,7 @@ class Keys:
         self,
         settings: PoolSettings,
         most: int,
-        weights: Mapping[str, FloatArray] | None = None,
+        project: Project | None = None,
         classes: Sequence[str] | None = None,
     ) -> None:
         """What is needed of which candidates.
@@ -40,12 +45,12 @@ class Keys:
         Args:
             settings: where features are taken from.
             most: candidates of a frame that have keys.
-            weights: shift (F,), scale (F,), weight (D, F); None: features as they are.
+            project: makes keys of features, see ``projection``; None: features as they are.
             classes: that the head has learnt; None: all.
         """
         self.settings, self._most = settings, most
         self._pooled = Pooled("temporal memory", settings)
-        self._weights, self._classes = weights, classes
+        self._project, self._classes = project, classes
 
     def rows(self, labels: IntArray, classes: Sequence[str]) -> IntArray:
         """The candidates that have keys, of labels (N,) best first and named by ``classes``."""
@@ -61,21 +66,30 @@ class Keys:
     ) -> FloatArray:
         """(N, D) float32 of length 1 of at most ``most`` boxes. See ``Pooled``."""
         features = self._pooled.features(maps, boxes_xyxy, placement, size_px)
-        return features if self._weights is None else self.projected(features)
+        return features if self._project is None else self.projected(features)
 
     def projected(self, features: FloatArray) -> FloatArray:
         """Keys (n, D) of features (n, F), always made in the same shapes.
 
         So numbers do not depend on how many there are.
         """
-        assert self._weights is not None
-        shift, scale, weight = (self._weights[name] for name in KEY_NAMES)
+        assert self._project is not None
+        padded = np.zeros((self._most, features.shape[1]), np.float32)
+        padded[: len(features)] = features
+        return self._project(padded)[: len(features)]
+
+
+def projection(weights: Mapping[str, FloatArray]) -> Project:
+    """What makes keys (n, D) of features (n, F), of shift (F,), scale (F,), weight (D, F)."""
+    shift, scale, weight = (weights[name] for name in KEY_NAMES)
+
+    def project(features: FloatArray) -> FloatArray:
         if features.shape[1] != len(shift):
             seen = f"the detector gives {features.shape[1]} features, the head takes {len(shift)}"
             raise WeightsError(f"temporal head: {seen}")
-        padded = np.zeros((self._most, len(shift)), np.float32)
-        padded[: len(features)] = (features - shift) * scale
-        return unit((padded @ weight.T)[: len(features)])
+        return unit(((features - shift) * scale) @ weight.T)
+
+    return project
 
 
 def learnt_labels(classes: Sequence[str], learnt: Sequence[str] | None) -> list[int]:
@@ -92,8 +106,10 @@ class TemporalHead:
     """A head as it was read."""
 
     card: ModelCard
+    network: Network
+    """see ``temporal.recall``"""
     weights: Mapping[str, FloatArray]
-    """of ``temporal.recall``"""
+    """of ``temporal.recall``, keys' included; empty: an exported head"""
     keys: Keys | None
     """None: a head without features, as for foreign graphs"""
     lags_s: tuple[float, ...]
@@ -125,6 +141,33 @@ def uses_later_frames(path: Path) -> bool:
     return temporal_card(path).architecture.get("mode") == "both"
 
 
+def keys_file(path: Path) -> Path:
+    """The file beside an exported head's that makes its keys.
+
+    >>> keys_file(Path("street.temporal.onnx")).name
+    'street.temporal.keys.onnx'
+    """
+    return path.with_name(f"{path.name.removesuffix(path.suffix)}.keys{path.suffix}")
+
+
+def _exported(path: Path, card: ModelCard) -> tuple[Network, Project | None]:
+    """The network of an exported head, and what makes its keys."""
+    names = view_names(uses_features=bool(card.architecture["stages"]))
+    run = read_graph(path)
+
+    def network(seen: Views) -> tuple[FloatArray, FloatArray]:
+        logits, moved = run([getattr(seen, name) for name in names])
+        return logits, moved
+
+    if not card.architecture["stages"]:
+        return network, None
+    beside = keys_file(path)
+    if beside.is_file():
+        check(beside, replace(card, sha256=str(card.architecture["keys_sha256"])))
+    make = read_graph(beside)
+    return network, lambda features: make([features])[0]
+
+
 def load_head(path: Path, detector: ModelCard | None = None) -> TemporalHead:
     """A head, checked against its card and, where given, the detector that it is to be used with.
 
@@ -148,23 +191,25 @@ def load_head(path: Path, detector: ModelCard | None = None) -> TemporalHead:
         seen = f"{path} was trained on an input of {sides[0]} px, the detector has {sides[1]}"
         raise SettingsError(f"{seen}, or prepares pictures otherwise; allowed: the same (--size)")
     check(path, card)
-    state = {name: value.numpy() for name, value in read_state(path).items()}
     try:
         stages, bins = tuple(about["stages"]), tuple(about["bins"])
         most = int(about["most"])
+        weights: dict[str, FloatArray] = {}
+        if path.suffix == CHECKPOINT_SUFFIX:
+            weights = {name: value.numpy() for name, value in read_state(path).items()}
+            network = network_of(weights)
+            project = projection(weights) if stages else None
+        else:
+            network, project = _exported(path, card)
         keys = (
-            Keys(
-                PoolSettings(stages=stages, bins=bins),
-                most,
-                {name: state.pop(name) for name in KEY_NAMES},
-                card.classes,
-            )
+            Keys(PoolSettings(stages=stages, bins=bins), most, project, card.classes)
             if stages
             else None
         )
         return TemporalHead(
             card=card,
-            weights=state,
+            network=network,
+            weights=weights,
             keys=keys,
             lags_s=tuple(about["lags_s"]),
             most=most,

@@ -162,7 +162,7 @@ def make_memory(settings: InferSettings, classes: Sequence[str] = ()) -> Memory[
         )
         names = classes or settings.classes or find_card(settings.model)[0].classes
         labels = learnt_labels(names, head.card.classes)
-        rule = Recall(shape, head.weights, labels, uses_features=head.keys is not None)
+        rule = Recall(shape, head.network, labels, uses_features=head.keys is not None)
     return Memory(rule, threshold=settings.score_threshold, both=settings.is_delayed)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from vodkit.detect.defaults import (
     CANDIDATE_SCORE,
+    HEAD_SUFFIXES,
     MAX_DETECTIONS,
     NETWORK,
     PROMPT_MODEL,
@@ -141,7 +142,7 @@ class InferSettings:
         if self.temporal != OFF and self.tiles:
             raise SettingsError(f"temporal is {self.temporal} with tiles; allowed: one of the two")
         if not self.has_head and self.temporal not in (OFF, LINKS, LINKS_BOTH):
-            allowed = f"{OFF}, {LINKS}, {LINKS_BOTH}, or a .safetensors file"
+            allowed = f"{OFF}, {LINKS}, {LINKS_BOTH}, or a file: {', '.join(HEAD_SUFFIXES)}"
             raise SettingsError(f"temporal is {self.temporal!r}; allowed: {allowed}")
         if self.is_sparse and self.is_delayed:
             seen = f"temporal is {self.temporal}, which uses later frames, every is auto"
@@ -240,7 +241,7 @@ class InferSettings:
     @property
     def has_head(self) -> bool:
         """Whether ``temporal`` names the file of a head."""
-        return self.temporal.endswith(".safetensors")
+        return self.temporal.endswith(HEAD_SUFFIXES)
 
     @property
     def is_delayed(self) -> bool:

@@ -22,8 +22,9 @@ Legend: N candidates of a frame, L slots (lags), K candidates of a remembered fr
 key, S statistics. Training puts a batch axis in front of all of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -101,18 +102,27 @@ class Views:
 
 
 VIEW_NAMES = tuple(spec.name for spec in fields(Views))
+Network = Callable[[Views], tuple[FloatArray, FloatArray]]
+"""what a head does with a frame: ``recalled`` with its weights, or an exported graph"""
 
 
 def views(here: Remembered, asked: Sequence[Asked], settings: RecallSettings) -> Views:
     """The arrays of a frame and of the remembered frames that it is compared with, in numpy."""
-    slots, size = settings.slots, here.keys.shape[1]
-    mine, others = _empty((settings.most,), size), _empty((slots, settings.remembered), size)
+    made = empty_views(settings, here.keys.shape[1])
+    *columns, lags_s = (getattr(made, name) for name in VIEW_NAMES)
+    mine, others = columns[: len(columns) // 2], columns[len(columns) // 2 :]
     _put(mine, here, (), here.time_s)
-    lags_s = np.zeros(slots, np.float32)
     for slot, frame in asked:
         _put(others, frame, (slot,), here.time_s)
         lags_s[slot] = abs(frame.time_s - here.time_s)
-    columns: list[Any] = [*mine, *others, lags_s]
+    return made
+
+
+def empty_views(settings: RecallSettings, key_size: int) -> Views:
+    """The arrays of a frame without candidates."""
+    mine = _empty((settings.most,), key_size)
+    others = _empty((settings.slots, settings.remembered), key_size)
+    columns: list[Any] = [*mine, *others, np.zeros(settings.slots, np.float32)]
     return Views(*columns)
 
 
@@ -274,13 +284,18 @@ def _covered(xp: Any, corners: Any, seen: Views) -> tuple[Any, Any]:
     return xp.amax(iou, -1), xp.amax(inside, -1) / areas
 
 
+def network_of(weights: Mapping[str, FloatArray]) -> Network:
+    """The network of a head with these weights, see ``first_weights``."""
+    return partial(recalled, np, weights)
+
+
 class Recall:
     """The rule of a trained head; see ``memory.Rule``."""
 
     def __init__(
         self,
         settings: RecallSettings,
-        weights: Mapping[str, FloatArray],
+        network: Network,
         labels: Sequence[int] | None = None,
         *,
         uses_features: bool = True,
@@ -289,12 +304,12 @@ class Recall:
 
         Args:
             settings: the shape of the memory.
-            weights: see ``first_weights``.
+            network: see ``network_of``.
             labels: that it has learnt, others are not touched; None: all.
             uses_features: compare what candidates look like, too.
         """
         self.settings, self.lags_s, self._labels = settings, settings.lags_s, labels
-        self._weights = weights
+        self._network = network
         self._links = LinkSettings()
         self._uses_features = uses_features
 
@@ -311,13 +326,14 @@ class Recall:
         rows = self._best(candidates)
         if not len(rows) or not asked:
             return candidates
-        logits, moved = recalled(np, self._weights, views(here, asked, self.settings))
+        logits, moved = self._network(views(here, asked, self.settings))
         scores, boxes = np.array(candidates.scores), np.array(candidates.boxes_xyxy)
         scores[rows] = probability(logits[: len(rows)])
         corners = boxes[rows] + moved[: len(rows)]
         upright = (corners[:, 2:] >= corners[:, :2]).all(axis=1)
         boxes[rows[upright]] = corners[upright]
-        return replace(candidates, boxes_xyxy=boxes, scores=scores)
+        # The tracker has no use for features.
+        return replace(candidates, boxes_xyxy=boxes, scores=scores, features=None)
 
     def _here(self, time_s: float, candidates: Detections) -> Remembered:
         """The best candidates, with keys where the head uses them."""

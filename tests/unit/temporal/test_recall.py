@@ -18,6 +18,7 @@ from vodkit.temporal.recall import (
     RecallSettings,
     Views,
     first_weights,
+    network_of,
     recalled,
     views,
 )
@@ -34,7 +35,7 @@ def a_head(*, both=False, trained=True, **shape):
         for name in ("hidden.weight", "out.weight", "out.bias", "likeness"):
             noise = rng.normal(0, 0.3, weights[name].shape)
             weights[name] = weights[name] + noise.astype(np.float32)
-    return Recall(wanted, weights)
+    return Recall(wanted, network_of(weights))
 
 
 def ran(rule, frames, *, both=False, rate=RATE, cut_at=()):
@@ -132,7 +133,7 @@ def test_candidates_beyond_the_most_are_the_still_detectors(frames):
 @given(frames=videos())
 def test_classes_that_a_head_has_not_learnt_are_the_still_detectors(frames):
     head = a_head()
-    found = ran(Recall(head.settings, head._weights, labels=[1]), frames)
+    found = ran(Recall(head.settings, head._network, labels=[1]), frames)
     alone = [one[one.labels == 1] for one in frames]
     learnt = ran(head, alone)
     for before, after, mine in zip(bare(frames), found, learnt, strict=True):

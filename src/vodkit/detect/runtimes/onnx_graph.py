@@ -30,7 +30,7 @@ class OnnxRuntime:
         ``batched``: they have a batch axis, which is then taken off.
         """
         self.runs_on = RunsOn("onnx", "cpu")
-        self._session = _session(path)
+        self._session = session(path)
         _check_input(self._session.get_inputs(), wanted, path)
         self._wanted = wanted
         self._batched = batched
@@ -52,7 +52,8 @@ class OnnxRuntime:
 
 
 @noticing_shortage()
-def _session(path: Path) -> Any:
+def session(path: Path) -> Any:
+    """An ONNX file opened, on the CPU; WeightsError for a file that is none, or is hostile."""
     import onnxruntime
 
     external_files(path)  # refuses paths that lead out of the folder
