@@ -1,4 +1,4 @@
-"""A network as a file for elsewhere, with a certificate that it says the same as the original.
+"""A network as a file for elsewhere, with a certificate of how far it is from the original.
 
 The exported graph takes (1, H, W, 3) uint8 RGB, resized and filled: normalisation is inside. H and
 W are free where the network's input follows the shape of the picture (``fit``). A card is written

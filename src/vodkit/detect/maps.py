@@ -31,6 +31,8 @@ class WithMaps(nn.Module):
         for seen, modules in zip(self._seen, stages, strict=True):
             for module in modules:
                 module.register_forward_hook(_listener(seen))
+        # A new module is in training mode, and an exporter gives all parts the mode of the whole.
+        self.train(graph.training)
 
     def forward(self, pictures_BHW3: Tensor) -> tuple[Tensor, ...]:
         """The graph's outputs, then the maps."""
