@@ -1,7 +1,8 @@
 """``vodkit data audit``: the doctor of labelled video."""
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,14 +50,16 @@ def audit(
     if predictions:
         done = [_against(one, predictions, settings) for one in done]
     findings = [finding for one in done for finding in one.findings]
+    links = _Links(video, format)
     if as_json:
-        say_json([finding.as_json() for finding in findings])
+        each = [(path, x) for path, one in zip(datasets, done, strict=True) for x in one.findings]
+        say_json([{**x.as_json(), "review": shlex.join(links.to(path, x))} for path, x in each])
     else:
         _show(done)
     if fix is not None:
         _fix(done, datasets, fix, as_json=as_json)
-    if not as_json and len(done) == 1 and (place := _first_place(findings)):
-        say_next("vodkit", "review", "--data", str(datasets[0]), "--at", place, before="see it: ")
+    if not as_json:
+        _show_links(links, datasets, done)
     limit = Grade.WARNING if strict else Grade.ERROR
     if worst(findings) >= limit:
         raise typer.Exit(InputError.exit_code)
@@ -64,11 +67,36 @@ def audit(
         say_next("vodkit", "data", "split", str(fix or datasets[0]), "-o", "split.json")
 
 
-def _first_place(findings: "Sequence[Finding]") -> str:
-    """Video and frame of the worst finding that has both, as ``vodkit review --at`` takes them."""
-    placed = [one for one in findings if one.video and one.frame is not None]
-    worst = max(placed, key=lambda one: one.grade, default=None)
-    return "" if worst is None else f"{worst.video}:{worst.frame}"
+@dataclass(frozen=True)
+class _Links:
+    """Commands that open what was found in the review page."""
+
+    video: str
+    format: str
+
+    def to(self, path: Path, finding: "Finding") -> list[str]:
+        """The command for a finding in a label file; empty where it names no frame."""
+        if not finding.video or finding.frame is None:
+            return []
+        words = ["vodkit", "review", *([self.video] if self.video else []), "--data", str(path)]
+        words += [] if self.format == "auto" else ["--format", self.format]
+        name = Path(self.video).name if self.video else finding.video
+        return [*words, "--at", f"{name}:{finding.frame}"]
+
+
+def _show_links(links: _Links, paths: Sequence[Path], done: "Sequence[Audit]") -> None:
+    """A command for every frame that a finding names, the worst first."""
+    each = [(finding, path) for path, one in zip(paths, done, strict=True)
+            for finding in one.findings]  # fmt: skip
+    each.sort(key=lambda one: -one[0].grade)
+    commands: dict[tuple[str, ...], list[str]] = {}
+    for finding, path in each:
+        if words := links.to(path, finding):
+            commands.setdefault(tuple(words), []).append(finding.code)
+    if commands:
+        say("open in the review page:")
+    for command, codes in commands.items():
+        say_next(*command, before=f"  {', '.join(dict.fromkeys(codes))}: ")
 
 
 def _against(done: "Audit", predictions: list[Path], settings: "AuditSettings") -> "Audit":

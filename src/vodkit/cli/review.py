@@ -30,6 +30,9 @@ def review(
     format: str = typer.Option("auto", "--format", "-f", help="Format of --labels."),  # noqa: A002
     strict: bool = options.STRICT,  # noqa: ARG001 - its callback sets it
     at: str = typer.Option("", "--at", help="Frame to open, as 120 or a.mp4:120."),
+    findings: Path | None = typer.Option(
+        None, "--findings", help="Output of data audit --json: the first items of the queue."
+    ),
     prelabel: bool | None = typer.Option(
         None, "--prelabel/--no-prelabel", help="Label videos without labels first. Default: yes."
     ),
@@ -65,6 +68,7 @@ def review(
         run=run,
         classes=names_of(classes),
         out=out,
+        findings=findings,
     )
     helper = ModelSettings(
         model="" if model == "none" else model,

@@ -26,6 +26,7 @@ from vodkit.ground.runs import predictions_of
 from vodkit.review.curve import REACH_S, Track, to_json
 from vodkit.review.document import Document, Timing
 from vodkit.review.exchange import Subject, label_tracks, model_tracks, to_dataset
+from vodkit.review.findings import Place, read_findings
 from vodkit.review.frames import Frames
 from vodkit.review.journal import Journal, header_of, open_journal
 from vodkit.track.refine import refine
@@ -49,6 +50,8 @@ class ProjectSettings:
     """class names; more can be added in the page"""
     out: Path = Path("review.json")
     """the dataset that comes out (CocoVID); the journal lies beside it"""
+    findings: Path | None = None
+    """what ``vodkit data audit --json`` printed: the first items of the queue"""
 
 
 @dataclass
@@ -64,6 +67,8 @@ class Project:
     """what is worth knowing about the import"""
     detections: dict[int, TrackTable] = field(default_factory=dict)
     """what a detector found by itself, by video"""
+    findings: list[Place] = field(default_factory=list)
+    """what an audit found"""
     _snapshot_n: int = 0
     _saving: threading.Lock = field(default_factory=threading.Lock)
 
@@ -161,6 +166,10 @@ def open_project(settings: ProjectSettings) -> Iterator[Project]:
         document = Document.new(begun, timings)
         journal = stack.enter_context(open_journal(journal_path, header, document))
         project = Project(settings, paths, subjects, frames, journal, imported.notes)
+        if settings.findings is not None:
+            counts = [timing.num_frames for timing in timings]
+            project.findings, note = read_findings(settings.findings, names, counts)
+            project.notes += [note] if note else []
         if journal.n == 0:
             _put_imported(project, imported, found)
         before = project._snapshot_n = journal.n  # noqa: SLF001

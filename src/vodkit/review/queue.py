@@ -43,8 +43,8 @@ class Doubt:
 
 
 KINDS = (
-    "swap", "double", "unlikely", "teleport", "missing", "end", "surplus", "shape", "edge", "weak",
-    "sample",
+    "audit", "swap", "double", "unlikely", "teleport", "missing", "end", "surplus", "shape", "edge",
+    "weak", "sample",
 )  # fmt: skip
 """in the order of the queue"""
 IDENTITIES = frozenset({"swap", "double", "unlikely", "teleport", "missing", "end", "surplus"})
@@ -85,8 +85,14 @@ def review_queue(project: Project, video: int) -> dict[str, Any]:
     document, subject = project.journal.document, project.subjects[video]
     size = (subject.info.width_px, subject.info.height_px)
     items = doubts(document, video, size, project.detections.get(video))
+    accepted = document.accepted(video)
+    found = [
+        Doubt(kind="audit", why=one.words, frame=one.frame, first=one.frame, last=one.frame)
+        for one in project.findings
+        if one.video == video and not any(a <= one.frame <= b for a, b in accepted)
+    ]
     return {
-        "items": [asdict(item) for item in items],
+        "items": [asdict(item) for item in (*found, *items)],
         "estimate": estimate(document, video, project.journal.entries, project.journal.undone),
     }
 

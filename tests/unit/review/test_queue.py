@@ -1,15 +1,24 @@
 """The queue: what is made wrong comes first with its reason, what is accepted does not come."""
 
+import json
+import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from vodkit.ground.records import NO_ID, TrackTable
+from review_clips import write_clip
+from vodkit.formats.table import write_dataset
+from vodkit.ground.errors import FormatError
+from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
 from vodkit.review.curve import Base, Known, Track
 from vodkit.review.document import Document, Timing
 from vodkit.review.journal import Journal
-from vodkit.review.queue import doubts, estimate, sampled
+from vodkit.review.project import ProjectSettings, open_project
+from vodkit.review.queue import doubts, estimate, review_queue, sampled
+from vodkit.video.reader import open_video
 
 T = 80
 TIMES = np.arange(T) / 20
@@ -126,3 +135,44 @@ def test_the_estimate_counts_what_a_person_changed_in_the_sample() -> None:
 def test_the_sample_is_the_same_every_time(frames: int) -> None:
     assert sampled(3, frames) == sampled(3, frames)
     assert len(sampled(3, frames)) == min(frames, max(10, round(0.02 * frames)))
+
+
+@pytest.mark.slow
+def test_every_finding_of_an_audit_opens_its_frame_and_comes_first(tmp_path: Path) -> None:
+    from vodkit.cli.data import app
+
+    with open_video(write_clip(tmp_path / "a.mp4", "bframes")) as video:
+        info = video.info
+    boxes = np.tile([5.0, 10, 15, 25], (60, 1))
+    boxes[30:] += [100, 50, 100, 50]  # it jumps
+    boxes[45, 2] += 400  # and lies outside the picture
+    table = TrackTable(
+        frames=np.arange(60), times_s=np.arange(60) / 25, ids=np.ones(60), boxes_xyxy=boxes,
+        labels=np.zeros(60),
+    )  # fmt: skip
+    labelled = LabelledVideo(source="a.mp4", info=info, tracks=table)
+    labels, findings = tmp_path / "labels.json", tmp_path / "audit.json"
+    write_dataset(Dataset(classes=("fly",), videos=(labelled,)), labels)
+    words = ["audit", str(labels), "--labels-only"]
+    shown = CliRunner().invoke(app, words).output.replace("\\\n", "")
+    found = json.loads(CliRunner().invoke(app, [*words, "--json"]).output)
+    findings.write_text(json.dumps(found))
+    placed = [one for one in found if one["frame"] is not None]
+    assert {"teleport", "outside"} <= {one["code"] for one in placed}
+    settings = ProjectSettings(labels=labels, findings=findings, out=tmp_path / "out.json")
+    with open_project(settings) as project:
+        items = review_queue(project, 0)["items"]
+        assert {one["frame"] for one in items[: len(placed)]} == {one["frame"] for one in placed}
+        assert items[0]["why"].startswith("audit: ")
+        for one in placed:
+            command = shlex.split(one["review"])
+            assert " ".join(command) in " ".join(shown.split())
+            assert command[:4] == ["vodkit", "review", "--data", str(labels)]
+            assert project.place_of(command[-1]) == f"&video=0&frame={one['frame']}"
+        accept = {"do": "accept", "video": 0, "first": 0, "last": 59, "accepted": True}
+        project.journal.commit(accept, id="all")
+        assert "audit" not in {one["kind"] for one in review_queue(project, 0)["items"]}
+    found[0]["frame"] = 1.5
+    findings.write_text(json.dumps(found))
+    with pytest.raises(FormatError, match="whole number"), open_project(settings):
+        pass
