@@ -24,6 +24,7 @@ from vodkit.ground.lookup import pick
 from vodkit.ground.paths import relative
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
 from vodkit.ground.runs import write_atomic
+from vodkit.review.appearance import Appearance
 from vodkit.review.curve import Track, evaluate, from_json, to_json
 from vodkit.review.project import MODEL, Project, put
 from vodkit.review.relabel import Prediction, relabelled
@@ -151,6 +152,10 @@ class Jobs:
         """Where the detections or tracks of a video are kept for the next start."""
         return self._folder / f"{name}-{video}.json"
 
+    def _appearance(self, video: int) -> Path:
+        """Where the embeddings of detections are kept for the next start."""
+        return self._folder / f"appearance-{video}.npz"
+
     def _recall(self) -> None:
         """The detections of an earlier start, by which the queue finds what lacks a label."""
         for video in range(len(self._project.paths)):
@@ -158,6 +163,8 @@ class Jobs:
             with suppress(VodkitError):  # damaged: the next prelabelling replaces it
                 if path.exists() and (table := read_dataset(path).videos[0].tracks) is not None:
                     self._project.detections.setdefault(video, table)
+                    if (known := self._appearance(video)).exists():
+                        self._project.appearance.setdefault(video, Appearance.load(known))
 
     def _work(self) -> None:
         self._recall()
@@ -233,6 +240,9 @@ class Jobs:
         self._project.detections[video] = tables[1]
         self._folder.mkdir(exist_ok=True)
         write_atomic(self._stored(video), (folder / "detections.json").read_bytes())
+        if (made := folder / "appearance.npz").exists():
+            self._project.appearance[video] = Appearance.load(made)
+            write_atomic(self._appearance(video), made.read_bytes())
         with self.committing:
             return self._put(video, Prediction(tables[1], tables[0]), tracked.classes)
 

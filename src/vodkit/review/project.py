@@ -23,6 +23,7 @@ from vodkit.ground.lookup import pick
 from vodkit.ground.paths import relative
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
 from vodkit.ground.runs import predictions_of
+from vodkit.review.appearance import Appearance
 from vodkit.review.curve import REACH_S, Track, to_json
 from vodkit.review.document import Document, Timing
 from vodkit.review.exchange import Subject, label_tracks, model_tracks, to_dataset
@@ -67,6 +68,8 @@ class Project:
     """what is worth knowing about the import"""
     detections: dict[int, TrackTable] = field(default_factory=dict)
     """what a detector found by itself, by video"""
+    appearance: dict[int, Appearance] = field(default_factory=dict)
+    """embeddings of detections by video, where they are known"""
     findings: list[Place] = field(default_factory=list)
     """what an audit found"""
     _snapshot_n: int = 0
@@ -166,6 +169,9 @@ def open_project(settings: ProjectSettings) -> Iterator[Project]:
         document = Document.new(begun, timings)
         journal = stack.enter_context(open_journal(journal_path, header, document))
         project = Project(settings, paths, subjects, frames, journal, imported.notes)
+        if settings.run is not None:
+            appearance = Appearance.of_run(predictions_of(settings.run).parent)
+            project.appearance |= {} if appearance is None else {0: appearance}
         if settings.findings is not None:
             counts = [timing.num_frames for timing in timings]
             project.findings, note = read_findings(settings.findings, names, counts)

@@ -17,6 +17,7 @@ from vodkit.formats.keyframes import runs
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.boxes import iou, iou_pairs
 from vodkit.ground.records import TrackTable
+from vodkit.review.appearance import Appearance
 from vodkit.review.curve import Known, Shown, Track, evaluate
 from vodkit.review.document import Document, Timing
 from vodkit.review.journal import Entry
@@ -24,6 +25,7 @@ from vodkit.review.project import IMPORT, MODEL, Project
 
 SAMPLED = 0.02
 _Z95 = 1.959964
+_SURE = 100.0  # what appearance shows comes before what motion suggests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,8 @@ def review_queue(project: Project, video: int) -> dict[str, Any]:
     """The items of a video, and the estimate, as JSON values."""
     document, subject = project.journal.document, project.subjects[video]
     size = (subject.info.width_px, subject.info.height_px)
-    items = doubts(document, video, size, project.detections.get(video))
+    detections, appearance = project.detections.get(video), project.appearance.get(video)
+    items = doubts(document, video, size, detections, appearance=appearance)
     accepted = document.accepted(video)
     found = [
         Doubt(kind="audit", why=one.words, frame=one.frame, first=one.frame, last=one.frame)
@@ -103,6 +106,8 @@ def doubts(
     size_px: tuple[int, int],
     detections: TrackTable | None = None,
     settings: QueueSettings | None = None,
+    *,
+    appearance: Appearance | None = None,
 ) -> list[Doubt]:
     """Everything doubtful in a video, outside its accepted frames, the most urgent first.
 
@@ -112,10 +117,11 @@ def doubts(
         size_px: width and height of its picture.
         detections: what a detector finds by itself, where that is known.
         settings: thresholds.
+        appearance: embeddings of detections, by which swaps are seen that motion cannot tell.
     """
     view = _View.of(document, video, size_px, settings or QueueSettings())
-    found = [*view.swaps(), *view.unlikely(), *view.teleports(), *view.ends(), *view.shapes(),
-             *view.weak()]  # fmt: skip
+    found = [*view.swaps(appearance), *view.unlikely(), *view.teleports(), *view.ends(),
+             *view.shapes(), *view.weak()]  # fmt: skip
     if detections is not None:
         found += [*view.missing(detections), *view.surplus(detections)]
     found += [
@@ -212,12 +218,15 @@ class _View:
         rows = _Rows.of(shown, timing.num_frames)
         return cls(timing, size_px, accepted, shown, tracks, settings, rows)
 
-    def swaps(self) -> Iterator[Doubt]:
-        """Encounters after which the two tracks continue each other's way better than their own."""
-        for one, two in self.rows.pairs(self.settings.near_iou):
-            yield from self._encounters(one, two)
+    def swaps(self, appearance: Appearance | None = None) -> Iterator[Doubt]:
+        """Encounters after which the two tracks continue each other's way better than their own.
 
-    def _encounters(self, one: int, two: int) -> Iterator[Doubt]:
+        Or have each other's appearance, where that is known.
+        """
+        for one, two in self.rows.pairs(self.settings.near_iou):
+            yield from self._encounters(one, two, appearance)
+
+    def _encounters(self, one: int, two: int, appearance: Appearance | None) -> Iterator[Doubt]:
         a, b = self.shown[one], self.shown[two]
         both, of_a, of_b = np.intersect1d(a.frames, b.frames, return_indices=True)
         overlap = iou_pairs(a.boxes_xyxy[of_a], b.boxes_xyxy[of_b])
@@ -232,8 +241,15 @@ class _View:
                 words = f"tracks {one} and {two} are on the same object"
                 yield Doubt(kind="double", why=words, frame=first, score=mean, **where)
                 continue
-            ratio = self._exchange(a, b, first, last)
+            ratio, seen = self._exchange(a, b, first, last), 0.0
+            if appearance is not None:
+                seen = appearance.exchange(a, b, first, last, self.timing.times_s)
             words = f"tracks {one} and {two} meet; may have swapped"
+            if seen > 0:
+                words = f"tracks {one} and {two} meet; afterwards each has the other's appearance"
+                ratio = _SURE + seen
+            elif seen < 0:
+                ratio = min(ratio, 0.05)  # still an item, after all others of its kind
             if ratio > 0:
                 yield Doubt(kind="swap", why=words, frame=last, score=ratio, **where)
 

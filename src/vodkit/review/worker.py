@@ -27,8 +27,10 @@ from vodkit.ground.records import Dataset, Frame, LabelledVideo, TrackTable, Vid
 from vodkit.infer.flow import make_detector, track_video
 from vodkit.infer.settings import InferSettings
 from vodkit.metrics.evaluation import evaluate
+from vodkit.review.appearance import Appearance
 from vodkit.review.curve import Known
 from vodkit.review.edits import HIDDEN_S
+from vodkit.track.appearance import colours
 from vodkit.track.refine import refine
 from vodkit.video.reader import open_video
 
@@ -54,14 +56,16 @@ def say(**content: Any) -> None:
 
 
 def prelabel(task: dict[str, Any]) -> None:
-    """Detect and track a whole video; refined tracks and the detections go to files."""
+    """Detect and track a whole video; refined tracks, detections and appearance go to files."""
     settings = InferSettings(model=task["model"], lenient=True)
     detector = make_detector(settings)
-    tracked, detected, said = [], [], time.monotonic()
+    tracked, detected, seen, said = [], [], [], time.monotonic()
     total = _info(task["video"]).num_frames
     for frame, detections, tracks in track_video(task["video"], detector, settings=settings):
         tracked.append((frame.index, frame.time_s, tracks))
         detected.append((frame.index, frame.time_s, detections))
+        known = detections.embeddings
+        seen.append(colours(frame, detections.boxes_xyxy) if known is None else known)
         if time.monotonic() - said > _REPORT_S:
             said = time.monotonic()
             say(progress=f"frame {frame.index} of {total or '?'}")
@@ -74,6 +78,10 @@ def prelabel(task: dict[str, Any]) -> None:
     ):
         video = LabelledVideo(source="video", info=info, tracks=table)
         write_dataset(Dataset(classes=detector.classes, videos=(video,)), out / f"{name}.json")
+    if detected:
+        frames = np.repeat([index for index, _, _ in detected], [len(x) for _, _, x in detected])
+        boxes = np.concatenate([found.boxes_xyxy for _, _, found in detected])
+        Appearance.of(frames, boxes, np.concatenate(seen)).save(out / "appearance.npz")
     say(done=True)
 
 

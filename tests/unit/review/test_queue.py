@@ -12,12 +12,14 @@ from typer.testing import CliRunner
 from review_clips import write_clip
 from vodkit.formats.table import write_dataset
 from vodkit.ground.errors import FormatError
-from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
+from vodkit.ground.records import NO_ID, Dataset, Frame, LabelledVideo, TrackTable
+from vodkit.review.appearance import Appearance
 from vodkit.review.curve import Base, Known, Track
 from vodkit.review.document import Document, Timing
 from vodkit.review.journal import Journal
 from vodkit.review.project import ProjectSettings, open_project
 from vodkit.review.queue import doubts, estimate, review_queue, sampled
+from vodkit.track.appearance import colours
 from vodkit.video.reader import open_video
 
 T = 80
@@ -176,3 +178,48 @@ def test_every_finding_of_an_audit_opens_its_frame_and_comes_first(tmp_path: Pat
     findings.write_text(json.dumps(found))
     with pytest.raises(FormatError, match="whole number"), open_project(settings):
         pass
+
+
+def meeting() -> tuple[Document, Appearance, Appearance]:
+    """A red and a blue box meet, stand side by side and part at right angles: way tells nothing.
+
+    Returns:
+        Two tracks, and what detections look like if they kept their objects, or exchanged them.
+    """
+    frames = np.arange(T)
+    far = np.clip(np.abs(frames - 40) - 10, 0, None)
+    lefts = [200 - 4.0 * np.where(frames < 40, far, 0), 220 + 4.0 * np.where(frames < 40, far, 0)]
+    tops = [100 - 3.0 * np.where(frames > 40, far, 0), 100 + 3.0 * np.where(frames > 40, far, 0)]
+    boxes = [np.stack([x, y, x + 40, y + 60], axis=1) for x, y in zip(lefts, tops, strict=True)]
+    state = document(*(
+        Track(0, Base(frames, one, np.full(T, 0.9), np.zeros(T, np.int64), np.full(T, np.nan)))
+        for one in boxes
+    ))  # fmt: skip
+    red, blue = (200, 40, 30), (30, 60, 200)
+    found = []
+    for after in ((red, blue), (blue, red)):
+        rows = []
+        for frame in frames.tolist():
+            image = np.full((SIZE[1], SIZE[0], 3), 120, np.uint8)
+            for one, paint in zip(boxes, (red, blue) if frame < 40 else after, strict=True):
+                x1, y1, x2, y2 = one[frame].astype(int)
+                image[max(y1, 0) : y2, max(x1, 0) : x2] = paint
+            picture = Frame(frame, float(TIMES[frame]), image)
+            rows.append(colours(picture, np.stack([one[frame] for one in boxes])))
+        seen = np.stack(boxes, axis=1).reshape(-1, 4)
+        found.append(Appearance.of(np.repeat(frames, 2), seen, np.concatenate(rows)))
+    return state, found[0], found[1]
+
+
+def test_a_swap_that_motion_cannot_tell_is_seen_by_colour(tmp_path: Path) -> None:
+    state, kept, exchanged = meeting()
+    exchanged.save(tmp_path / "appearance.npz")
+    exchanged = Appearance.load(tmp_path / "appearance.npz")
+    first = doubts(state, 0, SIZE, appearance=exchanged)[0]
+    assert (first.kind, first.track) == ("swap", 1)
+    assert first.why == "tracks 1 and 2 meet; afterwards each has the other's appearance"
+    unknown = Appearance.of(kept.frames, kept.boxes_xyxy, kept.embeddings * 0)
+    alike = Appearance.of(kept.frames, kept.boxes_xyxy, kept.embeddings[:1].repeat(2 * T, axis=0))
+    for appearance in (None, kept, unknown, alike):
+        whys = [one.why for one in doubts(state, 0, SIZE, appearance=appearance)]
+        assert not any("appearance" in why for why in whys)
