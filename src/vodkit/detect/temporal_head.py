@@ -21,7 +21,7 @@ from vodkit.detect.temporal_graph import read_graph, view_names
 from vodkit.detect.weights import check, read_state
 from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.errors import SettingsError, WeightsError
-from vodkit.temporal.recall import Network, Views, network_of
+from vodkit.temporal.recall import Network, Views, first_weights, network_of
 
 HEAD_FAMILY = "temporal-head"
 CHECKPOINT_SUFFIX = ".safetensors"
@@ -168,6 +168,17 @@ def _exported(path: Path, card: ModelCard) -> tuple[Network, Project | None]:
     return network, lambda features: make([features])[0]
 
 
+def _refuse_other_shapes(path: Path, weights: Mapping[str, FloatArray]) -> None:
+    """WeightsError for a head whose network is not the one that runs here."""
+    for name, first in first_weights().items():
+        seen = weights[name].shape
+        if seen != first.shape:
+            raise WeightsError(
+                f"{path}: {name} has shape {seen}, allowed: {first.shape}; the head is of another"
+                " version of vodkit, train it again: vodkit train --temporal"
+            )
+
+
 def load_head(path: Path, detector: ModelCard | None = None) -> TemporalHead:
     """A head, checked against its card and, where given, the detector that it is to be used with.
 
@@ -197,6 +208,7 @@ def load_head(path: Path, detector: ModelCard | None = None) -> TemporalHead:
         weights: dict[str, FloatArray] = {}
         if path.suffix == CHECKPOINT_SUFFIX:
             weights = {name: value.numpy() for name, value in read_state(path).items()}
+            _refuse_other_shapes(path, weights)
             network = network_of(weights)
             project = projection(weights) if stages else None
         else:

@@ -10,7 +10,8 @@ import torch
 
 from vodkit.detect.base import Detector, ModelCard, Output, Preprocessing
 from vodkit.detect.checkpoint import save_checkpoint
-from vodkit.detect.temporal_head import HEAD_FAMILY, load_head
+from vodkit.detect.temporal_head import HEAD_FAMILY, load_head, temporal_card
+from vodkit.detect.weights import read_state
 from vodkit.formats.predictions import read_frames
 from vodkit.ground import runs
 from vodkit.ground.errors import InputError, OutputError, SettingsError, VideoError, WeightsError
@@ -285,6 +286,12 @@ def test_a_missing_head_and_one_of_another_kind_are_refused(tmp_path: Path) -> N
     save_checkpoint({"x": torch.zeros(1)}, replace(Blinking.card, family=HEAD_FAMILY), torn)
     with pytest.raises(WeightsError, match="no temporal head"):
         make_follower(InferSettings(temporal=str(torn)))
+    old = write_head(tmp_path / "old.safetensors", both=False, features=False)
+    weights = read_state(old)
+    weights["hidden.weight"] = torch.zeros(32, 57)
+    save_checkpoint(weights, replace(temporal_card(old), sha256=""), old)
+    with pytest.raises(WeightsError, match=r"hidden.weight has shape \(32, 57\), allowed: .*again"):
+        make_follower(InferSettings(temporal=str(old)))
 
 
 def test_a_run_with_another_head_is_not_resumed(clip: Path, tmp_path: Path) -> None:

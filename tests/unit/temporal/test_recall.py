@@ -27,15 +27,18 @@ KEY_SIZE = 4
 RATE = 10
 
 
-def a_head(*, both=False, trained=True, **shape):
-    wanted = RecallSettings(both=both, **shape)
+def some_weights(*, trained=True):
     weights = first_weights()
     if trained:
         rng = np.random.default_rng(3)
         for name in ("hidden.weight", "out.weight", "out.bias", "likeness"):
             noise = rng.normal(0, 0.3, weights[name].shape)
             weights[name] = weights[name] + noise.astype(np.float32)
-    return Recall(wanted, network_of(weights))
+    return weights
+
+
+def a_head(*, both=False, trained=True, **shape):
+    return Recall(RecallSettings(both=both, **shape), network_of(some_weights(trained=trained)))
 
 
 def ran(rule, frames, *, both=False, rate=RATE, cut_at=()):
@@ -152,7 +155,7 @@ def test_numpy_and_torch_agree(both, frames):
     here = kept[len(kept) // 2]
     asked = asked_of(kept, here.time_s, rule.lags_s, both=both)
     seen = views(here, asked, rule.settings)
-    weights = a_head(both=both)._weights
+    weights = some_weights()
     batch = Views(*(torch.from_numpy(getattr(seen, name))[None] for name in VIEW_NAMES))
     ours = recalled(np, weights, seen)
     theirs = recalled(torch, {name: torch.from_numpy(v) for name, v in weights.items()}, batch)
