@@ -84,8 +84,7 @@ def on_backbone(folder: Path, name: str, *, weights: str) -> Path:
     """
     import torch
 
-    from vodkit.detect import networks, yolox
-    from vodkit.detect.imagenet import load_backbone, packaged_lite
+    from vodkit.detect import networks
 
     card = ModelCard(
         name=name,
@@ -101,9 +100,8 @@ def on_backbone(folder: Path, name: str, *, weights: str) -> Path:
     )
     torch.manual_seed(0)
     module = networks.build(card)
-    assert isinstance(module, yolox.YOLOX)
     if weights == "package":
-        load_backbone(module.backbone.backbone, packaged_lite(name), where=f"weights of {name}")
+        networks.load_imagenet(module, card)
     path = folder / f"{name}.safetensors"
     save_checkpoint(module.state_dict(), card, path)
     return path
