@@ -299,8 +299,8 @@ class Decoding:
     def begins_at_key(self, first: Any) -> bool:
         """Whether the first picture that came out is a keyframe with others in front of it."""
         assert self.timeline is not None
-        keys = self.timeline.key_frames if self.timeline.reliable else []
-        return bool(keys and keys[0]) and self._index(first) == keys[0] and not first.is_corrupt
+        key = self.timeline.first_key_frame
+        return bool(key) and self._index(first) == key and not first.is_corrupt
 
     def _counted(self, *, careful: bool = False) -> Generator[tuple[int, Any], None, bool]:
         """Pictures by their number, where times do not tell which is which; whether all were sound.

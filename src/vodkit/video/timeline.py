@@ -71,6 +71,8 @@ class Timeline:
     """the frames at which the clock restarts"""
     num_before_key: int = 0
     """pictures in front of the first keyframe, which nothing can decode; they are no frames"""
+    first_key: Ticks | None = None
+    """the time of the first keyframe where a seek leads astray, so that ``keyframes`` has none"""
 
     @cached_property
     def in_file(self) -> Sequence[int]:
@@ -97,6 +99,14 @@ class Timeline:
         return [self.index_of[pts] for pts, _ in self.keyframes]
 
     @property
+    def first_key_frame(self) -> int:
+        """The index of the first keyframe; 0 where none is known."""
+        keys = self.key_frames if self.reliable else []
+        if self.first_key is not None:
+            return self.index_of[self.first_key]
+        return keys[0] if keys else 0
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was changed of the container's times, one sentence each."""
         return (*self._begin_note(), *self._restart_note())
@@ -121,7 +131,7 @@ def from_key(timeline: Timeline) -> Timeline:
 
     FFmpeg and players begin there, too, so that frame numbers are those of other tools.
     """
-    cut = timeline.key_frames[0]
+    cut = timeline.first_key_frame
     kept = timeline.place_of[cut:]
     rank = {place: number for number, place in enumerate(sorted(kept))}
     by_frame = bool(timeline.frame_of)
@@ -133,6 +143,7 @@ def from_key(timeline: Timeline) -> Timeline:
         frame_of=tuple(max(frame - cut, -1) for frame in timeline.frame_of),
         restarts=tuple(frame - cut for frame in timeline.restarts if frame > cut),
         num_before_key=cut,
+        is_headless=timeline.is_headless or timeline.first_key is not None,
     )
 
 
@@ -348,7 +359,14 @@ def _timeline(packets: Sequence[Packet], stream: Any) -> Timeline:
                 if is_key and pts is not None and container not in _GUESSED
             )
             place_of = tuple(sorted(range(len(known)), key=known.__getitem__))
-            return Timeline(tuple(sorted(known)), tuple(keys), reliable=True, place_of=place_of)
+            first = next((packet.pts for packet in packets if packet.is_key), None)
+            return Timeline(
+                tuple(sorted(known)),
+                tuple(keys),
+                reliable=True,
+                place_of=place_of,
+                first_key=first if container in _GUESSED else None,
+            )
         if container not in _GUESSED:
             return Timeline(tuple(spread(sorted(known))), (), reliable=False)
     step = 1 / (_declared_rate(stream) * stream.time_base)
