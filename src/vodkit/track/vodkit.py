@@ -291,6 +291,9 @@ class VodkitTracker:
         ours, theirs = book.expected_xyxy[told.rows], found.boxes_xyxy[told.cols]
         short = theirs[:, 2:] - theirs[:, :2] < s.weak_side * (ours[:, 2:] - ours[:, :2])
         cut_off = short & weak[:, None]
+        if not np.count_nonzero(cut_off):
+            book.observe(told, found, s.motion, steady=np.where(weak, s.weak_velocity, 1.0))
+            return
         out = theirs - ours
         shift = np.minimum(out[:, :2], 0) + np.maximum(out[:, 2:], 0)
         true_edge = (cut_off & (shift != 0)).any(axis=1)
