@@ -74,7 +74,7 @@ class VodkitSettings:
     takes them from the detector's card"""
     reach: float = 1.8
     """a track's box is enlarged by this many standard deviations of its position for matching"""
-    max_buffer: float = 0.45
+    max_buffer: float = 0.3
     """but by no more than this share of its size on each side"""
     min_gain: float = 0.15
     """least overlap of the enlarged boxes, times that of their heights"""
@@ -100,7 +100,7 @@ class VodkitSettings:
     """weight of what looks say where objects are near each other, in units of overlap"""
     look_memory_s: float = 2.0
     """embeddings of a track are averaged over about this time"""
-    surprise: float = 3.0
+    surprise: float = 4.0
     """a lost object is looked for as far away as the filter's density of finding it there, in a
     square of its own size, is above exp(-surprise); what looks say counts, too. 0: not at all"""
     height_spread: float = 0.15
