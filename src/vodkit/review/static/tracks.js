@@ -63,11 +63,8 @@ export class Tracks extends HTMLElement {
     for (const id of this.rows.keys()) if (!wanted.has(id)) this.rows.delete(id);
     const rows = ids.map((id) => this.filled(id, here.get(id)));
     const body = /** @type {HTMLTableSectionElement} */ (this.body);
-    if (rows.length !== body.rows.length || rows.some((row, i) => body.rows[i] !== row)) {
-      const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.track;
-      body.replaceChildren(...rows);
-      if (focused) /** @type {HTMLElement | null} */ (this.querySelector(`[data-track="${focused}"]`))?.focus();
-    }
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.track;
+    if (arrange(body, rows) && focused) /** @type {HTMLElement | null} */ (this.querySelector(`[data-track="${focused}"]`))?.focus();
     setText(/** @type {HTMLElement} */ (this.caption), `Tracks (${state.tracks.size})`);
     setText(/** @type {HTMLElement} */ (this.note), left > 0 ? `${left} more tracks, in other frames` : "");
   }
@@ -121,6 +118,24 @@ export class Tracks extends HTMLElement {
     row.append(...cells);
     return { row, button, choice, cells, words: "" };
   }
+}
+
+/** Give a body these rows, moving as few as possible: each one that is moved is laid out again. @param {HTMLElement} body @param {HTMLElement[]} rows */
+function arrange(body, rows) {
+  const wanted = new Set(rows);
+  const gone = [...body.children].filter((row) => !wanted.has(/** @type {HTMLElement} */ (row)));
+  for (const row of gone) row.remove();
+  let moved = gone.length;
+  let next = body.firstElementChild;
+  for (const row of rows) {
+    if (row === next) {
+      next = next.nextElementSibling;
+    } else {
+      body.insertBefore(row, next);
+      moved += 1;
+    }
+  }
+  return moved > 0;
 }
 
 /** @param {HTMLElement[]} content */
