@@ -152,7 +152,8 @@ def browser_page(width_px: int, height_px: int) -> Iterator[Any]:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        page = browser.new_page(viewport={"width": width_px, "height": height_px})
+        context = browser.new_context(viewport={"width": width_px, "height": height_px})
+        page = context.new_page()
         page.set_default_timeout(300_000)  # of a busy machine
         yield page
         browser.close()

@@ -75,17 +75,24 @@ def review(
         follow="" if follow is None else str(follow.absolute()),
     )
     where = ServerSettings(host=host, port=port, token=token)
-    with serving(project, helper, where) as (address, page):
+    announced = []
+
+    def announce(place: str) -> None:
+        announced.append(place)
+        say(f"open: {place}")
+        if browser:
+            typer.launch(place)
+
+    with serving(project, helper, where, early=None if at else announce) as (address, page):
         for note in page.project.notes:
             say(note)
         if not is_loopback(host):
             say(f"warning: {host} can be reached by others; traffic is not encrypted")
         say(f"journal: {journal_of(out)} ({page.project.journal.n} entries)")
         place = f"{address}{page.project.place_of(at)}"
-        say(f"open: {place}")
         if prelabel is not False and helper.model:
             page.jobs.prelabel_unlabelled()
-        if browser:
-            typer.launch(place)
+        if not announced:
+            announce(place)
         page.run()
     say(f"labels: {out}" if out.exists() else "nothing was labelled; no file was written")

@@ -94,6 +94,24 @@ def make_app(project: Project, jobs: Jobs, guard: GuardSettings) -> Guard:
     return Guard(Starlette(routes=routes), guard)
 
 
+def waiting_app(guard: GuardSettings, words: str) -> Guard:
+    """The page before its project is open: it answers 503 with ``words``, and is asked again."""
+
+    async def wait(_request: Request) -> Response:
+        return JSONResponse({"error": words}, 503)
+
+    async def enter(request: Request) -> Response:
+        return await log_in(guard, request)
+
+    routes = [
+        Route("/", partial(_page, None)),
+        Route("/static/{name}", partial(_page, None)),
+        Route("/api/login", enter, methods=["POST"]),
+        Route("/api/{rest:path}", wait, methods=["GET", "POST"]),
+    ]
+    return Guard(Starlette(routes=routes), guard)
+
+
 async def _answer(
     service: _Service, handler: Callable[..., Awaitable[Response]], request: Request
 ) -> Response:
@@ -114,7 +132,7 @@ async def _answer(
         return JSONResponse({"error": str(error)}, 500)
 
 
-async def _page(service: _Service, request: Request) -> Response:
+async def _page(service: _Service | None, request: Request) -> Response:
     del service
     name = request.path_params.get("name", "index.html")
     if name not in PAGE:

@@ -82,7 +82,8 @@ class Appearance:
         """Whether two tracks have each other's appearance after an encounter.
 
         Above 0: each is more similar to what the other was before, by so many times the difference
-        between samples of one object. Below 0: each is similar to itself. 0: not decided.
+        between samples of one object. Below 0: each is similar to itself. 0: not decided. One of
+        the tracks may begin or end in the encounter: then the other one decides.
         """
         every = np.arange(len(times_s))
         before = every[(every < first) & (times_s[first] - times_s <= _AROUND_S)]
@@ -92,17 +93,11 @@ class Appearance:
             for frames in (before, after)
             for own, other in ((a, b), (b, a))
         ]
-        if min(map(len, groups)) < _LEAST:
-            return 0.0
-        means = [_unit(group.mean(axis=0)) for group in groups]
-        each = zip(groups, means, strict=True)
-        scatter = np.mean([1 - (group @ mean).mean() for group, mean in each])
-        one, two = means[:2]
-        gains = (float((groups[2] @ (two - one)).mean()), float((groups[3] @ (one - two)).mean()))
-        noise = max(float(scatter), 0.01)
-        if min(gains) > noise:
-            return min(gains) / noise
-        return max(gains) / noise if max(gains) < -noise else 0.0
+        known = [len(group) >= _LEAST for group in groups]
+        for here, there in ((slice(0, 2), slice(2, 4)), (slice(2, 4), slice(0, 2))):
+            if all(known[here]) and any(known[there]):
+                return _decided(groups[here], groups[there])
+        return 0.0
 
     def save(self, path: Path) -> None:
         """Write all columns to a file, atomically."""
@@ -123,6 +118,22 @@ class Appearance:
                 return cls.of(stored["frames"], stored["boxes"], stored["embeddings"].astype(float))
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise FormatError(f"cannot be read: {error}", path=path) from error
+
+
+def _decided(pair: list[FloatArray], others: list[FloatArray]) -> float:
+    """``exchange`` of two tracks on one side of the encounter, and at least one on the other."""
+    one, two = (_unit(group.mean(axis=0)) for group in pair)
+    each = [*pair, *(group for group in others if len(group) >= _LEAST)]
+    scatter = np.mean([1 - (group @ _unit(group.mean(axis=0))).mean() for group in each])
+    gains = [
+        float((group @ way).mean())
+        for group, way in zip(others, (two - one, one - two), strict=True)
+        if len(group) >= _LEAST
+    ]
+    noise = max(float(scatter), 0.01)
+    if min(gains) > noise:
+        return min(gains) / noise
+    return max(gains) / noise if max(gains) < -noise else 0.0
 
 
 def _overlap(shown: Shown, frame: int, boxes: FloatArray) -> FloatArray:

@@ -246,10 +246,8 @@ class _View:
                 seen = appearance.exchange(a, b, first, last, self.timing.times_s)
             words = f"tracks {one} and {two} meet; may have swapped"
             if seen > 0:
-                words = f"tracks {one} and {two} meet; afterwards each has the other's appearance"
+                words = f"tracks {one} and {two} meet; by their appearance they have swapped"
                 ratio = _SURE + seen
-            elif seen < 0:
-                ratio = min(ratio, 0.05)  # still an item, after all others of its kind
             if ratio > 0:
                 yield Doubt(kind="swap", why=words, frame=last, score=ratio, **where)
 

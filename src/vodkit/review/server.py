@@ -1,41 +1,99 @@
 """Starting and stopping the page: one address with a token, until Ctrl-C."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from vodkit.review.app import make_app
+from vodkit.review.app import make_app, waiting_app
 from vodkit.review.jobs import Jobs, ModelSettings
 from vodkit.review.project import Project, ProjectSettings, open_project
 from vodkit.serve.web import Bound, Server, ServerSettings, bound, ctrl_c_stops
 
+_EARLY_S = 1.0
+"""opening that takes longer is announced; most wrong input is refused before"""
+
 
 @contextmanager
 def serving(
-    project: ProjectSettings, model: ModelSettings, settings: ServerSettings
+    project: ProjectSettings,
+    model: ModelSettings,
+    settings: ServerSettings,
+    *,
+    early: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[str, "Serving"]]:
-    """Open the project and bind the port; the address to open, and what runs it.
+    """Bind the port and open the project; the address to open, and what runs it.
+
+    The page answers at once; until the project is open, it shows what is being read.
+
+    Args:
+        project: what to review.
+        model: what helps.
+        settings: where the page is served.
+        early: called with the address if opening takes long.
 
     Raises:
         InputError: what ``open_project`` refuses.
         OutputError: the port is taken.
     """
-    with open_project(project) as opened, bound(settings) as place:
-        jobs = Jobs(opened, model)
+    with bound(settings) as place:
+        page = Serving(place, _first(project))
+        timer = threading.Timer(_EARLY_S, early or (lambda _address: None), [place.address])
+        timer.start()
         try:
-            app = make_app(opened, jobs, place.guard())
-            page = Serving(app, place, opened, jobs)
-            with ctrl_c_stops(page):
-                yield place.address, page
+            with open_project(project) as opened:
+                timer.cancel()
+                timer.join()  # either it was announced, or it is not
+                jobs = Jobs(opened, model)
+                try:
+                    page.open(opened, jobs)
+                    with ctrl_c_stops(page.server):
+                        yield place.address, page
+                finally:
+                    page.end()
+                    jobs.close()
         finally:
-            jobs.close()
+            timer.cancel()
+            page.end()
 
 
-class Serving(Server):
-    """A bound page, ready to run."""
+class Serving:
+    """A page that answers: first what it waits for, then everything about its project."""
 
-    def __init__(self, app: Callable[..., Any], place: Bound, project: Project, jobs: Jobs) -> None:
-        """Prepare the server; nothing is answered yet."""
-        super().__init__(app, place)
-        self.project = project
-        self.jobs = jobs
+    project: Project
+    jobs: Jobs
+
+    def __init__(self, place: Bound, words: str) -> None:
+        """Answer from now on, in a thread; ``words``: what the page waits for."""
+        self._guard = place.guard()
+        self._app: Callable[..., Any] = waiting_app(self._guard, words)
+        self.server = Server(self._answer, place)
+        self._thread = threading.Thread(target=self.server.run, daemon=True)
+        self._thread.start()
+
+    def open(self, project: Project, jobs: Jobs) -> None:
+        """Answer everything about this project from now on."""
+        self.project, self.jobs = project, jobs
+        self._app = make_app(project, jobs, self._guard)
+
+    def run(self) -> None:
+        """Wait until ``stop`` or Ctrl-C."""
+        self._thread.join()
+
+    def stop(self) -> None:
+        """End ``run``; may be called from any thread."""
+        self.server.stop()
+
+    def end(self) -> None:
+        """Stop, and wait for the last answer."""
+        self.stop()
+        self._thread.join()
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._app(scope, receive, send)
+
+
+def _first(project: ProjectSettings) -> str:
+    """What opening the project takes its time for."""
+    path = project.labels or project.run
+    return "Opening the videos" if path is None else f"Reading {path.name}"

@@ -14,7 +14,7 @@ from vodkit.formats.table import write_dataset
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import NO_ID, Dataset, Frame, LabelledVideo, TrackTable
 from vodkit.review.appearance import Appearance
-from vodkit.review.curve import Base, Known, Track
+from vodkit.review.curve import Base, Known, Span, Track
 from vodkit.review.document import Document, Timing
 from vodkit.review.journal import Journal
 from vodkit.review.project import ProjectSettings, open_project
@@ -217,7 +217,11 @@ def test_a_swap_that_motion_cannot_tell_is_seen_by_colour(tmp_path: Path) -> Non
     exchanged = Appearance.load(tmp_path / "appearance.npz")
     first = doubts(state, 0, SIZE, appearance=exchanged)[0]
     assert (first.kind, first.track) == ("swap", 1)
-    assert first.why == "tracks 1 and 2 meet; afterwards each has the other's appearance"
+    assert first.why == "tracks 1 and 2 meet; by their appearance they have swapped"
+    one, two = state.tracks(0).values()  # one ends where they meet, the other takes its object
+    ended = document(replace(one, spans=(Span(45, T - 1, "outside"),)), two)
+    assert "by their appearance" in doubts(ended, 0, SIZE, appearance=exchanged)[0].why
+    assert "by their" not in doubts(ended, 0, SIZE, appearance=kept)[0].why
     unknown = Appearance.of(kept.frames, kept.boxes_xyxy, kept.embeddings * 0)
     alike = Appearance.of(kept.frames, kept.boxes_xyxy, kept.embeddings[:1].repeat(2 * T, axis=0))
     for appearance in (None, kept, unknown, alike):

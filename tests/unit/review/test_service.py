@@ -4,6 +4,8 @@ import http.client
 import json
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,12 @@ import pytest
 
 from review_clips import FRAMES, Served
 from vodkit.formats.table import read_dataset
-from vodkit.ground.errors import InputError, SettingsError, VideoError
+from vodkit.ground.errors import InputError, SettingsError, VideoError, VodkitError
 from vodkit.report.draw import to_jpeg
+from vodkit.review import server
 from vodkit.review.frames import Frames, index_in
 from vodkit.review.jobs import ModelSettings
-from vodkit.review.project import ProjectSettings, open_project
+from vodkit.review.project import Project, ProjectSettings, open_project
 from vodkit.review.server import serving
 from vodkit.serve.web import ServerSettings
 from vodkit.video.reader import open_video
@@ -249,6 +252,42 @@ def test_the_server_ends_quietly_while_a_page_is_open(
         answer.close()
         line.close()
     assert "ERROR" not in "".join(capfd.readouterr())
+
+
+def test_the_page_answers_while_labels_are_read(
+    clips: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It states what it waits for, refuses as always, and answers once the project is open."""
+    addresses: list[str] = []
+    heard: list[Any] = []
+
+    @contextmanager
+    def slowly(settings: ProjectSettings) -> Iterator[Project]:
+        while not addresses:  # announced while the labels are read
+            threading.Event().wait(0.01)
+        waiting = Client(Served(addresses[0], None, tmp_path))  # type: ignore[arg-type]
+        heard.extend(waiting.get(path)[:2] for path in ("/", "/static/app.js", "/api/state"))
+        heard.append(waiting.get("/api/state", Cookie="")[0])
+        with open_project(settings) as opened:
+            yield opened
+
+    monkeypatch.setattr(server, "open_project", slowly)
+    monkeypatch.setattr(server, "_EARLY_S", 0.0)
+    settings = ProjectSettings(videos=(clips[0],), classes=("fly",), out=tmp_path / "out.json")
+    with serving(settings, ModelSettings(), ServerSettings(), early=addresses.append) as (
+        address,
+        page,
+    ):
+        assert addresses == [address]
+        assert [status for status, _ in heard[:3]] == [200, 200, 503]
+        assert heard[2][1] == b'{"error":"Opening the videos"}'
+        assert heard[3] == 401
+        status, content, _ = Client(Served(address, page, tmp_path)).get("/api/state")
+        assert (status, json.loads(content)["classes"]) == (200, ["fly"])
+    monkeypatch.undo()
+    bad = ProjectSettings(videos=(clips[0],), labels=tmp_path / "no.json", out=tmp_path / "b.json")
+    with pytest.raises(VodkitError), serving(bad, ModelSettings(), ServerSettings()):
+        pass
 
 
 def test_export_writes_beside_the_dataset_and_says_what_is_lost(client: Client) -> None:

@@ -1,7 +1,7 @@
 // @ts-check
 // Puts the page together: starts it, and connects gestures and buttons with what they do.
 
-import { ask, listen, signIn } from "./api.js";
+import { Refused, ask, listen, signIn } from "./api.js";
 import { DO, mode, pressed, toDoubt } from "./commands.js";
 import { addClass, cutOutside, exportLabels, offer } from "./forms.js";
 import { get, hint, queue, slider, stage, state, table, timeline } from "./parts.js";
@@ -52,9 +52,22 @@ function names(paths) {
   return new Set(short).size === short.length ? short : paths;
 }
 
+/** The state of the project, once it is open. @returns {Promise<any>} */
+async function opened() {
+  for (;;) {
+    try {
+      return await ask("/api/state");
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status !== 503) throw error;
+      hint(`${error.message}…`);
+      await new Promise((done) => setTimeout(done, 250));
+    }
+  }
+}
+
 async function start() {
   const words = await signIn();
-  const found = await ask("/api/state");
+  const found = await opened();
   Object.assign(state, { videos: found.videos, classes: found.classes, n: found.n, reach: found.reach, who: found.who });
   offer(found.formats);
   const choice = /** @type {HTMLSelectElement} */ (get("video"));

@@ -24,6 +24,7 @@ export class Timeline extends HTMLElement {
     this.canvas.setAttribute("aria-label", "Timeline of all tracks; use the slider to move");
     this.append(this.canvas);
     new ResizeObserver(() => this.draw()).observe(this);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
     let held = false;
     this.addEventListener("pointerdown", (e) => {
       held = true;
