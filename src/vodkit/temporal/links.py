@@ -20,6 +20,7 @@ from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import Detections
 from vodkit.temporal.memory import WINDOW, Asked, Remembered, geometry, probability
 
+_UNSEEN = 1e-32  # in a sum of weights above the next, with the digits of a float64 to spare
 _NEGLIGIBLE = 1e-9  # weight of links below which a score is not touched
 
 
@@ -103,8 +104,7 @@ class Links:
             logits += (weights * there.logits).sum(axis=1)
             weights = weights * probability(there.logits)
             certainty += weights.sum(axis=1)
-            off = there.corners_at(time_s)[None] - corners[:, None]
-            offsets += (weights[:, :, None] * off).sum(axis=1)
+            offsets += _summed(weights, there.corners_at(time_s), corners)
         linked = mass > _NEGLIGIBLE
         scores, boxes = np.array(candidates.scores), np.array(candidates.boxes_xyxy)
         scores[linked] = probability((here.logits + logits)[linked] / (1 + mass[linked]))
@@ -121,7 +121,7 @@ def with_velocities(
         return here
     weights = fit(here, before, settings)
     mass = weights.sum(axis=1, keepdims=True)
-    there = (weights[:, :, None] * before.centres[None]).sum(axis=1)
+    there = _summed(weights, before.centres, np.zeros_like(here.centres))
     moved = mass * here.centres - there
     return replace(here, velocities=moved / (here.time_s - before.time_s))
 
@@ -137,9 +137,28 @@ def fit(here: Remembered, there: Remembered, settings: LinkSettings) -> FloatArr
     weights = np.exp(-0.5 * (off + grown))
     weights *= here.labels[:, None] == there.labels[None]
     best = weights.max(axis=0, keepdims=True, initial=0)
-    share = np.divide(weights, best, out=np.zeros_like(weights), where=best > 0)
+    share = weights / np.where(best > 0, best, 1)
+    # What is below this share would add less than a sum can hold; powers of it are slow to compute.
+    least = _UNSEEN ** (1 / settings.rivalry) if settings.rivalry else -1.0
+    powers = np.zeros_like(share)
+    np.power(share, settings.rivalry, out=powers, where=share > least)
     total = weights.sum(axis=1, keepdims=True) + settings.no_link
-    return weights * share**settings.rivalry / total
+    return weights * powers / total
+
+
+def _summed(weights: FloatArray, there: FloatArray, here: FloatArray) -> FloatArray:
+    """(N, K): sums of ``there`` (M, K) less ``here`` (N, K), weighted by (N, M).
+
+    Column by column, and over the first axis: twice as quick as over three axes.
+    """
+    if len(here) == 1:  # NumPy would sum one row in another order
+        return _summed(weights.repeat(2, axis=0), there, here.repeat(2, axis=0))[:1]
+    turned, found = np.ascontiguousarray(weights.T), np.empty(here.shape)
+    for column in range(here.shape[1]):
+        off = there[:, column, None] - here[None, :, column]
+        off *= turned
+        found[:, column] = off.sum(axis=0)
+    return found
 
 
 def _squares(
