@@ -75,7 +75,7 @@ def repeated(name: str, folder: Path, seconds: int) -> tuple[int, list[dict[str,
         new = [x for x in folder.iterdir() if x.is_file()]
         findings += [keep(name, file, done.stdout + done.stderr) for file in new]
         if done.returncode and not new:
-            raise SystemExit(done.stderr)
+            raise SystemExit(f"{done.stderr[-4000:]}{name} ended with {done.returncode}")
     return executions, findings
 
 

@@ -49,7 +49,10 @@ class MaskTracker:
         config = folder / "config.json"
         if not config.is_file():
             raise InputError(f"{folder}: has no config.json; allowed: a folder of weights of SAM 2")
-        kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+        try:
+            kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+        except (OSError, ValueError, AttributeError) as error:
+            raise InputError(f"{config}: not the configuration of a model: {error}") from error
         if kind != KIND:
             raise InputError(f"{config}: model_type is {kind!r}; allowed: {KIND}")
         try:

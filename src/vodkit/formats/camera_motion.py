@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vodkit.formats.jsonfile import read_text
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import FormatError
 from vodkit.ground.runs import CAMERA_MOTION
@@ -26,7 +27,7 @@ def motion_beside(predictions: Path) -> dict[int, FloatArray]:
 def read_motion(path: Path) -> dict[int, FloatArray]:
     """The affines (2, 3) of a file by frame index; FormatError names the line of a fault."""
     found: dict[int, FloatArray] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         words = line.split()
         if not words:
             continue

@@ -67,9 +67,16 @@ class RunFolder:
 
     @cached_property
     def metrics(self) -> dict[str, Any] | None:
-        """The content of ``metrics.json``; None where the run was not evaluated."""
+        """The content of ``metrics.json``; None where the run was not evaluated.
+
+        Raises:
+            FormatError: it is damaged.
+        """
         path = self / runs.METRICS
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        try:
+            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        except (OSError, ValueError) as error:
+            raise FormatError(f"cannot be read: {error}", path=path) from error
 
     def made(self) -> list[Path]:
         """What runs, and commands that read them, left in the folder: settings apart.
