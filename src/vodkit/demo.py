@@ -25,7 +25,7 @@ from vodkit.metrics.evaluation import Evaluation, evaluate
 from vodkit.metrics.prediction_files import read_predictions
 from vodkit.report.annotate import write_video
 from vodkit.report.contact_sheet import contact_sheet, evenly, write_png
-from vodkit.report.page import PageSettings, write_report
+from vodkit.report.page import write_report
 from vodkit.report.sections import Subject
 from vodkit.samples import samples
 from vodkit.train.loop import TrainResult, train
@@ -116,7 +116,7 @@ def run_demo(
         subjects,
         comparisons=[comparison],
         notes=(ONE_SCENE,),
-        settings=PageSettings(title="Clip B before and after fine-tuning on clip A"),
+        title="Clip B before and after fine-tuning on clip A",
     )
     sheet = out / _SHEET
     _sheet(out / AFTER / runs.PREDICTIONS, sheet, settings.frames_on_sheet)

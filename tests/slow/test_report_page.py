@@ -17,7 +17,7 @@ from vodkit.metrics.evaluation import EvalSettings, evaluate
 from vodkit.report.compare_page import write_compare_page
 from vodkit.report.dataset_page import write_dataset_page
 from vodkit.report.every_number import PARTS, every_number
-from vodkit.report.page import PageSettings, write_report
+from vodkit.report.page import write_report
 from vodkit.report.sections import UNDEFINED, Subject
 from vodkit.samples import samples
 
@@ -131,7 +131,7 @@ def test_every_number_stands_on_the_page(clip_b: Dataset) -> None:
 def test_a_page_without_the_videos_still_stands(clip_b: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     one = subject(clip_b, "alone", px=8, kept=0.7)
-    write_report(path, clip_b, tmp_path, [one], settings=PageSettings(title="No video here"))
+    write_report(path, clip_b, tmp_path, [one], title="No video here")
     _, parser = read_page(path)
     assert not [tag for tag, _ in parser.attributes if tag == "img"]
 

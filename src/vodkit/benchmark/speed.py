@@ -125,7 +125,12 @@ def run_bench(
     Wrong names are errors before anything is measured. A source that breaks, or weights that cannot
     be read, cost their own lines only; InputError when nothing is left to measure.
     """
-    _check_names(settings)
+    check_sources(list(settings.sources))
+    make_tracker(settings.tracker, ())
+    for name in settings.runtimes:
+        pick({AUTO: None, **RUNTIMES}, name, "runtime")
+    for name in settings.models:
+        find_card(name)
     left_out: list[str] = []
     failed: list[str] = []
     entries = list(_entries(settings, left_out, failed))
@@ -138,15 +143,6 @@ def run_bench(
     if not lines:
         raise InputError(f"nothing to measure: {'; '.join([*failed, *left_out])}")
     return Bench(tuple(lines), tuple(left_out), tuple(failed))
-
-
-def _check_names(settings: BenchSettings) -> None:
-    check_sources(list(settings.sources))
-    make_tracker(settings.tracker, ())
-    for name in settings.runtimes:
-        pick({AUTO: None, **RUNTIMES}, name, "runtime")
-    for name in settings.models:
-        find_card(name)
 
 
 def _default_runtimes(settings: BenchSettings) -> tuple[str, ...]:

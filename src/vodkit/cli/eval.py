@@ -136,13 +136,13 @@ def _write_page(
     tables: "Mapping[str, TrackTable]",
     result: "Evaluation",
 ) -> None:
-    from vodkit.report.page import PageSettings, write_report
+    from vodkit.report.page import write_report
     from vodkit.report.sections import Subject
 
     videos = {one.source: (dataset.root / one.source).resolve().as_uri() for one in dataset.videos}
     subject = Subject(title=path.parent.name, evaluation=result, predictions=tables, videos=videos)
-    settings = PageSettings(title=f"Evaluation: {path.parent.name}")
-    write_report(path, dataset, dataset.root, [subject], settings=settings)
+    title = f"Evaluation: {path.parent.name}"
+    write_report(path, dataset, dataset.root, [subject], title=title)
 
 
 def _show(result: "Evaluation", folder: Path, *, report: bool) -> None:

@@ -45,15 +45,21 @@ def run_fleet(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     crew = Crew(out, mine, fleet, film=film, notify=aside)
     if not as_json:
-        _say_before(crew)
+        done, left = len(crew.before.done), len(crew.left)
+        skipped = f", {len(crew.skipped)} failed before (--retry-failed)" if crew.skipped else ""
+        terminal.say(f"{len(crew.items)} videos: {done} done{skipped}, {left} to do")
     told = _follow(crew, mine.settings, as_json=as_json)
-    _conclude(crew, told)
+    from vodkit.fleet.failures import FAILED
 
-
-def _say_before(crew: "Crew") -> None:
-    done, left = len(crew.before.done), len(crew.left)
-    skipped = f", {len(crew.skipped)} failed before (--retry-failed)" if crew.skipped else ""
-    terminal.say(f"{len(crew.items)} videos: {done} done{skipped}, {left} to do")
+    failed = told["failed"] + told["partial"] + len(crew.skipped)
+    if told["busy"]:
+        aside(
+            f"{told['busy']} videos are at work in other workers; vodkit runs ls {crew.tree.place}"
+        )
+    if failed:
+        where = f"{crew.tree.place}/{FAILED}"
+        count = f"{failed} of {len(crew.items)} videos failed or are incomplete"
+        raise PartialError(f"{count}; the others are done. Reasons: {where}")
 
 
 def _follow(crew: "Crew", wanted: "InferSettings", *, as_json: bool) -> "Counter[str]":
@@ -89,17 +95,3 @@ def _say(crew: "Crew", result: "Result", *, as_json: bool) -> None:
         terminal.say(f"{result.uri}: failed")
     else:
         terminal.say(f"{result.uri} -> {folder}")
-
-
-def _conclude(crew: "Crew", told: "Counter[str]") -> None:
-    from vodkit.fleet.failures import FAILED
-
-    failed = told["failed"] + told["partial"] + len(crew.skipped)
-    if told["busy"]:
-        aside(
-            f"{told['busy']} videos are at work in other workers; vodkit runs ls {crew.tree.place}"
-        )
-    if failed:
-        where = f"{crew.tree.place}/{FAILED}"
-        count = f"{failed} of {len(crew.items)} videos failed or are incomplete"
-        raise PartialError(f"{count}; the others are done. Reasons: {where}")

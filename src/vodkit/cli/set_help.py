@@ -149,7 +149,7 @@ def _shown(value: Any) -> str:
 def _allowed(cls: type, name: str, kind: Any) -> str:
     """The range as the class words it when it refuses a value, or else the kind of value."""
     required = {
-        spec.name: _stand_in(_inner(get_type_hints(cls)[spec.name]))
+        spec.name: {int: 1, float: 1.0, bool: True}.get(_inner(get_type_hints(cls)[spec.name]), "x")
         for spec in fields(cls)
         if spec.default is MISSING and spec.default_factory is MISSING
     }
@@ -166,10 +166,6 @@ def _allowed(cls: type, name: str, kind: Any) -> str:
     if get_origin(kind) is tuple:
         return f"a list: {_KINDS.get(get_args(kind)[0], 'values')}"
     return _KINDS.get(kind, "a value")
-
-
-def _stand_in(kind: Any) -> Any:
-    return {int: 1, float: 1.0, bool: True}.get(kind, "x")
 
 
 @cache

@@ -22,7 +22,14 @@ def prepare_streams() -> None:
         OutputError: standard output is closed, so that results would be lost.
     """
     for number in range(3):
-        _hold(number)
+        # Open the null device at a descriptor that is closed
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout is sys.__stdout__:
@@ -49,17 +56,6 @@ def _through(kind: type[FileIO], stream: TextIOWrapper) -> TextIOWrapper:
         errors=stream.errors,
         line_buffering=stream.line_buffering,
     )
-
-
-def _hold(number: int) -> None:
-    """Open the null device at a descriptor that is closed."""
-    try:
-        os.fstat(number)
-    except OSError:
-        null = os.open(os.devnull, os.O_RDWR)
-        if null != number:
-            os.dup2(null, number)
-            os.close(null)
 
 
 class _Results(FileIO):

@@ -61,7 +61,9 @@ def export_dataset(
                 ledger.claim(path)
             put_in_place(part, path)
         except (FormatError, OutputError) as error:
-            raise _named(error, part, path) from error
+            # The same error about the path that was asked for: nobody knows of the hidden one
+            message = str(error).removeprefix(f"{error.path}: ")
+            raise type(error)(message, path=error.path.replace(str(part), str(path), 1)) from error
         finally:
             _remove(part)
     return lost
@@ -121,12 +123,6 @@ def _alone(path: Path, part: Path) -> Iterator[None]:
 def holds_something(path: Path) -> bool:
     """Whether there is a file, or a folder with anything in it."""
     return any(path.iterdir()) if path.is_dir() else path.exists()
-
-
-def _named(error: FormatError | OutputError, part: Path, path: Path) -> FormatError | OutputError:
-    """The same error about the path that was asked for: nobody knows of the hidden one."""
-    message = str(error).removeprefix(f"{error.path}: ")
-    return type(error)(message, path=error.path.replace(str(part), str(path), 1))
 
 
 def _remove(path: Path) -> None:

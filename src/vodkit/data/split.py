@@ -111,7 +111,12 @@ def split_dataset(
     ``cuts`` gives the first frames of new shots for each source (``by="scene"``). A video that is
     on several sides is in each with its own labelled frames.
     """
-    _require_whole(dataset)
+    if not dataset.videos:
+        raise InputError("nothing to split: the dataset has no video")
+    source, count = Counter(video.source for video in dataset.videos).most_common(1)[0]
+    if count > 1:
+        told = f"{source} was cut over several sides before, and what lay between them is gone"
+        raise InputError(f"{told}; split the dataset that this one was made of")
     units = _units(dataset, settings, cuts or {})
     warning = ""
     if len(units) == 1:
@@ -155,16 +160,6 @@ def _size(dataset: Dataset) -> tuple[int, int]:
     """Labelled frames, and boxes, of all videos."""
     frames = sum(len(labelled_frames(video)) for video in dataset.videos)
     return frames, sum(len(video.tracks or ()) for video in dataset.videos)
-
-
-def _require_whole(dataset: Dataset) -> None:
-    """InputError where there is nothing to split, or only pieces of what was whole once."""
-    if not dataset.videos:
-        raise InputError("nothing to split: the dataset has no video")
-    source, count = Counter(video.source for video in dataset.videos).most_common(1)[0]
-    if count > 1:
-        told = f"{source} was cut over several sides before, and what lay between them is gone"
-        raise InputError(f"{told}; split the dataset that this one was made of")
 
 
 def merge(sides: Mapping[str, Dataset]) -> Dataset:

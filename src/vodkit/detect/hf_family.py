@@ -53,13 +53,22 @@ def build(card: ModelCard) -> nn.Module:
         backbone = module.model.backbone
         if not card.architecture.get("frozen_norm", False):
             _thaw_norms(backbone)
-        _keep_constants(module.model.decoder)
+        # Parameters that are not to be learnt (of D-FINE) as buffers of the same name
+        for name, value in list(module.model.decoder.named_parameters(recurse=False)):
+            if not value.requires_grad:
+                delattr(module.model.decoder, name)
+                module.model.decoder.register_buffer(name, value.detach())
         if config.model_type == "deformable_detr":
             for part in (module.model.encoder, module.model.decoder):
                 part.register_forward_pre_hook(_sizes_of_maps, with_kwargs=True)
         module.model.backbone = Trunk(backbone.model)
     module.requires_grad_(True)  # noqa: FBT003 - freezing is the caller's
-    aliases = _aliases(module)
+    # Second names of tensors: one tensor is saved once
+    first: dict[int, str] = {}
+    state = module.state_dict(keep_vars=True)
+    aliases = frozenset(
+        name for name, value in state.items() if first.setdefault(id(value), name) != name
+    )
     module.register_state_dict_post_hook(partial(_without, aliases))
     module.register_load_state_dict_post_hook(partial(_not_missing, aliases))
     return module.train()
@@ -409,23 +418,6 @@ def _sizes_of_maps(_module: nn.Module, given: Any, named: dict[str, Any]) -> tup
     if isinstance(maps[0][0], Tensor):  # by torch.jit
         named = {**named, "spatial_shapes": torch.stack([torch.stack(size) for size in maps])}
     return given, named
-
-
-def _keep_constants(decoder: nn.Module) -> None:
-    """Parameters that are not to be learnt (of D-FINE) as buffers of the same name."""
-    for name, value in list(decoder.named_parameters(recurse=False)):
-        if not value.requires_grad:
-            delattr(decoder, name)
-            decoder.register_buffer(name, value.detach())
-
-
-def _aliases(module: nn.Module) -> frozenset[str]:
-    """Second names of tensors: one tensor is saved once."""
-    first: dict[int, str] = {}
-    state = module.state_dict(keep_vars=True)
-    return frozenset(
-        name for name, value in state.items() if first.setdefault(id(value), name) != name
-    )
 
 
 def _without(

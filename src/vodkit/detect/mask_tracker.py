@@ -79,7 +79,12 @@ class MaskTracker:
         for number, frame in enumerate(frames):
             with torch.inference_mode():
                 yield self._step(session, frame, box_xyxy if number == 0 else None)
-            _forget(session, number)
+            # Drop what no later frame attends to, so that memory stays flat in long videos
+            oldest = number - _MEMORY_FRAMES
+            for stored in session.output_dict_per_obj.values():
+                stored["non_cond_frame_outputs"].pop(oldest, None)
+            if oldest in session.processed_frames:  # its length numbers the frames: the key stays
+                session.processed_frames[oldest] = torch.empty(0)
 
     def _step(self, session: Any, frame: Frame, box_xyxy: FloatArray | None) -> Followed:
         # A copy: frames may be views of memory that cannot be written.
@@ -114,15 +119,6 @@ def largest_part(mask: BoolArray) -> FloatArray | None:
     largest = 1 + int(np.bincount(parts.ravel())[1:].argmax())
     rows, columns = ndimage.find_objects(parts)[largest - 1]
     return np.array([columns.start, rows.start, columns.stop, rows.stop], float)
-
-
-def _forget(session: Any, number: int) -> None:
-    """Drop what no later frame attends to, so that memory stays flat in long videos."""
-    oldest = number - _MEMORY_FRAMES
-    for stored in session.output_dict_per_obj.values():
-        stored["non_cond_frame_outputs"].pop(oldest, None)
-    if oldest in session.processed_frames:  # its length numbers the frames: the key stays
-        session.processed_frames[oldest] = torch.empty(0)
 
 
 _MEMORY_FRAMES = 32

@@ -93,7 +93,9 @@ def find_card(name_or_path: str | Path) -> tuple[ModelCard, Path | None]:
     if not path.is_file():
         raise WeightsError(f"{path} is missing")
     if path.suffix in WEIGHT_SUFFIXES:
-        return replace(_by_file_name(path), sha256="", url=""), path
+        cards = [make() for name, make in MODELS.items() if name not in PACKAGED]
+        by_file = {Path(card.url).name: card for card in cards}
+        return replace(pick(by_file, path.name, "published weight file"), sha256="", url=""), path
     card = _card_beside(path)
     if card is not None:
         return card, path
@@ -107,13 +109,6 @@ def _card_beside(path: Path) -> ModelCard | None:
             if beside.is_file():
                 return read_card(beside)
     return None
-
-
-def _by_file_name(path: Path) -> ModelCard:
-    """The published model whose weight file has this name."""
-    cards = [make() for name, make in MODELS.items() if name not in PACKAGED]
-    by_file = {Path(card.url).name: card for card in cards}
-    return pick(by_file, path.name, "published weight file")
 
 
 def build_network(

@@ -83,24 +83,20 @@ def compare_outputs(
     the same order all are compared, else the best of each are looked for in the other.
     """
     if decoding == EMBEDDING:
-        return _of_embeddings(one, two)
+        pairs = [
+            [outputs[0] / np.linalg.norm(outputs[0]) for outputs in pair]
+            for pair in zip(one, two, strict=True)
+        ]
+        apart = [float(np.abs(a - b).max()) for a, b in pairs]
+        return Differences(
+            num_boxes=len(pairs), num_unpaired=0, max_box_px=0.0, max_score=max(apart)
+        )
     decode = pick(DECODINGS, decoding, "decoding")
     seen = []
     for a, b in zip(one, two, strict=True):
         pair = decode(a, 0.0, size_px), decode(b, 0.0, size_px)
         seen.append(_in_order(*pair) or _worse(_sought(*pair), _sought(*pair[::-1])))
     return together(seen)
-
-
-def _of_embeddings(
-    one: Sequence[tuple[FloatArray, ...]], two: Sequence[tuple[FloatArray, ...]]
-) -> Differences:
-    pairs = [
-        [outputs[0] / np.linalg.norm(outputs[0]) for outputs in pair]
-        for pair in zip(one, two, strict=True)
-    ]
-    apart = [float(np.abs(a - b).max()) for a, b in pairs]
-    return Differences(num_boxes=len(pairs), num_unpaired=0, max_box_px=0.0, max_score=max(apart))
 
 
 def together(parts: Iterable[Differences]) -> Differences:

@@ -309,7 +309,10 @@ def _track(
     label, group = classes[int(table.labels[0])], max(track_id, 0)
     start = f'<track id="{number}" label={_quoted(label)} source="auto" group_id="{group}">'
     lines = [start]
-    hidden = _hidden(table)
+    assert table.visibility is not None
+    assert table.states is not None
+    half = np.nan_to_num(table.visibility, nan=1.0) <= PARTLY_HIDDEN
+    hidden = np.asarray(half | (table.states == State.PREDICTED))
     for run in runs(table.frames, step=step):
         frames, boxes = table.frames[run], table.boxes_xyxy[run]
         keys = key_rows(frames, boxes, tolerance_px=writing.tolerance_px)
@@ -322,14 +325,6 @@ def _track(
         if end <= stop:
             lines.append(_box(end, boxes[-1], outside=True))
     return [*lines, "</track>"]
-
-
-def _hidden(table: TrackTable) -> BoolArray:
-    """Rows to be drawn as occluded: half hidden or more, or not seen by the detector."""
-    assert table.visibility is not None
-    assert table.states is not None
-    half = np.nan_to_num(table.visibility, nan=1.0) <= PARTLY_HIDDEN
-    return np.asarray(half | (table.states == State.PREDICTED))
 
 
 def _quoted(text: str) -> str:

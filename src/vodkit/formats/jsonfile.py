@@ -288,7 +288,7 @@ def _find(text: str, keys: tuple[Key, ...]) -> int:
     position = _skip(text, 0)
     for key in keys:
         position = (
-            _entry(text, position, key) if isinstance(key, int) else _member(text, position, key)
+            _entries(text, position)[key] if isinstance(key, int) else _members(text, position)[key]
         )
     return position
 
@@ -297,14 +297,6 @@ def _skip(text: str, position: int, extra: str = "") -> int:
     while text[position] in " \t\r\n" + extra:
         position += 1
     return position
-
-
-def _member(text: str, position: int, key: str) -> int:
-    return _members(text, position)[key]
-
-
-def _entry(text: str, position: int, index: int) -> int:
-    return _entries(text, position)[index]
 
 
 @lru_cache(maxsize=2)

@@ -12,7 +12,7 @@ from vodkit.formats import shapes
 from vodkit.formats.base import Reading
 from vodkit.formats.jsonfile import Node
 from vodkit.formats.shapes import Corners, NoAreaError, PointBoxes, ShapeError
-from vodkit.ground.arrays import ByteArray, FloatArray
+from vodkit.ground.arrays import ByteArray
 
 VIDEO = "videorectangle"
 STILL = {
@@ -224,7 +224,13 @@ def still_box(region: Region, size_px: tuple[int, int], points: PointBoxes) -> t
     value = region.node.at("value")
     scale = np.array(size_px) / 100
     if region.kind == "rectangle":
-        return _rectangle(value, scale)
+        x, y, width, height = (value.number(key) for key in ("x", "y", "width", "height"))
+        degrees = value.number("rotation", 0.0)
+        box = np.array([[x, y, x + width, y + height]]) * np.tile(scale, 2)
+        if not (np.isfinite(box).all() and math.isfinite(degrees)):
+            raise value.fault("a number is not finite")
+        left, top, right, bottom = shapes.turned_about_corner(box, np.array([degrees]))[0].tolist()
+        return (left, top, right, bottom), shapes.ROTATED if degrees % 360 else ""
     if region.kind == "polygon":
         nodes = list(value.items("points"))
         pairs = [value.at("points").numbers(n, 2) for n in range(len(nodes))]
@@ -242,16 +248,6 @@ def still_box(region: Region, size_px: tuple[int, int], points: PointBoxes) -> t
     if region.kind == "brush":
         return _brush_hull(region.node), shapes.MASK
     raise NoAreaError(f"region of type {region.kind!r} in a picture")
-
-
-def _rectangle(value: Node, scale: FloatArray) -> tuple[Corners, str]:
-    x, y, width, height = (value.number(key) for key in ("x", "y", "width", "height"))
-    degrees = value.number("rotation", 0.0)
-    box = np.array([[x, y, x + width, y + height]]) * np.tile(scale, 2)
-    if not (np.isfinite(box).all() and math.isfinite(degrees)):
-        raise value.fault("a number is not finite")
-    left, top, right, bottom = shapes.turned_about_corner(box, np.array([degrees]))[0].tolist()
-    return (left, top, right, bottom), shapes.ROTATED if degrees % 360 else ""
 
 
 def _brush_hull(node: Node) -> Corners:

@@ -139,7 +139,11 @@ def _video(
             is_point = _is_point(group[0])
             box, how = points.around(_all_points(group)) if is_point else _joined(group)
             before = len(rows)
-            _add(rows, group[0], classes, box, how)
+            shape = group[0]
+            name = shape.words("label")
+            if name not in classes:
+                raise shape.at("label").fault(f"class {name!r} is not among {', '.join(classes)}")
+            rows.add(0, box, line=shape.line, label=class_number(name, classes), how=how)
             if len(rows) > before:
                 rows.take(how, len(group) - 1)
             else:
@@ -199,10 +203,3 @@ def _box(shape: Node) -> tuple[Corners, str]:
     if kind in ("rectangle", "circle", "mask", "polygon", "linestrip", "line"):
         raise shape.fault(f"a {kind} of {len(found)} points")
     raise NoAreaError(f"shape of type {kind[:40]!r}")
-
-
-def _add(rows: Rows, shape: Node, classes: tuple[str, ...], box: Corners, how: str) -> None:
-    name = shape.words("label")
-    if name not in classes:
-        raise shape.at("label").fault(f"class {name!r} is not among {', '.join(classes)}")
-    rows.add(0, box, line=shape.line, label=class_number(name, classes), how=how)

@@ -61,12 +61,6 @@ def sniff(path: Path) -> bool:
     return len(numbers) >= 6  # `read` names the line of a wrong number
 
 
-def _require_boxes(file: Path) -> None:
-    """Name what MOTS's files are, whose lines have masks."""
-    if words := is_known_as(file):
-        raise FormatError(f"not MOT: {words}", path=file)
-
-
 def read(path: Path, reading: Reading) -> Dataset:
     """A sequence, a folder of sequences (also below train, val, test), or a single text file."""
     if path.is_file():
@@ -115,7 +109,8 @@ class _Sequence:
     def __init__(self, file: Path, root: Path, reading: Reading) -> None:
         """Read the lines and ``seqinfo.ini``."""
         self.file, self.root, self.reading = file, root, reading
-        _require_boxes(file)
+        if words := is_known_as(file):
+            raise FormatError(f"not MOT: {words}", path=file)
         self.lines = list(read_lines(file, separator=",", least=6, most=10))
         in_layout = file.parent.name in ("gt", "det")
         self.folder = file.parent.parent if in_layout else file.parent

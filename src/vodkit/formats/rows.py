@@ -135,7 +135,13 @@ class Rows:
             return f"frame index {row.frame} (0-based); allowed: {span}"
         x1, y1, x2, y2 = row.box_xyxy
         if not (-LARGEST < x1 <= x2 < LARGEST and -LARGEST < y1 <= y2 < LARGEST):
-            return _bad_corners(row)
+            x1, y1, x2, y2 = row.box_xyxy
+            seen = f"box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) in frame {row.frame}"
+            if not all(map(math.isfinite, row.box_xyxy)):
+                return f"{seen} is not finite"
+            if x2 < x1 or y2 < y1:
+                return f"{seen} is inverted; allowed: x1 <= x2, y1 <= y2"
+            return f"{seen} is not in pixels; allowed: below {LARGEST}"
         if not NO_ID <= row.track_id < LARGEST:
             return f"track id {row.track_id} in frame {row.frame}; allowed: 0 or more"
         if row.track_id != NO_ID and (row.frame, row.track_id) in self._seen:
@@ -210,17 +216,6 @@ class Row(NamedTuple):
     ignore: bool
     area: float = math.nan
     """of the object's mask; NaN: width x height of the box"""
-
-
-def _bad_corners(row: Row) -> str:
-    """Corners that are inverted, not finite, or too far away to be pixels."""
-    x1, y1, x2, y2 = row.box_xyxy
-    seen = f"box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) in frame {row.frame}"
-    if not all(map(math.isfinite, row.box_xyxy)):
-        return f"{seen} is not finite"
-    if x2 < x1 or y2 < y1:
-        return f"{seen} is inverted; allowed: x1 <= x2, y1 <= y2"
-    return f"{seen} is not in pixels; allowed: below {LARGEST}"
 
 
 def _bad_share(row: Row) -> str | None:

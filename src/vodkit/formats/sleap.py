@@ -216,16 +216,12 @@ def _name(video: dict[str, Any], number: int) -> str:
     name = origin.get("filename") or origin.get("backend", {}).get("filename") or ""
     if isinstance(name, list):  # a list of pictures
         name = str(PurePosixPath(str(name[0]).replace("\\", "/")).parent) if name else ""
-    if _is_embedded(video) and origin is video:
+    if bool(_EMBEDDED.fullmatch(str(video["backend"].get("dataset") or ""))) and origin is video:
         name = ""
     parts = [
         part for part in str(name).replace("\\", "/").split("/") if part not in ("..", ".", "")
     ]
     return "/".join(parts) or f"video_{number}"
-
-
-def _is_embedded(video: dict[str, Any]) -> bool:
-    return bool(_EMBEDDED.fullmatch(str(video["backend"].get("dataset") or "")))
 
 
 def _origin(video: dict[str, Any]) -> dict[str, Any]:

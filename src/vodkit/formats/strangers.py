@@ -25,7 +25,14 @@ _MAGIC = (
 def is_known_as(path: Path) -> str:
     """What a file or folder is that no format reads, and what to do; empty where it is unknown."""
     if path.is_dir():
-        return _of_folder(path)
+        archives = sorted(file.name for file in path.glob("*.zip"))
+        for name in ("label_2", "labels", "gt", "."):
+            first = next(iter(sorted((path / name).glob("*.txt"))), None)
+            if first is not None and (words := _of_lines(head_of(first, 4096))):
+                return words
+        if len(archives) == 1:
+            return f"{archives[0]} in it is a ZIP archive; unpack it"
+        return ""
     if not path.is_file():
         return ""
     try:
@@ -57,18 +64,6 @@ def _of_lines(head: str) -> str:
             "this is KITTI's object benchmark (15 columns, a file a picture); the tracking "
             "benchmark has 17; convert it to COCO or YOLO"
         )
-    return ""
-
-
-def _of_folder(path: Path) -> str:
-    """What the files of a folder show, where none of them is of a format that is read."""
-    archives = sorted(file.name for file in path.glob("*.zip"))
-    for name in ("label_2", "labels", "gt", "."):
-        first = next(iter(sorted((path / name).glob("*.txt"))), None)
-        if first is not None and (words := _of_lines(head_of(first, 4096))):
-            return words
-    if len(archives) == 1:
-        return f"{archives[0]} in it is a ZIP archive; unpack it"
     return ""
 
 

@@ -74,14 +74,9 @@ def read(path: Path, reading: Reading) -> Dataset:
     sheet = root / "classes.txt"
     told = read_names(sheet) if sheet.is_file() else CLASSES
     classes = reading.classes or told
-    read_one = _picture if _is_of_pictures(files) else _video
+    read_one = _picture if (len(_first_line(files).split(",")) == _OF_PICTURES) else _video
     videos = [read_one(file, root, path, classes, reading) for file in files]
     return Dataset(classes=classes, videos=tuple(videos))
-
-
-def _is_of_pictures(files: list[Path]) -> bool:
-    """Whether the first file with a line in it has the columns of DET."""
-    return len(_first_line(files).split(",")) == _OF_PICTURES
 
 
 def _first_line(files: list[Path]) -> str:

@@ -50,10 +50,7 @@ class EventLog:
         except OSError as error:
             raise OutputError(f"cannot write: {error.strerror}", path=path) from error
         self._is_known = True
-        self._skip(first_n)
-
-    def _skip(self, first_n: int) -> None:
-        """Go to the first event from ``first_n`` on, or the end of the complete lines."""
+        # Go to the first event from ``first_n`` on, or the end of the complete lines
         place = 0
         while first_n > 1 and (line := self._file.readline()).endswith(b"\n"):
             if int(_parsed(line, self.path)["n"]) >= first_n:

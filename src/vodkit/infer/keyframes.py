@@ -121,7 +121,10 @@ class Pace:
         wanted = seen_s * max(longer, 0.5)
         if speed > 0:
             wanted = min(wanted, self._settings.reach / speed)
-        if _closest(tracks) > self._settings.crossing_iou:
+        # The largest IoU of two tracked objects
+        overlap = iou(tracks.boxes_xyxy, tracks.boxes_xyxy)
+        np.fill_diagonal(overlap, 0)
+        if float(overlap.max(initial=0)) > self._settings.crossing_iou:
             wanted = 0.0
         self._wanted.append(min(wanted, self._settings.max_gap_s))
         self._gaps_s.append(min(self._wanted))
@@ -154,13 +157,6 @@ def _surprise(before: list[tuple[float, Tracks]]) -> float | None:
     predicted = here + (here - there) * share
     off = np.linalg.norm(_centres(c)[four] - predicted, axis=1) / _sizes(c)[four]
     return float(np.quantile(off, 0.9))
-
-
-def _closest(tracks: Tracks) -> float:
-    """The largest IoU of two tracked objects."""
-    overlap = iou(tracks.boxes_xyxy, tracks.boxes_xyxy)
-    np.fill_diagonal(overlap, 0)
-    return float(overlap.max(initial=0))
 
 
 def _common(a: Tracks, b: Tracks) -> tuple[np.ndarray, np.ndarray]:

@@ -265,19 +265,16 @@ class _Files:
         self._writer = PredictionWriter(path, replace(header, notes=notes))
         self.paths.append(path)
         if self._wanted.tracks:
-            self._begin_events(self._writer.header, session, time_s)
+            if self._events is None:
+                self._events = SessionEvents(
+                    self._writer.header, self._wanted, first_n=self._next_n, session=session
+                )
+            self._events.begin_file(self.paths[-1], anchor_of(self._writer.header, time_s))
         while self._roll.keep and len(self.paths) > self._roll.keep:
             oldest = self.paths.popleft()
             for file in (oldest, runs.events_of(oldest), runs.objects_of(oldest)):
                 file.unlink(missing_ok=True)
         return self._writer, True
-
-    def _begin_events(self, header: Header, session: int, time_s: float) -> None:
-        if self._events is None:
-            self._events = SessionEvents(
-                header, self._wanted, first_n=self._next_n, session=session
-            )
-        self._events.begin_file(self.paths[-1], anchor_of(header, time_s))
 
     def add_events(self, frame: Frame, found: Detections | Tracks) -> tuple[Event, ...]:
         """The events that are certain with a frame whose tracks are on disk."""

@@ -317,10 +317,11 @@ def _detection(
     )
     coco = summarise(grid, classes)
     verdicts = coco_verdicts(truth, found, num_classes=len(classes), thresholds=np.array([0.5]))
+    labels = truth.labels[~np.asarray(truth.ignore)]
     as_vid = VidScores(
         ap50=coco.overall.ap50,
         per_class={name: scores.ap50 for name, scores in coco.per_class.items()},
-        num_truth=_truth_by_class(truth, classes),
+        num_truth={name: int((labels == k).sum()) for k, name in enumerate(classes)},
     )
     return DetectionResult(
         coco=coco,
@@ -331,11 +332,6 @@ def _detection(
         confusion=confusion(clips, classes, min_score=settings.min_score),
         calibration=calibration(verdicts),
     )
-
-
-def _truth_by_class(truth: BoxColumns, classes: tuple[str, ...]) -> dict[str, int]:
-    labels = truth.labels[~np.asarray(truth.ignore)]
-    return {name: int((labels == k).sum()) for k, name in enumerate(classes)}
 
 
 def benchmark_clip(clip: Clip, benchmark: str) -> Clip:

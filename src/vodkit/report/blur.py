@@ -14,26 +14,9 @@ from vodkit.infer.finished import FinishedRun
 from vodkit.video.writer import VideoWriter
 
 _ROUNDING_S = 1e-6
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlurSettings:
-    """How much is hidden."""
-
-    margin: float = 0.15
-    """added to each side of a box, in shares of its width and height"""
-    hold_s: float = 0.2
-    """a box also hides its place so long before and after it was found"""
-    cells: int = 5
-    """squares that a box's shorter side is cut into, each of one colour"""
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        for name in ("margin", "hold_s"):
-            if not 0 <= getattr(self, name) <= 10:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 10")
-        if self.cells < 1:
-            raise SettingsError(f"cells is {self.cells}; allowed: 1 or more")
+_MARGIN = 0.15  # added to each side of a box, in shares of its width and height
+_HOLD_S = 0.2  # a box also hides its place so long before and after it was found
+_CELLS = 5  # squares that a box's shorter side is cut into, each of one colour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +29,7 @@ class Blurred:
     notes: tuple[str, ...]
 
 
-DEFAULTS = BlurSettings()
-
-
-def blur_video(
-    run: FinishedRun, labels: Collection[int], path: Path, *, settings: BlurSettings = DEFAULTS
-) -> Blurred:
+def blur_video(run: FinishedRun, labels: Collection[int], path: Path) -> Blurred:
     """Write the video with every box of some classes as coarse squares.
 
     All rows hide something: of predicted and filled boxes and of tracks that were never confirmed,
@@ -61,9 +39,8 @@ def blur_video(
         run: what was found, and the video.
         labels: classes to hide.
         path: the mp4 to write; it gets no sound, by which people are known as well.
-        settings: margins in space and time.
     """
-    boxes, times = _rows(run, labels, settings.margin)
+    boxes, times = _rows(run, labels)
     done = np.concatenate([[-np.inf], sorted(run.predictions.clock.values()), [np.inf]])
     counts = [0, 0]
     with run.open_video() as video:
@@ -74,11 +51,11 @@ def blur_video(
                 # Frames between two that were processed (--every) hide what both found.
                 before = done[np.searchsorted(done, frame.time_s + _ROUNDING_S) - 1]
                 after = done[np.searchsorted(done, frame.time_s - _ROUNDING_S)]
-                begin_s = min(frame.time_s - settings.hold_s, before) - _ROUNDING_S
-                end_s = max(frame.time_s + settings.hold_s, after) + _ROUNDING_S
+                begin_s = min(frame.time_s - _HOLD_S, before) - _ROUNDING_S
+                end_s = max(frame.time_s + _HOLD_S, after) + _ROUNDING_S
                 first, last = np.searchsorted(times, [begin_s, end_s])
                 for box in boxes[first:last]:
-                    hide(frame.image, box, settings.cells)
+                    hide(frame.image, box)
                 counts[0] += 1
                 counts[1] += first == last
                 out.write(frame.image, frame.time_s)
@@ -86,20 +63,18 @@ def blur_video(
     return Blurred(num_frames=counts[0], num_without=counts[1], notes=notes)
 
 
-def _rows(
-    run: FinishedRun, labels: Collection[int], margin: float
-) -> tuple[FloatArray, FloatArray]:
+def _rows(run: FinishedRun, labels: Collection[int]) -> tuple[FloatArray, FloatArray]:
     """Boxes (R, 4) with their margins, and their times (R,), in order of time."""
     boxes, times = [np.empty((0, 4))], [np.empty(0)]
     for frame in read_frames(run.path):
         kept = frame.found.boxes_xyxy[np.isin(frame.found.labels, list(labels))].astype(float)
-        extra = (kept[:, 2:] - kept[:, :2]) * margin
+        extra = (kept[:, 2:] - kept[:, :2]) * _MARGIN
         boxes.append(np.hstack([kept[:, :2] - extra, kept[:, 2:] + extra]))
         times.append(np.full(len(kept), frame.time_s))
     return np.vstack(boxes), np.concatenate(times)
 
 
-def hide(image: ByteArray, box_xyxy: FloatArray, cells: int) -> None:
+def hide(image: ByteArray, box_xyxy: FloatArray) -> None:
     """Replace a box in ``image`` (H, W, 3) by squares of one colour each."""
     import cv2
 
@@ -109,7 +84,7 @@ def hide(image: ByteArray, box_xyxy: FloatArray, cells: int) -> None:
     part = image[low[1] : high[1], low[0] : high[0]]
     if not part.size:
         return
-    square = max(1.0, min(part.shape[:2]) / cells)
+    square = max(1.0, min(part.shape[:2]) / _CELLS)
     coarse = [max(1, round(side / square)) for side in part.shape[1::-1]]
     few = cv2.resize(part, coarse, interpolation=cv2.INTER_AREA)
     part[:] = cv2.resize(few, part.shape[1::-1], interpolation=cv2.INTER_NEAREST)

@@ -14,22 +14,12 @@ from vodkit.report.failures import Failure
 from vodkit.video.reader import open_video
 
 FRAMES_AROUND = 2
+_CELL_PX = 168  # side of one picture of a strip
+_CONTEXT = 2.2  # how many times the box's longer side a picture shows
+_STEP_S = 0.2  # between the pictures of a strip
+_QUALITY = 62  # of the WebP, 1 to 100
 _FINE = 2  # pictures are drawn so many times as large: half a pixel is the thinnest line
 _SMALL_PX = 32.0  # a box with a shorter side in a strip gets the thinnest line
-
-
-@dataclass(frozen=True, kw_only=True)
-class FilmSettings:
-    """Size and sharpness of film strips."""
-
-    cell_px: int = 168
-    """side of one picture of a strip"""
-    context: float = 2.2
-    """how many times the box's longer side a picture shows"""
-    step_s: float = 0.2
-    """time between the pictures of a strip"""
-    quality: int = 62
-    """of the WebP, 1 to 100"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,23 +32,15 @@ class Strip:
     frames: tuple[int, ...]
 
 
-DEFAULTS = FilmSettings()
-
-
 def film_strips(
-    source: Path,
-    failures: Sequence[Failure],
-    truth: TrackTable,
-    found: TrackTable,
-    *,
-    settings: FilmSettings = DEFAULTS,
+    source: Path, failures: Sequence[Failure], truth: TrackTable, found: TrackTable
 ) -> list[Strip]:
     """A strip for each failure of one video; white boxes are truth, coloured ones predictions."""
     if not failures:
         return []
     with open_video(source, strict=False) as video:
         alone = video.info.num_frames == 1
-        step = max(round(settings.step_s * float(video.info.rate)), 1)
+        step = max(round(_STEP_S * float(video.info.rate)), 1)
         total = video.info.num_frames or max(failure.frame for failure in failures) + 1
         chosen = [_around(failure.frame, step, total) for failure in failures]
         wanted = sorted({index for frames in chosen for index in frames})
@@ -66,11 +48,11 @@ def film_strips(
     strips = []
     for failure, indices in zip(failures, chosen, strict=True):
         cells = [
-            _cell(frames[index], failure, truth, found, settings, timed=not alone)
+            _cell(frames[index], failure, truth, found, timed=not alone)
             for index in indices
             if index in frames
         ]
-        url = as_url(np.hstack(cells), quality=settings.quality)
+        url = as_url(np.hstack(cells), quality=_QUALITY)
         strips.append(Strip(failure=failure, image_url=url, frames=tuple(indices)))
     return strips
 
@@ -81,22 +63,16 @@ def _around(frame: int, step: int, total: int) -> list[int]:
 
 
 def _cell(
-    frame: Frame,
-    failure: Failure,
-    truth: TrackTable,
-    found: TrackTable,
-    settings: FilmSettings,
-    *,
-    timed: bool,
+    frame: Frame, failure: Failure, truth: TrackTable, found: TrackTable, *, timed: bool
 ) -> ByteArray:
     """One square picture around the failure's box, the boxes of that frame drawn in."""
     import cv2
 
-    view = _view(np.array(failure.box_xyxy), frame, settings.context)
+    view = _view(np.array(failure.box_xyxy), frame)
     left, top, right, bottom = view
     cut = np.ascontiguousarray(frame.image[top:bottom, left:right])
-    size = (settings.cell_px, settings.cell_px)
-    zoom = settings.cell_px / max(right - left, 1)
+    size = (_CELL_PX, _CELL_PX)
+    zoom = _CELL_PX / max(right - left, 1)
     fine = (size[0] * _FINE, size[1] * _FINE)
     smooth = cv2.INTER_CUBIC if zoom * _FINE > 1 else cv2.INTER_AREA
     large = cv2.resize(cut, fine, interpolation=smooth)
@@ -113,7 +89,7 @@ def _cell(
     for label, box, colour in labels:
         put_words(canvas, label, box, colour, scale=0.38)
     words = f"{frame.time_s:.1f} s" if timed else ""
-    plate = np.array([2, settings.cell_px - 2, 2, settings.cell_px], float)
+    plate = np.array([2, _CELL_PX - 2, 2, _CELL_PX], float)
     put_words(canvas, words, plate, (20, 20, 20), scale=0.36)
     canvas[:, -2:] = 128
     return np.asarray(canvas)
@@ -127,10 +103,10 @@ def _outline(
     draw_box(large, box_xyxy * _FINE, colour, state=state, line_px=1 + (side >= _SMALL_PX))
 
 
-def _view(box_xyxy: FloatArray, frame: Frame, context: float) -> tuple[int, int, int, int]:
+def _view(box_xyxy: FloatArray, frame: Frame) -> tuple[int, int, int, int]:
     """A square window around the box, inside the picture as far as that has room."""
     height, width = frame.image.shape[:2]
-    side = max(box_xyxy[2] - box_xyxy[0], box_xyxy[3] - box_xyxy[1], 24.0) * context
+    side = max(box_xyxy[2] - box_xyxy[0], box_xyxy[3] - box_xyxy[1], 24.0) * _CONTEXT
     side = int(min(side, height, width))
     centre_x, centre_y = (box_xyxy[:2] + box_xyxy[2:]) / 2
     left = int(np.clip(centre_x - side / 2, 0, width - side))

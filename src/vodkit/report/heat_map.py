@@ -1,12 +1,10 @@
 """Where objects were, and for how long: a heat map in seconds over a picture of the scene."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from vodkit.ground.arrays import ByteArray, FloatArray
-from vodkit.ground.errors import SettingsError
 from vodkit.infer.finished import FinishedRun
 from vodkit.report.contact_sheet import evenly
 from vodkit.track.count import ANCHORS
@@ -14,27 +12,8 @@ from vodkit.video.reader import Video
 
 _BACKGROUND = 9  # frames, of whose pixels the median is the scene without moving objects
 _GAMMA = 0.5  # short stays are visible, too
+_RADIUS = 0.03  # around a pixel in which objects count for it, in shares of the shorter side
 _INK, _PLATE = (255, 255, 255), (20, 20, 20)
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeatSettings:
-    """What a heat map counts."""
-
-    anchor: str = "bottom"
-    """point of the box: bottom, centre or top"""
-    radius: float = 0.03
-    """of the circle around a pixel in which objects count for it, in shares of the shorter side"""
-
-    def __post_init__(self) -> None:
-        """Check the name and ranges."""
-        if self.anchor not in ANCHORS:
-            raise SettingsError(f"anchor is {self.anchor!r}; allowed: {', '.join(ANCHORS)}")
-        if not 0 < self.radius <= 0.5:
-            raise SettingsError(f"radius is {self.radius}; allowed: above 0 up to 0.5")
-
-
-DEFAULTS = HeatSettings()
 
 
 def seconds_nearby(
@@ -61,25 +40,24 @@ def seconds_nearby(
 
 
 def heat_map(
-    run: FinishedRun, *, classes: Sequence[int] | None = None, settings: HeatSettings = DEFAULTS
+    run: FinishedRun, *, classes: Sequence[int] | None = None
 ) -> tuple[ByteArray, FloatArray]:
     """A picture with a heat map and its scale.
 
     Args:
         run: what was found, and the video.
         classes: labels that count; None: all.
-        settings: the point of the box, the radius.
 
     Returns:
         The picture (H, W, 3) with its scale below, and for each pixel (H, W) the seconds that
-        objects were near it. Observed and filled boxes count.
+        the middle of an object's lower edge was near it. Observed and filled boxes count.
     """
     info, table = run.header.info, run.predictions.table
     table = table if classes is None else table[np.isin(table.labels, classes)]
-    across, down = ANCHORS[settings.anchor]
+    across, down = ANCHORS["bottom"]
     size = table.boxes_xyxy[:, 2:] - table.boxes_xyxy[:, :2]
     points = table.boxes_xyxy[:, :2] + size * [across, down]
-    radius_px = max(1, round(settings.radius * min(info.width_px, info.height_px)))
+    radius_px = max(1, round(_RADIUS * min(info.width_px, info.height_px)))
     seconds = run.seconds_of(table.frames)
     heat = seconds_nearby(points, seconds, (info.width_px, info.height_px), radius_px)
     with run.open_video() as video:

@@ -7,7 +7,7 @@ moment need the video to be where it was.
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +20,7 @@ from vodkit.metrics.clips import Clip, make_clips
 from vodkit.metrics.compare import Comparison, from_evaluation
 from vodkit.report.every_number import every_number
 from vodkit.report.failures import KINDS, Failure, find_failures
-from vodkit.report.film import FilmSettings, Strip, film_strips
+from vodkit.report.film import Strip, film_strips
 from vodkit.report.headline import guards, headline, verdict
 from vodkit.report.opening import opening, placed, result_strip
 from vodkit.report.sections import Subject, charts, tables
@@ -37,18 +37,8 @@ EXPLAINED = {
 
 OF_PICTURES = ("miss", "false alarm", "loose box")
 """kinds of failures that a single picture can show"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PageSettings:
-    """What the page shows."""
-
-    title: str = "Evaluation"
-    per_kind: int = 3
-    """failures of each kind, over all videos of a run; 0: no failure reel"""
-    max_timelines: int = 20
-    """videos with a time line; the worst HOTA (else AP) first"""
-    film: FilmSettings = field(default_factory=FilmSettings)
+_PER_KIND = 3  # failures of each kind, over all videos of a run
+_MOST_TIMELINES = 20  # videos with a time line; the worst HOTA (else AP) first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +52,6 @@ class _Moment:
     """opens the moment in ``vodkit review``"""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Reel:
-    """The failures of one subject, by kind."""
-
-    title: str
-    kinds: tuple[tuple[str, tuple[_Moment, ...]], ...]
-
-
 def write_report(
     path: str | Path,
     dataset: Dataset,
@@ -78,7 +60,7 @@ def write_report(
     *,
     comparisons: Sequence[Comparison] = (),
     notes: Sequence[str] = (),
-    settings: PageSettings | None = None,
+    title: str = "Evaluation",
 ) -> None:
     """Write the page of one evaluation, or of several of the same data side by side.
 
@@ -89,7 +71,6 @@ def write_report(
     written.
     """
     path, root = Path(path), Path(root)
-    settings = settings or PageSettings()
     if not subjects:
         raise InputError("a report of no evaluation; allowed: 1 or more")
     prints = {subject.evaluation.data.fingerprint for subject in subjects}
@@ -101,7 +82,7 @@ def write_report(
     pairs = list(zip(subjects, clips, strict=True))
     runs = [from_evaluation(subject.evaluation, subject.title) for subject in subjects]
     content = {
-        "title": settings.title,
+        "title": title,
         "notes": placed(_notes(subjects, comparisons, notes)),
         "openings": [opening(subject) for subject in subjects],
         "strip": result_strip(subjects[0], clips[0], root),
@@ -113,8 +94,8 @@ def write_report(
         "verdicts": [(f"{one.a} against {one.b}", verdict(one)) for one in comparisons],
         "charts": charts(subjects),
         "tables": [*tables(subjects), every_number(subjects)],
-        "timelines": [] if stills else _timelines(pairs, settings),
-        "reels": [_reel(subject, one, root, path, settings) for subject, one in pairs],
+        "timelines": [] if stills else _timelines(pairs),
+        "reels": [_reel(subject, one, root, path) for subject, one in pairs],
     }
     write_atomic(path, render("report.html.j2", content))
 
@@ -139,7 +120,7 @@ def _notes(
 
 
 def _timelines(
-    pairs: Sequence[tuple[Subject, Sequence[Clip]]], settings: PageSettings
+    pairs: Sequence[tuple[Subject, Sequence[Clip]]],
 ) -> list[tuple[str, list[tuple[str, str]]]]:
     """(video, [(subject, SVG)]), the worst videos first."""
 
@@ -150,7 +131,7 @@ def _timelines(
 
     sources = sorted((clip.name for clip in pairs[0][1]), key=goodness)
     made = []
-    for source in sources[: settings.max_timelines]:
+    for source in sources[:_MOST_TIMELINES]:
         bands = []
         for subject, clips in pairs:
             clip = next(one for one in clips if one.name == source)
@@ -162,21 +143,23 @@ def _timelines(
 
 
 def _reel(
-    subject: Subject, clips: Sequence[Clip], root: Path, page: Path, settings: PageSettings
-) -> _Reel:
+    subject: Subject, clips: Sequence[Clip], root: Path, page: Path
+) -> tuple[str, tuple[tuple[str, tuple[_Moment, ...]], ...]]:
+    """The subject's title, and its failures by kind."""
     min_score = subject.evaluation.settings.min_score
-    count = settings.per_kind
-    found = {clip.name: find_failures(clip, min_score=min_score, per_kind=count) for clip in clips}
-    every = [failure for failures in found.values() for failure in failures]
+    found = [find_failures(clip, min_score=min_score, per_kind=_PER_KIND) for clip in clips]
+    every = [failure for failures in found for failure in failures]
     chosen: list[Failure] = []
     for kind in KINDS:
         of_kind = [failure for failure in every if failure.kind == kind]
-        chosen += sorted(of_kind, key=lambda failure: -failure.severity)[:count]
+        chosen += sorted(of_kind, key=lambda failure: -failure.severity)[:_PER_KIND]
     strips: dict[Failure, Strip] = {}
     for clip in clips:
         here = [failure for failure in chosen if failure.video == clip.name]
-        for strip in _strips(root / clip.name, here, clip, settings.film):
-            strips[strip.failure] = strip
+        if (root / clip.name).exists():
+            truth = TrackTable.concat([clip.truth, clip.regions])
+            made = film_strips(root / clip.name, here, truth, clip.found)
+            strips |= {strip.failure: strip for strip in made}
     moments = [
         _Moment(
             failure=failure,
@@ -191,14 +174,7 @@ def _reel(
         for kind in KINDS
         if not subject.evaluation.data.stills or kind in OF_PICTURES
     )
-    return _Reel(title=subject.title, kinds=kinds)
-
-
-def _strips(source: Path, failures: list[Failure], clip: Clip, film: FilmSettings) -> list[Strip]:
-    if not source.exists():
-        return []
-    truth = TrackTable.concat([clip.truth, clip.regions])
-    return film_strips(source, failures, truth, clip.found, settings=film)
+    return subject.title, kinds
 
 
 def _command(subject: Subject, failure: Failure, root: Path, page: Path) -> str:

@@ -8,30 +8,14 @@ import numpy as np
 
 from vodkit.ground.arrays import ByteArray, FloatArray, IntArray
 from vodkit.ground.csv_tables import write_csv
-from vodkit.ground.errors import SettingsError
 from vodkit.ground.paths import folder_name
 from vodkit.ground.records import NO_ID, State, TrackTable
 from vodkit.infer.finished import FinishedRun
 from vodkit.report.contact_sheet import write_png
 
+_MARGIN = 0.1  # added to each side of a box, in shares of its width and height
+_CANDIDATES = 5  # sightings of a track whose sharpness is compared: those with the best boxes
 _SHARP_PX = 96  # side that crops are brought to before their sharpness is compared
-
-
-@dataclass(frozen=True, kw_only=True)
-class CropSettings:
-    """What a good picture of an object is."""
-
-    margin: float = 0.1
-    """added to each side of the box, in shares of its width and height"""
-    candidates: int = 5
-    """sightings of a track whose sharpness is compared: those with the best boxes"""
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        if not 0 <= self.margin <= 2:
-            raise SettingsError(f"margin is {self.margin}; allowed: 0 to 2")
-        if self.candidates < 1:
-            raise SettingsError(f"candidates is {self.candidates}; allowed: 1 or more")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,18 +33,12 @@ class Crop:
     """(h, w, 3)"""
 
 
-DEFAULTS = CropSettings()
-
-
-def best_crops(
-    run: FinishedRun, *, classes: Sequence[int] | None = None, settings: CropSettings = DEFAULTS
-) -> Iterator[Crop]:
+def best_crops(run: FinishedRun, *, classes: Sequence[int] | None = None) -> Iterator[Crop]:
     """One picture of each track: a sure, large, free-standing and sharp sighting.
 
     Args:
         run: tracks and video.
         classes: labels of tracks that are wanted; None: all.
-        settings: margin, and how many sightings are compared.
 
     Yields:
         Crops by track id.
@@ -76,8 +54,8 @@ def best_crops(
         label = int(np.bincount(table.labels[own]).argmax())
         if classes is None or label in classes:
             order = own[np.argsort(-quality[own], kind="stable")]
-            best[track_id] = (label, order[: settings.candidates])
-    for track_id, (row, image) in sorted(_sharpest(run, best, quality, settings.margin).items()):
+            best[track_id] = (label, order[:_CANDIDATES])
+    for track_id, (row, image) in sorted(_sharpest(run, best, quality).items()):
         assert table.scores is not None
         yield Crop(
             track_id=track_id,
@@ -125,7 +103,7 @@ def _covered(table: TrackTable) -> FloatArray:
 
 
 def _sharpest(
-    run: FinishedRun, best: dict[int, tuple[int, IntArray]], quality: FloatArray, margin: float
+    run: FinishedRun, best: dict[int, tuple[int, IntArray]], quality: FloatArray
 ) -> dict[int, tuple[int, ByteArray]]:
     """Of each track the row with the best product of quality and sharpness, and its picture."""
     table = run.predictions.table
@@ -137,7 +115,7 @@ def _sharpest(
     with run.open_video() as video:
         for frame in video.frames_at(sorted(by_frame)):
             for track_id, row in by_frame[frame.index]:
-                image = cut_out(frame.image, table.boxes_xyxy[row], margin)
+                image = cut_out(frame.image, table.boxes_xyxy[row])
                 if not image.size:
                     continue
                 value = float(quality[row]) * sharpness(image)
@@ -146,10 +124,10 @@ def _sharpest(
     return {track_id: (row, image) for track_id, (_, row, image) in found.items()}
 
 
-def cut_out(image: ByteArray, box_xyxy: FloatArray, margin: float) -> ByteArray:
+def cut_out(image: ByteArray, box_xyxy: FloatArray) -> ByteArray:
     """A copy of the box with its margin, as far as the picture goes."""
     height, width = image.shape[:2]
-    extra = (box_xyxy[2:] - box_xyxy[:2]) * margin
+    extra = (box_xyxy[2:] - box_xyxy[:2]) * _MARGIN
     low = np.floor(np.clip(box_xyxy[:2] - extra, 0, [width, height])).astype(int)
     high = np.ceil(np.clip(box_xyxy[2:] + extra, 0, [width, height])).astype(int)
     return image[low[1] : high[1], low[0] : high[0]].copy()

@@ -116,7 +116,10 @@ class Mlflow:
         known = self._client.get_experiment_by_name(EXPERIMENT)
         group = known.experiment_id if known else self._client.create_experiment(EXPERIMENT)
         place = f"{platform.node()}:{folder.resolve()}"
-        self._end_killed(group, place)
+        # A training that was killed before its first state is not gone on with: it has ended
+        for run in self._client.search_runs([group], "attributes.status = 'RUNNING'"):
+            if run.data.tags.get(_PLACE) == place:
+                self._client.set_terminated(run.info.run_id, status="KILLED")
         name = folder.resolve().name
         self.mark = self._client.create_run(group, run_name=name, tags={_PLACE: place}).info.run_id
         for name, value in settings.items():
@@ -132,12 +135,6 @@ class Mlflow:
         except MlflowException as error:
             said = str(error).splitlines()[0]
             raise OutputError(f"MLflow: {said}; {_HINT}", path=self._address) from error
-
-    def _end_killed(self, group: str, place: str) -> None:
-        """A training that was killed before its first state is not gone on with: it has ended."""
-        for run in self._client.search_runs([group], "attributes.status = 'RUNNING'"):
-            if run.data.tags.get(_PLACE) == place:
-                self._client.set_terminated(run.info.run_id, status="KILLED")
 
     def write(self, row: Mapping[str, float], epoch: int) -> None:
         """Metrics, all of an epoch at once; what a run has is not written again."""

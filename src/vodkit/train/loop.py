@@ -247,7 +247,10 @@ class _Run:
             self._set_mode(self.epoch)
             row = self._epoch()
             self.epoch, self.batch, self.meter = self.epoch + 1, 0, Meter()
-            if self._is_validated():
+            # Whether the epoch that just ended is; the last one always
+            every = self.settings.val_every or -(-self.num_epochs // 10)
+            last = self.epoch == self.num_epochs
+            if self.material.validation is not None and (last or self.epoch % every == 0):
                 self.learner.measure_norms(self.share.size)
                 row |= self._validate()
             self._log(row)
@@ -327,12 +330,6 @@ class _Run:
             labels = [frames.labels(i) for i in range(len(frames))]
             repeats = repeat_factors(labels, len(self.card.classes), settings.rare_share)
         return frames.order(seed=settings.seed, epoch=epoch, repeats=repeats)
-
-    def _is_validated(self) -> bool:
-        """Whether the epoch that just ended is; the last one always."""
-        every = self.settings.val_every or -(-self.num_epochs // 10)
-        last = self.epoch == self.num_epochs
-        return self.material.validation is not None and (last or self.epoch % every == 0)
 
     def _validate(self) -> dict[str, float]:
         """The averaged weights on the validation frames; the best so far are written."""

@@ -51,19 +51,16 @@ class Losses(nn.Module):
 
     def _of(self, batch: Batch, cuts: tuple[str, ...]) -> dict[str, Tensor]:
         if batch.features is None:
-            return self._of_pictures(batch)
+            if self.keeper is None:
+                return networks.losses(self.module, self.card, batch.images, batch.targets)
+            with self.keeper.listening() as heard:
+                losses = networks.losses(self.module, self.card, batch.images, batch.targets)
+            return losses | self.keeper.losses(batch.images[:, :3], heard.answers)
         with replaying(self.module, cuts, batch.features):
             # The pictures are not used: normalising black ones would cost a tenth of a step.
             return networks.losses_of_normalised(
                 self.module, self.card, batch.images, batch.targets
             )
-
-    def _of_pictures(self, batch: Batch) -> dict[str, Tensor]:
-        if self.keeper is None:
-            return networks.losses(self.module, self.card, batch.images, batch.targets)
-        with self.keeper.listening() as heard:
-            losses = networks.losses(self.module, self.card, batch.images, batch.targets)
-        return losses | self.keeper.losses(batch.images[:, :3], heard.answers)
 
 
 class Learner:

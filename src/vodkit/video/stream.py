@@ -206,7 +206,10 @@ class LiveVideo(Closing):
             reason = self._read_on(clock)
         finally:
             self._disconnect()
-            self._fail(reason, clock)
+            with self._changed:
+                if not self._stopped and not self.ended:
+                    self._failure = VideoError(reason, path=self._source, time_s=clock.last_s)
+                self._changed.notify_all()
 
     def _read_on(self, clock: Clock) -> str:
         """Frames in, reconnecting, until closed, over, or hopeless; why it ended."""
@@ -350,12 +353,6 @@ class LiveVideo(Closing):
                 self.num_dropped += 1
             self._waiting.append(arrived)
             self.trouble = ""
-            self._changed.notify_all()
-
-    def _fail(self, message: str, clock: Clock) -> None:
-        with self._changed:
-            if not self._stopped and not self.ended:
-                self._failure = VideoError(message, path=self._source, time_s=clock.last_s)
             self._changed.notify_all()
 
     def _connect(self) -> Any:

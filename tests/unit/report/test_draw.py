@@ -132,7 +132,7 @@ def test_lines_of_a_film_strip_leave_the_object_visible(
     )  # fmt: skip
     cell = film._cell(frame, failure, truth, TrackTable.empty(), film.DEFAULTS, timed=False)
     covered = (abs(cell[:, :-2].astype(float) - 128) > 12).any(axis=2)
-    view = film._view(where[0], frame, film.DEFAULTS.context)
+    view = film._view(where[0], frame)
     zoom = film.DEFAULTS.cell_px / (view[2] - view[0])
     around = 2 * zoom * float(np.sum(where[0, 2:] - where[0, :2]))
     assert 1.0 < covered.sum() / around < 2.2

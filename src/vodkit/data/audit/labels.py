@@ -133,16 +133,12 @@ def _tracks(report: _Report, classes: Sequence[str], checks: LabelChecks) -> Ite
         before = int(table.labels[one[table.labels[one] != table.labels[two]][0]])
         names = f"{_name(before, classes)} becomes {_name(int(table.labels[row]), classes)}"
         yield from report.rows("class-change", Grade.WARNING, f"tracks: {names}", changed)
-    step = _usual_step(report.video, table)
+    # Frames between two labelled frames, where only some were labelled
+    frames = report.video.labelled_frames
+    frames = np.unique(table.frames) if frames is None else frames
+    step = int(np.median(np.diff(frames))) if len(frames) > 1 else 1
     pauses = two[table.frames[two] - table.frames[one] > step]
     yield from report.rows("gap", Grade.NOTE, "pauses in tracks", pauses)
-
-
-def _usual_step(video: LabelledVideo, table: TrackTable) -> int:
-    """Frames between two labelled frames, where only some were labelled."""
-    frames = video.labelled_frames
-    frames = np.unique(table.frames) if frames is None else frames
-    return int(np.median(np.diff(frames))) if len(frames) > 1 else 1
 
 
 def _jumps(table: TrackTable, one: IntArray, two: IntArray, jump: float) -> BoolArray:

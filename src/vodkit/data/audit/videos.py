@@ -7,7 +7,7 @@ import numpy as np
 from vodkit.data.audit.findings import Finding, Grade
 from vodkit.data.audit.video_scan import BLACK, FLAT, Footage, usual_step_s
 from vodkit.ground.arrays import BoolArray, IntArray
-from vodkit.ground.records import LabelledVideo, TrackTable
+from vodkit.ground.records import LabelledVideo
 
 UNEVEN = 0.25
 """a distance of frames that differs by more than this share of the usual one is uneven"""
@@ -42,7 +42,7 @@ def _broken(video: LabelledVideo, footage: Footage) -> Iterator[Finding]:
 
 
 def _count(video: LabelledVideo, footage: Footage) -> Iterator[Finding]:
-    last = _last_label(video.tracks)
+    last = -1 if video.tracks is None or len(video.tracks) == 0 else int(video.tracks.frames[-1])
     if last >= len(footage):
         message = f"labels up to frame {last}, but the video has {len(footage)} frames (0-based)"
         yield _at((video, footage), "frame-count", Grade.ERROR, message, None)
@@ -53,10 +53,6 @@ def _count(video: LabelledVideo, footage: Footage) -> Iterator[Finding]:
         grade = Grade.WARNING if off > 1 else Grade.NOTE
         message = f"the labels say {said} frames, the video has {len(footage)}"
         yield _at((video, footage), "frame-count", grade, message, None)
-
-
-def _last_label(table: TrackTable | None) -> int:
-    return -1 if table is None or len(table) == 0 else int(table.frames[-1])
 
 
 def _size(video: LabelledVideo, footage: Footage) -> Iterator[Finding]:

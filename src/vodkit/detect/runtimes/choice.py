@@ -62,8 +62,19 @@ def _choose(wanted: Runnable, load: float) -> Choice:
         return Choice(runtime=names[0], why="the only one that runs it here")
     if not wanted.kept:
         return Choice(runtime=names[0], why="not measured: random weights")
-    facts = _facts(wanted, names)
-    path = _remembered_at(facts)
+    # Everything on which the fastest runtime depends
+    card, size = wanted.card, wanted.card.preprocessing
+    facts = {
+        "schema": _SCHEMA,
+        "model": card.name,
+        "card": hashlib.sha256(json.dumps(asdict(card), sort_keys=True).encode()).hexdigest(),
+        "input_px": [size.width_px, size.height_px],
+        "machine": machine(wanted.device),
+        "candidates": list(names),
+        "versions": versions(),
+    }
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    path = cache_folder() / "runtimes" / f"{facts['model']}-{digest[:16]}.json"
     known = recall(path)
     if (
         known is not None
@@ -217,25 +228,6 @@ def remember(path: Path, made: Choice, facts: Mapping[str, Any]) -> None:
         write_atomic(path, text + "\n", ours=True)
     except (OSError, InputError):
         return
-
-
-def _remembered_at(facts: Mapping[str, Any]) -> Path:
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return cache_folder() / "runtimes" / f"{facts['model']}-{digest[:16]}.json"
-
-
-def _facts(wanted: Runnable, names: Sequence[str]) -> dict[str, Any]:
-    """Everything on which the fastest runtime depends."""
-    card, size = wanted.card, wanted.card.preprocessing
-    return {
-        "schema": _SCHEMA,
-        "model": card.name,
-        "card": hashlib.sha256(json.dumps(asdict(card), sort_keys=True).encode()).hexdigest(),
-        "input_px": [size.width_px, size.height_px],
-        "machine": machine(wanted.device),
-        "candidates": list(names),
-        "versions": versions(),
-    }
 
 
 def machine(device: str = "cpu") -> dict[str, str | int]:

@@ -110,7 +110,11 @@ class OpenVINORuntime:
                 if picture.shape[:2] != size:
                     yield from _ended(taken, free)
                     size = (picture.shape[0], picture.shape[1])
-                    free = self._seats(size)
+                    if size not in self._several:
+                        self._several[size] = self._compile(size, "THROUGHPUT")
+                    compiled = self._several[size]
+                    at_once = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+                    free = [self._seat_of(compiled) for _ in range(at_once + _WAITING)]
                 elif not free:
                     yield from _ended(taken, free, most=_AT_A_TIME)
                 taken.append(free.pop())
@@ -125,14 +129,6 @@ class OpenVINORuntime:
         if size not in self._single:
             self._single[size] = self._seat_of(self._compile(size, "LATENCY"))
         return self._single[size]
-
-    def _seats(self, size: tuple[int, int]) -> "list[_Seat]":
-        """Fresh ones: each stream has its own."""
-        if size not in self._several:
-            self._several[size] = self._compile(size, "THROUGHPUT")
-        compiled = self._several[size]
-        at_once = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        return [self._seat_of(compiled) for _ in range(at_once + _WAITING)]
 
     @noticing_shortage()
     def _seat_of(self, compiled: Any) -> "_Seat":

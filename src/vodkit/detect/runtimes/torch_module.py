@@ -72,7 +72,7 @@ class TorchRuntime:
         """The graph's outputs of a batch; None if there is no memory for so many pictures."""
         try:
             with exact_float32(self._device):
-                return as_arrays(self._run(self._batch(pictures)))
+                return as_arrays(self._run(torch.from_numpy(np.stack(pictures)).to(self._device)))
         except (RuntimeError, MemoryError) as error:
             if len(pictures) == 1 or not is_out_of_memory(error):
                 raise
@@ -91,9 +91,6 @@ class TorchRuntime:
             height, width = pictures_BHW3.shape[1:3]
             seen = f"torch.export left no way for an input of {width}x{height} px ({error})"
             raise InputError(f"{seen}; allowed: the same exported to .onnx or .xml") from error
-
-    def _batch(self, pictures: Sequence[ByteArray]) -> Tensor:
-        return torch.from_numpy(np.stack(pictures)).to(self._device)
 
 
 def even_batch(left: int) -> int:

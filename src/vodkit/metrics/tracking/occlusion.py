@@ -85,7 +85,9 @@ def _track_spells(matches: FrameMatches, rows: IntArray) -> list[Spell]:
     """The spells of one truth track, whose ``rows`` of the table are in order of time."""
     clip, truth = matches.clip, matches.clip.truth
     seen = ~(np.asarray(truth.visibility)[rows] < HIDDEN_BELOW)
-    who = _predicted_ids(matches, rows)
+    partner = matches.found_of_truth[rows]
+    ids = np.append(matches.clip.found.ids, NO_ID)
+    who = np.where(partner != UNMATCHED, ids[partner], NO_ID)
     visible = np.flatnonzero(seen)
     places = matches.truth_frame[rows]
     gaps = np.flatnonzero(np.diff(places[visible]) > 1)
@@ -109,12 +111,6 @@ def _track_spells(matches: FrameMatches, rows: IntArray) -> list[Spell]:
     return found
 
 
-def _predicted_ids(matches: FrameMatches, rows: IntArray) -> IntArray:
-    partner = matches.found_of_truth[rows]
-    ids = np.append(matches.clip.found.ids, NO_ID)
-    return np.where(partner != UNMATCHED, ids[partner], NO_ID)
-
-
 def _kept(before: IntArray, after: IntArray) -> bool | None:
     """Whether the last id before equals the first one after."""
     old, new = before[before != NO_ID], after[after != NO_ID]
@@ -125,6 +121,13 @@ def evaluate_occlusion(matched: Sequence[FrameMatches]) -> OcclusionResult:
     """Identities and boxes through occlusions, over all videos."""
     spells = [spell for one in matched for spell in find_spells(one)]
     judged = [spell for spell in spells if spell.kept is not None]
+    none = np.empty(0)
+    seen = np.concatenate([*(np.asarray(m.clip.truth.visibility) for m in matched), none])
+    hit = np.concatenate([*(m.found_of_truth != UNMATCHED for m in matched), none]).astype(bool)
+    bins = {
+        name: _masked(hit, (seen >= low) & (seen < high))
+        for name, (low, high) in VISIBILITIES.items()
+    }
     return OcclusionResult(
         identities_kept=_identities(judged),
         identities_by_hidden_time={
@@ -135,7 +138,7 @@ def evaluate_occlusion(matched: Sequence[FrameMatches]) -> OcclusionResult:
             name: _boxes([s for s in spells if low <= s.hidden_s < high])
             for name, (low, high) in DURATIONS_S.items()
         },
-        boxes_right_by_visibility=_by_visibility(matched),
+        boxes_right_by_visibility={**bins, UNKNOWN: _masked(hit, np.isnan(seen))},
         spells=tuple(spells),
     )
 
@@ -146,17 +149,6 @@ def _identities(spells: Sequence[Spell]) -> Share:
 
 def _boxes(spells: Sequence[Spell]) -> Share:
     return _share(sum(s.num_boxes_right for s in spells), sum(s.num_boxes for s in spells))
-
-
-def _by_visibility(matched: Sequence[FrameMatches]) -> dict[str, Share]:
-    none = np.empty(0)
-    seen = np.concatenate([*(np.asarray(m.clip.truth.visibility) for m in matched), none])
-    hit = np.concatenate([*(m.found_of_truth != UNMATCHED for m in matched), none]).astype(bool)
-    bins = {
-        name: _masked(hit, (seen >= low) & (seen < high))
-        for name, (low, high) in VISIBILITIES.items()
-    }
-    return {**bins, UNKNOWN: _masked(hit, np.isnan(seen))}
 
 
 def _masked(hit: BoolArray, inside: BoolArray) -> Share:
