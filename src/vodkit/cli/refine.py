@@ -55,7 +55,6 @@ def refine(
     notes = {**header.notes, "refine": to_toml(wanted)}
     changed = replace(header, mode="refined", notes=notes)
     write_table(target, changed, result, clock, times_s=clock)
-    assert result.states is not None
     facts = {
         "written": str(target),
         "tracks_before": len(np.unique(table.ids)),

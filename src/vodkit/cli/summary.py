@@ -29,17 +29,12 @@ def say(
         return
     if written:
         terminal.say(f"{source} -> {folder}", *(f"  {path}" for path in written))
-        say_what_happened(folder)
+        from vodkit.cli.run_summary import lines_of, next_words
 
-
-def say_what_happened(folder: Path) -> None:
-    """What a run found, how fast, what to do next; from its folder alone, whoever made it."""
-    from vodkit.cli.run_summary import lines_of, next_words
-
-    for line in lines_of(folder):
-        terminal.say(f"  {line}")
-    for words in next_words(folder):
-        terminal.say_next(*words)
+        for line in lines_of(folder):
+            terminal.say(f"  {line}")
+        for words in next_words(folder):
+            terminal.say_next(*words)
 
 
 def say_runtime(detector: "Detector", wanted: "InferSettings") -> None:

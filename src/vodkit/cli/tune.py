@@ -163,8 +163,6 @@ def hota(video: "LabelledVideo", found: "TrackTable", *, classes: tuple[str, ...
     from vodkit.metrics.tracking.preprocess import drop_ignored
     from vodkit.metrics.tracking.sequence import pair_up
 
-    assert found.states is not None
-    assert found.p_present is not None
     known = found[(found.labels < len(classes)) & is_counted(found.states, found.p_present)]
     dataset = Dataset(classes=classes, videos=(video,))
     (clip,) = map(drop_ignored, make_clips(dataset, {video.source: known}))

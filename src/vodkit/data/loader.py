@@ -153,7 +153,6 @@ class FrameDataset(torch.utils.data.Dataset[Any]):
         tracks = self.dataset.videos[key.video].tracks
         assert tracks is not None
         rows = slice(*np.searchsorted(tracks.frames, [key.frame, key.frame + 1]))
-        assert tracks.ignore is not None
         return np.asarray(tracks.labels[rows][~tracks.ignore[rows]])
 
     def _target(self, index: int, picture: Picture) -> tuple[tv_tensors.Image, dict[str, Any]]:
@@ -262,7 +261,6 @@ def labelled_picture(video: LabelledVideo, frame: int, image: np.ndarray[Any, An
         return Picture(image, np.empty((0, 4)), none, none.astype(bool))
     rows = slice(*np.searchsorted(tracks.frames, [frame, frame + 1]))
     scale = np.array([image.shape[1] / video.info.width_px, image.shape[0] / video.info.height_px])
-    assert tracks.ignore is not None
     boxes = tracks.boxes_xyxy[rows] * np.tile(scale, 2)
     return Picture(image, boxes, tracks.labels[rows], tracks.ignore[rows])
 

@@ -38,8 +38,6 @@ def doubts(table: TrackTable) -> tuple[IntArray, FloatArray]:
     Half of the doubt is one minus the median score, half is the share of boxes that no detection
     supports.
     """
-    assert table.scores is not None
-    assert table.states is not None
     ids = np.unique(table.ids[table.ids != NO_ID])
     values = []
     for track_id in ids:
@@ -54,7 +52,6 @@ def doubts(table: TrackTable) -> tuple[IntArray, FloatArray]:
 def for_correction(table: TrackTable, settings: PrelabelSettings | None = None) -> TrackTable:
     """The tracks worth correcting, renumbered from 1 in the order of doubt."""
     chosen = settings or PrelabelSettings()
-    assert table.states is not None
     rows = np.ones(len(table), np.bool_) if chosen.hidden else table.states != State.PREDICTED
     kept = table[rows & (table.ids != NO_ID)]
     ids, counts = np.unique(kept.ids, return_counts=True)
@@ -67,9 +64,6 @@ def for_correction(table: TrackTable, settings: PrelabelSettings | None = None) 
 
 def _unsure(table: TrackTable, least: float) -> BoolArray:
     """Rows (R,) of tracks whose median score, over the boxes that were seen, is below ``least``."""
-    assert table.scores is not None
-    assert table.states is not None
-    assert table.ignore is not None
     out = table.ignore.copy()
     for track_id in np.unique(table.ids):
         rows = table.ids == track_id

@@ -17,10 +17,10 @@ def found_at(table: TrackTable, frame: int) -> Detections | Tracks:
     Ignore regions of no class are left out.
     """
     rows = (table.frames == frame) & (table.labels >= 0)
-    columns = (table.boxes_xyxy[rows], np.asarray(table.scores)[rows], table.labels[rows])
+    columns = (table.boxes_xyxy[rows], table.scores[rows], table.labels[rows])
     if (table.ids[rows] == NO_ID).any():
         return Detections(*columns)
-    return Tracks(*columns, table.ids[rows], np.asarray(table.states)[rows])
+    return Tracks(*columns, table.ids[rows], table.states[rows])
 
 
 def labelled_pictures(

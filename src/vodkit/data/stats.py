@@ -32,7 +32,7 @@ def overview(dataset: Dataset) -> dict[str, Any]:
         if video.tracks is None:
             continue
         frames += len(labelled_frames(video))
-        table = video.tracks[~np.asarray(video.tracks.ignore)]
+        table = video.tracks[~video.tracks.ignore]
         for label, count in zip(*np.unique(table.labels, return_counts=True), strict=True):
             boxes[dataset.classes[label]] += int(count)
         owned = table.ids != NO_ID
@@ -129,7 +129,6 @@ def measure(dataset: Dataset) -> DatasetStats:
 
 def _objects(video: LabelledVideo) -> TrackTable:
     table = video.tracks or TrackTable.empty()
-    assert table.ignore is not None
     return table[~table.ignore]
 
 
@@ -173,7 +172,7 @@ def _class_stats(
     )
     sizes = np.concatenate([np.sqrt(area(table.boxes_xyxy)) for table in chosen] or [np.empty(0)])
     lengths = [length for table in chosen for length in _track_lengths_s(table)]
-    visible = np.concatenate([np.asarray(table.visibility) for table in chosen] or [np.empty(0)])
+    visible = np.concatenate([table.visibility for table in chosen] or [np.empty(0)])
     known = visible[np.isfinite(visible)]
     return ClassStats(
         name=name,

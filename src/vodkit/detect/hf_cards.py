@@ -250,6 +250,14 @@ def _yolos(size: str, config: Mapping[str, Any], ap: float, shortest_px: int) ->
     )
 
 
+_YOLOS_TINY = {
+    "hidden_size": 192,
+    "intermediate_size": 768,
+    "num_attention_heads": 3,
+    "image_size": [800, 1333],
+    "use_mid_position_embeddings": False,
+}
+_YOLOS_SMALL = {"hidden_size": 384, "intermediate_size": 1536, "num_attention_heads": 6}
 # name: what makes its card
 CARDS: dict[str, Callable[[], ModelCard]] = {
     "rt-detr-v2-r18": partial(_rt_detr, "-v2", "r18", "PekingU/rtdetr_v2_r18vd", 47.9),
@@ -274,26 +282,8 @@ CARDS: dict[str, Callable[[], ModelCard]] = {
     "deformable-detr": partial(
         _detr, "deformable-detr", "SenseTime/deformable-detr", "deformable_detr", 44.5
     ),
-    "yolos-tiny": partial(
-        _yolos,
-        "tiny",
-        {
-            "hidden_size": 192,
-            "intermediate_size": 768,
-            "num_attention_heads": 3,
-            "image_size": [800, 1333],
-            "use_mid_position_embeddings": False,
-        },
-        28.7,
-        512,
-    ),
-    "yolos-small": partial(
-        _yolos,
-        "small",
-        {"hidden_size": 384, "intermediate_size": 1536, "num_attention_heads": 6},
-        36.1,
-        512,
-    ),
+    "yolos-tiny": partial(_yolos, "tiny", _YOLOS_TINY, 28.7, 512),
+    "yolos-small": partial(_yolos, "small", _YOLOS_SMALL, 36.1, 512),
 }
 
 

@@ -20,45 +20,25 @@ class Prompt(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class OpenModel:
     """A published detector that takes prompts."""
 
     repository: str
     """on the Hugging Face hub"""
-    licence: str
     source: str
     size_bytes: int
     """of the weights, as published"""
+    licence: str = "Apache-2.0"
 
 
 _OWL = "Google OWLv2 (Minderer et al. 2023), ensemble of checkpoints, on web pictures"
 _DINO = "IDEA-Research Grounding DINO (Liu et al. 2023), on O365, GoldG and others"
 OPEN: dict[str, OpenModel] = {
-    "owlv2-base": OpenModel(
-        repository="google/owlv2-base-patch16-ensemble",
-        licence="Apache-2.0",
-        source=_OWL,
-        size_bytes=620_000_000,
-    ),
-    "owlv2-large": OpenModel(
-        repository="google/owlv2-large-patch14-ensemble",
-        licence="Apache-2.0",
-        source=_OWL,
-        size_bytes=1_750_000_000,
-    ),
-    "grounding-dino-tiny": OpenModel(
-        repository="IDEA-Research/grounding-dino-tiny",
-        licence="Apache-2.0",
-        source=_DINO,
-        size_bytes=690_000_000,
-    ),
-    "grounding-dino-base": OpenModel(
-        repository="IDEA-Research/grounding-dino-base",
-        licence="Apache-2.0",
-        source=_DINO,
-        size_bytes=930_000_000,
-    ),
+    "owlv2-base": OpenModel("google/owlv2-base-patch16-ensemble", _OWL, 620_000_000),
+    "owlv2-large": OpenModel("google/owlv2-large-patch14-ensemble", _OWL, 1_750_000_000),
+    "grounding-dino-tiny": OpenModel("IDEA-Research/grounding-dino-tiny", _DINO, 690_000_000),
+    "grounding-dino-base": OpenModel("IDEA-Research/grounding-dino-base", _DINO, 930_000_000),
 }
 """by name; a folder of the hub's form is taken as well"""
 KINDS = {"owlv2": "owlv2", "grounding-dino": "grounding-dino"}

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from vodkit.detect import coco, hf_cards
 from vodkit.detect.base import Metric, ModelCard, Output, Preprocessing, read_card
@@ -45,16 +46,8 @@ def _yolox(size: str, side_px: int, ap: float) -> ModelCard:
     )
 
 
-def _torchvision(
-    builder: str,
-    file: str,
-    ap: float,
-    preprocessing: Preprocessing,
-    output: Output,
-    *,
-    mib: float,
-    norm: dict[str, bool | float] | None = None,
-) -> ModelCard:
+def _torchvision(builder: str) -> ModelCard:
+    end, ap, mib, preprocessing, output, norm = _TORCHVISION_MODELS[builder]
     return ModelCard(
         name=builder,
         family="torchvision",
@@ -63,11 +56,11 @@ def _torchvision(
         source="torchvision, trained on COCO train2017",
         preprocessing=preprocessing,
         output=output,
-        architecture={"builder": builder, "outputs": list(coco.outputs_91()), **(norm or {})},
+        architecture={"builder": builder, "outputs": list(coco.outputs_91()), **norm},
         expected=_coco_ap(ap),
-        sha256=file.removesuffix(".pth").rpartition("-")[2],
+        sha256=end.rpartition("-")[2],
         size_bytes=round(mib * 2**20),
-        url=f"{_TORCHVISION}/{file}",
+        url=f"{_TORCHVISION}/{builder}{end}.pth",
     )
 
 
@@ -112,8 +105,30 @@ _SSD = Output(decoding="class_scores", nms_iou=0.45)
 _SSDLITE = Output(decoding="class_scores", nms_iou=0.55)
 _RETINA = Output(decoding="scored_boxes", nms_iou=0.5)
 _FCOS = Output(decoding="scored_boxes", nms_iou=0.6)
-_FROZEN: dict[str, bool | float] = {"frozen_norm": True}
-_FROZEN_V1: dict[str, bool | float] = {"frozen_norm": True, "norm_eps": 0.0}
+_FROZEN, _FROZEN_V1 = {"frozen_norm": True}, {"frozen_norm": True, "norm_eps": 0.0}
+_FULL = _fit(800, 1333)
+_Row = tuple[str, float, float, Preprocessing, Output, dict[str, Any]]
+# builder: end of the file's name, AP, MiB, input, output, norms
+_TORCHVISION_MODELS: dict[str, _Row] = {
+    "ssdlite320_mobilenet_v3_large":
+        ("_coco-a79551df", 21.3, 13.418, _stretch(320, _HALF, _HALF), _SSDLITE, {}),
+    "ssd300_vgg16":
+        ("_coco-b556d3b4", 25.1, 135.988, _stretch(300, _VGG_MEAN, _VGG_STD), _SSD, {}),
+    "fasterrcnn_mobilenet_v3_large_320_fpn":
+        ("-907ea3f9", 22.8, 74.239, _fit(320, 640), _TWO_STAGE, _FROZEN),
+    "fasterrcnn_mobilenet_v3_large_fpn":
+        ("-fb6a3cc7", 32.8, 74.239, _FULL, _TWO_STAGE, _FROZEN),
+    "fasterrcnn_resnet50_fpn":
+        ("_coco-258fb6c6", 37.0, 159.743, _FULL, _TWO_STAGE, _FROZEN_V1),
+    "fasterrcnn_resnet50_fpn_v2":
+        ("_coco-dd69338a", 46.7, 167.104, _FULL, _TWO_STAGE, {}),
+    "retinanet_resnet50_fpn":
+        ("_coco-eeacb38b", 36.4, 130.267, _FULL, _RETINA, _FROZEN_V1),
+    "retinanet_resnet50_fpn_v2":
+        ("_coco-5905b1c5", 41.5, 146.037, _FULL, _RETINA, {}),
+    "fcos_resnet50_fpn":
+        ("_coco-99b0c9b7", 39.2, 123.608, _FULL, _FCOS, _FROZEN),
+}  # fmt: skip
 
 PACKAGED = ("vodkit-street",)
 # name: what makes its card. File names and numbers are torchvision's own (a test compares).
@@ -125,93 +140,8 @@ MODELS: dict[str, Callable[[], ModelCard]] = {
     "yolox_m": partial(_yolox, "m", 640, 46.9),
     "yolox_l": partial(_yolox, "l", 640, 49.7),
     "yolox_x": partial(_yolox, "x", 640, 51.1),
-    "ssdlite320_mobilenet_v3_large": partial(
-        _torchvision,
-        "ssdlite320_mobilenet_v3_large",
-        "ssdlite320_mobilenet_v3_large_coco-a79551df.pth",
-        21.3,
-        _stretch(320, _HALF, _HALF),
-        _SSDLITE,
-        mib=13.418,
-    ),
-    "ssd300_vgg16": partial(
-        _torchvision,
-        "ssd300_vgg16",
-        "ssd300_vgg16_coco-b556d3b4.pth",
-        25.1,
-        _stretch(300, _VGG_MEAN, _VGG_STD),
-        _SSD,
-        mib=135.988,
-    ),
-    "fasterrcnn_mobilenet_v3_large_320_fpn": partial(
-        _torchvision,
-        "fasterrcnn_mobilenet_v3_large_320_fpn",
-        "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth",
-        22.8,
-        _fit(320, 640),
-        _TWO_STAGE,
-        norm=_FROZEN,
-        mib=74.239,
-    ),
-    "fasterrcnn_mobilenet_v3_large_fpn": partial(
-        _torchvision,
-        "fasterrcnn_mobilenet_v3_large_fpn",
-        "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth",
-        32.8,
-        _fit(800, 1333),
-        _TWO_STAGE,
-        norm=_FROZEN,
-        mib=74.239,
-    ),
-    "fasterrcnn_resnet50_fpn": partial(
-        _torchvision,
-        "fasterrcnn_resnet50_fpn",
-        "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
-        37.0,
-        _fit(800, 1333),
-        _TWO_STAGE,
-        norm=_FROZEN_V1,
-        mib=159.743,
-    ),
-    "fasterrcnn_resnet50_fpn_v2": partial(
-        _torchvision,
-        "fasterrcnn_resnet50_fpn_v2",
-        "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth",
-        46.7,
-        _fit(800, 1333),
-        _TWO_STAGE,
-        mib=167.104,
-    ),
+    **{builder: partial(_torchvision, builder) for builder in _TORCHVISION_MODELS},
     "fasterrcnn_efficientnet_lite0_fpn": partial(_lite, "fasterrcnn_efficientnet_lite0_fpn"),
     "fasterrcnn_efficientnet_lite2_fpn": partial(_lite, "fasterrcnn_efficientnet_lite2_fpn"),
-    "retinanet_resnet50_fpn": partial(
-        _torchvision,
-        "retinanet_resnet50_fpn",
-        "retinanet_resnet50_fpn_coco-eeacb38b.pth",
-        36.4,
-        _fit(800, 1333),
-        _RETINA,
-        norm=_FROZEN_V1,
-        mib=130.267,
-    ),
-    "retinanet_resnet50_fpn_v2": partial(
-        _torchvision,
-        "retinanet_resnet50_fpn_v2",
-        "retinanet_resnet50_fpn_v2_coco-5905b1c5.pth",
-        41.5,
-        _fit(800, 1333),
-        _RETINA,
-        mib=146.037,
-    ),
-    "fcos_resnet50_fpn": partial(
-        _torchvision,
-        "fcos_resnet50_fpn",
-        "fcos_resnet50_fpn_coco-99b0c9b7.pth",
-        39.2,
-        _fit(800, 1333),
-        _FCOS,
-        norm=_FROZEN,
-        mib=123.608,
-    ),
     **hf_cards.CARDS,
 }

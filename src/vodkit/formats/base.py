@@ -39,6 +39,11 @@ Place: TypeAlias = int | Callable[[], int | None] | None
 """a line of a file, or the function that finds it"""
 
 
+def line_of(place: Place) -> int | None:
+    """The line, found where that takes a walk through the file."""
+    return place() if callable(place) else place
+
+
 def raise_fault(fault: FormatError) -> None:
     """The strict way: the first fault of a file ends the reading."""
     raise fault
@@ -95,12 +100,11 @@ class Reading:
         except FormatError as fault:
             self.refuse(fault, count)
         except NoAreaError as reason:
-            number = line() if callable(line) else line
+            number = line_of(line)
             place = str(path) if number is None else f"{path}:{number}"
             self.tally.skip(str(reason), place, count)
         except ShapeError as error:
-            number = line() if callable(line) else line
-            self.refuse(FormatError(str(error), path=path, line=number), count)
+            self.refuse(FormatError(str(error), path=path, line=line_of(line)), count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,8 +253,7 @@ def require_bearable(
 def relative_source(text: str, path: Path, *, line: Place = None, up: bool = False) -> str:
     """``text`` as a relative path with ``/``; absolute paths and ``..`` are refused.
 
-    ``up`` allows leading ``..``, for files of our own that stand beside their videos. ``line`` may
-    be a function, because finding the line takes a walk through the file.
+    ``up`` allows leading ``..``, for files of our own that stand beside their videos.
     """
     name = text.replace("\\", "/")
     parts = PurePosixPath(name).parts
@@ -259,7 +262,7 @@ def relative_source(text: str, path: Path, *, line: Place = None, up: bool = Fal
     unsafe = name.startswith("/") or re.match(r"^[A-Za-z]:", name) or "\0" in name
     if not parts or unsafe or (climbs and not (up and leading)):
         told = f"path {text!r} leads outside; allowed: relative, without '..'"
-        raise FormatError(told, path=path, line=line() if callable(line) else line)
+        raise FormatError(told, path=path, line=line_of(line))
     return str(PurePosixPath(name))
 
 

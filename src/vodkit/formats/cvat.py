@@ -148,13 +148,8 @@ def _video(
         labelled = np.union1d(pictured, frames) if task.tracks else np.unique(pictured)
         for image, frame in zip(task.images, pictured, strict=True):
             _add_image(rows, image, frame, classes, points)
-    return LabelledVideo(
-        source=source,
-        info=info,
-        tracks=rows.table(info.rate),
-        labelled_frames=labelled,
-        split=SPLITS.get(task.subset.lower(), ""),
-        tags=tags,
+    return rows.video(
+        info, tags, labelled_frames=labelled, split=SPLITS.get(task.subset.lower(), "")
     )
 
 
@@ -281,7 +276,6 @@ def track_rows(table: TrackTable) -> list[tuple[int, IntArray]]:
     A track that changes its class is cut there: labelling tools give a track one class. The
     first part keeps the id, the others come without one.
     """
-    assert table.ignore is not None
     found: list[tuple[int, IntArray]] = []
     kept = np.flatnonzero(~table.ignore)
     for track_id in np.unique(table.ids[kept]).tolist():
@@ -309,8 +303,6 @@ def _track(
     label, group = classes[int(table.labels[0])], max(track_id, 0)
     start = f'<track id="{number}" label={_quoted(label)} source="auto" group_id="{group}">'
     lines = [start]
-    assert table.visibility is not None
-    assert table.states is not None
     half = np.nan_to_num(table.visibility, nan=1.0) <= PARTLY_HIDDEN
     hidden = np.asarray(half | (table.states == State.PREDICTED))
     for run in runs(table.frames, step=step):

@@ -163,13 +163,8 @@ class _Subset:
         rows = self._rows(info.num_frames)
         for frame, node in sorted(items.items()):
             self._add_all(rows, node, max(frame, 0), points)
-        return LabelledVideo(
-            source=source,
-            info=info,
-            tracks=rows.table(info.rate),
-            labelled_frames=np.array(sorted(items), np.int64),
-            split=self.split,
-            tags=tags,
+        return rows.video(
+            info, tags, labelled_frames=np.array(sorted(items), np.int64), split=self.split
         )
 
     def _rows(self, num_frames: int | None) -> Rows:

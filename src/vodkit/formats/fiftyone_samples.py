@@ -175,13 +175,11 @@ def _video(
     tags = [tag for tag in sample.tags or () if tag in splits]
     if len(tags) > 1:
         raise FormatError(f"tags {', '.join(tags)}; allowed: one split", path=path)
-    return LabelledVideo(
-        source=source,
-        info=info,
-        tracks=rows.table(info.rate),
+    return rows.video(
+        info,
+        {TIMES: NOMINAL},
         labelled_frames=None if len(frames) == info.num_frames else np.array(sorted(frames)),
         split=tags[0] if tags else "",
-        tags={TIMES: NOMINAL},
     )
 
 

@@ -145,14 +145,12 @@ def _read_video(
             with reading.taking(tree.path, thing.line):
                 _add(rows, thing, classes, frame)
     every = len(trees) == info.num_frames
-    return LabelledVideo(
-        source=source,
-        info=info,
-        tracks=rows.table(info.rate),
+    return rows.video(
+        info,
+        tags,
         labelled_frames=None if every else np.array(sorted(trees), np.int64),
         split=inner.parts[0] if inner.parts and inner.parts[0] in SPLITS else "",
-        frame_files=tuple(files),
-        tags=tags,
+        frame_files=files,
     )
 
 

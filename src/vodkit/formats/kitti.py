@@ -93,13 +93,11 @@ def _video(
     for line in lines:
         with reading.taking(file, line.number):
             _add(rows, line, classes, places)
-    return LabelledVideo(
-        source=source,
-        info=info,
-        tracks=rows.table(info.rate),
+    return rows.video(
+        info,
+        tags,
         labelled_frames=frames_labelled(rows, info.num_frames),
-        frame_files=tuple(files) if inside else (),
-        tags=tags,
+        frame_files=files if inside else (),
     )
 
 

@@ -148,14 +148,12 @@ class _Sequence:
             with self.reading.taking(self.file, line.number):
                 self._add(rows, line, places)
         split = self.folder.parent.name
-        return LabelledVideo(
-            source=source,
-            info=info,
-            tracks=rows.table(info.rate),
+        return rows.video(
+            info,
+            tags,
             split=split if split in SPLITS and self.folder != self.root else "",
             labelled_frames=frames_labelled(rows, info.num_frames),
             frame_files=files,
-            tags=tags,
         )
 
     def _source(self) -> tuple[str, tuple[str, ...]]:

@@ -128,8 +128,7 @@ def still_info(source: str, size_px: tuple[int, int], path: Path) -> VideoInfo:
 
 def still(source: str, size_px: tuple[int, int], rows: Rows, *, split: str = "") -> LabelledVideo:
     """A still picture as a labelled video of one frame."""
-    info = still_info(source, size_px, rows.path)
-    return LabelledVideo(source=source, info=info, tracks=rows.table(info.rate), split=split)
+    return rows.video(still_info(source, size_px, rows.path), split=split)
 
 
 def class_table(names: Iterable[str], reading: Reading) -> tuple[str, ...]:

@@ -113,11 +113,6 @@ def _name(label: int, classes: tuple[str, ...]) -> str:
 
 
 def _with_identity(entries: list[dict[str, Any]], found: Tracks) -> list[dict[str, Any]]:
-    assert found.hidden_s is not None
-    assert found.sigma_px is not None
-    assert found.tentative is not None
-    assert found.hidden_behind is not None
-    assert found.p_present is not None
     tracks = []
     behind, present = found.hidden_behind.tolist(), _short(found.p_present)
     ids, states = found.ids.tolist(), found.states.tolist()

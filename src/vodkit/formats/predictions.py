@@ -276,7 +276,7 @@ class FinalRows:
         """Take the next frame; the frames that are decided by it."""
         self._number += 1
         if isinstance(frame.found, Tracks):
-            tentative = np.asarray(frame.found.tentative)
+            tentative = frame.found.tentative
             self._confirmed.update(frame.found.ids[~tentative].tolist())
             if self._expired and (late := self._expired & self._confirmed):
                 when = f"{frame.time_s:.3f} s, more than {self._hold_s:g} s after it was last seen"
@@ -352,7 +352,6 @@ def counted(frame: PredictedFrame) -> PredictedFrame:
     found = frame.found
     if not isinstance(found, Tracks):
         return frame
-    assert found.p_present is not None
     return replace(frame, found=found[is_counted(found.states, found.p_present)])
 
 
@@ -442,8 +441,6 @@ def write_table(
     boxes, the time is index / rate.
     """
     known_s = times_s or {}
-    assert table.scores is not None
-    assert table.states is not None
     wanted = sorted({*map(int, frames), *table.frames.tolist()})
     starts = np.searchsorted(table.frames, wanted, side="left")
     ends = np.searchsorted(table.frames, wanted, side="right")

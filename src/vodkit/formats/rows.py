@@ -1,18 +1,19 @@
 """The checked collector of a video's boxes, and the boxes of a table or a video for writers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from vodkit.formats.base import BROKEN, MOST_FRAMES, Place, Reading
+from vodkit.formats.base import BROKEN, MOST_FRAMES, Place, Reading, line_of
 from vodkit.formats.jsonfile import LARGEST
 from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.errors import FormatError
-from vodkit.ground.records import NO_ID, LabelledVideo, State, TrackTable
+from vodkit.ground.records import NO_ID, LabelledVideo, State, TrackTable, VideoInfo
 
 MOST_DRAWN = 5_000_000
 """boxes that the key frames of one file may be drawn out to"""
@@ -71,13 +72,12 @@ class Rows:
         row = Row(frame, time_s, track_id, box_xyxy, label, score, state, visibility, ignore, area)
         problem = self._problem(row)
         if problem is not None:
-            place = line() if callable(line) else line
-            fault = FormatError(problem, path=self.path, line=place)
+            fault = FormatError(problem, path=self.path, line=line_of(line))
             self.reading.refuse(fault, count=int(not drawn))
             return
         x1, y1, x2, y2 = box_xyxy
         if self.reading.skip_empty and not ignore and (x2 <= x1 or y2 <= y1):
-            place = line() if callable(line) else line
+            place = line_of(line)
             where = str(self.path) if place is None else f"{self.path}:{place}"
             self.reading.tally.skip("box without an area", where, int(not drawn))
             return
@@ -113,9 +113,8 @@ class Rows:
     def require_room(self, count: int, line: Place = None) -> None:
         """FormatError where ``count`` more boxes, drawn between key frames, are too many."""
         if len(self) + count > MOST_DRAWN:
-            number = line() if callable(line) else line
             message = f"key frames are drawn to more than {MOST_DRAWN} boxes"
-            raise FormatError(message, path=self.path, line=number)
+            raise FormatError(message, path=self.path, line=line_of(line))
 
     def take(self, how: str = "", count: int = 1) -> None:
         """Count objects as boxes of this video."""
@@ -190,6 +189,26 @@ class Rows:
             areas=np.array(areas),
         )
 
+    def video(
+        self,
+        info: VideoInfo,
+        tags: Mapping[str, str] = MappingProxyType({}),
+        *,
+        labelled_frames: IntArray | None = None,
+        split: str = "",
+        frame_files: Sequence[str] = (),
+    ) -> LabelledVideo:
+        """The video ``info.path`` with all boxes; the rest as in ``LabelledVideo``."""
+        return LabelledVideo(
+            source=info.path,
+            info=info,
+            tracks=self.table(info.rate),
+            labelled_frames=labelled_frames,
+            split=split,
+            frame_files=tuple(frame_files),
+            tags=tags,
+        )
+
 
 def _span(count: int, one: str, many: str = "") -> str:
     """The indices of ``count`` things.
@@ -235,11 +254,6 @@ def _bad_share(row: Row) -> str | None:
 
 def table_rows(table: TrackTable) -> Iterator[Row]:
     """The rows of a table as plain Python values, in its order, for writers."""
-    assert table.scores is not None
-    assert table.states is not None
-    assert table.visibility is not None
-    assert table.ignore is not None
-    assert table.areas is not None
     columns = (
         table.frames.tolist(),
         table.times_s.tolist(),

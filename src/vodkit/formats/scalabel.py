@@ -192,13 +192,7 @@ def _video(
         for label in _labels(node):
             with reading.taking(label.path, label.line):
                 _add(rows, label, frame, numbers=numbers, classes=classes, points=points)
-    return LabelledVideo(
-        source=source,
-        info=info,
-        tracks=rows.table(info.rate),
-        labelled_frames=np.array(sorted(frames - unlabelled), np.int64),
-        tags=tags,
-    )
+    return rows.video(info, tags, labelled_frames=np.array(sorted(frames - unlabelled), np.int64))
 
 
 def _track_id(node: Node, numbers: dict[str, int]) -> int:

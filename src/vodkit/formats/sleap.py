@@ -277,9 +277,7 @@ def _video(
                 reading.tally.skip(reason, f"{path}: frame {int(frame['frame_idx'])}")
                 continue
             _add(rows, one, int(frame["frame_idx"]), content, boxes)
-    return LabelledVideo(
-        source=source, info=info, tracks=rows.table(info.rate), labelled_frames=listed, tags=tags
-    )
+    return rows.video(info, tags, labelled_frames=listed)
 
 
 def _count_strays(content: _Content, numbers: list[int], reading: Reading) -> None:

@@ -33,7 +33,6 @@ from vodkit.formats.jsonfile import parsed_once, read_json
 from vodkit.formats.strangers import is_known_as
 from vodkit.formats.xmlfile import read_xml
 from vodkit.ground.account import Account, Tally, require_whole
-from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import FormatError, InputError
 from vodkit.ground.lookup import named_like, pick
 from vodkit.ground.plugins import Table
@@ -191,12 +190,12 @@ def what_is_lost(dataset: Dataset, format: str) -> list[str]:  # noqa: A002
     tables = [video.tracks for video in dataset.videos if video.tracks is not None]
     there = {
         "track ids": ("ids", any((table.ids != NO_ID).any() for table in tables)),
-        "visibility": ("visibility", any(np.isfinite(_column(t.visibility)).any() for t in tables)),
-        "ignore regions": ("ignore", any(_column(table.ignore).any() for table in tables)),
-        "scores": ("scores", any((_column(table.scores) != 1).any() for table in tables)),
-        "states": ("states", any(_column(table.states).any() for table in tables)),
+        "visibility": ("visibility", any(np.isfinite(t.visibility).any() for t in tables)),
+        "ignore regions": ("ignore", any(table.ignore.any() for table in tables)),
+        "scores": ("scores", any((table.scores != 1).any() for table in tables)),
+        "states": ("states", any(table.states.any() for table in tables)),
         "container times": ("times", any(TIMES not in video.tags for video in dataset.videos)),
-        "areas of masks": ("areas", any(np.isfinite(_column(t.areas)).any() for t in tables)),
+        "areas of masks": ("areas", any(np.isfinite(t.areas).any() for t in tables)),
         "splits": ("split", any(video.split for video in dataset.videos)),
         "which frames were labelled": (
             "labelled",
@@ -209,9 +208,3 @@ def what_is_lost(dataset: Dataset, format: str) -> list[str]:  # noqa: A002
         ),
     }
     return [words for words, (key, used) in there.items() if used and key not in keeps]
-
-
-def _column(values: FloatArray | None) -> FloatArray:
-    """A column that a table filled in at its birth."""
-    assert values is not None
-    return values

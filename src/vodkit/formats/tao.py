@@ -86,13 +86,7 @@ def _video(node: Node, rows: Rows, listed: set[int], reading: Reading) -> Labell
     source = relative_source(node.words("name"), node.path, line=node.line)
     size = (node.integer("width"), node.integer("height"))
     info, tags = info_for(source, node.path, reading, size_px=size)
-    return LabelledVideo(
-        source=source,
-        info=info,
-        tracks=rows.table(info.rate),
-        labelled_frames=np.array(sorted(listed), np.int64),
-        tags=tags,
-    )
+    return rows.video(info, tags, labelled_frames=np.array(sorted(listed), np.int64))
 
 
 def write(dataset: Dataset, path: Path, writing: Writing) -> None:

@@ -111,13 +111,8 @@ def _video(tree: Element, path: Path, classes: tuple[str, ...], reading: Reading
     wrong = [frame for frame in frames if frame < 0]
     if wrong or len(set(frames)) < len(frames):
         raise tree.fault("a frame number is below 1 or occurs twice")
-    return LabelledVideo(
-        source=source,
-        info=info,
-        tracks=rows.table(info.rate),
-        labelled_frames=np.array(sorted(frames), np.int64),
-        frame_files=tuple(files),
-        tags=tags,
+    return rows.video(
+        info, tags, labelled_frames=np.array(sorted(frames), np.int64), frame_files=files
     )
 
 

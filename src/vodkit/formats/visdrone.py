@@ -117,13 +117,8 @@ def _video(
     for line in lines:
         with reading.taking(file, line.number):
             _add(rows, line, places=places)
-    return LabelledVideo(
-        source=source,
-        info=info,
-        tracks=rows.table(info.rate),
-        labelled_frames=frames_labelled(rows, info.num_frames),
-        frame_files=tuple(files),
-        tags=tags,
+    return rows.video(
+        info, tags, labelled_frames=frames_labelled(rows, info.num_frames), frame_files=files
     )
 
 

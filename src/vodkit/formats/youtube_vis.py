@@ -109,12 +109,8 @@ def _video(node: Node, rows: Rows, reading: Reading) -> LabelledVideo:
     same = all(str(PurePosixPath(name).parent) == folder for name in names)
     size = (node.integer("width"), node.integer("height"))
     info, tags = info_for(folder, node.path, reading, size_px=size, num_frames=rows.num_frames)
-    return LabelledVideo(
-        source=folder,
-        info=info,
-        tracks=rows.table(info.rate),
-        frame_files=tuple(PurePosixPath(name).name for name in names) if same else (),
-        tags=tags,
+    return rows.video(
+        info, tags, frame_files=tuple(PurePosixPath(name).name for name in names) if same else ()
     )
 
 

@@ -1,12 +1,16 @@
 """What holds of the arrays of a record, checked where it is born."""
 
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.errors import InputError
+
+FILLED: Any = None
+"""default of a column that its record fills in at birth, so that it is never None afterwards"""
 
 
 def require(condition: bool, record: object, message: str) -> None:

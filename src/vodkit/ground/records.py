@@ -21,7 +21,14 @@ import numpy as np
 
 from vodkit.ground.account import Account
 from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from vodkit.ground.checks import check_detections, first_bad_box, require, same_fields, set_array
+from vodkit.ground.checks import (
+    FILLED,
+    check_detections,
+    first_bad_box,
+    require,
+    same_fields,
+    set_array,
+)
 from vodkit.ground.dataframe import to_dataframe, to_polars
 from vodkit.ground.errors import InputError
 
@@ -175,15 +182,15 @@ class Tracks:
     """(N,) int64, unique in the frame, from 1, per tracker instance"""
     states: ByteArray
     """(N,) uint8, see State"""
-    hidden_s: FloatArray | None = None
+    hidden_s: FloatArray = FILLED
     """(N,) float32: seconds since the object was last observed; 0 where observed"""
-    sigma_px: FloatArray | None = None
+    sigma_px: FloatArray = FILLED
     """(N,) float32: standard deviation of the centre, which grows while hidden"""
-    tentative: BoolArray | None = None
+    tentative: BoolArray = FILLED
     """(N,) bool: not confirmed yet, may turn out to be a false alarm"""
-    hidden_behind: IntArray | None = None
+    hidden_behind: IntArray = FILLED
     """(N,) int64: id of the object that stands in front of a hidden one; 0: none is known"""
-    p_present: FloatArray | None = None
+    p_present: FloatArray = FILLED
     """(N,) float32: probability that the object is in a box in which it was not observed, with IoU
     of at least 0.5; 1 where observed, NaN where not known"""
 
@@ -196,25 +203,19 @@ class Tracks:
         set_array(self, "labels", self.labels, np.int64)
         set_array(self, "ids", self.ids, np.int64)
         set_array(self, "states", self.states, np.uint8)
-        set_array(self, "hidden_s", zeros if self.hidden_s is None else self.hidden_s, np.float32)
-        set_array(self, "sigma_px", zeros if self.sigma_px is None else self.sigma_px, np.float32)
-        set_array(self, "tentative", zeros if self.tentative is None else self.tentative, np.bool_)
-        behind = zeros if self.hidden_behind is None else self.hidden_behind
-        set_array(self, "hidden_behind", behind, np.int64)
         known = np.where(self.states == State.OBSERVED, 1.0, np.nan)
-        set_array(
-            self, "p_present", known if self.p_present is None else self.p_present, np.float32
-        )
-        check_detections(self, self.boxes_xyxy, self.scores, self.labels)
-        for name in (
-            "ids",
-            "states",
-            "hidden_s",
-            "sigma_px",
-            "tentative",
-            "hidden_behind",
-            "p_present",
+        for name, dtype, usual in (
+            ("hidden_s", np.float32, zeros),
+            ("sigma_px", np.float32, zeros),
+            ("tentative", np.bool_, zeros),
+            ("hidden_behind", np.int64, zeros),
+            ("p_present", np.float32, known),
         ):
+            values = getattr(self, name)
+            set_array(self, name, usual if values is None else values, dtype)
+        check_detections(self, self.boxes_xyxy, self.scores, self.labels)
+        names = "ids states hidden_s sigma_px tentative hidden_behind p_present"
+        for name in names.split():
             shape = getattr(self, name).shape
             if shape != (n,):
                 require(False, self, f"{name} is {shape}; allowed: ({n},)")  # noqa: FBT003
@@ -249,6 +250,20 @@ class Tracks:
 
 NO_ID = -1
 """The id of a box that belongs to no track (plain detections, crowd regions)."""
+# Columns of a TrackTable: type, and what stands where none is given.
+_COLUMNS: tuple[tuple[str, type, float | None], ...] = (
+    ("frames", np.int64, None),
+    ("times_s", np.float64, None),
+    ("ids", np.int64, None),
+    ("boxes_xyxy", np.float64, None),
+    ("labels", np.int64, None),
+    ("scores", np.float64, 1),
+    ("states", np.uint8, State.OBSERVED),
+    ("visibility", np.float64, np.nan),
+    ("ignore", np.bool_, 0),
+    ("p_present", np.float64, np.nan),
+    ("areas", np.float64, np.nan),
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -268,47 +283,33 @@ class TrackTable:
     """(R, 4) float64, source pixels"""
     labels: IntArray
     """(R,) int64; -1 only in ignore rows: a region that is to be ignored for every class"""
-    scores: FloatArray | None = None
+    scores: FloatArray = FILLED
     """(R,) float64 in [0, 1]; 1 for ground truth"""
-    states: ByteArray | None = None
+    states: ByteArray = FILLED
     """(R,) uint8, see State"""
-    visibility: FloatArray | None = None
+    visibility: FloatArray = FILLED
     """(R,) float64 in [0, 1], NaN where not known"""
-    ignore: BoolArray | None = None
+    ignore: BoolArray = FILLED
     """(R,) bool: crowd or don't-care region, neither right nor wrong to find"""
-    p_present: FloatArray | None = None
+    p_present: FloatArray = FILLED
     """(R,) float64, see ``Tracks``; NaN where not known"""
-    areas: FloatArray | None = None
+    areas: FloatArray = FILLED
     """(R,) float64, square pixels: area of the object's mask, which COCO's small, medium and large
     go by; NaN where it is width x height of the box"""
 
     def __post_init__(self) -> None:
         """Fill defaults, sort, and check uniqueness of (frame, id)."""
         n = len(np.asarray(self.frames))
-        columns: dict[str, tuple[Any, type]] = {
-            "frames": (self.frames, np.int64),
-            "times_s": (self.times_s, np.float64),
-            "ids": (self.ids, np.int64),
-            "boxes_xyxy": (np.asarray(self.boxes_xyxy).reshape(-1, 4), np.float64),
-            "labels": (self.labels, np.int64),
-            "scores": (np.ones(n) if self.scores is None else self.scores, np.float64),
-            "states": (np.zeros(n) if self.states is None else self.states, np.uint8),
-            "visibility": (
-                np.full(n, np.nan) if self.visibility is None else self.visibility,
-                np.float64,
-            ),
-            "ignore": (np.zeros(n) if self.ignore is None else self.ignore, np.bool_),
-            "p_present": (
-                np.full(n, np.nan) if self.p_present is None else self.p_present,
-                np.float64,
-            ),
-            "areas": (np.full(n, np.nan) if self.areas is None else self.areas, np.float64),
-        }
+        columns: dict[str, tuple[Any, type]] = {}
+        for name, dtype, usual in _COLUMNS:
+            values = getattr(self, name)
+            columns[name] = (np.full(n, usual) if values is None else np.asarray(values), dtype)
+        columns["boxes_xyxy"] = (columns["boxes_xyxy"][0].reshape(-1, 4), np.float64)
         for name, (values, _) in columns.items():
             require(len(values) == n, self, f"{name} has {len(values)} rows, frames has {n}")
         order = np.lexsort((columns["ids"][0], columns["frames"][0]))
         for name, (values, dtype) in columns.items():
-            set_array(self, name, np.asarray(values)[order], dtype)
+            set_array(self, name, values[order], dtype)
         self._check_rows()
 
     def _check_rows(self) -> None:
@@ -316,10 +317,8 @@ class TrackTable:
         require(problem is None, self, str(problem))
         require(len(self) == 0 or self.frames[0] >= 0, self, "a frame index is below 0")
         require(bool(np.isfinite(self.times_s).all()), self, "a time_s is not finite")
-        assert self.scores is not None
         require(bool(((self.scores >= 0) & (self.scores <= 1)).all()), self, "a score not in 0..1")
         require(len(self) == 0 or self.ids.min() >= NO_ID, self, "an id is below -1")
-        assert self.areas is not None
         bad_area = (self.areas < 0) | np.isinf(self.areas)
         require(not bad_area.any(), self, "an area is negative or infinite")
         bad_label = (self.labels < 0) & ~(self.ignore & (self.labels == -1))

@@ -162,8 +162,6 @@ class EventMaker:
 
     def _take(self, now_s: float, tracks: Tracks) -> set[int]:
         """Take the rows of a frame; the ids that are observed in it."""
-        assert tracks.p_present is not None
-        assert tracks.tentative is not None
         counts = is_counted(tracks.states, tracks.p_present).tolist()
         tentative = tracks.tentative.tolist()
         ids, states, labels = tracks.ids.tolist(), tracks.states.tolist(), tracks.labels.tolist()

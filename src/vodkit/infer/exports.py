@@ -65,8 +65,6 @@ def _csv_rows(frame: PredictedFrame, header: Header) -> Iterator[list[object]]:
 
 def _identity(found: Detections | Tracks) -> tuple[list[int], list[int], list[float], list[int]]:
     if isinstance(found, Tracks):
-        assert found.hidden_s is not None
-        assert found.hidden_behind is not None
         known = found.hidden_s.tolist(), found.hidden_behind.tolist()
         return found.ids.tolist(), found.states.tolist(), *known
     count = len(found)

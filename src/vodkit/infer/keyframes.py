@@ -280,7 +280,6 @@ def filled_where_missed(tracks: Tracks, line: Tracks) -> Tracks:
     That is what was seen in both neighbours, so that it is on the ``line`` between them, and not in
     this one, with nothing in front of it.
     """
-    assert tracks.hidden_behind is not None
     missed = np.flatnonzero((tracks.states == State.PREDICTED) & (tracks.hidden_behind == 0))
     _, one, two = np.intersect1d(tracks.ids[missed], line.ids, return_indices=True)
     rows = missed[one]
@@ -307,10 +306,6 @@ class Line:
         if a.shot != b.shot:
             one, two = one[:0], two[:0]
         before, after = a.tracks[one], b.tracks[two]
-        assert before.hidden_s is not None
-        assert before.tentative is not None
-        assert before.hidden_behind is not None
-        assert after.tentative is not None
         self._begin_s, self._long_s = a.frame.time_s, b.frame.time_s - a.frame.time_s
         self._both = (before.states != State.PREDICTED) & (after.states != State.PREDICTED)
         self._way_px = after.boxes_xyxy - before.boxes_xyxy

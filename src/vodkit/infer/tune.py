@@ -153,7 +153,6 @@ def consistency(
 
 
 def _seen(table: TrackTable) -> TrackTable:
-    assert table.states is not None
     return table[table.states == State.OBSERVED]
 
 

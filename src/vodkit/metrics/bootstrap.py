@@ -157,12 +157,12 @@ def replicate_ap(
     truth, found = verdicts.truth, verdicts.found
     shape = (num_classes, len(verdicts.thresholds), len(draws))
     per_class = np.full(shape, np.nan)
-    wanted = ~np.asarray(truth.ignore)
+    wanted = ~truth.ignore
     for k in range(num_classes):
         there = truth.images[wanted & (truth.labels == k)]
         num = draws @ np.bincount(units.of_image[there], minlength=len(units.clips))
         rows = np.flatnonzero((found.labels == k) & verdicts.kept)
-        rows = rows[np.argsort(-np.asarray(found.scores)[rows], kind="stable")]
+        rows = rows[np.argsort(-found.scores[rows], kind="stable")]
         step = max(1, int(CHUNK / max(1, len(rows))))
         for start in range(0, len(draws), step):
             part = slice(start, start + step)

@@ -110,8 +110,8 @@ def _clip(video: LabelledVideo, found: TrackTable) -> Clip:
         name=video.source,
         frames=frames,
         rate=video.info.rate,
-        truth=truth[~np.asarray(truth.ignore)],
-        regions=truth[np.asarray(truth.ignore)],
+        truth=truth[~truth.ignore],
+        regions=truth[truth.ignore],
         found=found[inside],
         num_outside=int((~inside).sum()),
     )
@@ -126,6 +126,6 @@ def fingerprint(clips: Sequence[Clip], classes: tuple[str, ...]) -> str:
         for table in (clip.truth, clip.regions):
             for column in (table.frames, table.ids, table.labels, table.boxes_xyxy):
                 digest.update(np.ascontiguousarray(column).tobytes())
-            if np.isfinite(np.asarray(table.areas)).any():
+            if np.isfinite(table.areas).any():
                 digest.update(np.ascontiguousarray(table.areas).tobytes())
     return digest.hexdigest()

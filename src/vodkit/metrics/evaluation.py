@@ -213,7 +213,10 @@ def evaluate(
     hidden = _with_predicted(truth, predictions, matched, settings)
     detection = _detection(clips, ordered, num_images, classes, settings)
     frames = evaluate_frames(clips, classes, min_score=settings.min_score)
-    tracks = count_tracks(clips, classes, settings.benchmark) if tracked else None
+    tracks = None
+    if tracked:
+        ready = (benchmark_clip(clip, settings.benchmark) for clip in clips)
+        tracks = {clip.name: count_clip(clip, len(classes)) for clip in ready}
     tracking = None if tracks is None else combine(tracks, classes)
     stability, occlusion = evaluate_stability(matched), evaluate_occlusion(hidden)
     worse = None if low_quality is None else LowQuality(clips, columns, low_quality, len(classes))
@@ -268,8 +271,6 @@ def _of_states(
 
 def _counts(table: TrackTable, states: Sequence[str]) -> BoolArray:
     """(R,) the rows that count; see ``EvalSettings.states``."""
-    assert table.states is not None
-    assert table.p_present is not None
     if not states:
         return is_counted(table.states, table.p_present)
     return np.isin(table.states, [STATE_NAMES.index(name) for name in states])
@@ -317,7 +318,7 @@ def _detection(
     )
     coco = summarise(grid, classes)
     verdicts = coco_verdicts(truth, found, num_classes=len(classes), thresholds=np.array([0.5]))
-    labels = truth.labels[~np.asarray(truth.ignore)]
+    labels = truth.labels[~truth.ignore]
     as_vid = VidScores(
         ap50=coco.overall.ap50,
         per_class={name: scores.ap50 for name, scores in coco.per_class.items()},
@@ -341,13 +342,6 @@ def benchmark_clip(clip: Clip, benchmark: str) -> Clip:
     everything = TrackTable.concat([clip.truth, clip.regions])
     truth, found = mot_challenge(everything, clip.found, clip.frames, benchmark=benchmark)
     return replace(clip, truth=truth, found=found, regions=TrackTable.empty())
-
-
-def count_tracks(
-    clips: Sequence[Clip], classes: tuple[str, ...], benchmark: str = ""
-) -> dict[str, tuple[TrackCounts, ...]]:
-    """For each video the tracking counts of each class."""
-    return {clip.name: count_clip(benchmark_clip(clip, benchmark), len(classes)) for clip in clips}
 
 
 def _replicates(

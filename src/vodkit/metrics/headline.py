@@ -42,13 +42,13 @@ class Headline:
     """what the number is, in one line"""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Definition:
     """A headline number's name for people, its direction, and what it is."""
 
     title: str
-    higher_is_better: bool
     protocol: str
+    higher_is_better: bool = True
     percent: bool = True
     """shown in percent; otherwise as it is"""
     limits: tuple[float, float] = (0.0, 1.0)
@@ -56,60 +56,37 @@ class Definition:
 
 
 DEFINITIONS: dict[str, Definition] = {
-    "ap": Definition(
-        title="AP",
-        higher_is_better=True,
-        protocol="COCO AP, IoU 0.50:0.95, 101 recalls, 100 detections a frame and class",
-    ),
-    "ap50": Definition(
-        title="AP50",
-        higher_is_better=True,
-        protocol='COCO AP at IoU 0.50 (VID protocol "coco")',
-    ),
+    "ap": Definition("AP", "COCO AP, IoU 0.50:0.95, 101 recalls, 100 detections a frame and class"),
+    "ap50": Definition("AP50", 'COCO AP at IoU 0.50 (VID protocol "coco")'),
     "ap50_low_quality": Definition(
-        title="AP50, low-quality frames",
-        higher_is_better=True,
-        protocol="COCO AP at IoU 0.50 on frames that are blurred beside those around them",
+        "AP50, low-quality frames",
+        "COCO AP at IoU 0.50 on frames that are blurred beside those around them",
     ),
     "frame_accuracy": Definition(
-        title="frame accuracy",
-        higher_is_better=True,
-        protocol="mean over frames of TP/(TP+FP+FN), IoU 0.5, at the score threshold",
+        "frame accuracy", "mean over frames of TP/(TP+FP+FN), IoU 0.5, at the score threshold"
     ),
     "exact_frame_accuracy": Definition(
-        title="frames without error",
-        higher_is_better=True,
-        protocol="share of frames with no false alarm and no miss, at the score threshold",
+        "frames without error",
+        "share of frames with no false alarm and no miss, at the score threshold",
     ),
     "hota": Definition(
-        title="HOTA",
-        higher_is_better=True,
-        protocol="HOTA, mean over alpha 0.05:0.95, counts summed over videos and classes",
+        "HOTA", "HOTA, mean over alpha 0.05:0.95, counts summed over videos and classes"
     ),
-    "det_a": Definition(title="DetA", higher_is_better=True, protocol="detection part of HOTA"),
-    "ass_a": Definition(title="AssA", higher_is_better=True, protocol="association part of HOTA"),
+    "det_a": Definition("DetA", "detection part of HOTA"),
+    "ass_a": Definition("AssA", "association part of HOTA"),
     "mota": Definition(
-        title="MOTA",
-        limits=(-np.inf, 1.0),
-        higher_is_better=True,
-        protocol="CLEAR-MOT at IoU 0.5, counts summed over videos and classes",
+        "MOTA", "CLEAR-MOT at IoU 0.5, counts summed over videos and classes", limits=(-np.inf, 1.0)
     ),
-    "idf1": Definition(
-        title="IDF1",
-        higher_is_better=True,
-        protocol="IDF1 at IoU 0.5, counts summed over videos and classes",
-    ),
+    "idf1": Definition("IDF1", "IDF1 at IoU 0.5, counts summed over videos and classes"),
     "identities_kept": Definition(
-        title="identities kept",
-        higher_is_better=True,
-        protocol="share of occlusions after which the object has the same id",
+        "identities kept", "share of occlusions after which the object has the same id"
     ),
     "stability": Definition(
-        title="instability",
+        "instability",
+        "fragment + centre + scale-ratio error (Zhang & Wang 2016), at the threshold",
         higher_is_better=False,
         percent=False,
         limits=(0.0, np.inf),
-        protocol="fragment + centre + scale-ratio error (Zhang & Wang 2016), at the threshold",
     ),
 }
 

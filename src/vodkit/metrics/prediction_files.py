@@ -189,8 +189,6 @@ def _read(file: Path, which: "VideosByName", format: str, ids: CocoIds | None) -
             source=file.stem,
             classes=(),
             table=TrackTable.empty(),
-            about={},
-            frames=None,
         )
         return [one]
     read = read_dataset(file, format, reading=_reading(file, dataset))
@@ -200,8 +198,6 @@ def _read(file: Path, which: "VideosByName", format: str, ids: CocoIds | None) -
             source=video.source,
             classes=read.classes,
             table=_without_regions(video.tracks),
-            about={},
-            frames=None,
             lost=", ".join(account.losses for account in read.accounts),
         )
         for video in read.videos
@@ -223,8 +219,8 @@ def _latency(file: Path) -> float | None:
 
 def _without_regions(table: TrackTable) -> TrackTable:
     """Predictions have no ignore regions: a row with confidence 0 is a box with score 0."""
-    regions = np.asarray(table.ignore)
-    scores = np.where(regions, 0.0, np.asarray(table.scores))
+    regions = table.ignore
+    scores = np.where(regions, 0.0, table.scores)
     labels = np.where(regions & (table.labels < 0), 0, table.labels)
     return replace(table, scores=scores, labels=labels, ignore=np.zeros(len(table), bool))
 
@@ -308,8 +304,6 @@ def _results_part(
         source=source,
         classes=tuple(classes),
         table=table,
-        about={},
-        frames=None,
     )
 
 

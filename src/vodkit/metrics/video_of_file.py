@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 import numpy as np
 
@@ -23,8 +24,8 @@ class Part:
     source: str
     classes: tuple[str, ...]
     table: TrackTable
-    about: Mapping[str, str]
-    frames: frozenset[int] | None
+    about: Mapping[str, str] = MappingProxyType({})
+    frames: frozenset[int] | None = None
     """frames that were looked at; None: not told"""
     never_confirmed: int = 0
     """boxes left out because their track was never confirmed"""

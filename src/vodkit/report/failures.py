@@ -108,7 +108,7 @@ def _by_truth_track(matches: FrameMatches) -> Iterator[Failure]:
             truth.times_s[rows],
             matches.clip.times_s(truth.frames[rows] + 1),
             truth.boxes_xyxy[rows],
-            np.nan_to_num(np.asarray(truth.visibility)[rows], nan=1.0),
+            np.nan_to_num(truth.visibility[rows], nan=1.0),
             matches.found_of_truth[rows],
         )
         yield from _switches(followed, found.ids)
@@ -219,7 +219,7 @@ def _false_alarms(matches: FrameMatches) -> Iterator[Failure]:
 def _false_alarm(matches: FrameMatches, rows: IntArray) -> Failure:
     """The failure of consecutive wrong boxes ``rows`` of one id."""
     found = matches.clip.found
-    scores = np.asarray(found.scores)[rows]
+    scores = found.scores[rows]
     row = int(rows[np.argmax(scores)])
     identity = int(found.ids[row])
     who = "a box" if identity == NO_ID else f"#{identity}"

@@ -83,7 +83,7 @@ def _cell(
     for row in np.flatnonzero(found.frames == frame.index):
         box, identity = (found.boxes_xyxy[row] - offset) * zoom, int(found.ids[row])
         colour = colour_of(int(found.labels[row]) if identity == NO_ID else identity)
-        _outline(large, box, colour, State(np.asarray(found.states)[row]))
+        _outline(large, box, colour, State(found.states[row]))
         labels += [] if identity == NO_ID else [(f"#{identity}", box, colour)]
     canvas = np.asarray(cv2.resize(large, size, interpolation=cv2.INTER_AREA), np.uint8)
     for label, box, colour in labels:

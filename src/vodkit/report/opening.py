@@ -151,9 +151,7 @@ def _chosen(clips: Sequence[Clip], min_score: float) -> list[tuple[Clip, int]]:
 
     Videos in which something was found come before others: of pictures most may have nothing.
     """
-    usable = [
-        one for one in clips if len(one.found) and np.asarray(one.found.scores).max() >= min_score
-    ]
+    usable = [one for one in clips if len(one.found) and one.found.scores.max() >= min_score]
     usable = usable or [clip for clip in clips if len(clip.truth)]
     if not usable:
         return []
@@ -186,9 +184,9 @@ def _cell(
 
 
 def _found_in(table: TrackTable, frame: int, min_score: float) -> Detections | Tracks:
-    rows = (table.frames == frame) & (np.asarray(table.scores) >= min_score)
+    rows = (table.frames == frame) & (table.scores >= min_score)
     here = table[rows]
-    columns = (here.boxes_xyxy, np.asarray(here.scores), here.labels)
+    columns = (here.boxes_xyxy, here.scores, here.labels)
     if len(here) and (here.ids != NO_ID).all():
-        return Tracks(*columns, here.ids, np.asarray(here.states))
+        return Tracks(*columns, here.ids, here.states)
     return Detections(*columns)

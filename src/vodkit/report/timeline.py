@@ -52,7 +52,7 @@ def _band(matches: FrameMatches, identity: int, row: int) -> str:
     places, found = matches.truth_frame[rows], matches.found_of_truth[rows]
     top = row * (BAND + GAP)
     parts = [f'<text x="0" y="{top + 11}">object {identity}</text>']
-    hidden = np.asarray(truth.visibility)[rows] < HIDDEN_BELOW
+    hidden = truth.visibility[rows] < HIDDEN_BELOW
     hit = found != UNMATCHED
     num_frames = len(matches.clip.frames)
     for style, mask, y, high in (

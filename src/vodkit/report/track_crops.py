@@ -45,7 +45,6 @@ def best_crops(run: FinishedRun, *, classes: Sequence[int] | None = None) -> Ite
     """
     run.require_tracks()
     table = run.predictions.table
-    assert table.states is not None
     usable = (table.states == State.OBSERVED) & (table.ids != NO_ID)
     quality = box_quality(table, run.header.info.width_px, run.header.info.height_px)
     best = {}
@@ -56,7 +55,6 @@ def best_crops(run: FinishedRun, *, classes: Sequence[int] | None = None) -> Ite
             order = own[np.argsort(-quality[own], kind="stable")]
             best[track_id] = (label, order[:_CANDIDATES])
     for track_id, (row, image) in sorted(_sharpest(run, best, quality).items()):
-        assert table.scores is not None
         yield Crop(
             track_id=track_id,
             label=best[track_id][0],
@@ -74,7 +72,6 @@ def box_quality(table: TrackTable, width_px: int, height_px: int) -> FloatArray:
     Score times side, times the part of the box in the picture, less what other boxes cover. A box
     at the edge of the picture is probably cut off.
     """
-    assert table.scores is not None
     boxes = table.boxes_xyxy
     size = boxes[:, 2:] - boxes[:, :2]
     at_edge = (boxes[:, :2] <= 1).any(axis=1) | (boxes[:, 2:] >= [width_px - 1, height_px - 1]).any(

@@ -28,6 +28,7 @@ from vodkit.formats.predictions import (
 )
 from vodkit.ground import ledger
 from vodkit.ground.boxes import iou_pairs
+from vodkit.ground.checks import FILLED
 from vodkit.ground.records import Detections, Frame, State, Tracks, VideoInfo
 from vodkit.ground.runs import PREDICTIONS, make_folder, write_atomic
 from vodkit.report.draw import to_jpeg
@@ -183,5 +184,5 @@ def _picture(frame: Frame, found: Tracks) -> _Picture:
     scale = np.array([width_px / frame.width_px, height_px / frame.height_px] * 2)
     rows = counted(PredictedFrame(frame.index, frame.time_s, found)).found
     assert isinstance(rows, Tracks)
-    rows = replace(rows, boxes_xyxy=rows.boxes_xyxy * scale, hidden_behind=None)
+    rows = replace(rows, boxes_xyxy=rows.boxes_xyxy * scale, hidden_behind=FILLED)
     return _Picture(frame.index, to_jpeg(frame.image, quality=92), rows, width_px, height_px)

@@ -22,8 +22,12 @@ def _answer(words: str, schema: str = "Error") -> dict[str, Any]:
     return {"description": words, "content": {"application/json": {"schema": reference}}}
 
 
-def _errors(*codes: str) -> dict[str, Any]:
-    return {code: _answer(_ERRORS[code]) for code in codes}
+def _operation(
+    verb: str, name: str, summary: str, answers: dict[str, Any], errors: str = "", **more: Any
+) -> dict[str, Any]:
+    """What a path does; ``errors``: the codes of ``_ERRORS`` that it may answer."""
+    responses = answers | {code: _answer(_ERRORS[code]) for code in errors.split()}
+    return {verb: {"summary": summary, "operationId": name, **more, "responses": responses}}
 
 
 def _object(required: str, **properties: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +51,7 @@ _FORM = {
         }
     },
 }
+_GONE = _answer("The session does not exist, or was idle for too long.")
 _SESSION = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 _TIME = {
     "name": "time_s",
@@ -96,72 +101,37 @@ OPENAPI: Final[dict[str, Any]] = {
     },
     "security": [{"token": []}],
     "paths": {
-        "/v1/detect": {
-            "post": {
-                "summary": "Detect objects in a picture",
-                "operationId": "detect",
-                "requestBody": _PICTURE,
-                "responses": {
-                    "200": _answer("The detections.", "Detections"),
-                    **_errors("401", "413", "415", "422", "429"),
-                },
-            }
-        },
-        "/v1/vision/detection": {
-            "post": {
-                "summary": "Detect objects in a picture, as DeepStack does",
-                "operationId": "deepstack",
-                "security": [{"token": []}, {}],
-                "requestBody": _FORM,
-                "responses": {
-                    "200": _answer("The detections, the surest first.", "Predictions"),
-                    **_errors("401", "413", "422", "429"),
-                    "415": _answer("The body is no multipart/form-data."),
-                },
-            }
-        },
-        "/v1/sessions": {
-            "post": {
-                "summary": "Begin a session, which tracks the frames of one video",
-                "operationId": "begin",
-                "responses": {
-                    "201": _answer("The session.", "Session"), **_errors("401", "429")
-                },
-            }
-        },
-        "/v1/sessions/{id}/frames": {
-            "post": {
-                "summary": "Track objects into the next frame of a session",
-                "operationId": "track",
-                "parameters": [_SESSION, _TIME],
-                "requestBody": _PICTURE,
-                "responses": {
-                    "200": _answer("The tracks.", "Tracks"),
-                    "404": _answer("The session does not exist, or was idle for too long."),
-                    **_errors("401", "413", "415", "422", "429"),
-                },
-            }
-        },
-        "/v1/sessions/{id}": {
-            "delete": {
-                "summary": "End a session",
-                "operationId": "end",
-                "parameters": [_SESSION],
-                "responses": {
-                    "204": {"description": "It has ended."},
-                    "404": _answer("The session does not exist, or was idle for too long."),
-                    **_errors("401"),
-                },
-            }
-        },
-        "/healthz": {
-            "get": {
-                "summary": "Whether the service answers",
-                "operationId": "health",
-                "security": [],
-                "responses": {"200": _answer("It does.", "Health")},
-            }
-        },
+        "/v1/detect": _operation(
+            "post", "detect", "Detect objects in a picture",
+            {"200": _answer("The detections.", "Detections")}, "401 413 415 422 429",
+            requestBody=_PICTURE,
+        ),
+        "/v1/vision/detection": _operation(
+            "post", "deepstack", "Detect objects in a picture, as DeepStack does",
+            {
+                "200": _answer("The detections, the surest first.", "Predictions"),
+                "415": _answer("The body is no multipart/form-data."),
+            },
+            "401 413 422 429", security=[{"token": []}, {}], requestBody=_FORM,
+        ),
+        "/v1/sessions": _operation(
+            "post", "begin", "Begin a session, which tracks the frames of one video",
+            {"201": _answer("The session.", "Session")}, "401 429",
+        ),
+        "/v1/sessions/{id}/frames": _operation(
+            "post", "track", "Track objects into the next frame of a session",
+            {"200": _answer("The tracks.", "Tracks"), "404": _GONE}, "401 413 415 422 429",
+            parameters=[_SESSION, _TIME], requestBody=_PICTURE,
+        ),
+        "/v1/sessions/{id}": _operation(
+            "delete", "end", "End a session",
+            {"204": {"description": "It has ended."}, "404": _GONE}, "401",
+            parameters=[_SESSION],
+        ),
+        "/healthz": _operation(
+            "get", "health", "Whether the service answers",
+            {"200": _answer("It does.", "Health")}, security=[],
+        ),
     },
     "components": {
         "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},

@@ -152,8 +152,6 @@ def _usable(video: LabelledVideo, wanted: AppearanceSettings) -> TrackTable:
     if video.tracks is None:
         return TrackTable.empty()
     table = video.tracks
-    assert table.ignore is not None
-    assert table.visibility is not None
     size = table.boxes_xyxy[:, 2:] - table.boxes_xyxy[:, :2]
     seen = ~(table.visibility < wanted.min_visibility) & (table.states != State.PREDICTED)
     table = table[(table.ids != NO_ID) & ~table.ignore & seen & (size.min(axis=1) >= _LEAST_PX)]

@@ -181,7 +181,6 @@ def _integral(energy: FloatArray) -> FloatArray:
 
 def _small_boxes(table: TrackTable, frame: int, scale: FloatArray) -> IntArray:
     """Corners (N, 4) in the small picture of the objects of a frame."""
-    assert table.ignore is not None
     rows = (table.frames == frame) & ~table.ignore
     return np.asarray(np.round(table.boxes_xyxy[rows] * np.tile(scale, 2)).astype(int))
 

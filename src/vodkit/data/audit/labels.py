@@ -100,7 +100,6 @@ def _boxes(report: _Report) -> Iterator[Finding]:
 
 def _doubles(report: _Report, checks: LabelChecks) -> Iterator[Finding]:
     table = report.table
-    assert table.ignore is not None
     found = []
     starts = np.flatnonzero(np.diff(table.frames, prepend=-1))
     for start, end in zip(starts, [*starts[1:], len(table)], strict=True):

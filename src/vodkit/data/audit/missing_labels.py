@@ -103,8 +103,6 @@ def _edges(
 def _well_inside(video: LabelledVideo, row: int, margin: float) -> bool:
     table = video.tracks
     assert table is not None
-    assert table.visibility is not None
-    assert table.ignore is not None
     size = np.array([video.info.width_px, video.info.height_px], float)
     x1, y1, x2, y2 = table.boxes_xyxy[row] / np.tile(size, 2)
     hidden = table.visibility[row] < 0.7 or bool(table.ignore[row])
@@ -226,7 +224,6 @@ def unlabelled_predictions(
     table = video.tracks
     if table is None:
         return []
-    assert predictions.scores is not None
     sure = np.isin(predictions.frames, labelled_frames(video))
     sure &= predictions.scores >= search.min_score
     free = [
@@ -237,7 +234,7 @@ def unlabelled_predictions(
     ]
     if not free:
         return []
-    best = sorted(free, key=lambda row: -float(predictions.scores[row]))[:5]  # type: ignore[index]
+    best = sorted(free, key=lambda row: -float(predictions.scores[row]))[:5]
     places = tuple(
         f"frame {predictions.frames[row]}: score {predictions.scores[row]:.2f} at "
         f"({', '.join(f'{value:.0f}' for value in predictions.boxes_xyxy[row])})"

@@ -6,7 +6,7 @@ import numpy as np
 
 from vodkit.data.audit.findings import Finding, Grade
 from vodkit.data.audit.video_scan import BLACK, FLAT, Footage, usual_step_s
-from vodkit.ground.arrays import BoolArray, IntArray
+from vodkit.ground.arrays import BoolArray
 from vodkit.ground.records import LabelledVideo
 
 UNEVEN = 0.25
@@ -101,13 +101,8 @@ def _start(video: LabelledVideo, footage: Footage) -> Iterator[Finding]:
         yield _at((video, footage), "start-offset", Grade.NOTE, message, 0)
 
 
-def black_frames(footage: Footage) -> IntArray:
-    """Frames that are dark and without structure."""
-    return np.flatnonzero((footage.levels <= BLACK + 8) & (footage.spreads < FLAT))
-
-
 def _dark(video: LabelledVideo, footage: Footage) -> Iterator[Finding]:
-    black = black_frames(footage)
+    black = np.flatnonzero((footage.levels <= BLACK + 8) & (footage.spreads < FLAT))
     if len(black):
         message = f"{len(black)} black frames"
         labelled = np.isin(black, [] if video.tracks is None else video.tracks.frames)

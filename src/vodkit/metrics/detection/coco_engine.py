@@ -63,7 +63,7 @@ def evaluate_grid(
     crowds = spread_ignore(truth, num_classes)
     # What is beyond the 100 best of its picture and class never counts, but takes time.
     group = found.images * num_classes + found.labels
-    found = found[rank_in_group(group, np.asarray(found.scores)) < MAX_FOUND[-1]]
+    found = found[rank_in_group(group, found.scores) < MAX_FOUND[-1]]
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pair = build(coco, crowds, found, num_images, num_classes)
@@ -127,13 +127,13 @@ def _hotcoco_pair(
         exact_xywh(truth.boxes_xyxy),
         ids=np.arange(1, len(truth) + 1),
         area=truth.areas,
-        iscrowd=np.asarray(truth.ignore).astype(np.int64),
+        iscrowd=truth.ignore.astype(np.int64),
     )
     rows = np.column_stack(
         [
             found.images + 1.0,
             exact_xywh(found.boxes_xyxy),
-            np.asarray(found.scores),
+            found.scores,
             found.labels + 1,
         ]
     )
@@ -163,9 +163,9 @@ def _annotations(columns: BoxColumns) -> list[dict[str, Any]]:
         columns.images.tolist(),
         columns.labels.tolist(),
         exact_xywh(columns.boxes_xyxy).tolist(),
-        np.asarray(columns.areas).tolist(),
-        np.asarray(columns.ignore).tolist(),
-        np.asarray(columns.scores).tolist(),
+        columns.areas.tolist(),
+        columns.ignore.tolist(),
+        columns.scores.tolist(),
         strict=True,
     )
     return [

@@ -10,7 +10,7 @@ import numpy as np
 
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.boxes import to_xywh
-from vodkit.ground.checks import first_bad_box
+from vodkit.ground.checks import FILLED, first_bad_box
 from vodkit.ground.errors import InputError
 from vodkit.ground.records import TrackTable
 
@@ -25,11 +25,11 @@ class BoxColumns:
     """(R, 4) float64, source pixels"""
     labels: IntArray
     """(R,) int64; -1 only in ignore rows: a region to be ignored for every class"""
-    scores: FloatArray | None = None
+    scores: FloatArray = FILLED
     """(R,) float64; default 1"""
-    ignore: BoolArray | None = None
+    ignore: BoolArray = FILLED
     """(R,) bool: truth that is neither right nor wrong to find (a crowd in COCO's words)"""
-    areas: FloatArray | None = None
+    areas: FloatArray = FILLED
     """(R,) float64: the size that COCO's small/medium/large go by; default width x height"""
 
     def __post_init__(self) -> None:
@@ -152,9 +152,9 @@ def from_tables(tables: Sequence[TrackTable], frames: Sequence[IntArray]) -> Box
         images=_join(images),
         boxes_xyxy=_join([table.boxes_xyxy[inside] for table, inside in picked], (0, 4)),
         labels=_join([table.labels[inside] for table, inside in picked]),
-        scores=_join([np.asarray(table.scores)[inside] for table, inside in picked]),
-        ignore=_join([np.asarray(table.ignore)[inside] for table, inside in picked]),
-        areas=_join([np.asarray(table.areas)[inside] for table, inside in picked]),
+        scores=_join([table.scores[inside] for table, inside in picked]),
+        ignore=_join([table.ignore[inside] for table, inside in picked]),
+        areas=_join([table.areas[inside] for table, inside in picked]),
     )
 
 
@@ -181,7 +181,7 @@ def spread_ignore(truth: BoxColumns, num_classes: int) -> BoxColumns:
         images=truth.images[rows],
         boxes_xyxy=truth.boxes_xyxy[rows],
         labels=labels,
-        scores=np.asarray(truth.scores)[rows],
-        ignore=np.asarray(truth.ignore)[rows],
-        areas=np.asarray(truth.areas)[rows],
+        scores=truth.scores[rows],
+        ignore=truth.ignore[rows],
+        areas=truth.areas[rows],
     )

@@ -69,10 +69,10 @@ def curves(verdicts: Verdicts, classes: tuple[str, ...]) -> dict[str, Curve]:
 def _curve(verdicts: Verdicts, label: int) -> Curve:
     truth, found = verdicts.truth, verdicts.found
     right, wrong = verdicts.right(), verdicts.wrong()
-    num_truth = int(((truth.labels == label) & ~np.asarray(truth.ignore)).sum())
+    num_truth = int(((truth.labels == label) & ~truth.ignore).sum())
     rows = np.flatnonzero((found.labels == label) & (right | wrong))
-    rows = rows[np.argsort(-np.asarray(found.scores)[rows], kind="stable")]
-    scores = np.asarray(found.scores)[rows]
+    rows = rows[np.argsort(-found.scores[rows], kind="stable")]
+    scores = found.scores[rows]
     recall, precision = curve(right[rows], wrong[rows], max(num_truth, 1))
     last = np.flatnonzero(np.diff(scores, append=-1.0))  # a threshold keeps all of equal score
     recall, precision, scores = recall[last], precision[last], scores[last]
@@ -103,7 +103,7 @@ def confusion(clips: Sequence[Clip], classes: tuple[str, ...], *, min_score: flo
     num = len(classes)
     codes = [np.empty(0, np.int64)]
     for clip in clips:
-        found = clip.found[np.asarray(clip.found.scores) >= min_score]
+        found = clip.found[clip.found.scores >= min_score]
         pairs = pairs_in_frames(clip.truth, found, same_class=False)
         pairs = pairs[pairs.overlap >= 0.5]
         same = clip.truth.labels[pairs.truth] == found.labels[pairs.found]
@@ -124,7 +124,7 @@ def confusion(clips: Sequence[Clip], classes: tuple[str, ...], *, min_score: flo
 def calibration(verdicts: Verdicts) -> Calibration:
     """How far scores are from the share of detections that is right."""
     counted = verdicts.right() | verdicts.wrong()
-    scores = np.asarray(verdicts.found.scores)[counted]
+    scores = verdicts.found.scores[counted]
     right = verdicts.right()[counted]
     place = np.minimum((scores * NUM_BINS).astype(np.int64), NUM_BINS - 1)
     num = np.bincount(place, minlength=NUM_BINS)

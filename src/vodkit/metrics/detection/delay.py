@@ -90,9 +90,9 @@ def operating_points(clips: Sequence[Clip], num_classes: int) -> dict[str, float
     truth = from_tables([TrackTable.concat([clip.truth, clip.regions]) for clip in clips], frames)
     found = from_tables([clip.found for clip in clips], frames)
     wrong = voc_verdicts(truth, found, num_classes=num_classes)[1]
-    order = np.argsort(-np.asarray(found.scores), kind="stable")
-    rate = np.cumsum(wrong[order]) / max(1, int((~np.asarray(truth.ignore)).sum()))
-    scores = np.append(np.asarray(found.scores)[order], 0.0)
+    order = np.argsort(-found.scores, kind="stable")
+    rate = np.cumsum(wrong[order]) / max(1, int((~truth.ignore).sum()))
+    scores = np.append(found.scores[order], 0.0)
     return {f"{beta:g}": float(scores[np.searchsorted(rate, beta, side="right")]) for beta in BETAS}
 
 
@@ -115,7 +115,7 @@ def _hits(clip: Clip) -> _Hits:
         last=last,
         track=place[partner[near]],
         frame=clip.found.frames[near],
-        score=np.asarray(clip.found.scores)[near],
+        score=clip.found.scores[near],
     )
 
 

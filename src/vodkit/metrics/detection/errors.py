@@ -84,11 +84,11 @@ def find_errors(
     max_found: int = 100,
 ) -> DetectionErrors:
     """The error type of every detection; at most ``max_found`` a picture over all classes."""
-    crowd = np.asarray(truth.ignore)
+    crowd = truth.ignore
     there = truth[~crowd]
     rows, columns, overlap = _pairs(there, found)
     same = found.labels[rows] == there.labels[columns]
-    rank = rank_in_group(found.images, np.asarray(found.scores))
+    rank = rank_in_group(found.images, found.scores)
     hit = same & (overlap >= foreground) & (rank[rows] < max_found)
     match = greedy((rows[hit], columns[hit], overlap[hit]), rank, len(there))
     used = np.zeros(len(there), bool)
@@ -159,7 +159,7 @@ def _mends(
     pointing = np.isin(kind, (CLASS, LOCALISATION))
     pointing[pointing] = ~used[target[pointing]]
     rows = np.flatnonzero(pointing)
-    rows = rows[np.lexsort((rows, -np.asarray(found.scores)[rows]))]
+    rows = rows[np.lexsort((rows, -found.scores[rows]))]
     mends, usable = np.zeros(len(found), bool), np.zeros(len(used), bool)
     mends[rows[np.unique(target[rows], return_index=True)[1]]] = True
     usable[target[rows]] = True
@@ -176,7 +176,7 @@ def summarise_errors(
         name: num_truth - np.bincount(labels[rows], minlength=num_classes)
         for name, rows in (("missed", errors.missed), ("unfound", ~errors.found_truth))
     }
-    scores = np.asarray(found.scores)
+    scores = found.scores
     by_score = np.argsort(-scores, kind="stable")
     right = errors.kind == NO_ERROR
     # of equal scores errors stand before right boxes, as tidecv counts once something is mended

@@ -108,16 +108,6 @@ def _along(
     return float((error * velocity).sum()), float((velocity**2).sum())
 
 
-def flicker_scores(counts: FlickerCounts) -> FlickerScores:
-    """The one place where these ratios are made."""
-    lag_s = ratio(counts.along_sum, counts.speed_sum)
-    return FlickerScores(
-        flicker=ratio(counts.num_missed, counts.num_enclosed),
-        num_enclosed=counts.num_enclosed,
-        lag_s=None if lag_s is None else -lag_s,
-    )
-
-
 def evaluate_flicker(
     matched: Sequence[FrameMatches], clips: Sequence[Clip], num_classes: int
 ) -> FlickerScores:
@@ -131,13 +121,13 @@ def evaluate_flicker(
     Returns:
         The scores over all videos.
     """
-    scores = flicker_scores(sum(map(flicker_counts, matched), FlickerCounts()))
-    alarms = false_alarms_per_min(clips, num_classes)
+    counts = sum(map(flicker_counts, matched), FlickerCounts())
+    lag_s = ratio(counts.along_sum, counts.speed_sum)
     return FlickerScores(
-        flicker=scores.flicker,
-        num_enclosed=scores.num_enclosed,
-        lag_s=scores.lag_s,
-        false_alarms_per_min=alarms,
+        flicker=ratio(counts.num_missed, counts.num_enclosed),
+        num_enclosed=counts.num_enclosed,
+        lag_s=None if lag_s is None else -lag_s,
+        false_alarms_per_min=false_alarms_per_min(clips, num_classes),
     )
 
 
@@ -148,8 +138,8 @@ def false_alarms_per_min(clips: Sequence[Clip], num_classes: int) -> dict[str, f
     found = from_tables([clip.found for clip in clips], frames)
     right, wrong = voc_verdicts(truth, found, num_classes=num_classes)
     minutes = float(sum(len(clip.frames) / clip.rate for clip in clips)) / 60
-    num_truth = int((~np.asarray(truth.ignore)).sum())
-    order = np.argsort(-np.asarray(found.scores), kind="stable")
+    num_truth = int((~truth.ignore).sum())
+    order = np.argsort(-found.scores, kind="stable")
     recall = np.cumsum(right[order]) / max(num_truth, 1)
     alarms = np.cumsum(wrong[order])
     result: dict[str, float | None] = {}

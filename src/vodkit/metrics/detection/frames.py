@@ -89,7 +89,7 @@ def match_frames(clip: Clip, *, min_score: float, threshold: float = 0.5) -> Fra
 def match_at(ready: Candidates, *, min_score: float) -> FrameMatches:
     """Match every frame of a prepared video at a score threshold."""
     clip, found = ready.clip, ready.clip.found
-    strong = np.asarray(found.scores) >= min_score
+    strong = found.scores >= min_score
     chosen = most_pairs(ready.pairs[strong[ready.pairs.found]])
     matched = np.zeros(len(found), bool)
     matched[chosen.found] = True

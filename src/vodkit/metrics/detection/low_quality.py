@@ -73,7 +73,7 @@ class LowQuality:
         truth, _ = self._boxes_in(self._is_low)
         return LowQualityScores(
             num_frames=int(self._is_low.sum()),
-            num_truth=int((~np.asarray(truth.ignore)).sum()),
+            num_truth=int((~truth.ignore).sum()),
             ap50=low.ap50,
             ap=low.ap,
             ap50_others=others.ap50,

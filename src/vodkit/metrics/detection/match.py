@@ -69,7 +69,7 @@ def coco_verdicts(
     kept = rank < max_found
     matches = np.full((len(thresholds), len(found)), UNMATCHED)
     ignored = np.zeros((len(thresholds), len(found)), bool)
-    crowd = np.asarray(truth.ignore)[truth_order]
+    crowd = truth.ignore[truth_order]
     taken = np.zeros((len(thresholds), len(truth)), bool)
     limits = np.minimum(thresholds, 1 - 1e-10)[:, None]
     for rows, columns, overlap in rounds(pairs, rank, max_found):
@@ -112,14 +112,14 @@ def _candidates(
     """
     truth_key = truth.images * num_classes + truth.labels
     found_key = found.images * num_classes + found.labels
-    truth_order = np.lexsort((np.asarray(truth.ignore), truth_key))
+    truth_order = np.lexsort((truth.ignore, truth_key))
     there = truth.boxes_xyxy[truth_order]
     rows, columns = overlapping(found_key, found.boxes_xyxy, truth_key[truth_order], there)
-    crowd = np.asarray(truth.ignore)[truth_order[columns]]
+    crowd = truth.ignore[truth_order[columns]]
     found_xywh, truth_xywh = exact_xywh(found.boxes_xyxy), exact_xywh(there)
     overlap = _coco_iou(found_xywh[rows], truth_xywh[columns], crowd)
     near = overlap >= least
-    rank = rank_in_group(found_key, np.asarray(found.scores))
+    rank = rank_in_group(found_key, found.scores)
     return truth_order, (rows[near], columns[near], overlap[near]), rank
 
 

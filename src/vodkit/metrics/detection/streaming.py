@@ -149,5 +149,5 @@ def _shifted(found: TrackTable, frames: IntArray, source: IntArray) -> TrackTabl
         ids=found.ids[rows],
         boxes_xyxy=found.boxes_xyxy[rows],
         labels=found.labels[rows],
-        scores=np.asarray(found.scores)[rows],
+        scores=found.scores[rows],
     )

@@ -167,7 +167,7 @@ def _scores(
     good = pairs.same & (pairs.overlap >= limit[pairs.columns])
     matches = greedy(
         (pairs.rows[good], pairs.columns[good], pairs.overlap[good]),
-        rank_in_group(found.images * len(classes) + found.labels, np.asarray(found.scores)),
+        rank_in_group(found.images * len(classes) + found.labels, found.scores),
         len(truth),
         second_choice=unwanted if rules.prefers_wanted else None,
     )
@@ -182,7 +182,7 @@ def _scores(
         empty_weight=empty_weight,
     )
     wrong = np.where(hit, 0.0, weight)
-    by_score = np.argsort(-np.asarray(found.scores), kind="stable")
+    by_score = np.argsort(-found.scores, kind="stable")
     per_class: dict[str, float | None] = {}
     num_truth: dict[str, int] = {}
     for k, name in enumerate(classes):

@@ -42,8 +42,8 @@ def voc_verdicts(
     partner, value = best_partner(rows, columns, overlap, len(found))
     near = (partner != UNMATCHED) & (value >= threshold)
     difficult = np.zeros(len(found), bool)
-    difficult[near] = np.asarray(truth.ignore)[partner[near]]
-    by_score = np.argsort(-np.asarray(found.scores), kind="stable")
+    difficult[near] = truth.ignore[partner[near]]
+    by_score = np.argsort(-found.scores, kind="stable")
     candidates = by_score[(near & ~difficult)[by_score]]
     right = np.zeros(len(found), bool)
     right[candidates[np.unique(partner[candidates], return_index=True)[1]]] = True
@@ -55,11 +55,11 @@ def voc_average_precision(
 ) -> VocResult:
     """Pascal VOC's AP of each class and their mean over classes with truth."""
     right, wrong = voc_verdicts(truth, found, num_classes=len(classes), threshold=threshold)
-    by_score = np.argsort(-np.asarray(found.scores), kind="stable")
+    by_score = np.argsort(-found.scores, kind="stable")
     areas: dict[str, float | None] = {}
     elevens: dict[str, float | None] = {}
     for k, name in enumerate(classes):
-        num_truth = int(((truth.labels == k) & ~np.asarray(truth.ignore)).sum())
+        num_truth = int(((truth.labels == k) & ~truth.ignore).sum())
         rows = by_score[found.labels[by_score] == k]
         recall, precision = curve(right[rows], wrong[rows], max(num_truth, 1))
         areas[name] = area_ap(recall, precision) if num_truth else None

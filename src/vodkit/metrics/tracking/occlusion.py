@@ -84,7 +84,7 @@ def find_spells(matches: FrameMatches) -> list[Spell]:
 def _track_spells(matches: FrameMatches, rows: IntArray) -> list[Spell]:
     """The spells of one truth track, whose ``rows`` of the table are in order of time."""
     clip, truth = matches.clip, matches.clip.truth
-    seen = ~(np.asarray(truth.visibility)[rows] < HIDDEN_BELOW)
+    seen = ~(truth.visibility[rows] < HIDDEN_BELOW)
     partner = matches.found_of_truth[rows]
     ids = np.append(matches.clip.found.ids, NO_ID)
     who = np.where(partner != UNMATCHED, ids[partner], NO_ID)
@@ -122,7 +122,7 @@ def evaluate_occlusion(matched: Sequence[FrameMatches]) -> OcclusionResult:
     spells = [spell for one in matched for spell in find_spells(one)]
     judged = [spell for spell in spells if spell.kept is not None]
     none = np.empty(0)
-    seen = np.concatenate([*(np.asarray(m.clip.truth.visibility) for m in matched), none])
+    seen = np.concatenate([*(m.clip.truth.visibility for m in matched), none])
     hit = np.concatenate([*(m.found_of_truth != UNMATCHED for m in matched), none]).astype(bool)
     bins = {
         name: _masked(hit, (seen >= low) & (seen < high))

@@ -46,7 +46,7 @@ def mot_challenge(
     pedestrians with ``conf`` not 0 stay in the truth. Raises InputError for other classes.
     """
     rules = pick(BENCHMARKS, benchmark, "benchmark")
-    considered = ~np.asarray(truth.ignore)
+    considered = ~truth.ignore
     if not rules.by_class:
         return truth[considered], found
     _check_classes(truth, found, benchmark)
