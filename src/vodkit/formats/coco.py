@@ -19,7 +19,7 @@ from vodkit.formats.base import Reading, Writing, class_names, picture_name, rel
 from vodkit.formats.coco_columns import plain_columns
 from vodkit.formats.coco_shapes import box_of, point_boxes
 from vodkit.formats.cocovid import area_of, json_lines, label_of, read_area, read_categories
-from vodkit.formats.jsonfile import Node, head_of, read_json
+from vodkit.formats.jsonfile import Node, head_of, object_in, read_json
 from vodkit.formats.pictures import picture_size, still, still_info
 from vodkit.formats.rows import Rows, rows_by_frame
 from vodkit.formats.shapes import NoAreaError, PointBoxes, ShapeError
@@ -47,18 +47,15 @@ def sniff(path: Path) -> bool:
     """A JSON file with ``images`` and ``annotations`` and without ``videos``, or a folder of it."""
     if path.is_dir():
         return bool(_files(path)[0])
-    return path.suffix.lower() == ".json" and _is_coco(path)
+    return _is_coco(path)
 
 
 def _is_coco(path: Path) -> bool:
-    head = head_of(path).lstrip()
-    if not head.startswith("{") or '"shapes"' in head:  # LabelMe has one file a picture
+    # LabelMe has one file a picture, which need not be read.
+    content = None if '"shapes"' in head_of(path) else object_in(path)
+    if content is None or "videos" in content:
         return False
-    try:
-        content = read_json(path)
-    except FormatError:
-        return False
-    return all(key in content for key in ("images", "annotations")) and "videos" not in content
+    return "images" in content and "annotations" in content
 
 
 def _files(path: Path) -> tuple[list[Path], list[Path]]:

@@ -33,7 +33,7 @@ from vodkit.formats.base import (
     require_bearable,
 )
 from vodkit.formats.coco_shapes import box_of, has_box, point_boxes
-from vodkit.formats.jsonfile import Node, head_of, read_json
+from vodkit.formats.jsonfile import Node, head_of, object_in, read_json
 from vodkit.formats.rows import Row, Rows, labelled_frames, table_rows
 from vodkit.formats.shapes import NoAreaError, PointBoxes, ShapeError
 from vodkit.ground.account import Account
@@ -50,19 +50,12 @@ ANY_CLASS = 0
 
 def sniff(path: Path) -> bool:
     """A JSON file with ``videos``, ``images`` and ``annotations``."""
-    if path.suffix.lower() != ".json":
-        return False
-    head = head_of(path)
-    if '"vodkit_cocovid"' in head:
+    if path.suffix.lower() == ".json" and '"vodkit_cocovid"' in head_of(path):
         return True
-    if not head.lstrip().startswith("{"):
+    content = object_in(path)
+    if content is None or not all(key in content for key in ("videos", "images", "annotations")):
         return False
-    try:
-        content = read_json(path)
-    except FormatError:
-        return False
-    has_lists = all(key in content for key in ("videos", "images", "annotations"))
-    return has_lists and any("frame_id" in image for image in content.items("images"))
+    return any("frame_id" in image for image in content.items("images"))
 
 
 def read(path: Path, reading: Reading) -> Dataset:

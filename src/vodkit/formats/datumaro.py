@@ -29,7 +29,7 @@ from vodkit.formats.base import (
 )
 from vodkit.formats.coco_shapes import turned
 from vodkit.formats.cocovid import json_lines
-from vodkit.formats.jsonfile import Node, head_of, read_json
+from vodkit.formats.jsonfile import Node, object_in, read_json
 from vodkit.formats.pictures import still
 from vodkit.formats.rows import Row, Rows, rows_by_frame
 from vodkit.formats.shapes import Corners, NoAreaError, PointBoxes
@@ -50,13 +50,10 @@ SPLITS = {"train": "train", "val": "val", "test": "test"}
 def sniff(path: Path) -> bool:
     """A JSON file with ``items`` and ``categories``; or a folder with ``annotations``."""
     files = _files(path)[:1]
-    if not files or not head_of(files[0]).lstrip().startswith("{"):
+    content = object_in(files[0]) if files else None
+    if content is None or "annotations" in content:
         return False
-    try:
-        content = read_json(files[0])
-    except FormatError:
-        return False
-    return "items" in content and "categories" in content and "annotations" not in content
+    return "items" in content and "categories" in content
 
 
 def _files(path: Path) -> list[Path]:

@@ -275,6 +275,16 @@ def head_of(path: Path, size: int = 65536) -> str:
     return head.decode("utf-16" if wide else "utf-8-sig", errors="ignore")
 
 
+def object_in(path: Path) -> Node | None:
+    """The object that a JSON file holds; None for any other file: for sniffing."""
+    if path.suffix.lower() != ".json" or not head_of(path).lstrip().startswith("{"):
+        return None
+    try:
+        return read_json(path)
+    except FormatError:
+        return None
+
+
 def _summary(value: object) -> str:
     if isinstance(value, dict):
         return f"an object with {', '.join(map(repr, list(value)[:6])) or 'nothing'}"

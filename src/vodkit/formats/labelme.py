@@ -13,7 +13,7 @@ import numpy as np
 
 from vodkit.formats import shapes
 from vodkit.formats.base import PICTURE_ENDINGS, Reading, relative_source
-from vodkit.formats.jsonfile import Node, head_of, read_json
+from vodkit.formats.jsonfile import Node, object_in, read_json
 from vodkit.formats.pictures import class_number, class_table, picture_size, still
 from vodkit.formats.rows import Rows
 from vodkit.formats.shapes import Corners, NoAreaError, PointBoxes
@@ -29,13 +29,8 @@ PARTS = "parts of one object -> their hull"
 def sniff(path: Path) -> bool:
     """A JSON file with ``shapes`` and ``imagePath``, or a folder whose first one is."""
     files = _files(path)[:1]
-    if not files or not head_of(files[0]).lstrip().startswith("{"):
-        return False
-    try:
-        content = read_json(files[0])
-    except FormatError:
-        return False
-    return "shapes" in content and "imagePath" in content
+    content = object_in(files[0]) if files else None
+    return content is not None and "shapes" in content and "imagePath" in content
 
 
 def _files(path: Path) -> list[Path]:

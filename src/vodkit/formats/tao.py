@@ -13,10 +13,9 @@ import numpy as np
 from vodkit.formats.base import Reading, Writing, info_for, relative_source, stems
 from vodkit.formats.coco_shapes import box_of, point_boxes
 from vodkit.formats.cocovid import json_lines, label_of, read_categories
-from vodkit.formats.jsonfile import Node, head_of, read_json
+from vodkit.formats.jsonfile import Node, object_in, read_json
 from vodkit.formats.rows import Rows, rows_by_frame
 from vodkit.formats.shapes import PointBoxes
-from vodkit.ground.errors import FormatError
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
 from vodkit.ground.runs import write_atomic
 
@@ -26,13 +25,9 @@ PICTURES: str | None = "{stem}/frame{frame1:04d}.jpg"
 
 def sniff(path: Path) -> bool:
     """A JSON file with ``tracks`` beside ``videos``, ``images`` and ``annotations``."""
-    if path.suffix.lower() != ".json" or not head_of(path).lstrip().startswith("{"):
-        return False
-    try:
-        content = read_json(path)
-    except FormatError:
-        return False
-    return all(key in content for key in ("tracks", "videos", "images", "annotations"))
+    content = object_in(path)
+    keys = ("tracks", "videos", "images", "annotations")
+    return content is not None and all(key in content for key in keys)
 
 
 def read(path: Path, reading: Reading) -> Dataset:

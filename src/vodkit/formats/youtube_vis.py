@@ -13,7 +13,7 @@ from typing import Any
 from vodkit.formats.base import Reading, Writing, info_for, relative_source, stems
 from vodkit.formats.coco_shapes import mask_hull
 from vodkit.formats.cocovid import json_lines, label_of, read_categories
-from vodkit.formats.jsonfile import Node, head_of, read_json
+from vodkit.formats.jsonfile import Node, object_in, read_json
 from vodkit.formats.rows import Row, Rows, table_rows
 from vodkit.formats.shapes import Corners
 from vodkit.ground.errors import FormatError
@@ -26,11 +26,11 @@ PICTURES: str | None = "{stem}/{frame:05d}.jpg"
 
 def sniff(path: Path) -> bool:
     """A JSON file whose videos list ``file_names``."""
-    if path.suffix.lower() != ".json" or not head_of(path).lstrip().startswith("{"):
+    content = object_in(path)
+    if content is None or "videos" not in content:
         return False
     try:
-        content = read_json(path)
-        return "videos" in content and any("file_names" in v for v in content.items("videos"))
+        return any("file_names" in video for video in content.items("videos"))
     except FormatError:
         return False
 

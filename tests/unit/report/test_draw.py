@@ -130,10 +130,10 @@ def test_lines_of_a_film_strip_leave_the_object_visible(
         kind="miss", video="a", frame=0, time_s=0.0, first_frame=0, last_frame=0,
         box_xyxy=box_px, severity=1.0, words="",
     )  # fmt: skip
-    cell = film._cell(frame, failure, truth, TrackTable.empty(), film.DEFAULTS, timed=False)
+    cell = film._cell(frame, failure, truth, TrackTable.empty(), timed=False)
     covered = (abs(cell[:, :-2].astype(float) - 128) > 12).any(axis=2)
     view = film._view(where[0], frame)
-    zoom = film.DEFAULTS.cell_px / (view[2] - view[0])
+    zoom = film._CELL_PX / (view[2] - view[0])
     around = 2 * zoom * float(np.sum(where[0, 2:] - where[0, :2]))
     assert 1.0 < covered.sum() / around < 2.2
     assert cell.max() > 200, "the line is light"
