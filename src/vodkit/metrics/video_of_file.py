@@ -1,9 +1,8 @@
 """What a file of predictions contains of one video, and which video of the truth that is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
 
 import numpy as np
 
@@ -24,7 +23,7 @@ class Part:
     source: str
     classes: tuple[str, ...]
     table: TrackTable
-    about: Mapping[str, str] = MappingProxyType({})
+    about: Mapping[str, str] = field(default_factory=dict)
     frames: frozenset[int] | None = None
     """frames that were looked at; None: not told"""
     never_confirmed: int = 0

@@ -29,6 +29,7 @@ from vodkit.infer.live import run_live
 from vodkit.infer.run import run_source
 from vodkit.infer.settings import InferSettings
 from vodkit.infer.tune import not_recorded, replay
+from vodkit.report.contact_sheet import write_png
 from vodkit.samples.samples import CLIP_A, CLIP_B
 from vodkit.video.reader import open_video
 from vodkit.video.stream import LiveSettings
@@ -166,6 +167,29 @@ def test_one_question_has_one_answer(
     assert from_command_line(film, wanted, tmp_path / "cli") == library
     assert from_resumed_run(film, wanted, tmp_path / "resumed") == library
     assert from_camera(url, wanted, tmp_path / "live") == library
+
+
+def test_pieces_shards_and_stills_change_no_box(film: Path, tmp_path: Path) -> None:
+    wanted = replace(WANTED, tracker="none")
+    words = ["--runtime", "openvino", "--device", "cpu", "-o"]
+    call("detect", str(film), "--pieces", "2", *words, str(tmp_path / "pieces"))
+    call("detect", str(film), "--shard", "0/1", *words, str(tmp_path / "shard"))
+    library = from_library(film, wanted)
+    for name in ("pieces", "shard"):
+        (path,) = (tmp_path / name).rglob(runs.PREDICTIONS)
+        assert in_file(path) == library
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, image in enumerate(pictures(film)):
+        write_png(image, folder / f"{number:02d}.png")
+    call("detect", str(folder), "--pictures", "stills", *words, str(tmp_path / "stills"))
+    (path,) = (tmp_path / "stills").rglob(runs.STILLS)
+    stills = [video.tracks for video in read_dataset(path).videos]
+    frames = [found for _, found in detect_video(film, settings=replace(wanted, decode="full"))]
+    assert len(stills) == len(frames)
+    for one, other in zip(stills, frames, strict=True):
+        np.testing.assert_array_equal(one.labels, other.labels)
+        np.testing.assert_allclose(one.boxes_xyxy, other.boxes_xyxy, atol=0.02)  # as written
 
 
 def test_detections_beyond_the_limit_are_counted_and_reported(film: Path, tmp_path: Path) -> None:
