@@ -16,6 +16,7 @@ import av
 import numpy as np
 
 from account_files import WORLDS
+from vodkit.formats import sleap_tables
 from vodkit.formats.base import Reading
 from vodkit.formats.camera_motion import read_motion
 from vodkit.formats.coco_results import ids_of, read_results
@@ -30,6 +31,7 @@ from vodkit.video.reader import open_video
 from vodkit.video.restarts import Packet, continued
 from vodkit.video.stream import LiveSettings, LiveVideo
 
+sleap_tables.LONGEST_S = 2  # a file that the library reads for ever must not take long here
 MAX_FRAMES = 24
 TOLD = Reading(size_px=(64, 48), rate=Fraction(25), labelled="all")
 QUICK = LiveSettings(open_timeout_s=2, read_timeout_s=2, first_pause_s=0.01, give_up_s=0.05)

@@ -6,8 +6,6 @@ correction counts and the prediction is skipped, as SLEAP draws it. In a package
 pictures are embedded; its labels belong to the videos that the pictures came from. Needs ``h5py``.
 """
 
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,21 +14,17 @@ import numpy as np
 
 from vodkit.formats import shapes
 from vodkit.formats.base import Reading, class_names, info_for, require_bearable
-from vodkit.formats.hdf5_heaps import require_sound_heaps
 from vodkit.formats.rows import Rows
 from vodkit.formats.shapes import NoAreaError, PointBoxes
+from vodkit.formats.sleap_tables import EMBEDDED, tables_of
 from vodkit.ground.arrays import FloatArray, IntArray
-from vodkit.ground.errors import FormatError, InputError
+from vodkit.ground.errors import FormatError
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo
 
 PERSON, MODEL = 0, 1
 """``instance_type``: labelled by a person, predicted by a model"""
 OLD_CORNER = 0.5
 """files of format 1.0 count from pixel corners, half a pixel off the later ones"""
-MOST_BYTES = 2**30
-"""of one table in memory; a larger one is refused before it is read"""
-TABLES = ("frames", "instances", "points", "pred_points")
-_EMBEDDED = re.compile(r"video(\d{1,9})/video", flags=re.ASCII)
 
 
 def sniff(path: Path) -> bool:
@@ -67,61 +61,9 @@ def read(path: Path, reading: Reading) -> Dataset:
 
 
 def _content(path: Path) -> _Content:
-    try:
-        import h5py
-    except ImportError as error:
-        raise InputError("reading .slp files needs h5py: pip install h5py") from error
-    if not path.is_file():
-        raise FormatError("not a regular file", path=path)
-    if path.stat().st_size:
-        require_sound_heaps(path)
-    try:
-        with h5py.File(path, "r") as file:
-            tables = {name: _table(file, name, path) for name in TABLES}
-            videos = [json.loads(text) for text in _table(file, "videos_json", path)]
-            attributes = _own(file, "metadata", path).attrs
-            meta = json.loads(attributes["json"])
-            version = float(attributes.get("format_id", 1.0))
-            for video in videos:
-                _add_source(video, file, path)
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise FormatError(f"not a SLEAP file: {error}", path=path) from error
-    corner = OLD_CORNER if version < 1.1 else 0.0
-    return _Content(path, tables, videos, meta, corner)
-
-
-def _own(file: Any, name: str, path: Path) -> Any:
-    """A member of the file itself; links to other files and places are refused."""
-    import h5py
-
-    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise FormatError(f"{name!r} is a link; allowed: data of the file itself", path=path)
-    return file[name]
-
-
-def _table(file: Any, name: str, path: Path) -> Any:
-    """A table in memory; one that lies outside the file, or is too large, is refused."""
-    data = _own(file, name, path)
-    if data.external or data.is_virtual:
-        message = f"{name!r} lies in other files; allowed: data of the file itself"
-        raise FormatError(message, path=path)
-    if data.size * max(data.dtype.itemsize, 1) > MOST_BYTES:
-        raise FormatError(f"{name!r} has {data.size} rows, over {MOST_BYTES} bytes", path=path)
-    return data[:]
-
-
-def _add_source(video: dict[str, Any], file: Any, path: Path) -> None:
-    """Put the source of an embedded video beside it, from the group of its pictures."""
-    dataset = str(video["backend"].get("dataset") or "")
-    match = _EMBEDDED.fullmatch(dataset)
-    if not match or video.get("source_video"):
-        return
-    name = f"video{match.group(1)}"
-    if name in file:
-        group = _own(file, name, path)
-        if "source_video" in group:
-            text = _own(group, "source_video", path).attrs.get("json")
-            video["source_video"] = json.loads(text) if text else None
+    tables, told = tables_of(path)
+    corner = OLD_CORNER if told["version"] < 1.1 else 0.0
+    return _Content(path, tables, told["videos"], told["meta"], corner)
 
 
 def _dataset(content: _Content, reading: Reading) -> Dataset:
@@ -181,7 +123,7 @@ def _numbers(content: _Content) -> list[int]:
     Packages keep the numbers of the project that they were made of, so these may have gaps.
     """
     named = [
-        _EMBEDDED.fullmatch(str(video["backend"].get("dataset") or "")) for video in content.videos
+        EMBEDDED.fullmatch(str(video["backend"].get("dataset") or "")) for video in content.videos
     ]
     numbers = [int(m.group(1)) if m else place for place, m in enumerate(named)]
     used = set(np.unique(content.tables["frames"]["video"]).tolist())
@@ -216,7 +158,7 @@ def _name(video: dict[str, Any], number: int) -> str:
     name = origin.get("filename") or origin.get("backend", {}).get("filename") or ""
     if isinstance(name, list):  # a list of pictures
         name = str(PurePosixPath(str(name[0]).replace("\\", "/")).parent) if name else ""
-    if bool(_EMBEDDED.fullmatch(str(video["backend"].get("dataset") or ""))) and origin is video:
+    if bool(EMBEDDED.fullmatch(str(video["backend"].get("dataset") or ""))) and origin is video:
         name = ""
     parts = [
         part for part in str(name).replace("\\", "/").split("/") if part not in ("..", ".", "")
