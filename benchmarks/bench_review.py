@@ -13,11 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from vodkit.formats.table import write_dataset
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable
@@ -82,6 +83,15 @@ def labels(clip: Path, boxes: int) -> Path:
     return clip.with_suffix(".json")
 
 
+def as_urgent(browser: Browser) -> None:
+    """Give Chromium's processes our priority: it sets its own, so that ``nice`` has no effect."""
+    told = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")
+    for one in told["processInfo"]:
+        for task in Path(f"/proc/{one['id']}/task").glob("*"):
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, int(task.name), os.getpriority(os.PRIO_PROCESS, 0))
+
+
 def run(folder: Path, clip: Path, given: list[str]) -> dict[str, object]:
     """One start of the command, and what the page does."""
     started = time.monotonic()
@@ -95,10 +105,12 @@ def run(folder: Path, clip: Path, given: list[str]) -> dict[str, object]:
             where = shutil.which("chromium") or shutil.which("chromium-browser")
             browser = running.chromium.launch(executable_path=where, args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1280, "height": 800})
+            as_urgent(browser)
             opened = time.monotonic()
             page.goto(line.split()[1])
             page.wait_for_selector("body[data-ready]", timeout=120_000)
             ready = time.monotonic() - opened
+            as_urgent(browser)
             found = page.evaluate(MEASURE, [FRAMES, 40])
             browser.close()
         process.terminate()
@@ -110,6 +122,7 @@ def run(folder: Path, clip: Path, given: list[str]) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--boxes", type=int, default=1000)
+    parser.add_argument("--only", choices=("few", "many"), help="Default: both, one by one.")
     asked = parser.parse_args()
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as name:
@@ -119,9 +132,11 @@ def main() -> None:
             Scene(SceneSettings(width_px=1280, height_px=720, num_frames=FRAMES,
                                 rate=Fraction(25))), clip
         )  # fmt: skip
-        print(json.dumps(run(folder, clip, [])))
-        many = ["--labels", str(labels(clip, asked.boxes))]
-        print(json.dumps(run(folder, clip, many)))
+        if asked.only != "many":
+            print(json.dumps(run(folder, clip, [])), flush=True)
+        if asked.only != "few":
+            many = ["--labels", str(labels(clip, asked.boxes))]
+            print(json.dumps(run(folder, clip, many)), flush=True)
 
 
 if __name__ == "__main__":
