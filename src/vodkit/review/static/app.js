@@ -7,7 +7,7 @@ import { addClass, cutOutside, exportLabels, offer } from "./forms.js";
 import { get, hint, queue, slider, stage, state, table, timeline } from "./parts.js";
 import { THUMB, go, place } from "./player.js";
 import { PICKS } from "./stage.js";
-import { act, classLists, hear, job, loadLabels, outbox, report } from "./sync.js";
+import { act, classLists, hear, job, loadLabels, outbox, report, working } from "./sync.js";
 
 /** A drawn or dragged box. @param {CustomEvent} event */
 function boxed(event) {
@@ -75,6 +75,7 @@ async function start() {
   choice.addEventListener("change", () => open(Number(choice.value)));
   classLists();
   get("learn").hidden = get("prelabel").hidden = !found.learn;
+  working(found.jobs.length > 0);
   const video = Math.min(Math.max(Number(words.get("video") ?? 0), 0), state.videos.length - 1) || 0;
   choice.value = String(video);
   listen(found.n, hear, (isOpen) => {

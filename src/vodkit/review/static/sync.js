@@ -24,11 +24,16 @@ function saved(answer) {
   if (answer.do === "draw" && answer.changed) state.select(answer.changed[0].part[2]);
 }
 
+/** While a job runs, no second one can be asked for. @param {boolean} running */
+export function working(running) {
+  for (const name of ["learn", "prelabel"]) get(name).toggleAttribute("disabled", running);
+}
+
 /** An entry of the journal, by us or by others. @param {any} entry */
 export function hear(entry) {
   if (entry.type === "job") {
     hint(entry.words);
-    get("learn").toggleAttribute("disabled", Boolean(entry.running));
+    working(Boolean(entry.running));
     if (entry.finished) loadQueue();
     return;
   }
