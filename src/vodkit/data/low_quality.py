@@ -4,7 +4,7 @@ The file is JSON: by video source the indices of its frames. ``vodkit eval`` wri
 other runs are measured on the same frames.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +41,27 @@ def measure_low_quality(dataset: Dataset, root: Path) -> tuple[LowQuality, tuple
             missing.append(video.source)
             continue
         found[video.source] = _measured(video, root)
-    if not missing:
-        return found, ()
-    shown = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
-    many = f"{len(missing)} videos are missing" if len(missing) > 1 else "a video is missing"
-    return found, (f"low-quality frames: {many}, and not measured ({shown})",)
+    return found, notes_of(found, missing)
+
+
+def notes_of(found: LowQuality, missing: Sequence[str]) -> tuple[str, ...]:
+    """What is to be said beside the numbers, of what was measured and of missing videos.
+
+    >>> notes_of({"a.mp4": np.zeros(0, np.int64)}, ["b.mp4"])[0]
+    'low-quality frames: a video is missing, and not measured (b.mp4)'
+    >>> notes_of({"a.mp4": np.zeros(0, np.int64)}, [])[0]
+    'low-quality frames: none is blurred beside those around it, so AP50 on them is undefined'
+    >>> notes_of({"a.mp4": np.array([7])}, [])
+    ()
+    """
+    notes = []
+    if missing:
+        shown = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
+        many = f"{len(missing)} videos are missing" if len(missing) > 1 else "a video is missing"
+        notes.append(f"{many}, and not measured ({shown})")
+    if found and not any(map(len, found.values())):
+        notes.append("none is blurred beside those around it, so AP50 on them is undefined")
+    return tuple(f"low-quality frames: {note}" for note in notes)
 
 
 def _measured(video: LabelledVideo, root: Path) -> IntArray:
