@@ -107,6 +107,7 @@ def _video(tree: Element, path: Path, classes: tuple[str, ...], reading: Reading
         for thing in _targets(node):
             with reading.taking(tree.path, thing.line):
                 _add(rows, thing, frame, classes)
+    _refuse_strays(tree, reading)
     rows.take(count=len(regions))
     wrong = [frame for frame in frames if frame < 0]
     if wrong or len(set(frames)) < len(frames):
@@ -114,6 +115,14 @@ def _video(tree: Element, path: Path, classes: tuple[str, ...], reading: Reading
     return rows.video(
         info, tags, labelled_frames=np.array(sorted(frames), np.int64), frame_files=files
     )
+
+
+def _refuse_strays(tree: Element, reading: Reading) -> None:
+    known = {id(thing) for frame in tree.all("frame") for thing in _targets(frame)}
+    for element in tree.walk():
+        if element.name == "target" and id(element) not in known:
+            with reading.taking(tree.path, element.line):
+                raise element.fault("a target outside the target_list of a frame")
 
 
 def _rate(tree: Element) -> Fraction | None:
