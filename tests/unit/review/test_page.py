@@ -328,6 +328,8 @@ def test_corrections_of_a_models_tracks_take_one_gesture(page: Any, served: Serv
     left = np.interp(np.arange(60), frames, boxes[:, 0])
     inside = np.flatnonzero((left >= 20) & (left + 20 <= 100))
     assert (first.last + 1, last.first - 1) == (inside[0], inside[-1])
+    row = page.locator("vk-tracks tr", has=page.locator("[data-track='904']"))
+    row.get_by_text(re.compile(f"^{inside[0]}.{inside[-1]}$")).wait_for()
 
 
 def test_at_opens_the_frame_that_other_pages_name(page: Any, served: Served) -> None:

@@ -127,10 +127,17 @@ export class State extends EventTarget {
     return [...new Set([id, ...less.map(([one]) => one)])];
   }
 
-  /** @param {number} id */
+  /** First and last frame in which a track has a box. @param {number} id */
   extent(id) {
     const track = this.tracks.get(id);
-    return track ? extent(track) : [0, 0];
+    if (!track) return [0, 0];
+    let [first, last] = extent(track);
+    for (const [a, b, kind] of track.spans) {
+      if (kind !== "outside") continue;
+      if (a <= first && first <= b) first = Math.min(b + 1, last);
+      if (a <= last && last <= b) last = Math.max(a - 1, first);
+    }
+    return [first, last];
   }
 }
 

@@ -101,7 +101,11 @@ export class Timeline extends HTMLElement {
     context.fillStyle = "#3fa34d";
     for (const [a, b] of state.accepted) context.fillRect(x(a), 2, Math.max(x(b + 1) - x(a), 1), 6);
     context.fillStyle = "#e05252";
-    for (const item of state.queue) context.fillRect(x(item.first), 10, Math.max(x(item.last + 1) - x(item.first), 1.5), 5);
+    for (const item of state.queue) {
+      // One about all of a long track is a tick: a band over the whole video would hide the others.
+      const [a, b] = item.last - item.first > state.meta.frames / 8 ? [item.frame, item.frame] : [item.first, item.last];
+      context.fillRect(x(a), 10, Math.max(x(b + 1) - x(a), 1.5), 5);
+    }
     rows.forEach((id, row) => this.paintRow(id, HEAD_PX + row * ROW_PX, x));
   }
 
@@ -124,7 +128,7 @@ export class Timeline extends HTMLElement {
     for (const [a, b, kind] of track.spans) {
       const [from, to] = [Math.max(a, first), Math.min(b, last)];
       if (from > to) continue;
-      if (kind === "outside") context.clearRect(x(from), top, x(to + 1) - x(from), ROW_PX);
+      if (kind === "outside") context.clearRect(x(from), top, x(to + 1) - x(from) + (to === last ? 1 : 0), ROW_PX);
       else box(from, to, "rgba(0,0,0,.55)", 3);
     }
     for (const key of track.keys) box(key[0], key[0], "#ffcc33", ROW_PX - 1);
