@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import review_pictures
+import make_review_pictures
 import service_pictures
 import temporal_pictures
 import vodkit
@@ -137,7 +137,7 @@ def screens() -> None:
 def services() -> None:
     """What runs, answers, or is many: see ``service_pictures``."""
     save("review", *service_pictures.review_film(WORK), width_px=800, ms=1200)
-    review_pictures.main()
+    make_review_pictures.main()
     save("live", service_pictures.live_page(WORK), width_px=825)
     save("serve", service_pictures.service_answer(WORK), width_px=640)
     service_pictures.tree(WORK)

@@ -1,6 +1,6 @@
 """Pictures of the review page: empty, crowded, in conflict, on a phone, dark.
 
-    python docs/review_pictures.py
+    python docs/make_review_pictures.py
 
 Called by ``docs/make_pictures.py``, too. The videos are the sample clips, and a made-up scene of
 150 objects.
@@ -36,7 +36,7 @@ def main() -> None:
         copy_samples(work)
         _crowd(work)
         for state, picture in states(work).items():
-            Image.fromarray(picture).save(IMAGES / f"review-{state}.webp", quality=70, method=6)
+            Image.fromarray(picture).save(IMAGES / f"{state}.webp", quality=70, method=6)
 
 
 def states(work: Path) -> dict[str, ByteArray]:
@@ -45,22 +45,22 @@ def states(work: Path) -> dict[str, ByteArray]:
     out: dict[str, ByteArray] = {}
     with _review(work, "plaza_a.mp4", "--classes", "person") as page:
         page.wait_for_selector("#empty:not([hidden])")
-        out["empty"] = _shot(page, work)
+        out["review-empty"] = _shot(page, work)
     with _review(work, "--data", "crowd.json", "--at", "30") as page:
         page.wait_for_selector("[data-track]")
         page.keyboard.press("e")
-        out["crowded"] = _shot(page, work)
+        out["review-crowded"] = _shot(page, work)
     with _review(work, *plaza) as page:
         page.wait_for_selector("[data-track]")
         page.keyboard.press("y")
         page.emulate_media(color_scheme="dark")
-        out["dark"] = _shot(page, work)
+        out["review-dark"] = _shot(page, work)
         page.emulate_media(color_scheme="light")
         page.set_viewport_size({"width": PHONE_PX[0], "height": PHONE_PX[1]})
         page.keyboard.press("0")
-        out["phone"] = _shot(page, work)
+        out["review-phone"] = _shot(page, work)
         page.set_viewport_size({"width": WIDTH_PX, "height": HEIGHT_PX})
-        out["conflict"] = _conflict(page, work)
+        out["review-conflict"] = _conflict(page, work)
     return out
 
 
