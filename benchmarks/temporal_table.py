@@ -42,8 +42,7 @@ from vodkit.metrics.bootstrap import BootstrapSettings, draw, interval, make_uni
 from vodkit.metrics.clips import Clip
 from vodkit.metrics.detection.ap import clip_columns
 from vodkit.metrics.detection.match import coco_verdicts
-from vodkit.metrics.evaluation import count_tracks
-from vodkit.metrics.tracking.summary import combine
+from vodkit.metrics.tracking.summary import combine, count_clip
 from vodkit.temporal.links import LinkSettings
 from vodkit.track.table import make_tracker
 from vodkit.train.temporal import fit
@@ -73,7 +72,7 @@ def hota(video: Recorded, found: Sequence[Detections]) -> float:
         frame = Frame.unseen(number, time_s, width_px=4096, height_px=4096)
         tracks.append(tracker.step(frame, replace(kept, features=None)))
     clip = video.tracked_clip([one[one.states == 0] for one in tracks])
-    return combine(count_tracks((clip,), ("thing",)), ("thing",)).overall.hota.hota
+    return combine({clip.source: count_clip(clip, 1)}, ("thing",)).overall.hota.hota
 
 
 class Measured:
