@@ -137,7 +137,8 @@ def methods(
     if others:
         rules["repp"] = partial(rescored, chosen(others))
     for name, rule in rules.items():
-        yield name, [rule(plain)]
+        if name == "still" or not options.only or name in options.only:
+            yield name, [rule(plain)]
     kind = video.name.rsplit("-", 1)[1]
     truth = options.data / (FLIES if domain == "flies" else TRUTH[domain])
     places = [
@@ -177,6 +178,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--domains", nargs="+", default=[*TRUTH, "flies"])
     parser.add_argument("--modes", nargs="*", default=["causal", "both"])
+    parser.add_argument("--only", nargs="+", default=[], help="rules beside still; heads: --modes")
     options = parser.parse_args()
     videos: dict[str, list[Recorded]] = {}
     for domain in dict.fromkeys([*TRUTH, *options.domains]):
