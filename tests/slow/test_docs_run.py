@@ -8,7 +8,9 @@ import glob
 import re
 import shlex
 import shutil
+import sys
 import textwrap
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +70,7 @@ NOT_HERE = {
     "appearance.safetensors": "made by the command before",
     "--temporal --data": "run by tests of temporal heads",
     "temporal.safetensors": "made by the command before",
+    "temporal.onnx": "made by the command before",
     "--claim": "several machines; tests/slow/test_fleet.py and others run it",
     "--shard": "several machines; tests/slow/test_fleet.py and others run it",
     "hf://": "a hub",
@@ -80,8 +83,10 @@ def run(line: str) -> None:
     words = [found for word in shlex.split(line, comments=True)[1:]
              for found in (sorted(glob.glob(word)) or [word])]  # fmt: skip  # noqa: PTH207
     more = SHORTER.get(" ".join(words[:2]) if words[0] == "data" else words[0], [])
+    words, target = (words[:-2], words[-1]) if words[-2:-1] == [">"] else (words, "")
     words += more if more[:1] != ["--model"] or "--model" not in words else more[2:]
-    with pytest.raises(SystemExit) as left:
+    written = Path(target).open("w") if target else nullcontext()  # noqa: SIM115
+    with written as out, redirect_stdout(out or sys.stdout), pytest.raises(SystemExit) as left:
         main(words)
     assert left.value.code == 0, line
 
