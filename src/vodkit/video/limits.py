@@ -1,6 +1,7 @@
 """What a source may cost: a few bytes of a hostile file can ask for terabytes, or never end."""
 
 import ctypes
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from vodkit.ground.errors import SettingsError, VideoError
 UNENDED = (
     "is a playlist without an end (#EXT-X-ENDLIST): it is still growing; allowed: a complete one"
 )
+
+_END = re.compile(rb"^#EXT-X-ENDLIST", re.MULTILINE)  # FFmpeg sees it at the begin of a line alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,7 @@ class Limits:
             raise VideoError(f"{message}; allowed: {self.max_playlist_bytes}", path=path)
         text = path.read_bytes()
         is_list_of_pieces = b"#EXTM3U" in text and b"#EXT-X-STREAM-INF" not in text
-        if is_list_of_pieces and b"#EXT-X-ENDLIST" not in text:
+        if is_list_of_pieces and not _END.search(text):
             raise VideoError(UNENDED, path=path)
 
 
