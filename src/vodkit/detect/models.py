@@ -94,7 +94,7 @@ def find_card(name_or_path: str | Path) -> tuple[ModelCard, Path | None]:
         raise WeightsError(f"{path} is missing")
     if path.suffix in WEIGHT_SUFFIXES:
         cards = [make() for name, make in MODELS.items() if name not in PACKAGED]
-        by_file = {Path(card.url).name: card for card in cards}
+        by_file = {Path(card.url).name: card for card in cards if card.url}
         return replace(pick(by_file, path.name, "published weight file"), sha256="", url=""), path
     card = _card_beside(path)
     if card is not None:
