@@ -52,6 +52,7 @@ from vodkit.ground.errors import InputError
 from vodkit.ground.records import TrackTable
 from vodkit.infer.flow import track_video
 from vodkit.infer.settings import InferSettings
+from vodkit.review.continuations import continuations
 from vodkit.review.curve import REACH_S, SMOOTH_S, Shown, Track, evaluate, to_json
 from vodkit.review.document import SPREADS, Document, Timing, changes
 from vodkit.review.exchange import CurveSettings, model_tracks
@@ -166,6 +167,7 @@ class Person:
         for number in list(self.tracks()):
             self._sort_pieces(number, last=True)
         self._delete_false()
+        self._join_proposed()
         self.owner: dict[int, int] = {}
         for number in self.truth:
             pieces = [n for n, t in self.tracks().items() if self._owner(t) == number]
@@ -210,6 +212,16 @@ class Person:
                 false = [one for one in false if one not in weakest]
         for number in false:
             self.do("delete", tracks=[number])
+
+    def _join_proposed(self) -> None:
+        """The pairs that the page proposes, where they save actions: wrong ones are unticked."""
+        found = continuations(self.journal.document, 0, self.scene.size_px) if self.group else []
+        owner = {n: self._owner(t) for n, t in self.tracks().items()}
+        right = [[p.track, p.other] for p in found if owner[p.track] == owner[p.other]]
+        wrong = len(found) - len(right)
+        if wrong + 1 < len(right):
+            self.do("joins", pairs=right)
+            self.actions |= {"untick": wrong} if wrong else {}
 
     def _trim(self) -> None:
         """Ends outside an area that the person draws, if any: each side where it leaves least."""
@@ -291,6 +303,8 @@ class Person:
         """One drawn box, spread as it looks best a third and 0.8 s away and in all of the track."""
         track, frame = self.owner[number], int(rows.frames[row])
         bend = {"do": "bend", "video": 0, "track": track, "frame": frame, "box": drawn(rows, row)}
+        if self.group and not self._is_in_all_of_gap(track, rows, frame):
+            bend["gap"] = "keep"
         spread = "reach"
         if self.group and len(self.tracks()[track].base):
             near = np.abs(self.times_s[rows.frames] - self.times_s[frame])
@@ -304,14 +318,24 @@ class Person:
                 for name in SPREADS
             }
             spread = max(found, key=lambda name: float(found[name].mean()))
-        self.do("bend", track=track, frame=frame, box=bend["box"], spread=spread)
+        self.do(
+            "bend", **{k: v for k, v in bend.items() if k not in ("do", "video")}, spread=spread
+        )
+
+    def _is_in_all_of_gap(self, track: int, rows: TrackTable, frame: int) -> bool:
+        """Whether the object has a box all through the gap of its track that a frame is in."""
+        shown = self.shown(self.tracks()[track]).frames
+        after = int(np.searchsorted(shown, frame))
+        if after in (0, len(shown)) or shown[after] == frame:
+            return False
+        return bool(np.isin(np.arange(shown[after - 1], shown[after]), rows.frames).all())
 
     def _worst(self, number: int, rows: TrackTable) -> tuple[int, float]:
         track = self.tracks()[self.owner[number]]
         shown, values = self.shown(track), self._overlap(track, rows)
         absent = np.flatnonzero(~np.isin(rows.frames, shown.frames))
         if len(absent):  # the farther end first: one key extends the track over all between
-            return int(absent[0] if absent[0] == 0 else absent[-1]), 0.0
+            return _far_end(absent, rows.frames), 0.0
         return int(values.argmin()), float(values.min())
 
     def _overlap(self, track: Track, rows: TrackTable) -> np.ndarray:
@@ -351,6 +375,15 @@ class Person:
         for number, rows in self.truth.items():  # removing must not have undone anything
             assert self._worst(number, rows)[1] >= threshold
         return self.actions
+
+
+def _far_end(absent: np.ndarray, frames: np.ndarray) -> int:
+    """The row to draw of rows without a box: the end of a stretch that is away from the others."""
+    if absent[0] == 0:
+        return 0
+    stretch = np.split(absent, np.flatnonzero(np.diff(absent) > 1) + 1)[-1]
+    begins_alone = frames[stretch[0]] > frames[stretch[0] - 1] + 1
+    return int(stretch[0] if begins_alone and stretch[-1] + 1 < len(frames) else stretch[-1])
 
 
 def drawn(rows: TrackTable, row: int) -> list[float]:

@@ -8,7 +8,7 @@ import getpass
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.resources import files
 from typing import Any, TypeAlias
@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from vodkit.formats.table import FORMATS
 from vodkit.ground.errors import InputError, OutputError, VodkitError
+from vodkit.review.continuations import continuations
 from vodkit.review.curve import Track, to_json
 from vodkit.review.document import Part
 from vodkit.review.jobs import Jobs
@@ -36,8 +37,8 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 PAGE = (
     "index.html", "style.css", "app.js", "api.js", "commands.js", "curve.js", "dialogs.js",
-    "forms.js", "keys.js", "parts.js", "player.js", "queue.js", "stage.js", "state.js", "sync.js",
-    "timeline.js", "tracks.js",
+    "forms.js", "joins.js", "keys.js", "parts.js", "player.js", "queue.js", "stage.js", "state.js",
+    "sync.js", "timeline.js", "tracks.js",
 )  # fmt: skip
 """the files of the page; no other is served"""
 _HEARTBEAT_S = 15.0
@@ -83,6 +84,7 @@ def make_app(project: Project, jobs: Jobs, guard: GuardSettings) -> Guard:
                 ("/api/videos/{video:int}/labels", "GET", _labels),
                 ("/api/videos/{video:int}/frames/{frame:int}", "GET", _frame),
                 ("/api/videos/{video:int}/queue", "GET", _queue),
+                ("/api/videos/{video:int}/joins", "GET", _joins),
                 ("/api/events", "GET", _events),
                 ("/api/actions", "POST", _act),
                 ("/api/export", "POST", _export),
@@ -198,6 +200,14 @@ async def _queue(service: _Service, request: Request) -> Response:
     video = _video(service, request)
     found = await run_in_threadpool(review_queue, service.project, video)
     return JSONResponse(found)
+
+
+async def _joins(service: _Service, request: Request) -> Response:
+    video = _video(service, request)
+    document, info = service.project.journal.document, service.project.subjects[video].info
+    size = (info.width_px, info.height_px)
+    found = await run_in_threadpool(continuations, document, video, size)
+    return JSONResponse({"pairs": [asdict(one) for one in found]})
 
 
 async def _act(service: _Service, request: Request) -> Response:

@@ -12,11 +12,13 @@ draw        video, track (a new id), label, frame, box
 bend        video, track, frame, box: a key; the curve around it follows, except in accepted
             frames; if the frame itself is accepted, it stays so and those that follow do not.
             spread "all": the model's curve is corrected up to the next keys; "near": for
-            0.3 s only; default: within the reach
+            0.3 s only; default: within the reach. gap "keep": a gap with the frame in it is closed
+            towards sides at most 3 s away only; default: it is closed
 unkey       video, track, frame: remove the key
 span        video, track, first, last, kind: hidden, outside or visible
 split       video, track, frame, new: frames from ``frame`` on become track ``new``
 join        video, track, other: one track; ``other`` is removed
+joins       video, pairs: [[track, other], ...]: several joins at once
 give        video, track, other, frame: what follows from ``frame`` on becomes part of ``other``
 swap        video, track, other, frame: exchange what follows from ``frame`` on
 delete      video, tracks: remove them
@@ -53,7 +55,10 @@ from vodkit.review.curve import (
 )
 from vodkit.review.edits import (
     Ranges,
+    chained,
+    frames_of,
     glued,
+    outside,
     piece,
     shifted,
     trimmed,
@@ -199,6 +204,14 @@ class _Asked:
             raise InputError(f"tracks {values!r}; allowed: a list of track ids")
         return [replace(self, action={**self.action, "track": one}).part() for one in values]
 
+    def pairs(self) -> list[list[int]]:
+        found = self.action.get("pairs")
+        if isinstance(found, list) and found and all(
+            isinstance(pair, list) and [type(one) for one in pair] == [int, int] for pair in found
+        ):  # fmt: skip
+            return found
+        raise InputError(f"pairs {found!r:.120}; allowed: a list of pairs of track ids")
+
     def piece(self, track: Track, first: int, last: int) -> Track | None:
         return piece(track, first, last, self.timing.times_s, reach_s=self.timing.reach_s)
 
@@ -211,12 +224,15 @@ def _draw(asked: _Asked) -> Changes:
 def _bend(asked: _Asked) -> Changes:
     frame, box = asked.frame(), box_of(asked.action.get("box"))
     accepted, track = asked.document.accepted(asked.video), asked.track()
-    spread = pick(SPREADS, asked.action.get("spread", "reach"), "spread")
+    spread = pick(SPREADS, str(asked.action.get("spread", "reach")), "spread")
+    gap = str(asked.action.get("gap", "close"))
+    times_s = pick({"close": None, "keep": asked.timing.times_s}, gap, "gap")
     inside = len(track.base) and track.extent[0] <= frame <= track.extent[1]
-    if spread is not None and inside:
+    if spread is not None and inside and (times_s is None or alive(track, np.array([frame]))[0]):
         changed = _shifted(asked, track, frame, box, spread)
     else:
-        changed = with_key(_guarded(asked, track, frame) if accepted else track, frame, box)
+        whole = _guarded(asked, track, frame) if accepted else track
+        changed = with_key(whole, frame, box, keep_gap_in=times_s)
     return {asked.part(): changed, **_no_longer_accepted(asked, track, changed, frame)}
 
 
@@ -324,6 +340,19 @@ def _join(asked: _Asked) -> Changes:
             asked.part("other"): None}  # fmt: skip
 
 
+def _joins(asked: _Asked) -> Changes:
+    """Joins in their order; a track that has been joined stands for the one it is part of."""
+    document, changed = asked.document, Changes()
+    part_of: dict[int, int] = {}
+    for pair in asked.pairs():
+        one, other = (part_of.get(number, number) for number in pair)
+        action = {**asked.action, "track": one, "other": other}
+        step = _join(replace(asked, document=document, action=action))
+        document, changed = document.with_changes(step), changed | step
+        part_of = {k: one if v == other else v for k, v in part_of.items()} | {other: one}
+    return changed
+
+
 def _joined(asked: _Asked, one: Track, other: Track) -> Track:
     """Both as one track; where both have boxes, those of the one that begins first."""
     times_s, end = asked.timing.times_s, asked.timing.num_frames
@@ -382,20 +411,13 @@ def _trim(asked: _Asked) -> Changes:
     for part in asked.several():
         track = asked.document.parts[part]
         shorter = trimmed(track, within, timing.times_s, reach_s=timing.reach_s)
-        lost = set(_frames(track)) - set(_frames(shorter))
+        lost = set(frames_of(track)) - set(frames_of(shorter))
         if lost and not any(a <= f <= b for a, b in asked.document.accepted(asked.video)
                             for f in lost):  # fmt: skip
             changed[part] = shorter
     if not changed:
         raise InputError("no track has an end to cut there, outside the accepted frames")
     return changed
-
-
-def _frames(track: Track) -> list[int]:
-    """The frames in which a track has a box."""
-    every = np.arange(track.extent[0], track.extent[1] + 1)
-    frames: list[int] = every[alive(track, every)].tolist()
-    return frames
 
 
 def _classify(asked: _Asked) -> Changes:
@@ -436,25 +458,14 @@ def _put(asked: _Asked) -> Changes:
         part = ("track", asked.video, int(number))
         if part in asked.document.parts and part not in pieces:
             raise InputError(f"video {asked.video}: a person changed track {number}")
-        free = (asked.piece(track, *span) for span in _free(asked))
+        accepted = asked.document.accepted(asked.video)
+        free = (asked.piece(track, *x) for x in outside(accepted, asked.timing.num_frames))
         pieces.setdefault(part, []).extend(one for one in free if one is not None)
     return {
-        part: _chained(found, asked.timing.times_s)
+        part: chained(found, asked.timing.times_s)
         for part, found in pieces.items()
         if found or part in asked.document.parts
     }
-
-
-def _chained(pieces: list[Track], times_s: FloatArray) -> Track | None:
-    """Pieces of one track as a track, which has no box between them; None without pieces."""
-    if not pieces:
-        return None
-    whole, *others = sorted(pieces, key=lambda track: track.extent)
-    for part in others:
-        gap = (whole.extent[1] + 1, part.extent[0] - 1)
-        whole = glued(whole, part, times_s)
-        whole = with_span(whole, *gap, "outside") if gap[0] <= gap[1] else whole
-    return whole
 
 
 def _cleared(asked: _Asked) -> Iterator[tuple[Part, list[Track]]]:
@@ -465,14 +476,6 @@ def _cleared(asked: _Asked) -> Iterator[tuple[Part, list[Track]]]:
             yield ("track", asked.video, number), [one for one in kept if one is not None]
 
 
-def _free(asked: _Asked) -> Ranges:
-    """The frames that are not accepted."""
-    whole: Ranges = ((0, asked.timing.num_frames - 1),)
-    for begin, end in asked.document.accepted(asked.video):
-        whole = with_range(whole, begin, end, inside=False)
-    return whole
-
-
 ACTIONS: dict[str, Callable[[_Asked], Changes]] = {
     "draw": _draw,
     "bend": _bend,
@@ -480,6 +483,7 @@ ACTIONS: dict[str, Callable[[_Asked], Changes]] = {
     "span": _span,
     "split": _split,
     "join": _join,
+    "joins": _joins,
     "give": _give,
     "swap": _swap,
     "trim": _trim,

@@ -78,25 +78,37 @@ def glued(earlier: Track, later: Track, times_s: FloatArray) -> Track:
     return replace(earlier, base=base, keys=(*earlier.keys, *later.keys), spans=spans)
 
 
-def with_key(track: Track, frame: int, box: Box) -> Track:
+def with_key(track: Track, frame: int, box: Box, *, keep_gap_in: FloatArray | None = None) -> Track:
     """The track with one more key; it has a box in that frame afterwards.
 
-    An outside span in the middle that contains the frame is removed; one at an end of the track is
-    cut back to the frame.
+    An outside span at an end of the track is cut back to the frame. One in the middle that contains
+    the frame is removed; with ``keep_gap_in``, the time of every frame, only towards sides at most
+    ``HIDDEN_S`` away: over a longer gap nothing is known.
     """
-    first, last = track.extent
     spans: list[Span] = []
     for span in track.spans:
         if span.kind == "outside" and span.first <= frame <= span.last:
-            if span.first <= first and frame < span.last:
-                spans.append(Span(span.first, frame - 1, "outside"))
-            if span.last >= last and frame > span.first:
-                spans.append(Span(frame + 1, span.last, "outside"))
+            spans += _rest(span, frame, track.extent, keep_gap_in)
         else:
             spans.append(span)
     keys = {**dict(track.keys), frame: box}
-    kept = tuple(span for span in spans if span.first <= span.last)
-    return replace(track, keys=tuple(sorted(keys.items())), spans=kept)
+    return replace(track, keys=tuple(sorted(keys.items())), spans=tuple(spans))
+
+
+def _rest(
+    span: Span, frame: int, extent: tuple[int, int], times_s: FloatArray | None
+) -> list[Span]:
+    """What stays of an outside span in which a key is drawn."""
+    before, after = Span(span.first, frame - 1, "outside"), Span(frame + 1, span.last, "outside")
+    if span.first <= extent[0] or span.last >= extent[1]:
+        kept = [before] if span.first <= extent[0] else []
+        kept += [after] if span.last >= extent[1] else []
+    elif times_s is None:
+        kept = []
+    else:
+        kept = [before] if times_s[frame] - times_s[span.first - 1] > HIDDEN_S else []
+        kept += [after] if times_s[span.last + 1] - times_s[frame] > HIDDEN_S else []
+    return [one for one in kept if one.first <= one.last]
 
 
 def shifted(
@@ -179,6 +191,37 @@ def trimmed(track: Track, within: Box, times_s: FloatArray, *, reach_s: float = 
     if last < end and times_s[end] - times_s[last] <= TRIM_S:
         track = with_span(track, last + 1, len(times_s) - 1, "outside")
     return track
+
+
+def chained(pieces: list[Track], times_s: FloatArray) -> Track | None:
+    """Pieces of one track as a track, which has no box between them; None without pieces."""
+    if not pieces:
+        return None
+    whole, *others = sorted(pieces, key=lambda track: track.extent)
+    for part in others:
+        gap = (whole.extent[1] + 1, part.extent[0] - 1)
+        whole = glued(whole, part, times_s)
+        whole = with_span(whole, *gap, "outside") if gap[0] <= gap[1] else whole
+    return whole
+
+
+def frames_of(track: Track) -> list[int]:
+    """The frames in which a track has a box."""
+    every = np.arange(track.extent[0], track.extent[1] + 1)
+    frames: list[int] = every[alive(track, every)].tolist()
+    return frames
+
+
+def outside(ranges: Ranges, num_frames: int) -> Ranges:
+    """The frames that are in none of the ranges.
+
+    >>> outside(((0, 2), (5, 6)), 10)
+    ((3, 4), (7, 9))
+    """
+    whole: Ranges = ((0, num_frames - 1),)
+    for begin, end in ranges:
+        whole = with_range(whole, begin, end, inside=False)
+    return whole
 
 
 def with_range(ranges: Ranges, first: int, last: int, *, inside: bool) -> Ranges:

@@ -6,7 +6,7 @@ poor boxes, then a random sample, from which the share of errors in the rest is 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,6 +18,7 @@ from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.boxes import iou, iou_pairs
 from vodkit.ground.records import TrackTable
 from vodkit.review.appearance import Appearance
+from vodkit.review.continuations import MARGIN, Continuation, continuations, in_mid_picture
 from vodkit.review.curve import Known, Shown, Track, evaluate
 from vodkit.review.document import Document, Timing
 from vodkit.review.journal import Entry
@@ -66,7 +67,7 @@ class QueueSettings:
     double_s: float = 1.0
     jump: float = 0.6
     """step from frame to frame, in box diagonals, that no object takes"""
-    margin: float = 0.02
+    margin: float = MARGIN
     """a box this near the picture's edge (share of the side) may have left it"""
     sure: float = 0.6
     """score from which a detection without a label is an item"""
@@ -120,7 +121,8 @@ def doubts(
         appearance: embeddings of detections, by which swaps are seen that motion cannot tell.
     """
     view = _View.of(document, video, size_px, settings or QueueSettings())
-    found = [*view.swaps(appearance), *view.unlikely(), *view.teleports(), *view.ends(),
+    found = [*view.swaps(appearance), *view.unlikely(), *view.teleports(),
+             *view.ends(continuations(document, video, size_px)),
              *view.shapes(), *view.weak()]  # fmt: skip
     if detections is not None:
         found += [*view.missing(detections), *view.surplus(detections)]
@@ -321,17 +323,25 @@ class _View:
                             first=int(frames[0]), last=int(frames[-1]), track=number,
                             score=1 - score)  # fmt: skip
 
-    def ends(self) -> Iterator[Doubt]:
+    def ends(self, found: Iterable[Continuation]) -> Iterator[Doubt]:
         """Tracks that begin or end in the video: in mid-picture, or at its edge."""
+        pieces = {}
+        for one in found:
+            pieces[one.track, one.end] = (
+                f"; track {one.other} may continue it {one.gap_s:.1f} s later"
+            )
+            pieces[one.other, one.begin] = f"; it may continue track {one.track}"
         for number, shown in self.shown.items():
             for stretch in runs(shown.frames):
                 for row, word in ((stretch.start, "begins"), (stretch.stop - 1, "ends")):
                     frame = int(shown.frames[row])
                     if frame in {0, self.timing.num_frames - 1}:
                         continue
-                    middle = self._inside(shown.boxes_xyxy[row])
+                    box = shown.boxes_xyxy[row]
+                    middle = in_mid_picture(box, self.size_px, self.settings.margin)
                     if middle or not self.tracks[number].touched:
                         where = "in mid-picture" if middle else "at the edge of the picture"
+                        where += pieces.get((number, frame), "")
                         yield Doubt(kind="end" if middle else "edge",
                                     why=f"track {number} {word} {where}", frame=frame,
                                     first=frame, last=frame, track=number,
@@ -352,12 +362,6 @@ class _View:
                 words = f"track {number}: shape changes by a factor of {math.exp(worst):.1f}"
                 yield Doubt(kind="shape", why=words, frame=frame, first=first, last=last,
                             track=number, score=worst)  # fmt: skip
-
-    def _inside(self, box: FloatArray) -> bool:
-        width, height = self.size_px
-        margin = self.settings.margin
-        x1, y1, x2, y2 = box / (width, height, width, height)
-        return bool(min(x1, y1) > margin and max(x2, y2) < 1 - margin)
 
     def weak(self) -> Iterator[Doubt]:
         """Stretches in which the detector found little, or nothing between two detections."""

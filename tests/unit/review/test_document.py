@@ -185,6 +185,10 @@ ACTION = st.one_of(
          "new": st.integers(5, 8), "frame": frames}
     ),
     st.fixed_dictionaries(
+        {"do": st.just("joins"), "pairs": st.lists(st.lists(ids, min_size=2, max_size=2),
+                                                   min_size=1, max_size=2)}
+    ),
+    st.fixed_dictionaries(
         {"do": st.sampled_from(["delete", "classify"]), "tracks": st.lists(ids, max_size=2),
          "label": st.integers(0, 1)}
     ),
@@ -281,6 +285,44 @@ def test_a_key_in_a_gap_closes_it_and_beyond_an_end_extends_the_track() -> None:
     assert commit(journal, {"do": "bend", "track": 1, "frame": 25, "box": BOX})
     assert commit(journal, {"do": "bend", "track": 1, "frame": 54, "box": BOX})
     assert sorted(shown(journal.document, 1)) == [*range(55)]
+    # Also in the frame next to what is shown, at either end.
+    assert commit(journal, {"do": "span", "track": 1, "first": 0, "last": 9, "kind": "outside"})
+    assert commit(journal, {"do": "bend", "track": 1, "frame": 9, "box": BOX})
+    assert commit(journal, {"do": "bend", "track": 1, "frame": 55, "box": BOX})
+    assert sorted(shown(journal.document, 1)) == [*range(9, 56)]
+
+
+@pytest.mark.parametrize(
+    ("frame", "gap", "outside"),
+    [
+        (13, "keep", {*range(14, 47)}),
+        (45, "keep", {*range(12, 45)}),
+        (29, "keep", {*range(12, 29), *range(30, 47)}),  # both sides are 3.6 s away
+        (13, "close", set()),
+    ],
+)
+def test_a_key_in_a_long_gap_is_joined_to_near_sides_or_closes_it(
+    frame: int, gap: str, outside: set[int]
+) -> None:
+    timing = Timing(np.arange(T) / 5, REACH_S)
+    state = Document.new(("a",), (timing,)).with_changes({("track", 0, 1): moving(0, 59)})
+    span = {"do": "span", "video": 0, "track": 1, "first": 12, "last": 46, "kind": "outside"}
+    state = bent(state.with_changes(changes(state, span)), frame, BOX, gap=gap, spread="all")
+    assert set(shown(state, 1)) == {*range(T)} - outside
+    assert shown(state, 1)[frame].tolist() == BOX
+
+
+def test_several_joins_are_the_joins_one_by_one() -> None:
+    state = document(moving(0, 9), moving(14, 20), moving(25, 40), moving(44, 59))
+    pairs, single = [[3, 4], [1, 2], [2, 3]], state
+    for one, other in ((3, 4), (1, 2), (1, 3)):
+        join = {"do": "join", "video": 0, "track": one, "other": other}
+        single = single.with_changes(changes(single, join))
+    joins = {"do": "joins", "video": 0, "pairs": pairs}
+    assert state.with_changes(changes(state, joins)).parts == single.parts
+    for wrong in ([], [[1]], [[1, 1]], [[1, 9]], [[1, "2"]], [[1, 2], [2, 1]], {}):
+        with pytest.raises(InputError):
+            changes(state, {**joins, "pairs": wrong})
 
 
 @given(st.lists(st.tuples(frames, boxes), min_size=1, max_size=4), frames, frames)
@@ -384,7 +426,9 @@ def test_what_is_not_allowed_is_refused_and_changes_nothing(action: dict[str, An
 
 def test_every_action_was_tried() -> None:
     names = {"bend", "draw", "span", "split", "join", "swap", "unkey", "delete", "classify"}
-    assert set(ACTIONS) == names | {"accept", "add_class", "put", "follow", "give", "trim"}
+    assert set(ACTIONS) == names | {
+        "accept", "add_class", "put", "follow", "give", "trim", "joins",
+    }  # fmt: skip
 
 
 def test_imported_labels_come_back_as_they_were() -> None:

@@ -290,6 +290,32 @@ def test_extreme_clicks_join_and_swap(page: Any, served: Served) -> None:
     assert list(labels(served)) == [two]
 
 
+def test_pieces_of_one_object_are_joined_in_one_action(page: Any, served: Served) -> None:
+    tracks = {}
+    for number, (first, last) in enumerate(((0, 9), (14, 25), (30, 44), (50, 59)), 911):
+        boxes = np.array([[30 + first, 20, 50 + first, 60], [30 + last, 20, 50 + last, 60]], float)
+        base = Base(np.array([first, last]), boxes, np.ones(2), np.zeros(2, np.int64),
+                    np.full(2, np.nan))  # fmt: skip
+        tracks[str(number)] = to_json(Track(0, base))
+    put = {"do": "put", "video": 0, "tracks": tracks}
+    served.page.project.journal.commit(put, id=f"put-{last_entry(page)}", who="model")
+    show(page, served)
+    press(page, "k")
+    page.wait_for_selector("#joins li")
+    assert page.locator("#joins li").count() == 3
+    page.click("#joins button:has-text('913 begins')")
+    page.wait_for_function("() => document.getElementById('stage').state.shownFrame === 30")
+    page.uncheck("#joins [aria-label='Track 913 continues as 914']")
+    before = last_entry(page)
+    page.click("#joins button:has-text('Join the ticked')")
+    settled(page, before)
+    assert sorted(labels(served)) == [911, 914]
+    assert labels(served)[911].extent == (0, 44)
+    assert page.is_hidden("#joins")
+    press(page, "z", acts=True)
+    assert len(labels(served)) == 4
+
+
 def test_corrections_of_a_models_tracks_take_one_gesture(page: Any, served: Served) -> None:
     frames, tracks = np.array([0, 59]), {}
     for number, (left, score) in enumerate(((20.0, 0.9), (70.0, 0.3), (0.0, 0.2)), 901):

@@ -14,6 +14,7 @@ from vodkit.formats.table import write_dataset
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import NO_ID, Dataset, Frame, LabelledVideo, TrackTable
 from vodkit.review.appearance import Appearance
+from vodkit.review.continuations import continuations
 from vodkit.review.curve import Base, Known, Span, Track
 from vodkit.review.document import Document, Timing
 from vodkit.review.journal import Journal
@@ -81,6 +82,25 @@ def test_jumps_ends_and_weak_stretches_are_named() -> None:
     assert [one.frame for one in items if one.kind == "end"] == [10, 59]
     whole = np.arange(T)
     assert set(kinds(document(track(np.full(T, 100.0), whole)))) == {"sample"}
+
+
+def test_pieces_of_one_object_are_proposed_once_each() -> None:
+    """The nearer of two that fit, of its size and class; none at the edge of the picture."""
+    early, late = np.arange(20), np.arange(40, 60)
+    state = document(
+        track(100 + 2.0 * early, early),
+        track(100 + 2.0 * late, late),
+        track(60 + 2.0 * late, late, top=110),
+        replace(track(100 + 2.0 * late, late), label=1),
+        track(350 + 2.0 * early, early),
+        track(350 - 2.0 * late, late, top=30),
+    )
+    (pair,) = continuations(state, 0, SIZE)
+    assert (pair.track, pair.other, pair.end, pair.begin) == (1, 2, 19, 40)
+    assert pair.gap_s == pytest.approx(1.05)
+    (item,) = [one for one in doubts(state, 0, SIZE) if one.track == 2 and one.frame == 40]
+    assert item.why == "track 2 begins in mid-picture; it may continue track 1"
+    assert not continuations(state.with_changes({("accepted", 0): ((0, T - 1),)}), 0, SIZE)
 
 
 def test_what_a_model_was_unsure_of_is_named_and_what_a_person_made_is_not() -> None:

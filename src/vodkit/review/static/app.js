@@ -4,7 +4,7 @@
 import { Refused, ask, listen, signIn } from "./api.js";
 import { DO, mode, pressed, toDoubt } from "./commands.js";
 import { addClass, cutOutside, exportLabels, offer } from "./forms.js";
-import { get, hint, queue, slider, stage, state, table, timeline } from "./parts.js";
+import { get, hint, joins, queue, slider, stage, state, table, timeline } from "./parts.js";
 import { THUMB, go, place } from "./player.js";
 import { PICKS } from "./stage.js";
 import { act, classLists, hear, job, loadLabels, outbox, report, working } from "./sync.js";
@@ -27,7 +27,9 @@ function boxed(event) {
     addClass();
   } else if (state.selected !== null && !state.shown(state.selected) && state.tracks.has(state.selected)) {
     // The selected track has no box here: the drawn one is its next key.
-    act("bend", { track: state.selected, frame, box }, [state.selected]);
+    const gap = spread === "all" ? "close" : "keep";
+    if (gap === "keep" && state.isInLongGap(state.selected)) hint("Over 3 s from the next box the gap stays; draw with Shift to close it.");
+    act("bend", { track: state.selected, frame, box, gap }, [state.selected]);
   } else {
     act("draw", { label: state.label, frame, box });
   }
@@ -37,6 +39,7 @@ function boxed(event) {
 async function open(video, frame = 0) {
   state.playing = false;
   state.video = video;
+  joins.close();
   state.selected = null;
   state.shownFrame = -1;
   state.tracks = new Map();
@@ -126,6 +129,16 @@ table.addEventListener("pick", (e) => {
 table.addEventListener("classify", (e) => {
   const { id, label } = /** @type {CustomEvent} */ (e).detail;
   act("classify", { tracks: [id], label }, [id]);
+});
+joins.addEventListener("go", (e) => {
+  const { id, frame } = /** @type {CustomEvent} */ (e).detail;
+  state.select(id);
+  go(frame);
+});
+joins.addEventListener("join", (e) => {
+  const { pairs } = /** @type {CustomEvent} */ (e).detail;
+  act("joins", { pairs }, pairs.flat());
+  stage.focus();
 });
 queue.addEventListener("go", (e) => toDoubt(/** @type {CustomEvent} */ (e).detail.at));
 slider.addEventListener("input", () => go(Number(slider.value), THUMB));

@@ -3,7 +3,7 @@
 
 import { help, trim } from "./forms.js";
 import { commandOf, keymap, nameOf } from "./keys.js";
-import { get, hint, queue, stage, state } from "./parts.js";
+import { get, hint, joins, queue, stage, state } from "./parts.js";
 import { go, play } from "./player.js";
 import { act, job, outbox } from "./sync.js";
 
@@ -78,7 +78,7 @@ function nudge(dx, dy, resize) {
   return true;
 }
 
-/** @type {Record<string, () => void>} */
+/** @type {Record<string, () => unknown>} */
 export const DO = {
   back: () => go(state.frame - 1),
   forward: () => go(state.frame + 1),
@@ -123,6 +123,9 @@ export const DO = {
   end: () => withTrack((track) => state.frame < state.meta.frames - 1 && act("span", { track, first: state.frame + 1, last: state.meta.frames - 1, kind: "outside" }, [track])),
   split: () => withTrack((track) => act("split", { track, frame: state.frame }, [track])),
   join: () => chosen() !== null && mode("join"),
+  joinAll: async () => {
+    if (!(await joins.open())) hint("No track ends in mid-picture where another begins later.");
+  },
   swap: () => chosen() !== null && mode("swap"),
   remove: () => withTrack((track) => act("delete", { tracks: [track] }, [track])),
   give: () => chosen() !== null && mode("give"),
@@ -172,6 +175,7 @@ export function pressed(event) {
   if (event.key === "Escape") {
     mode("");
     marked = null;
+    joins.close();
     stage.cancel();
     hint("");
     return;

@@ -29,6 +29,7 @@ export const COMMANDS = {
   split: { key: "x", does: "Split the track here" },
   give: { key: "C", does: "From here on it is part of the track clicked next" },
   join: { key: "c", does: "Join with the track clicked next" },
+  joinAll: { key: "k", does: "List pieces that may be one object, to join all right pairs at once" },
   swap: { key: "s", does: "Swap from here on with the track clicked next" },
   remove: { key: "Delete", does: "Delete the track" },
   removeWeaker: { key: "X", does: "Delete the track and all with a lower score" },

@@ -2,6 +2,7 @@
 // The parts of the page that the other modules work with, and its two places for words.
 
 import { State } from "./state.js";
+import "./joins.js";
 import "./queue.js";
 import "./stage.js";
 import "./timeline.js";
@@ -13,9 +14,10 @@ export const state = new State();
 /** @type {import("./stage.js").Stage} */ export const stage = get("stage");
 /** @type {import("./timeline.js").Timeline} */ export const timeline = get("timeline");
 /** @type {import("./tracks.js").Tracks} */ export const table = get("tracks");
+/** @type {import("./joins.js").Joins} */ export const joins = get("joins");
 /** @type {import("./queue.js").Queue} */ export const queue = get("queue");
 /** @type {HTMLInputElement} */ export const slider = get("slider");
-for (const part of [stage, timeline, table, queue]) part.state = state;
+for (const part of [stage, timeline, table, queue, joins]) part.state = state;
 
 /** @param {string} words */
 export function alarm(words) {

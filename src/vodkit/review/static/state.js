@@ -3,6 +3,9 @@
 
 import { evaluate, extent } from "./curve.js";
 
+/** a gap this long is kept, as in review/edits.py: HIDDEN_S */
+const GAP_S = 3;
+
 /**
  * @typedef {import("./curve.js").Track} Track
  * @typedef {{name: string, frames: number, width: number, height: number, times: number[]}} Video
@@ -125,6 +128,16 @@ export class State extends EventTarget {
     const limit = this.score(id) ?? -1;
     const less = [...this.tracks].filter(([one, t]) => !t.touched && (this.score(one) ?? 2) <= limit);
     return [...new Set([id, ...less.map(([one]) => one)])];
+  }
+
+  /** Whether this frame is in a gap of a track, over 3 s from the box before or after. @param {number} id */
+  isInLongGap(id) {
+    const { frame } = this;
+    const { times } = this.meta;
+    const [first, last] = this.extent(id);
+    const span = this.tracks.get(id)?.spans.find(([a, b, kind]) => kind === "outside" && a <= frame && frame <= b);
+    if (!span || frame < first || frame > last) return false;
+    return Math.max(times[frame] - times[span[0] - 1], times[span[1] + 1] - times[frame]) > GAP_S;
   }
 
   /** First and last frame in which a track has a box. @param {number} id */
