@@ -6,7 +6,7 @@ No path ever comes from the client: videos are named by number, static files by 
 import asyncio
 import getpass
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -21,10 +21,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from vodkit.formats.table import FORMATS
+from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import InputError, OutputError, VodkitError
+from vodkit.ground.records import VideoInfo
 from vodkit.review.continuations import continuations
 from vodkit.review.curve import Track, to_json
 from vodkit.review.document import Part
+from vodkit.review.frames import Frames
 from vodkit.review.jobs import Jobs
 from vodkit.review.journal import ConflictError, Entry
 from vodkit.review.project import Project
@@ -96,8 +99,12 @@ def make_app(project: Project, jobs: Jobs, guard: GuardSettings) -> Guard:
     return Guard(Starlette(routes=routes), guard)
 
 
-def waiting_app(guard: GuardSettings, words: str) -> Guard:
-    """The page before its project is open: it answers 503 with ``words``, and is asked again."""
+def waiting_app(guard: GuardSettings, words: str, frames: Sequence[Frames] = ()) -> Guard:
+    """The page before its project is open: it answers 503 with ``words``, and is asked again.
+
+    Videos that are open already are described under ``/api/early``, and their pictures shown.
+    """
+    early = [_described(one.info.path, one.info, one.times_s()) for one in frames]
 
     async def wait(_request: Request) -> Response:
         return JSONResponse({"error": words}, 503)
@@ -105,10 +112,25 @@ def waiting_app(guard: GuardSettings, words: str) -> Guard:
     async def enter(request: Request) -> Response:
         return await log_in(guard, request)
 
+    async def describe(_request: Request) -> Response:
+        return JSONResponse({"videos": early})
+
+    async def show(request: Request) -> Response:
+        try:
+            return await _picture(frames, request)
+        except VodkitError as error:
+            return JSONResponse({"error": str(error)}, 422)
+
+    seen = [
+        Route("/api/early", describe),
+        Route("/api/videos/{video:int}/frames/{frame:int}", show),
+    ]
+
     routes = [
         Route("/", partial(_page, None)),
         Route("/static/{name}", partial(_page, None)),
         Route("/api/login", enter, methods=["POST"]),
+        *(seen if frames else ()),
         Route("/api/{rest:path}", wait, methods=["GET", "POST"]),
     ]
     return Guard(Starlette(routes=routes), guard)
@@ -148,7 +170,11 @@ async def _login(service: _Service, request: Request) -> Response:
 
 
 def _video(service: _Service, request: Request) -> int:
-    video, count = int(request.path_params["video"]), len(service.project.paths)
+    return _numbered(request, len(service.project.paths))
+
+
+def _numbered(request: Request, count: int) -> int:
+    video = int(request.path_params["video"])
     if not 0 <= video < count:
         raise InputError(f"video {video}; allowed: 0 to {count - 1}")
     return video
@@ -158,13 +184,7 @@ async def _state(service: _Service, request: Request) -> Response:
     del request
     project = service.project
     videos = [
-        {
-            "name": subject.source,
-            "frames": timing.num_frames,
-            "width": subject.info.width_px,
-            "height": subject.info.height_px,
-            "times": [round(float(t), 6) for t in timing.times_s],
-        }
+        _described(subject.source, subject.info, timing.times_s)
         for subject, timing in zip(project.subjects, project.journal.document.timings, strict=True)
     ]
     return JSONResponse(
@@ -182,13 +202,28 @@ async def _state(service: _Service, request: Request) -> Response:
     )
 
 
+def _described(name: str, info: VideoInfo, times_s: FloatArray) -> dict[str, Any]:
+    """What the page knows of a video."""
+    return {
+        "name": name,
+        "frames": len(times_s),
+        "width": info.width_px,
+        "height": info.height_px,
+        "times": [round(float(t), 6) for t in times_s],
+    }
+
+
 async def _labels(service: _Service, request: Request) -> Response:
     video = _video(service, request)
     return JSONResponse(await run_in_threadpool(service.project.labels, video))
 
 
 async def _frame(service: _Service, request: Request) -> Response:
-    frames = service.project.frames[_video(service, request)]
+    return await _picture(service.project.frames, request)
+
+
+async def _picture(videos: Sequence[Frames], request: Request) -> Response:
+    frames = videos[_numbered(request, len(videos))]
     width = request.query_params.get("width", "0")
     if not width.isdecimal():
         raise InputError(f"width {width!r}; allowed: a number")

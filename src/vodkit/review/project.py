@@ -3,7 +3,7 @@
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,8 +136,14 @@ class Project:
 
 
 @contextmanager
-def open_project(settings: ProjectSettings) -> Iterator[Project]:
+def open_project(
+    settings: ProjectSettings, seen: Callable[[list[Frames]], None] | None = None
+) -> Iterator[Project]:
     """Open videos, labels and journal; on leaving, the dataset is written if anything changed.
+
+    Args:
+        settings: what to review.
+        seen: called with the given videos once they are open, before their labels are read.
 
     Raises:
         InputError: no video, two videos of one name, or labels that do not fit.
@@ -145,13 +151,13 @@ def open_project(settings: ProjectSettings) -> Iterator[Project]:
         FormatError: labels or journal are damaged, or belong to other videos.
         OutputError: the journal cannot be written, or another review has it open.
     """
-    imported = _imported(settings)
-    paths = list(settings.videos) or [path for path, _ in imported.found]
-    _require_distinct(paths)
     with ExitStack() as stack:
-        frames = [Frames(path) for path in paths]
-        for one in frames:
-            stack.callback(one.close)
+        frames = _opened(settings.videos, stack)
+        if frames and seen is not None:
+            seen(frames)
+        imported = _imported(settings)
+        paths = list(settings.videos) or [path for path, _ in imported.found]
+        frames = frames or _opened(paths, stack)
         journal_path = journal_of(settings.out)
         stored = header_of(journal_path) or {}
         reach_s = float(stored.get("reach_s", REACH_S))
@@ -278,6 +284,16 @@ def _digest(path: Path) -> str:
     for one in texts or files[:1]:
         total.update(one.read_bytes())
     return total.hexdigest()
+
+
+def _opened(paths: Sequence[Path], stack: ExitStack) -> list[Frames]:
+    """The videos, open until the stack is left."""
+    _require_distinct(paths)
+    frames = []
+    for path in paths:
+        frames.append(Frames(path))
+        stack.callback(frames[-1].close)
+    return frames
 
 
 def _require_distinct(paths: Sequence[Path]) -> None:

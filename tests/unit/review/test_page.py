@@ -7,7 +7,9 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,13 @@ import numpy as np
 import pytest
 
 from review_clips import FRAMES, Served
+from vodkit.review import project, server
 from vodkit.review.app import PAGE
 from vodkit.review.curve import Base, Track, evaluate, to_json
+from vodkit.review.jobs import ModelSettings
+from vodkit.review.project import ProjectSettings
+from vodkit.review.server import serving
+from vodkit.serve.web import ServerSettings
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -363,6 +370,50 @@ def test_at_opens_the_frame_that_other_pages_name(page: Any, served: Served) -> 
     show(page, served, place.removeprefix("&"))
     assert page.inner_text("#place").startswith("Frame 33 of 59")
     assert page.eval_on_selector("#video", "v => v.selectedOptions[0].text").endswith("vfr.mp4")
+
+
+def test_before_the_labels_are_read_pictures_are_shown_and_nothing_is_drawn(
+    context: Any, clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, reads = threading.Event(), project._imported
+    seen: list[str] = []
+    running: list[Any] = []
+
+    def slowly(settings: ProjectSettings) -> Any:
+        assert shown.wait(60)
+        return reads(settings)
+
+    def start() -> None:
+        with serving(settings, ModelSettings(), ServerSettings(), early=seen.append) as (_, opened):
+            running.append(opened)
+            opened.run()
+
+    monkeypatch.setattr(project, "_imported", slowly)
+    settings = ProjectSettings(videos=(clips[0],), classes=("fly",), out=tmp_path / "out.json")
+    monkeypatch.setattr(server, "ctrl_c_stops", lambda _server: nullcontext())
+    thread = threading.Thread(target=start)
+    thread.start()
+    while not seen:
+        threading.Event().wait(0.01)
+    page = context.new_page()
+    page.goto(f"{seen[0]}&frame=12")
+    page.wait_for_function("() => document.getElementById('stage')?.state?.shownFrame === 12")
+    start_, end = page.evaluate(PLACES, [(10, 10), (60, 60)])
+    page.mouse.move(*start_)
+    page.mouse.down()
+    page.mouse.move(*end)
+    page.mouse.up()
+    assert page.inner_text("#hint") == "The labels are still being read."
+    page.focus("#stage")
+    page.keyboard.press("f")
+    page.wait_for_function("() => document.getElementById('stage').state.shownFrame === 13")
+    shown.set()
+    page.wait_for_selector("body[data-ready]")
+    assert page.inner_text("#place").startswith("Frame 13")
+    assert last_entry(page) == 0
+    page.close()
+    running[0].stop()
+    thread.join()
 
 
 def test_the_keyboard_alone_is_enough(page: Any, served: Served) -> None:

@@ -4,8 +4,6 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,10 @@ from review_clips import FRAMES, Served
 from vodkit.formats.table import read_dataset
 from vodkit.ground.errors import InputError, SettingsError, VideoError, VodkitError
 from vodkit.report.draw import to_jpeg
-from vodkit.review import server
+from vodkit.review import project, server
 from vodkit.review.frames import Frames, index_in
 from vodkit.review.jobs import ModelSettings
-from vodkit.review.project import Project, ProjectSettings, open_project
+from vodkit.review.project import ProjectSettings, open_project
 from vodkit.review.server import serving
 from vodkit.serve.web import ServerSettings
 from vodkit.video.reader import open_video
@@ -254,36 +252,42 @@ def test_the_server_ends_quietly_while_a_page_is_open(
     assert "ERROR" not in "".join(capfd.readouterr())
 
 
-def test_the_page_answers_while_labels_are_read(
+def test_the_page_shows_pictures_while_labels_are_read(
     clips: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It states what it waits for, refuses as always, and answers once the project is open."""
     addresses: list[str] = []
     heard: list[Any] = []
+    reads = project._imported
 
-    @contextmanager
-    def slowly(settings: ProjectSettings) -> Iterator[Project]:
+    def slowly(settings: ProjectSettings) -> Any:
         while not addresses:  # announced while the labels are read
             threading.Event().wait(0.01)
         waiting = Client(Served(addresses[0], None, tmp_path))  # type: ignore[arg-type]
-        heard.extend(waiting.get(path)[:2] for path in ("/", "/static/app.js", "/api/state"))
-        heard.append(waiting.get("/api/state", Cookie="")[0])
-        with open_project(settings) as opened:
-            yield opened
+        frames = [f"/api/videos/0/frames/{frame}" for frame in (7, FRAMES)]
+        paths = ("/", "/static/app.js", "/api/early", "/api/state", *frames)
+        heard.extend(waiting.get(path)[:2] for path in paths)
+        heard.extend(waiting.get(path, Cookie="")[0] for path in ("/api/early", frames[0]))
+        return reads(settings)
 
-    monkeypatch.setattr(server, "open_project", slowly)
-    monkeypatch.setattr(server, "_EARLY_S", 0.0)
+    monkeypatch.setattr(project, "_imported", slowly)
+    monkeypatch.setattr(server, "_EARLY_S", 60.0)  # the video is open long before
+    monkeypatch.setattr(server, "_SEEN_S", 0.0)
     settings = ProjectSettings(videos=(clips[0],), classes=("fly",), out=tmp_path / "out.json")
     with serving(settings, ModelSettings(), ServerSettings(), early=addresses.append) as (
         address,
         page,
     ):
         assert addresses == [address]
-        assert [status for status, _ in heard[:3]] == [200, 200, 503]
-        assert heard[2][1] == b'{"error":"Opening the videos"}'
-        assert heard[3] == 401
+        assert [status for status, _ in heard[:6]] == [200, 200, 200, 503, 200, 422]
+        (early,) = json.loads(heard[2][1])["videos"]
+        assert heard[3][1] == b'{"error":"Opening the videos"}'
+        assert index_in(heard[4][1]) == 7
+        assert heard[6:] == [401, 401]
         status, content, _ = Client(Served(address, page, tmp_path)).get("/api/state")
         assert (status, json.loads(content)["classes"]) == (200, ["fly"])
+        (found,) = json.loads(content)["videos"]
+        assert {**early, "name": found["name"]} == found
     monkeypatch.undo()
     bad = ProjectSettings(videos=(clips[0],), labels=tmp_path / "no.json", out=tmp_path / "b.json")
     with pytest.raises(VodkitError), serving(bad, ModelSettings(), ServerSettings()):

@@ -5,15 +5,20 @@ import { Refused, ask, listen, signIn } from "./api.js";
 import { DO, mode, pressed, toDoubt } from "./commands.js";
 import { addClass, cutOutside, exportLabels, offer } from "./forms.js";
 import { get, hint, joins, queue, slider, stage, state, table, timeline } from "./parts.js";
-import { THUMB, go, place } from "./player.js";
+import { THUMB, go, place as placed } from "./player.js";
 import { PICKS } from "./stage.js";
-import { act, classLists, hear, job, loadLabels, outbox, report, working } from "./sync.js";
+import { READING, act, classLists, hear, job, loadLabels, outbox, report, working } from "./sync.js";
 
 /** A drawn or dragged box. @param {CustomEvent} event */
 function boxed(event) {
   const { id, box, spread = state.spread } = event.detail;
   const frame = state.shownFrame;
   if (frame < 0) return;
+  if (!state.ready) {
+    stage.pending = null;
+    hint(READING);
+    return;
+  }
   const drawn = state.mode;
   state.mode = ["draw", "extreme", "area"].includes(drawn) ? "" : drawn;
   hint("");
@@ -55,14 +60,31 @@ function names(paths) {
   return new Set(short).size === short.length ? short : paths;
 }
 
-/** The state of the project, once it is open. @returns {Promise<any>} */
-async function opened() {
+/** Show the picture while labels are read. @param {URLSearchParams} words */
+async function peek(words) {
+  const early = await ask("/api/early").catch(() => null); // the videos are not open yet
+  if (!early) return;
+  state.videos = early.videos;
+  state.video = place(words);
+  slider.max = String(state.meta.frames - 1);
+  stage.fit();
+  await go(Number(words.get("frame") ?? 0) || 0);
+}
+
+/** The video to open. @param {URLSearchParams} words */
+function place(words) {
+  return Math.min(Math.max(Number(words.get("video") ?? 0), 0), state.videos.length - 1) || 0;
+}
+
+/** The state of the project, once it is open. @param {URLSearchParams} words @returns {Promise<any>} */
+async function opened(words) {
   for (;;) {
     try {
       return await ask("/api/state");
     } catch (error) {
       if (!(error instanceof Refused) || error.status !== 503) throw error;
       hint(`${error.message}…`);
+      if (!state.videos.length) await peek(words);
       await new Promise((done) => setTimeout(done, 250));
     }
   }
@@ -70,7 +92,8 @@ async function opened() {
 
 async function start() {
   const words = await signIn();
-  const found = await opened();
+  const found = await opened(words);
+  const frame = state.videos.length ? state.frame : Number(words.get("frame") ?? 0) || 0;
   Object.assign(state, { videos: found.videos, classes: found.classes, n: found.n, reach: found.reach, who: found.who });
   offer(found.formats);
   const choice = /** @type {HTMLSelectElement} */ (get("video"));
@@ -79,13 +102,14 @@ async function start() {
   classLists();
   get("learn").hidden = get("prelabel").hidden = !found.learn;
   working(found.jobs.length > 0);
-  const video = Math.min(Math.max(Number(words.get("video") ?? 0), 0), state.videos.length - 1) || 0;
+  const video = place(words);
   choice.value = String(video);
   listen(found.n, hear, (isOpen) => {
     if (!isOpen) report("unsaved", "the server does not answer");
     else if (!outbox.waiting.length) report("saved");
   });
-  await open(video, Number(words.get("frame") ?? 0) || 0);
+  state.ready = true;
+  await open(video, frame);
   const track = Number(words.get("track"));
   if (track && state.tracks.has(track)) state.select(track);
   hint([...found.notes, ...found.jobs].join(" · "));
@@ -95,7 +119,7 @@ async function start() {
 state.addEventListener("labels", () => {
   get("empty").hidden = state.tracks.size > 0;
   stage.draw();
-  place();
+  placed();
 });
 state.addEventListener("classes", classLists);
 state.addEventListener("selection", () => {

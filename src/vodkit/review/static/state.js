@@ -27,6 +27,8 @@ export class State extends EventTarget {
     /** the frame whose picture is shown */
     this.shownFrame = -1;
     this.n = 0;
+    /** whether the labels have been read; before, only pictures are shown */
+    this.ready = false;
     this.reach = 1;
     this.who = "";
     this.label = 0;

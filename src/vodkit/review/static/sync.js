@@ -5,6 +5,7 @@ import { Outbox, ask } from "./api.js";
 import { fill } from "./dialogs.js";
 import { alarm, get, hint, queue, stage, state, table, timeline } from "./parts.js";
 
+export const READING = "The labels are still being read.";
 export const outbox = new Outbox(report, saved, refused);
 
 /** @param {string} kind @param {string} [reason] */
@@ -76,6 +77,10 @@ function refused(request, refusal) {
 
 /** Send an action of the current video. @param {string} name @param {any} values @param {(number | undefined)[]} [ids] */
 export function act(name, values, ids = []) {
+  if (!state.ready) {
+    hint(READING);
+    return;
+  }
   outbox.post({ do: name, video: state.video, ...values }, ids.length ? state.known(...ids) : undefined);
 }
 
