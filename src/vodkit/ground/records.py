@@ -124,6 +124,8 @@ class Detections:
     features: FloatArray | None = None
     """(N, D) float32: what each looks like, for temporal memory; cosine is its measure; rows of
     zeros and None: unknown"""
+    still_scores: FloatArray | None = None
+    """(N,) float32 in [0, 1]: scores of the frame by itself, where temporal memory changed them"""
 
     def __post_init__(self) -> None:
         """Check counts, finiteness and order of corners."""
@@ -131,6 +133,9 @@ class Detections:
         set_array(self, "scores", self.scores, np.float32)
         set_array(self, "labels", self.labels, np.int64)
         check_detections(self, self.boxes_xyxy, self.scores, self.labels)
+        if self.still_scores is not None:
+            set_array(self, "still_scores", self.still_scores, np.float32)
+            check_detections(self, self.boxes_xyxy, self.still_scores, self.labels)
         for name in ("embeddings", "features"):
             rows = getattr(self, name)
             if rows is None:
@@ -157,10 +162,12 @@ class Detections:
 
     def __getitem__(self, which: IntArray | BoolArray | slice) -> "Detections":
         """The detections chosen by an index array, a mask or a slice."""
-        looks = None if self.embeddings is None else self.embeddings[which]
-        features = None if self.features is None else self.features[which]
-        columns = (self.boxes_xyxy[which], self.scores[which], self.labels[which], looks)
-        return Detections(*columns, truncated=self.truncated, features=features)
+        more = {
+            name: None if (rows := getattr(self, name)) is None else rows[which]
+            for name in ("embeddings", "features", "still_scores")
+        }
+        columns = (self.boxes_xyxy[which], self.scores[which], self.labels[which])
+        return Detections(*columns, truncated=self.truncated, **more)
 
     @classmethod
     def empty(cls) -> "Detections":

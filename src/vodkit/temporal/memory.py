@@ -189,8 +189,10 @@ class Memory(Generic[T]):
         item, candidates, here = self._waiting.popleft()
         asked = asked_of(self._memory, here.time_s, self._rule.lags_s, both=self._both)
         found = self._rule.conclude(candidates, here, asked)
-        if found.features is not None:  # the tracker has no use for them
-            found = replace(found, features=None)
+        # The tracker has no use for features, but for the scores of the frame by itself.
+        same = np.array_equal(found.scores, candidates.scores)
+        still = None if same else candidates.scores
+        found = replace(found, features=None, still_scores=still)
         keep = np.flatnonzero(found.scores >= self._threshold)
         return item, found[keep[np.argsort(-found.scores[keep], kind="stable")]]
 

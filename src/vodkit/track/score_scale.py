@@ -6,14 +6,20 @@ sum(s^4) / sum(s^3), which clear objects dominate, however many low-score boxes 
 that are all halved give equal levels. A detector whose card says what is typical (a training
 measures it on its validation frames) has that to begin with, and a video corrects it.
 
+Temporal memory changes scores (``Detections.still_scores``): it lowers an object that just came
+into view and raises one that is half hidden. Levels are to show what a frame shows of an object, so
+they are those of the frame by itself. What memory is for is kept: a detection below the level of
+matching to any track may be raised up to that, never above.
+
 Legend: C classes, N detections.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from vodkit.ground.arrays import FloatArray
+from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.errors import InputError
 from vodkit.ground.records import Detections
 
@@ -33,10 +39,25 @@ class ScoreScale:
         typical = np.asarray(known, np.float64)
         self.sums: FloatArray = KNOWN_BOXES * np.stack([typical**3, typical**4])
 
-    def step(self, detections: Detections) -> FloatArray:
-        """Learn from a frame's detections; gives their levels (N,), from 0 to 1."""
-        self.learn(detections)
-        levels = detections.scores * (REFERENCE / self.typical()[detections.labels])
+    def step(self, detections: Detections, *, high: float = 1.0) -> FloatArray:
+        """Learn from a frame's detections; gives their levels (N,), from 0 to 1.
+
+        Args:
+            detections: of the frame.
+            high: memory raises no level up to this, nor changes one that is as high.
+        """
+        still = detections.still_scores
+        if still is None:
+            self.learn(detections)
+            return self._levels(detections.scores, detections.labels)
+        self.learn(replace(detections, scores=still))
+        levels = self._levels(still, detections.labels)
+        remembered = self._levels(detections.scores, detections.labels)
+        raised = np.minimum(np.maximum(levels, remembered), np.nextafter(high, 0))
+        return np.where(levels >= high, levels, raised)
+
+    def _levels(self, scores: FloatArray, labels: IntArray) -> FloatArray:
+        levels = scores * (REFERENCE / self.typical()[labels])
         return np.asarray(np.minimum(levels, 1.0), np.float64)
 
     def learn(self, detections: Detections) -> None:

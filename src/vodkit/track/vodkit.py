@@ -213,7 +213,7 @@ class VodkitTracker:
         self, frame: Frame, detections: Detections, embeddings: FloatArray | None
     ) -> Found:
         """Detections with what they look like: as given or, while nobody gives any, by colours."""
-        levels = self.scale.step(detections)
+        levels = self.scale.step(detections, high=self.settings.high)
         found = arrange(detections, embeddings, min_score=self.settings.low, levels=levels)
         known = self.book.looks.shape[1]
         own = self.settings.colours and embeddings is None and known in {0, NUM_COLOURS}

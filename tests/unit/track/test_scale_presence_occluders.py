@@ -74,6 +74,41 @@ def test_a_weak_but_sure_detector_begins_tracks_in_clutter_that_comes_first():
     assert begun["typical=[0.9]",] == 0
 
 
+def remembered(still, scores):
+    """Detections beside each other whose scores memory changed."""
+    boxes = [[60 * i, 100, 60 * i + 40, 200] for i in range(len(still))]
+    return Detections(boxes, scores, [0] * len(still), still_scores=still)
+
+
+def test_memory_takes_no_level_away_and_makes_no_detection_clear():
+    still, scores = [0.9, 0.9, 0.3, 0.05], [0.2, 0.95, 0.9, 0.25]
+    levels = ScoreScale().step(remembered(still, scores), high=0.5)
+    alone = ScoreScale().step(remembered(still, still), high=0.5)
+    np.testing.assert_array_equal(levels[:2], alone[:2])
+    assert 0.5 - 1e-9 < levels[2] < 0.5
+    assert levels[3] == pytest.approx(0.25, abs=0.01)
+
+
+def test_memory_that_changes_nothing_leaves_levels_as_they_are():
+    rng = np.random.default_rng(0)
+    one, other = ScoreScale(), ScoreScale()
+    for row in rng.uniform(0, 1, (20, 6)).astype(np.float32):
+        same = remembered(row, row)
+        assert same[[2, 0]].still_scores.tolist() == row[[2, 0]].tolist()
+        levels = one.step(same, high=0.5)
+        np.testing.assert_array_equal(levels, other.step(Detections(same.boxes_xyxy, row, [0] * 6)))
+
+
+@pytest.mark.parametrize(("still", "score", "begins"), [(0.9, 0.2, True), (0.2, 0.9, False)])
+def test_a_track_begins_with_what_one_frame_shows_clearly(still, score, begins):
+    tracker = make_tracker("vodkit")
+    for index in range(6):
+        found = remembered([0.9, still], [0.9, score])
+        tracks = tracker.step(frame_at(index), found)
+    assert (len(tracks) == 2) == begins
+    assert tracks.scores[-1] == pytest.approx(score if begins else 0.9)
+
+
 def test_the_typical_scores_for_a_card_are_of_classes_that_were_seen_clearly():
     frames = [
         Detections([[0, 0, 9, 9], [20, 0, 29, 9]], [0.8, 0.1], [0, 1]),
