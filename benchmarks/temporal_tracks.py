@@ -3,9 +3,9 @@
 python benchmarks/temporal_recall.py ../shared/data --out candidates
 python benchmarks/temporal_tracks.py ../shared/data candidates [--domains pets tud plaza dance ...]
 
-One exchanged identity changes HOTA of a short video by several points. So each recorded video (PETS,
-TUD, the dancer, the sample clips; clean and degraded) is tracked several times, each time without
-another random fiftieth of its candidates, equal for all methods; given are the mean and its
+One exchanged identity changes HOTA of a short video by several points. So each recorded video
+(PETS, TUD, the dancer, the sample clips; clean and degraded) is tracked several times, each time
+without another random fiftieth of its candidates, equal for all methods; given are the mean and its
 standard error. DanceTrack and MOT17 have boxes of strong detectors (``shared/data/tracking``), of
 which the first frames are tracked once. No pixels, no camera motion; observed boxes alone count.
 

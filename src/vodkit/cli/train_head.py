@@ -103,6 +103,11 @@ def train_temporal_head(
     for name in ("still", "links", "head"):
         clean, bad = (result.ap50[name + kind] for kind in ("", "_degraded"))
         say(f"  {name:6}  {_shown(clean)}  {_shown(bad)}")
+    if result.worse_on:
+        seen = (
+            f"the head is worse than the detector alone on {' and '.join(result.worse_on)} frames"
+        )
+        say(f"warning: {seen}; do not use it, or train it on more labelled video of this kind")
     if not result.is_better:
         say("warning: the head is not better than --temporal links, which needs no training")
     given = ["--model", wanted.model, "--temporal", str(result.checkpoint)]

@@ -48,6 +48,7 @@ _HELD_OUT = 0.25  # of each video, its end, where no split is named
 _SEARCHED = {"lr": (5e-4, 8e-3), "stay": (0.01, 0.3), "degraded": (0.15, 0.6)}
 """what a search tries: lowest and highest, drawn evenly in their logarithms"""
 _BOX_SHARE = 0.5  # of the loss of boxes
+_AS_GOOD = 0.003  # AP50 that a head may be below the detector alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +74,20 @@ class TemporalResult:
         ]
         return sum(gains) > 0
 
+    @property
+    def worse_on(self) -> tuple[str, ...]:
+        """Kinds of frames (clean, degraded) on which the detector alone is better."""
+        kinds = {"clean": "", "degraded": "_degraded"}
+        return tuple(
+            name
+            for name, kind in kinds.items()
+            if (self.ap50[f"head{kind}"] or 0) < (self.ap50[f"still{kind}"] or 0) - _AS_GOOD
+        )
+
     def to_json(self) -> dict[str, Any]:
         """All of it."""
         more = {"checkpoint": str(self.checkpoint), "is_better_than_links": self.is_better}
-        return {**asdict(self), **more}
+        return {**asdict(self), **more, "worse_than_detector_on": self.worse_on}
 
 
 def train_temporal(

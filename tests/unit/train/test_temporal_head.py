@@ -19,7 +19,7 @@ from vodkit.samples.samples import CLIP_A, LABELS
 from vodkit.temporal.memory import geometry
 from vodkit.train import temporal_data
 from vodkit.train.resume import described, digest
-from vodkit.train.temporal import search, train_temporal
+from vodkit.train.temporal import TemporalResult, search, train_temporal
 from vodkit.train.temporal_data import Key, TemporalSettings, offsets
 from vodkit.video.reader import open_video
 
@@ -74,6 +74,25 @@ def test_the_labels_that_a_detector_learnt_from_are_refused(
         temporal_data.refuse_same_labels(wanted, dataset, "train")
     temporal_data.refuse_same_labels(wanted, dataset, "test")
     temporal_data.refuse_same_labels(replace(wanted, same_labels=True), dataset, "train")
+
+
+@pytest.mark.parametrize(
+    ("clean", "degraded", "worse_on"),
+    [(0.898, 0.9, ()), (0.89, 0.9, ("clean",)), (0.89, 0.7, ("clean", "degraded"))],
+)
+def test_a_head_that_is_worse_than_its_detector_is_reported(
+    clean: float, degraded: float, worse_on: tuple[str, ...]
+) -> None:
+    ap50 = {
+        "still": 0.9, "links": 0.8, "head": clean,
+        "still_degraded": 0.8, "links_degraded": 0.6, "head_degraded": degraded,
+    }  # fmt: skip
+    result = TemporalResult(
+        checkpoint=Path("x"), ap50=ap50, num_frames=4, num_held_out=2, seconds=1.0
+    )
+    assert result.is_better  # than links: not enough
+    assert result.worse_on == worse_on
+    assert result.to_json()["worse_than_detector_on"] == worse_on
 
 
 def small(out: Path, **more: object) -> TemporalSettings:
