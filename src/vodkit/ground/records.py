@@ -162,12 +162,12 @@ class Detections:
 
     def __getitem__(self, which: IntArray | BoolArray | slice) -> "Detections":
         """The detections chosen by an index array, a mask or a slice."""
-        more = {
-            name: None if (rows := getattr(self, name)) is None else rows[which]
-            for name in ("embeddings", "features", "still_scores")
-        }
-        columns = (self.boxes_xyxy[which], self.scores[which], self.labels[which])
-        return Detections(*columns, truncated=self.truncated, **more)
+        features, still = (
+            None if rows is None else rows[which] for rows in (self.features, self.still_scores)
+        )
+        looks = None if self.embeddings is None else self.embeddings[which]
+        columns = (self.boxes_xyxy[which], self.scores[which], self.labels[which], looks)
+        return Detections(*columns, self.truncated, features=features, still_scores=still)
 
     @classmethod
     def empty(cls) -> "Detections":
