@@ -149,12 +149,12 @@ def _numbers(found) -> dict[str, float]:
 def measure(name: str, words: list[str]) -> dict[str, dict[str, float]]:
     """A tracker's scores: online without and with its predicted boxes, and refined offline."""
     online = {s.name: table_of(follow(s, make_tracker(name, words))) for s in sequences()}
-    smooth = RefineSettings(smooth_s=0.3)
+    unmoved = RefineSettings(smooth=0)
     kinds = {
         "observed": {seq: table[table.states == State.OBSERVED] for seq, table in online.items()},
         "with predicted": online,
         "refined": {seq: refine(table) for seq, table in online.items()},
-        "refined, smooth_s=0.3": {seq: refine(table, smooth) for seq, table in online.items()},
+        "refined, boxes unmoved": {seq: refine(table, unmoved) for seq, table in online.items()},
     }
     return {
         kind: score({seq: mot_rows(table) for seq, table in tables.items()})

@@ -2,7 +2,7 @@
 
 A TrackTable comes in, another goes out. Predicted boxes give way to *filled* ones, drawn between
 observations; pieces of one object's way are stitched over gaps; what flickered is taken out.
-Observed boxes stay where the detector saw them unless smoothing is asked for.
+Observed boxes lose most of the jitter of their detections (``smooth``; 0 leaves them alone).
 
 Legend: R rows of the table.
 """
@@ -17,6 +17,7 @@ from vodkit.ground.boxes import iou
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import NO_ID, State, TrackTable
 from vodkit.track import presence
+from vodkit.track.smoothing import local_lines, smoothed
 from vodkit.track.tracklet_linking import StitchSettings, stitch
 
 
@@ -28,7 +29,7 @@ class RefineSettings:
     fill_s: float = 1.5
     """gaps up to this long are filled along a straight line ..."""
     fill_smooth_s: float = 0.4
-    """... from where the object was on average over about this time, not from one trembling box"""
+    """... between places of the object that are averaged over about this time"""
     min_track_s: float = 0.15
     """tracks that were seen over a shorter time are dropped as false alarms, except where frames
     are this far apart or more; the default tracker confirms none that is shorter"""
@@ -38,16 +39,18 @@ class RefineSettings:
     """one class for a whole track: the one with the largest sum of scores"""
     rescore: bool = True
     """every box of a track gets the track's mean score, so that all stand or fall together"""
-    smooth_s: float = 0.0
-    """observed boxes are moved too: averaged over about this time"""
+    smooth: float = 0.6
+    """observed boxes are moved this share of the way to smoothed ones, see ``smoothing``; 0: they
+    stay where the detector saw them. Not all of the way: labels share some of the jitter"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         for name in sorted({*self.__dataclass_fields__} - {"stitch"}):
             if not getattr(self, name) >= 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 or more")
-        if not self.min_score <= 1:
-            raise SettingsError(f"min_score is {self.min_score}; allowed: 0 to 1")
+        for name in ("min_score", "smooth"):
+            if not getattr(self, name) <= 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
 
 
 def refine(
@@ -78,10 +81,12 @@ def refine(
         seen = replace(seen, labels=_voted(seen))
     if s.rescore:
         seen = replace(seen, scores=_mean_by_id(seen, seen.scores))
-    if s.smooth_s > 0:
-        seen = replace(seen, boxes_xyxy=_smoothed(seen, s.smooth_s))
+    if s.smooth > 0:
+        still = seen.boxes_xyxy
+        moved = still + s.smooth * (smoothed(seen, stride=steps) - still)
+        seen = replace(seen, boxes_xyxy=moved)
     if s.fill_s > 0:
-        ends = _smoothed(seen, s.fill_smooth_s) if s.fill_smooth_s else seen.boxes_xyxy
+        ends = _averaged(seen, s.fill_smooth_s) if s.fill_smooth_s else seen.boxes_xyxy
         seen = fill(seen, ends, max_gap_s=s.fill_s, stride=steps, clock=clock)
     return TrackTable.concat([seen, ignored])
 
@@ -228,29 +233,10 @@ def _mean_by_id(table: TrackTable, values: FloatArray | None) -> FloatArray:
     return (np.bincount(at, values) / np.bincount(at))[at] if len(at) else values
 
 
-def _smoothed(table: TrackTable, span_s: float) -> FloatArray:
-    """Boxes (R, 4) from lines fitted to their track's boxes nearby, with Gaussian weights in time.
-
-    A line, not a mean: beside a gap or at a track's end, where all neighbours lie on one side, a
-    mean would lag behind (local linear regression, Cleveland 1979).
-    """
+def _averaged(table: TrackTable, span_s: float) -> FloatArray:
+    """Boxes (R, 4) on lines through those of their track within about ``span_s``."""
     boxes = table.boxes_xyxy.copy()
-    for track_id in np.unique(table.ids):
-        own = np.flatnonzero(table.ids == track_id)
-        late = table.times_s[own]
-        first = np.searchsorted(late, late - 2 * span_s)
-        last = np.searchsorted(late, late + 2 * span_s, side="right")
-        for row, now_s, a, b in zip(own, late, first, last, strict=True):
-            if b - a > 2:
-                boxes[row] = _at_zero(late[a:b] - now_s, table.boxes_xyxy[own[a:b]], span_s)
+    order = np.lexsort((table.frames, table.ids))
+    _, at = np.unique(table.ids[order], return_inverse=True)
+    boxes[order] = local_lines(at, table.times_s[order], boxes[order], span_s)[0]
     return boxes
-
-
-def _at_zero(times_s: FloatArray, boxes_xyxy: FloatArray, span_s: float) -> FloatArray:
-    """The box (4,) at time 0 of the weighted least-squares line through boxes (N, 4)."""
-    weight = np.exp(-2 * (times_s / span_s) ** 2)
-    weight = weight / weight.sum()
-    middle = weight @ times_s
-    spread = weight @ (times_s - middle) ** 2
-    share = weight * (1 - middle * (times_s - middle) / spread)
-    return np.asarray(share @ boxes_xyxy)

@@ -66,15 +66,17 @@ def test_who_goes_the_other_way_is_not_stitched():
     assert np.unique(refine(table).ids).tolist() == [1, 2]
 
 
-def test_observed_boxes_do_not_move_unless_asked():
+def test_jitter_of_observed_boxes_shrinks_unless_they_are_to_stay():
     rng = np.random.default_rng(0)
     rows = [(f, i, x + rng.normal(0, 3), y) for f, i, x, y in walk(1, 0, 40)]
     table = table_of(rows)
-    np.testing.assert_array_equal(refine(table).boxes_xyxy, table.boxes_xyxy)
-    smooth = refine(table, RefineSettings(smooth_s=0.6)).boxes_xyxy[:, 0]
+    unmoved = refine(table, RefineSettings(smooth=0)).boxes_xyxy
+    np.testing.assert_array_equal(unmoved, table.boxes_xyxy)
     straight = 80 + 8.0 * np.arange(40)
-    error = table.boxes_xyxy[:, 0] - straight
-    assert np.std((smooth - straight)[5:-5]) < 0.7 * np.std(error[5:-5])
+    error = np.std(table.boxes_xyxy[:, 0] - straight)
+    assert np.std(refine(table).boxes_xyxy[:, 0] - straight) < 0.7 * error
+    most = refine(table, RefineSettings(smooth=1)).boxes_xyxy[:, 0]
+    assert np.std(most - straight) < 0.6 * error
 
 
 def test_flicker_goes_and_predictions_give_way():
