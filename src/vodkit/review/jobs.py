@@ -1,7 +1,7 @@
 """Work of a model in the background: prelabel, follow, learn. One at a time, killable.
 
-Each job is a process of its own (``worker.py``) at low priority. What it finds becomes entries of
-the journal; what a person has changed or accepted stays.
+Each job is a process of its own (``worker.py``); learning, beside which people label on, at low
+priority. What it finds becomes entries of the journal; what a person has changed or accepted stays.
 """
 
 import json
@@ -31,7 +31,8 @@ from vodkit.review.relabel import Prediction, relabelled
 
 LEAST_ACCEPTED = 20
 """frames from which on there is something to learn from"""
-_NICE = 10
+_NICE = {"prelabel": 0, "follow": 0, "learn": 5}
+"""how much lower the priority of a job is than that of the page; people wait for the first two"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +204,8 @@ class Jobs:
         assert process.stderr is not None
         with process, suppress(BrokenPipeError):
             with suppress(OSError, AttributeError):  # Windows has no priorities of this kind
-                os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
+                nice = os.getpriority(os.PRIO_PROCESS, 0) + _NICE[task["do"]]
+                os.setpriority(os.PRIO_PROCESS, process.pid, nice)
             process.stdin.write(json.dumps(task))
             process.stdin.close()
             last: dict[str, Any] = {}
