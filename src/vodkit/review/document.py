@@ -5,7 +5,7 @@ one for the classes. ``changes`` computes what an action does, as new values of 
 touches (None: removed), and never alters the document. Undo puts the former values back, so it is
 the exact inverse of every action by construction.
 
-Actions, as JSON objects with ``do``:
+Actions, as JSON objects with ``do``, and ``seen``, the frame on the screen:
 
 ==========  =============================================================================
 draw        video, track (a new id), label, frame, box

@@ -86,7 +86,7 @@ class Jobs:
         if not self.can_learn() and not (body["do"] == "follow" and self._settings.follow):
             raise InputError("no model; start vodkit review with --model")
         document = self._project.journal.document
-        job = dict(body)
+        job = {name: body[name] for name in ("do", "video", "track", "frame") if name in body}
         if job["do"] == "learn":
             count = sum(
                 last - first + 1
@@ -246,7 +246,8 @@ class Jobs:
             self._project.appearance[video] = Appearance.load(made)
             write_atomic(self._appearance(video), made.read_bytes())
         with self.committing:
-            return self._put(video, Prediction(tables[1], tables[0]), tracked.classes)
+            words = self._put(video, Prediction(tables[1], tables[0]), tracked.classes)
+        return f"{job.get('after', '')}{words}"
 
     def _put(self, video: int, new: Prediction, classes: tuple[str, ...]) -> str:
         """The tracks of a model into the document, in the document's classes."""
@@ -266,7 +267,9 @@ class Jobs:
                    "reload": [video]})  # fmt: skip
         left = len(new.tracks) - len(kept.tracks)
         note = f"; {left} boxes of other classes left out" if left else ""
-        return f"{self._project.paths[video].name}: {len(tracks)} tracks from {self.model}{note}"
+        model, home = Path(self.model), self._folder.parent
+        name = relative(model, home) if model.is_relative_to(home) else self.model
+        return f"{self._project.paths[video].name}: {len(tracks)} tracks from {name}{note}"
 
     def _earlier(self, video: int) -> TrackTable:
         """The tracks of the model before, in the document's classes; empty: none are stored."""
@@ -327,7 +330,8 @@ class Jobs:
         pointer.write_text(found["checkpoint"], encoding="utf-8")
         with self._wake:
             self._waiting += [
-                {"do": "prelabel", "video": v} for v in range(len(self._project.paths))
+                {"do": "prelabel", "video": v, "after": f"learnt and adopted: {told}. "}
+                for v in range(len(self._project.paths))
             ]
         return f"learnt and adopted: {told}; prelabelling what is not accepted"
 

@@ -41,6 +41,8 @@ class Doubt:
     first: int
     last: int
     track: int | None = None
+    other: int | None = None
+    """the second of two tracks"""
     score: float = 0.0
     """within a kind, higher first"""
 
@@ -97,7 +99,9 @@ def review_queue(project: Project, video: int) -> dict[str, Any]:
     ]
     return {
         "items": [asdict(item) for item in (*found, *items)],
-        "estimate": estimate(document, video, project.journal.entries, project.journal.undone),
+        "estimate": estimate(document, video, project.journal.entries, project.journal.undone)
+        if items or accepted
+        else "",
     }
 
 
@@ -129,6 +133,7 @@ def doubts(
     found += [
         Doubt(kind="sample", why="random sample", frame=f, first=f, last=f)
         for f in sampled(video, document.timings[video].num_frames)
+        if view.tracks or detections is not None  # there is something to check
     ]
     open_items = [item for item in found if not view.accepted[item.first : item.last + 1].all()]
     return sorted(open_items, key=lambda one: (KINDS.index(one.kind), -one.score, one.first))
@@ -176,16 +181,20 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
 
 
 def _touched(entries: list[Entry], video: int, undone: set[int]) -> Iterator[int]:
-    """Frames in which a person changed a label."""
+    """Frames in which a person changed a label because of what that frame showed.
+
+    A track that is deleted in one frame was wrong in others, too, but is not any more.
+    """
     for entry in entries:
         action = entry.action
         if entry.who in {IMPORT, MODEL} or entry.n in undone or action.get("video") != video:
             continue
-        if action["do"] in {"draw", "bend", "unkey", "split", "swap"}:
-            yield action["frame"]
-        elif action["do"] == "span":
+        seen = action.get("seen", action.get("frame"))
+        if action["do"] == "span" and action["kind"] != "outside":
             yield from range(action["first"], action["last"] + 1)
-        elif action["do"] in {"delete", "join", "classify"}:
+        elif type(seen) is int and any(part[0] == "track" for part in entry.after):
+            yield seen
+        elif type(seen) is not int:  # an action of an earlier version
             for value in entry.before.values():
                 if isinstance(value, Track):
                     yield from range(value.extent[0], value.extent[1] + 1)
@@ -236,7 +245,7 @@ class _View:
         for stretch in runs(both[near], step=3):
             met = both[near][stretch]
             first, last = int(met[0]), int(met[-1])
-            where = {"first": first, "last": last, "track": one}
+            where = {"first": first, "last": last, "track": one, "other": two}
             mean = float(overlap[near][stretch].mean())
             long_s = self.timing.times_s[last] - self.timing.times_s[first]
             if mean >= self.settings.double_iou and long_s >= self.settings.double_s:

@@ -130,6 +130,10 @@ def test_detections_and_labels_are_held_against_each_other() -> None:
     assert (found["surplus"].first, found["surplus"].last) == (0, T - 1)
 
 
+def test_nothing_is_asked_about_a_video_without_labels() -> None:
+    assert kinds(document()) == []
+
+
 def test_accepted_frames_are_in_no_item() -> None:
     state = crossing(swapped=True).with_changes({("accepted", 0): ((0, T - 1),)})
     assert kinds(state) == []
@@ -148,8 +152,15 @@ def test_the_estimate_counts_what_a_person_changed_in_the_sample() -> None:
     for number, frame in enumerate((sample[0], sample[4], sample[4] + 1)):
         bend = {"do": "bend", "video": 0, "track": 1, "frame": frame, "box": box}
         journal.commit(bend, id=f"b{number}", who="ada")
+    far = next(frame for frame in range(T) if frame not in sample)
+    gone = {"do": "delete", "video": 0, "tracks": [2], "seen": far}  # right in all others now
+    journal.commit(gone, id="gone", who="ada")
     words = estimate(journal.document, 0, journal.entries, journal.undone)
     assert words.startswith("10 of the sample seen, 2 changed: 5.7 to 51 %")
+    join = {"do": "draw", "video": 0, "track": 9, "label": 0, "frame": sample[7], "box": box}
+    journal.commit(join, id="join", who="ada")
+    words = estimate(journal.document, 0, journal.entries, journal.undone)
+    assert words.startswith("10 of the sample seen, 3 changed")
     assert journal.last_of("ada", undone=False) == journal.n
 
 

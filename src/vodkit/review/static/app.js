@@ -7,7 +7,7 @@ import { addClass, cutOutside, exportLabels, offer } from "./forms.js";
 import { get, hint, joins, queue, slider, stage, state, table, timeline } from "./parts.js";
 import { THUMB, go, place as placed } from "./player.js";
 import { PICKS } from "./stage.js";
-import { READING, act, classLists, hear, job, loadLabels, outbox, report, working } from "./sync.js";
+import { READING, act, classLists, empty, hear, job, loadLabels, outbox, report, working } from "./sync.js";
 
 /** A drawn or dragged box. @param {CustomEvent} event */
 function boxed(event) {
@@ -48,7 +48,7 @@ async function open(video, frame = 0) {
   state.selected = null;
   state.shownFrame = -1;
   state.tracks = new Map();
-  state.queue = [];
+  state.doubts = state.queue = [];
   slider.max = String(state.meta.frames - 1);
   stage.fit();
   await Promise.all([go(frame), loadLabels()]);
@@ -78,12 +78,14 @@ function place(words) {
 
 /** The state of the project, once it is open. @param {URLSearchParams} words @returns {Promise<any>} */
 async function opened(words) {
+  let said = "";
   for (;;) {
     try {
       return await ask("/api/state");
     } catch (error) {
       if (!(error instanceof Refused) || error.status !== 503) throw error;
-      hint(`${error.message}…`);
+      if (error.message !== said) hint(`${error.message}…`);
+      said = error.message;
       if (!state.videos.length) await peek(words);
       await new Promise((done) => setTimeout(done, 250));
     }
@@ -117,7 +119,8 @@ async function start() {
 }
 
 state.addEventListener("labels", () => {
-  get("empty").hidden = state.tracks.size > 0;
+  empty();
+  if (state.prune()) queue.draw();
   stage.draw();
   placed();
 });

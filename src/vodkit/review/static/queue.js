@@ -9,6 +9,7 @@ export class Queue extends HTMLElement {
 
   draw() {
     const { state } = this;
+    this.hidden = !state.queue.length && !this.estimate;
     const heading = document.createElement("h2");
     heading.textContent = `Queue (${state.queue.length})`;
     const list = document.createElement("ol");
@@ -28,6 +29,7 @@ export class Queue extends HTMLElement {
     const verdict = document.createElement("p");
     verdict.textContent = this.estimate ?? "";
     this.replaceChildren(heading, verdict, list);
+    list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {string} words */

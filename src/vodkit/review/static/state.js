@@ -19,7 +19,8 @@ export class State extends EventTarget {
     /** @type {Map<number, Track>} */ this.tracks = new Map();
     /** @type {Map<number, number>} */ this.versions = new Map();
     /** @type {[number, number][]} */ this.accepted = [];
-    /** @type {any[]} */ this.queue = [];
+    /** @type {any[]} */ this.doubts = [];
+    /** @type {any[]} those of the doubts that are open */ this.queue = [];
     this.queueAt = -1;
     this.video = 0;
     /** the frame that is asked for */
@@ -91,6 +92,17 @@ export class State extends EventTarget {
     }
     if (this.selected !== null && !this.tracks.has(this.selected)) this.selected = null;
     this.changed("labels");
+  }
+
+  /** Leave out what is about tracks that are gone, or frames that have been accepted. */
+  prune() {
+    const at = this.doubts.indexOf(this.queue[this.queueAt]);
+    const open = (/** @type {any} */ one) => [one.track, one.other].every((id) => id === null || this.tracks.has(id)) && !this.accepted.some(([a, b]) => a <= one.first && one.last <= b);
+    const queue = this.doubts.filter(open);
+    const changed = queue.length !== this.queue.length;
+    if (at >= 0) this.queueAt = this.doubts.slice(0, at + 1).filter(open).length - 1; // the next one follows
+    this.queue = queue;
+    return changed;
   }
 
   /** Versions of these tracks, as the server wants them. @param {(number|undefined)[]} ids */

@@ -22,12 +22,19 @@ function saved(answer) {
   stage.pending = null;
   stage.draw();
   hear(answer);
+  if (answer.do === "accept") hint(`${state.accepted.reduce((sum, [a, b]) => sum + b - a + 1, 0)} frames of this video are accepted.`);
   if (answer.do === "draw" && answer.changed) state.select(answer.changed[0].part[2]);
 }
 
 /** While a job runs, no second one can be asked for. @param {boolean} running */
 export function working(running) {
   for (const name of ["learn", "prelabel"]) get(name).toggleAttribute("disabled", running);
+  empty();
+}
+
+/** What to do where nothing is labelled, unless a model is at it. */
+export function empty() {
+  get("empty").hidden = state.tracks.size > 0 || get("prelabel").hasAttribute("disabled");
 }
 
 /** An entry of the journal, by us or by others. @param {any} entry */
@@ -81,7 +88,7 @@ export function act(name, values, ids = []) {
     hint(READING);
     return;
   }
-  outbox.post({ do: name, video: state.video, ...values }, ids.length ? state.known(...ids) : undefined);
+  outbox.post({ do: name, video: state.video, seen: state.frame, ...values }, ids.length ? state.known(...ids) : undefined);
 }
 
 export async function loadLabels() {
@@ -103,7 +110,7 @@ export async function loadQueue() {
   const { video } = state;
   const found = await ask(`/api/videos/${video}/queue`);
   if (video !== state.video) return;
-  state.queue = found.items;
+  state.doubts = state.queue = found.items;
   state.queueAt = -1;
   queue.verdict = found.estimate;
   timeline.draw();
