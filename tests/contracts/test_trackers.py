@@ -7,7 +7,8 @@ import pytest
 
 from vodkit.ground.errors import InputError, SettingsError
 from vodkit.ground.records import Detections, Frame, State, Tracks
-from vodkit.infer.handover import Continuing, keep_tracker
+from vodkit.infer.follow import Follower
+from vodkit.infer.handover import Continued, keep_state
 from vodkit.track.assign import OVERLAPS
 from vodkit.track.table import TRACKERS, make_tracker
 
@@ -298,17 +299,19 @@ def test_tracks_go_on_in_the_next_file_whatever_its_clock_says(own, tmp_path):
     whole = run(own, [(seen_at(i, 0.0), d) for i, d in enumerate(found)])
     first = make_tracker(own)
     run(own, [(seen_at(i, 0.0), d) for i, d in enumerate(found[:25])], first)
-    keep_tracker(tmp_path, first, end_s=25 / 32)
-    second = Continuing(make_tracker(own), tmp_path)
-    assert run(own, [(seen_at(i, 1.5), d) for i, d in enumerate(found[25:])], second) == whole[25:]
+    keep_state(tmp_path, first, end_s=25 / 32)
+    second = make_tracker(own)
+    follower = Follower(second, cuts=False, continued=Continued(tmp_path, second))
+    steps = follower.steps((seen_at(i, 1.5), d) for i, d in enumerate(found[25:]))
+    assert [step.tracks for step in steps] == whole[25:]
     assert set(second.state_dict()) == set(first.state_dict())
 
 
 def test_another_trackers_state_does_not_go_on(tmp_path):
     for kept, other in (("vodkit", "botsort"), ("botsort", "vodkit")):
-        keep_tracker(tmp_path, make_tracker(kept), end_s=1.0)
+        keep_state(tmp_path, make_tracker(kept), end_s=1.0)
         with pytest.raises(InputError, match="kept by another tracker"):
-            Continuing(make_tracker(other), tmp_path)
+            Continued(tmp_path, make_tracker(other))
 
 
 @pytest.mark.parametrize("own", NAMES)

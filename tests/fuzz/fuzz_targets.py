@@ -27,7 +27,7 @@ from vodkit.ground.errors import VodkitError
 from vodkit.ground.records import Dataset, Detections, Frame, LabelledVideo, TrackTable, VideoInfo
 from vodkit.ground.runs import TRACKER
 from vodkit.ground.settings import load
-from vodkit.infer.handover import Continuing, keep_tracker
+from vodkit.infer.handover import Continued, keep_state
 from vodkit.track.base import Tracker
 from vodkit.track.table import make_tracker
 from vodkit.train.settings import TrainSettings
@@ -235,7 +235,7 @@ def _run_of_a_tracker() -> tuple[Tracker, Frame, Detections]:
 def tracker_seeds() -> list[bytes]:
     """What a run keeps of its tracker, packed or not."""
     tracker, *_ = _run_of_a_tracker()
-    keep_tracker(_scratch(), tracker, end_s=0.04)
+    keep_state(_scratch(), tracker, end_s=0.04)
     packed = io.BytesIO()
     np.savez_compressed(packed, **dict(np.load(_scratch() / TRACKER)))
     return [(_scratch() / TRACKER).read_bytes(), packed.getvalue()]
@@ -246,7 +246,8 @@ def read_tracker(content: bytes) -> None:
     (_scratch() / TRACKER).write_bytes(content)
     _, frame, found = _run_of_a_tracker()
     with contextlib.suppress(VodkitError):
-        tracker = Continuing(make_tracker("vodkit"), _scratch())
+        tracker = make_tracker("vodkit")
+        Continued(_scratch(), tracker).begin(frame.time_s)
         tracker.step(frame, found, embeddings=np.ones((1, 3), np.float32))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from vodkit.detect.defaults import BATCH_SIZE
 from vodkit.ground import settings
@@ -106,6 +106,7 @@ class Choice:
         return f"runtime: {self.runtime} ({why}){gpu}"
 
 
+@runtime_checkable
 class Detector(Protocol):
     """Finds objects in frames; frames of one call are independent of each other.
 
@@ -142,6 +143,38 @@ class Detector(Protocol):
         yielded first.
         """
         yield from by_batches(self, frames, batch_size)
+
+
+class Around(Detector):
+    """A detector around another one, which shares everything with it but what it changes."""
+
+    def __init__(self, detector: Detector) -> None:
+        """Take over what is known of ``detector``."""
+        self.detector = detector
+        self.card, self.classes = detector.card, detector.classes
+        self.runs_on, self.choice = detector.runs_on, detector.choice
+        self.batch_size = detector.batch_size
+
+    def decode_px(self, width_px: int, height_px: int) -> tuple[int, int] | None:
+        """See Detector."""
+        return self.detector.decode_px(width_px, height_px)
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """See Detector."""
+        found = self.detector.detect(frames)
+        return [self.changed(frame, one) for frame, one in zip(frames, found, strict=True)]
+
+    def stream(
+        self, frames: Iterable[Frame | None], batch_size: int
+    ) -> Iterator[tuple[Frame, Detections]]:
+        """See Detector."""
+        for frame, found in in_stream(self.detector, frames, batch_size):
+            yield frame, self.changed(frame, found)
+
+    @abstractmethod
+    def changed(self, frame: Frame, found: Detections) -> Detections:
+        """What the inner detector found in a frame, as this one reports it."""
+        ...
 
 
 def in_stream(

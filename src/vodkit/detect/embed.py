@@ -12,7 +12,7 @@ Either is described by a ``ModelCard`` beside its weights. Embeddings are float3
 Legend: N boxes, F pooled features, D numbers of an embedding.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from vodkit.detect.base import Detector, ModelCard, Output, Preprocessing, in_stream, read_card
+from vodkit.detect.base import Around, Detector, ModelCard, Output, Preprocessing, read_card
 from vodkit.detect.preprocess import Placement
 from vodkit.detect.roi import roi_align
 from vodkit.detect.runtimes.base import Runtime
@@ -174,36 +174,21 @@ class Crops:
         return unit(found)
 
 
-class WithLooks(Detector):
+class WithLooks(Around):
     """A detector whose detections carry embeddings that are made from the frame's pixels."""
 
     def __init__(self, detector: Detector, look: Callable[[Frame, Detections], FloatArray]) -> None:
         """``look`` gives an embedding (D,) for each detection."""
-        self.card = detector.card
-        self.classes = detector.classes
-        self.runs_on, self.choice = detector.runs_on, detector.choice
-        self.batch_size = detector.batch_size
-        self._detector = detector
+        super().__init__(detector)
         self._look = look
 
     def decode_px(self, width_px: int, height_px: int) -> tuple[int, int] | None:
         """See Detector: crops are cut from full-size pictures, colours taken from small ones."""
         crops = isinstance(self._look, Crops)
-        return None if crops else self._detector.decode_px(width_px, height_px)
+        return None if crops else self.detector.decode_px(width_px, height_px)
 
-    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
-        """See Detector."""
-        found = self._detector.detect(frames)
-        return [self._looked(frame, one) for frame, one in zip(frames, found, strict=True)]
-
-    def stream(
-        self, frames: Iterable[Frame | None], batch_size: int
-    ) -> Iterator[tuple[Frame, Detections]]:
-        """See Detector."""
-        for frame, found in in_stream(self._detector, frames, batch_size):
-            yield frame, self._looked(frame, found)
-
-    def _looked(self, frame: Frame, found: Detections) -> Detections:
+    def changed(self, frame: Frame, found: Detections) -> Detections:
+        """The same boxes, with embeddings."""
         return replace(found, embeddings=unit(self._look(frame, found)))
 
 

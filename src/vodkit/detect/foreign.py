@@ -4,13 +4,13 @@ A package names a function as an entry point of the group ``vodkit.detectors``. 
 the device (``cpu``, ``cuda:1``, ...) and gives a ``detect.base.Detector``.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from vodkit.detect.base import Detector
+from vodkit.detect.base import Around, Detector
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.lookup import unknown
 from vodkit.ground.plugins import Table
@@ -24,7 +24,7 @@ def _fault(entry: Any) -> str:
 DETECTORS: Mapping[str, Callable[[str], Detector]] = Table("vodkit.detectors", {}, fault=_fault)
 
 
-class Chosen(Detector):
+class Chosen(Around):
     """Another detector, of which only some classes, scores and numbers of boxes are kept."""
 
     def __init__(
@@ -43,30 +43,15 @@ class Chosen(Detector):
         for name in classes or ():
             if name not in detector.classes:
                 raise unknown(name, detector.classes, f"class of {detector.card.name}")
-        self.card, self.runs_on = detector.card, detector.runs_on
-        self.batch_size, self.choice = detector.batch_size, detector.choice
+        super().__init__(detector)
         self.classes = tuple(classes or detector.classes)
-        self._detector = detector
         self._score_threshold, self._max_detections = score_threshold, max_detections
 
-    def decode_px(self, width_px: int, height_px: int) -> tuple[int, int] | None:
-        """See Detector."""
-        return self._detector.decode_px(width_px, height_px)
-
-    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
-        """See Detector."""
-        return [self._kept(found) for found in self._detector.detect(frames)]
-
-    def stream(
-        self, frames: Iterable[Frame | None], batch_size: int
-    ) -> Iterator[tuple[Frame, Detections]]:
-        """See Detector."""
-        for frame, found in self._detector.stream(frames, batch_size):
-            yield frame, self._kept(found)
-
-    def _kept(self, found: Detections) -> Detections:
+    def changed(self, frame: Frame, found: Detections) -> Detections:
+        """Only the classes, scores and number of boxes that are kept."""
+        del frame
         number = {name: i for i, name in enumerate(self.classes)}
-        numbers = np.array([number.get(name, -1) for name in self._detector.classes])
+        numbers = np.array([number.get(name, -1) for name in self.detector.classes])
         labels = numbers[found.labels]
         keep = np.flatnonzero((labels >= 0) & (found.scores >= self._score_threshold))
         keep = keep[np.argsort(-found.scores[keep], kind="stable")]
@@ -82,9 +67,8 @@ def load_foreign(name: str, device: str) -> Detector:
     Raises:
         SettingsError: the package fails, or gives something else.
     """
-    detector = DETECTORS[name](device)
-    lacks = [part for part in ("card", "classes", "detect") if not hasattr(detector, part)]
-    if lacks:
-        seen = f"gives {type(detector).__name__}, which lacks {', '.join(lacks)}"
-        raise SettingsError(f"detector {name}: {seen} (docs/add-a-detector.md)")
+    detector: object = DETECTORS[name](device)
+    if not isinstance(detector, Detector):
+        seen = f"gives {type(detector).__name__}, which is no vodkit.detect.base.Detector"
+        raise SettingsError(f"detector {name}: {seen}; inherit from it (docs/add-a-detector.md)")
     return detector

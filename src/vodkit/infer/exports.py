@@ -8,9 +8,9 @@ Which rows are final, and which count, is the rule of ``formats.predictions``.
 """
 
 import json
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TextIO
@@ -20,7 +20,6 @@ from vodkit.formats.predictions import (
     PredictedFrame,
     counted,
     final_frames,
-    frames_with,
     open_predictions,
 )
 from vodkit.ground import boxes, ledger
@@ -30,7 +29,7 @@ from vodkit.ground.paths import put_in_place
 from vodkit.ground.records import NO_ID, STATE_NAMES, Detections, Tracks
 from vodkit.ground.runs import part_beside
 from vodkit.ground.text import csv_text
-from vodkit.infer.filming import Drawing, Film
+from vodkit.infer.filming import Film
 from vodkit.video.prefetch import ahead, depth_here
 from vodkit.video.reader import open_video
 
@@ -39,17 +38,35 @@ CSV_COLUMNS = (
     "hidden_behind",
 )  # fmt: skip
 
-Sink = Generator[None, PredictedFrame | None, None]
-"""takes one final frame after the other by ``send``; None ends and names the file"""
+Sink = Generator[None, PredictedFrame | None, Sequence[str]]
+"""takes one final frame after the other by ``send``; None ends and names the file; gives notes"""
 
 
-def csv_sink(path: Path, header: Header) -> Sink:
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One file to write."""
+
+    path: Path
+    header: Header
+    source: str | Path
+    """the video that the predictions are of"""
+    film: Film | None
+    """what draws into it"""
+    include_predicted: bool
+
+    def rows(self, frame: PredictedFrame) -> PredictedFrame:
+        """The frame with the rows that are wanted."""
+        return frame if self.include_predicted else counted(frame)
+
+
+def csv_sink(order: Order) -> Sink:
     """One line a box, with a header line and its metadata; ids are empty for plain detections."""
-    with _whole_file(path) as file:
+    with _whole_file(order.path) as file:
         file.write(csv_text([CSV_COLUMNS]))
         while (frame := (yield)) is not None:
-            file.write(csv_text(_csv_rows(frame, header)))
-    write_metadata(path, CSV_COLUMNS)
+            file.write(csv_text(_csv_rows(order.rows(frame), order.header)))
+    write_metadata(order.path, CSV_COLUMNS)
+    return ()
 
 
 def _csv_rows(frame: PredictedFrame, header: Header) -> Iterator[list[object]]:
@@ -71,49 +88,79 @@ def _identity(found: Detections | Tracks) -> tuple[list[int], list[int], list[fl
     return [NO_ID] * count, [0] * count, [0.0] * count, [0] * count
 
 
-def mot_sink(path: Path, header: Header) -> Sink:
+def mot_sink(order: Order) -> Sink:
     """MOTChallenge lines: frame (from 1), id, left, top, width, height, score, class, visibility.
 
     The class is from 1, the visibility -1 (not known), as the challenge's result files have it.
     """
-    del header
-    with _whole_file(path) as file:
+    with _whole_file(order.path) as file:
         while (frame := (yield)) is not None:
-            ids, *_ = _identity(frame.found)
-            for row, box in enumerate(boxes.to_xywh(frame.found.boxes_xyxy)):
+            found = order.rows(frame).found
+            ids, *_ = _identity(found)
+            for row, box in enumerate(boxes.to_xywh(found.boxes_xyxy)):
                 numbers = ",".join(f"{value:.2f}" for value in box)
-                score, label = frame.found.scores[row], frame.found.labels[row] + 1
+                score, label = found.scores[row], found.labels[row] + 1
                 file.write(f"{frame.index + 1},{ids[row]},{numbers},{score:.4f},{label},-1\n")
+    return ()
 
 
-def coco_sink(path: Path, header: Header) -> Sink:
+def coco_sink(order: Order) -> Sink:
     """COCO results: image_id is the frame index + 1, category_id the label + 1.
 
     ``frame_id`` and ``category_name`` say so: readers need not guess whose ids these are.
     """
-    with _whole_file(path) as file:
+    with _whole_file(order.path) as file:
         separator = "[\n"
         while (frame := (yield)) is not None:
-            for row, box in enumerate(boxes.to_xywh(frame.found.boxes_xyxy)):
+            found = order.rows(frame).found
+            for row, box in enumerate(boxes.to_xywh(found.boxes_xyxy)):
                 entry = {
                     "image_id": frame.index + 1,
                     "frame_id": frame.index,
-                    "category_id": int(frame.found.labels[row]) + 1,
-                    "category_name": header.classes[int(frame.found.labels[row])],
+                    "category_id": int(found.labels[row]) + 1,
+                    "category_name": order.header.classes[int(found.labels[row])],
                     "bbox": [round(float(value), 2) for value in box],
-                    "score": round(float(frame.found.scores[row]), 5),
+                    "score": round(float(found.scores[row]), 5),
                 }
-                if isinstance(frame.found, Tracks):
-                    entry["track_id"] = int(frame.found.ids[row])
+                if isinstance(found, Tracks):
+                    entry["track_id"] = int(found.ids[row])
                 file.write(separator + json.dumps(entry))
                 separator = ",\n"
         file.write("[]\n" if separator == "[\n" else "\n]\n")
+    return ()
 
 
-SINKS: dict[str, Callable[[Path, Header], Sink]] = {
+def video_sink(order: Order) -> Sink:
+    """All frames of the video, with all boxes drawn in; decoding runs ahead of the drawing."""
+    if order.film is None:
+        raise SettingsError("video is not available here; allowed: csv, mot, coco")
+    rate = order.header.info.rate
+    with (
+        closing(order.film(order.path, order.header, str(order.source))) as drawing,
+        open_video(order.source, strict=False, picture_rate=rate) as video,
+        closing(ahead(video.frames(), depth_here())) as pictures,
+    ):
+        drawing.send(None)
+        frame = yield
+        for picture in pictures:
+            while frame is not None and frame.index < picture.index:
+                frame = yield
+            here = frame is not None and frame.index == picture.index
+            drawing.send((picture, frame.found if frame and here else Detections.empty()))
+        try:
+            drawing.send(None)
+        except StopIteration as ended:
+            notes: Sequence[str] = ended.value
+        while frame is not None:  # lines of frames that the video lacks
+            frame = yield
+    return notes
+
+
+SINKS: dict[str, Callable[[Order], Sink]] = {
     "csv": csv_sink,
     "mot": mot_sink,
     "coco": coco_sink,
+    "video": video_sink,
 }
 """by the name of the option; file names are in ``ground.runs.EXPORTS``"""
 
@@ -130,103 +177,45 @@ def export(
 
     Args:
         predictions: the file to read.
-        files: what to write, by name (``SINKS``, or ``video``), and where.
+        files: what to write, by name (``SINKS``), and where.
         film: what draws ``video`` (``report.annotate.film``).
         source: the video, which ``video`` is drawn into.
         include_predicted: also write boxes of hidden objects; the video has them always.
 
     Returns:
         The files that were written, the errors of those that were not (or not wholly), and notes.
-        One that fails stops no other.
+        One that fails stops no other, and leaves no file.
 
     Raises:
         FormatError: the predictions cannot be read.
     """
-    if "video" in files and film is None:
-        raise SettingsError("video is not available here; allowed: csv, mot, coco")
-    notes: Sequence[str] = ()
-    with open_predictions(predictions) as (header, frames):
-        sinks = _Sinks(files, header, include_predicted=include_predicted)
-        with closing(sinks.passing(final_frames(frames))) as final:
-            if film is not None and "video" in files:
-                with sinks.noting("video"):
-                    notes = _filmed(
-                        film(files["video"], header, str(source)), header, final, source
-                    )
-            deque(final, maxlen=0)
-    if sinks.failure is not None:
-        raise sinks.failure
-    errors = sinks.errors
+    errors: dict[str, VodkitError] = {}
+    notes: list[str] = []
+    with open_predictions(predictions) as (header, frames), ExitStack() as opened:
+        sinks: dict[str, Sink] = {}
+        for name, path in files.items():
+            order = Order(
+                path=path,
+                header=header,
+                source=source,
+                film=film,
+                include_predicted=include_predicted,
+            )
+            sinks[name] = opened.enter_context(closing(SINKS[name](order)))
+        for frame in chain([None], final_frames(frames), [None]):
+            for name, sink in [*sinks.items()]:
+                try:
+                    sink.send(frame)
+                    continue
+                except StopIteration as ended:
+                    notes += ended.value
+                except VodkitError as error:
+                    errors[name] = error
+                del sinks[name]
     written = [
         path for name, path in files.items() if isinstance(errors.get(name), PartialError | None)
     ]
-    return written, [errors[name] for name in files if name in errors], [*notes]
-
-
-def _filmed(
-    drawing: Drawing, header: Header, final: Iterator[PredictedFrame], source: str | Path
-) -> Sequence[str]:
-    """Draw all frames of the video; notes. Decoding runs ahead while frames are drawn."""
-    with (
-        closing(drawing),
-        open_video(source, strict=False, picture_rate=header.info.rate) as video,
-        closing(ahead(video.frames(), depth_here())) as frames,
-    ):
-        pairs = chain([None], frames_with(frames, final), [None])
-        try:
-            for pair in pairs:
-                drawing.send(pair)
-        except StopIteration as ended:
-            notes: Sequence[str] = ended.value
-            return notes
-    raise AssertionError("a drawing ends with None")
-
-
-class _Sinks:
-    """All sinks of one pass; one that fails gets no more, and leaves no file."""
-
-    def __init__(
-        self, files: Mapping[str, Path], header: Header, *, include_predicted: bool
-    ) -> None:
-        self.errors: dict[str, VodkitError] = {}
-        self.failure: VodkitError | None = None
-        """why the predictions could not be read to their end"""
-        self._open: dict[str, Sink] = {}
-        self._include_predicted = include_predicted
-        for name, path in files.items():
-            if name != "video":
-                self._open[name] = SINKS[name](path, header)
-                self._send(name, None)
-
-    def passing(self, frames: Iterator[PredictedFrame]) -> Generator[PredictedFrame]:
-        """The frames, each after every sink has written it."""
-        try:
-            for frame in frames:
-                for name in [*self._open]:
-                    self._send(name, frame if self._include_predicted else counted(frame))
-                yield frame
-            for name in [*self._open]:
-                self._send(name, None)
-        except VodkitError as error:
-            self.failure = error
-            raise
-        finally:
-            for sink in self._open.values():
-                sink.close()
-
-    def _send(self, name: str, frame: PredictedFrame | None) -> None:
-        with self.noting(name), suppress(StopIteration):
-            self._open[name].send(frame)
-            return
-        del self._open[name]
-
-    @contextmanager
-    def noting(self, name: str) -> Iterator[None]:
-        """Within, an error is noted; it stops nothing else."""
-        try:
-            yield
-        except VodkitError as error:
-            self.errors[name] = error
+    return written, [errors[name] for name in files if name in errors], notes
 
 
 @contextmanager

@@ -13,10 +13,12 @@ from vodkit.detect.embed import threshold_of
 from vodkit.detect.foreign import DETECTORS
 from vodkit.detect.models import find_card
 from vodkit.detect.temporal_head import learnt_labels, load_head, temporal_card
+from vodkit.formats.camera_motion import line_of
+from vodkit.ground import ledger
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import VideoError
 from vodkit.ground.records import Detections, Frame, Tracks
-from vodkit.infer.handover import ContinuedMemory, Continuing
+from vodkit.infer.handover import Continued
 from vodkit.infer.settings import COLOUR, OFF, InferSettings
 from vodkit.temporal.links import Links, LinkSettings
 from vodkit.temporal.memory import Memory
@@ -50,7 +52,8 @@ class Follower:
         cuts: bool = True,
         memory: Memory["_Begun"] | None = None,
         motion: Mapping[int, FloatArray] | None = None,
-        continued: ContinuedMemory | None = None,
+        continued: Continued | None = None,
+        motion_log: Path | None = None,
     ) -> None:
         """Start a video.
 
@@ -59,13 +62,21 @@ class Follower:
             cuts: detect shot changes, so that nothing is followed across one.
             memory: a new one, for temporal detection; None: each frame by itself.
             motion: the camera's motion by frame index, where it was recorded.
-            continued: what the file before this one left to be remembered.
+            continued: where the file before this one ended.
+            motion_log: file for the camera's motion, so that replays use the same (see
+                ``formats.camera_motion``); begun anew, it appears with the first motion.
+
+        Raises:
+            OutputError: ``motion_log`` is a file that vodkit did not write.
         """
         self.tracker = tracker
         self.num_cuts = 0
         """shot changes so far"""
         self.memory, self._motion = memory, motion or {}
-        self._continued = continued
+        self._continued, self._motion_log = continued, motion_log
+        if motion_log is not None:
+            ledger.claim(motion_log)
+            motion_log.unlink(missing_ok=True)
         self._cuts = CutDetector() if cuts and (tracker or memory) else None
 
     def step(self, frame: Frame, detections: Detections) -> Followed:
@@ -94,8 +105,8 @@ class Follower:
         is_cut = self._cuts is not None and frame.has_pixels and self._cuts.step(frame)
         self.num_cuts += is_cut
         begun = _Begun(frame, is_cut)
-        if self.memory is not None and self._continued is not None:
-            self._continued.load_into(self.memory, frame.time_s)
+        if self._continued is not None:
+            self._continued.begin(frame.time_s)
             self._continued = None
         if self.memory is None:
             yield from self._tracked([(begun, detections)])
@@ -117,6 +128,10 @@ class Follower:
                 embeddings=detections.embeddings,
                 camera_motion=self._motion.get(frame.index),
             )
+            affine = self.tracker.last_motion
+            if self._motion_log is not None and affine is not None:
+                with self._motion_log.open("a", encoding="utf-8") as file:
+                    file.write(line_of(frame.index, affine))
             yield Followed(frame, detections, tracks)
 
 
@@ -128,12 +143,15 @@ class _Begun(NamedTuple):
     """a new shot begins with it"""
 
 
-def make_follower(settings: InferSettings, classes: Sequence[str] = ()) -> Follower:
+def make_follower(
+    settings: InferSettings, classes: Sequence[str] = (), *, motion_log: Path | None = None
+) -> Follower:
     """A new follower with the tracker and the memory that the settings ask for.
 
     Args:
         settings: of the run.
         classes: names of the detector's labels; empty: those of the settings' model.
+        motion_log: see ``Follower``.
 
     Raises:
         SettingsError: an unknown tracker or tracker setting.
@@ -143,11 +161,13 @@ def make_follower(settings: InferSettings, classes: Sequence[str] = ()) -> Follo
     if not settings.tracks:
         return Follower(cuts=settings.cuts, memory=memory)
     tracker = make_tracker(settings.tracker, tracker_words(settings))
-    continued = None
-    if settings.after:
-        tracker = Continuing(tracker, Path(settings.after))
-        continued = None if memory is None else ContinuedMemory(Path(settings.after))
-    return Follower(tracker, cuts=settings.cuts, memory=memory, continued=continued)
+    return Follower(
+        tracker,
+        cuts=settings.cuts,
+        memory=memory,
+        continued=Continued(Path(settings.after), tracker, memory) if settings.after else None,
+        motion_log=motion_log,
+    )
 
 
 def make_memory(settings: InferSettings, classes: Sequence[str] = ()) -> Memory[_Begun] | None:

@@ -8,6 +8,7 @@ temporal memory (``memory.npz``).
 
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,7 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
-from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import InputError
-from vodkit.ground.records import Detections, Frame, Tracks
 from vodkit.ground.runs import MEMORY, TRACKER, write_atomic
 from vodkit.temporal.links import Links, LinkSettings
 from vodkit.temporal.memory import Memory
@@ -31,97 +30,66 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-def keep_tracker(folder: Path, tracker: Tracker, *, end_s: float) -> None:
-    """Write the state of ``tracker`` into a run folder; ``end_s``: when the file ends, its clock.
+def keep_state(
+    folder: Path, tracker: Tracker, memory: Memory[Any] | None = None, *, end_s: float
+) -> None:
+    """Write what a tracker and temporal memory know into a run folder.
 
-    Trackers of other libraries do not expose their state: then nothing is written.
+    Trackers of other libraries do not expose their state: then it is not written.
+
+    Args:
+        folder: of the run.
+        tracker: after its last frame.
+        memory: the same; None: the run had none.
+        end_s: when the file ends, on its own clock.
     """
-    try:
-        state: dict[str, Any] = {**tracker.state_dict(), _END: np.array(end_s)}
-    except InputError:
-        return
-    content = BytesIO()
-    np.savez(content, **state)
-    write_atomic(folder / TRACKER, content.getvalue())
+    states: dict[str, dict[str, np.ndarray]] = {}
+    with suppress(InputError):
+        states[TRACKER] = tracker.state_dict()
+    if memory is not None:
+        states[MEMORY] = memory.state_dict()
+    for name, state in states.items():
+        content = BytesIO()
+        whole: dict[str, Any] = {**state, _END: np.array(end_s)}
+        np.savez(content, **whole)
+        write_atomic(folder / name, content.getvalue())
 
 
-def keep_memory(folder: Path, memory: Memory[Any], *, end_s: float) -> None:
-    """Write what temporal memory holds into a run folder; ``end_s`` as of ``keep_tracker``."""
-    state: dict[str, Any] = {**memory.state_dict(), _END: np.array(end_s)}
-    content = BytesIO()
-    np.savez(content, **state)
-    write_atomic(folder / MEMORY, content.getvalue())
+class Continued:
+    """Where the run in a folder ended: its state, taken over at a new run's first frame.
 
+    That is the frame after the run's last, whatever its clock.
+    """
 
-class ContinuedMemory:
-    """What the run in a folder remembered at its end, for the first frame after it."""
+    def __init__(self, folder: Path, tracker: Tracker, memory: Memory[Any] | None = None) -> None:
+        """Check the state before anything is decoded.
 
-    def __init__(self, folder: Path) -> None:
-        """InputError where it cannot be read; a run without temporal memory remembered nothing."""
+        Args:
+            folder: of the run before; without temporal memory it remembered nothing.
+            tracker: a new one, which will continue.
+            memory: a new one; None: there is none.
+
+        Raises:
+            InputError: the folder has no state of a tracker, or another's, or it is damaged.
+        """
+        self._tracker, self._memory = tracker, memory
+        self._state, self._end_s = _read(tracker_in(folder), tracker.state_dict())
+        tracker.load_state(self._state)
         path = folder / MEMORY
-        self._state: dict[str, np.ndarray] = {}
-        if path.exists():
-            self._state = _arrays(path, "temporal memory")
-            self._end_s = float(self._state.pop(_END, np.array(np.nan)))
-            try:  # before anything is decoded
-                Memory[Any](Links(LinkSettings()), threshold=0.0).load_state(self._state)
+        self._remembered: dict[str, np.ndarray] = {}
+        if memory is not None and path.exists():
+            self._remembered = _arrays(path, "temporal memory")
+            self._memory_end_s = float(self._remembered.pop(_END, np.array(np.nan)))
+            try:
+                Memory[Any](Links(LinkSettings()), threshold=0.0).load_state(self._remembered)
             except InputError as error:
                 raise InputError(f"{path}: {error}") from error
 
-    def load_into(self, memory: Memory[Any], time_s: float) -> None:
-        """Fill a memory whose first frame is at ``time_s``; once."""
-        if self._state:
-            memory.load_state(self._state, earlier_s=self._end_s - time_s)
-        self._state = {}
-
-
-class Continuing:
-    """A tracker that continues where the run in a folder ended; satisfies track.base.Tracker.
-
-    Its first frame is the one after that run's last, whatever its clock.
-    """
-
-    def __init__(self, tracker: Tracker, folder: Path) -> None:
-        """``tracker`` is new. InputError when the run has no state of a tracker, or another's."""
-        self._tracker = tracker
-        self._state, self._end_s = _read(tracker_in(folder), tracker.state_dict())
-        self._waits = True
-        tracker.load_state(self._state)  # raises before anything is decoded
-
-    def step(
-        self,
-        frame: Frame,
-        detections: Detections,
-        *,
-        embeddings: FloatArray | None = None,
-        camera_motion: FloatArray | None = None,
-    ) -> Tracks:
-        """See Tracker."""
-        if self._waits:
-            self._tracker.load_state(earlier(self._state, self._end_s - frame.time_s))
-            self._waits = False
-        return self._tracker.step(
-            frame, detections, embeddings=embeddings, camera_motion=camera_motion
-        )
-
-    @property
-    def last_motion(self) -> FloatArray | None:
-        """The camera's motion (2, 3) before the last step; None: at rest, or not known."""
-        found: FloatArray | None = getattr(self._tracker, "last_motion", None)
-        return found
-
-    def notice_cut(self) -> None:
-        """See Tracker."""
-        self._tracker.notice_cut()
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """See Tracker."""
-        return self._tracker.state_dict()
-
-    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """See Tracker; what the folder held is forgotten."""
-        self._tracker.load_state(state)
-        self._waits = False
+    def begin(self, time_s: float) -> None:
+        """Continue with a frame at ``time_s`` on the new run's clock; once."""
+        self._tracker.load_state(earlier(self._state, self._end_s - time_s))
+        if self._memory is not None and self._remembered:
+            self._memory.load_state(self._remembered, earlier_s=self._memory_end_s - time_s)
 
 
 def tracker_in(folder: Path) -> Path:

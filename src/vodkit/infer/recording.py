@@ -3,25 +3,19 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from vodkit.detect.base import Detector, in_stream
-from vodkit.formats.camera_motion import line_of
+from vodkit.detect.base import Around, Detector
 from vodkit.formats.embeddings import EmbeddingFile
 from vodkit.formats.predictions import PredictionWriter, read_frames
-from vodkit.ground import ledger, runs
-from vodkit.ground.arrays import FloatArray
+from vodkit.ground import runs
 from vodkit.ground.errors import OutputError
-from vodkit.ground.records import Detections, Frame, Tracks
+from vodkit.ground.records import Detections, Frame
 from vodkit.infer.follow import has_features
 from vodkit.infer.settings import InferSettings
-from vodkit.track.base import Tracker
 
 
-class Recording(Detector):
+class Recording(Around):
     """The detector of a run: frames on disk are read back, the others are detected and appended.
 
     Frames must come in order; recorded frames are the first ones.
@@ -31,27 +25,16 @@ class Recording(Detector):
         self, raw: PredictionWriter, rows: Mapping[str, EmbeddingFile], detector: Detector
     ) -> None:
         """``raw`` is the file of boxes, ``rows`` are those of other columns, by name; all grow."""
-        self.card, self.classes = detector.card, detector.classes
-        self.runs_on, self.batch_size = detector.runs_on, detector.batch_size
-        self._raw, self._rows, self._detector = raw, rows, detector
+        super().__init__(detector)
+        self._raw, self._rows = raw, rows
         self._recorded = raw.last_frame
         self._known = read_frames(raw.path) if raw.last_frame >= 0 else iter(())
-
-    def decode_px(self, width_px: int, height_px: int) -> tuple[int, int] | None:
-        """See Detector."""
-        return self._detector.decode_px(width_px, height_px)
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """See Detector."""
         before = [frame for frame in frames if frame.index <= self._recorded]
-        found = [self._recall(frame) for frame in before]
         fresh = frames[len(before) :]
-        for frame, detections in zip(
-            fresh, self._detector.detect(fresh) if fresh else [], strict=True
-        ):
-            self._put(frame, detections)
-            found.append(detections)
-        return found
+        return [*map(self._recall, before), *(super().detect(fresh) if fresh else [])]
 
     def stream(
         self, frames: Iterable[Frame | None], batch_size: int
@@ -64,13 +47,13 @@ class Recording(Detector):
                 break
             if frame is not None:
                 yield frame, self._recall(frame)
-        for fresh, detections in in_stream(self._detector, frames, batch_size):
-            self._put(fresh, detections)
-            yield fresh, detections
+        yield from super().stream(frames, batch_size)
 
-    def _put(self, frame: Frame, detections: Detections) -> None:
-        append_rows(self._rows, detections)
-        self._raw.write(frame.index, frame.time_s, detections)
+    def changed(self, frame: Frame, found: Detections) -> Detections:
+        """The same; it is on disk then."""
+        append_rows(self._rows, found)
+        self._raw.write(frame.index, frame.time_s, found)
+        return found
 
     def _recall(self, frame: Frame) -> Detections:
         known = next(self._known)
@@ -101,49 +84,3 @@ def append_rows(rows: Mapping[str, EmbeddingFile], found: Detections) -> None:
     """Append these columns of a frame's detections."""
     for name, file in rows.items():
         file.append(getattr(found, name))
-
-
-class MotionLog:
-    """A tracker whose camera motion is written to a file, so that replays use the same.
-
-    Satisfies track.base.Tracker. The file is begun anew: a resumed run tracks from the first frame.
-    """
-
-    def __init__(self, tracker: Tracker, path: Path) -> None:
-        """``path``: see ``formats.camera_motion``; it appears with the first motion.
-
-        OutputError where there is a file that vodkit did not write.
-        """
-        self._tracker, self._path = tracker, path
-        ledger.claim(path)
-        path.unlink(missing_ok=True)
-
-    def step(
-        self,
-        frame: Frame,
-        detections: Detections,
-        *,
-        embeddings: FloatArray | None = None,
-        camera_motion: FloatArray | None = None,
-    ) -> Tracks:
-        """See Tracker."""
-        tracks = self._tracker.step(
-            frame, detections, embeddings=embeddings, camera_motion=camera_motion
-        )
-        affine = getattr(self._tracker, "last_motion", None)
-        if affine is not None:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(line_of(frame.index, affine))
-        return tracks
-
-    def notice_cut(self) -> None:
-        """See Tracker."""
-        self._tracker.notice_cut()
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """See Tracker."""
-        return self._tracker.state_dict()
-
-    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """See Tracker."""
-        self._tracker.load_state(state)

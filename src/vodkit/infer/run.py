@@ -35,9 +35,9 @@ from vodkit.infer.filming import OnePass
 from vodkit.infer.flow import follow_video, open_source
 from vodkit.infer.folder import ANEW, RunFolder
 from vodkit.infer.follow import Followed, Follower, make_follower
-from vodkit.infer.handover import keep_memory, keep_tracker
+from vodkit.infer.handover import keep_state
 from vodkit.infer.manifest import Ended, Manifest, describe
-from vodkit.infer.recording import MotionLog, Recording, row_files
+from vodkit.infer.recording import Recording, row_files
 from vodkit.infer.settings import OFF, InferSettings
 from vodkit.infer.summary import Tally
 from vodkit.video.decoding import require_container
@@ -339,10 +339,8 @@ class _Run:
 
         It is also put there when the video breaks off: the recording may continue in another file.
         """
-        follower = make_follower(self._settings, self._detector.classes)
-        if follower.tracker is not None:
-            motion = self._folder / runs.CAMERA_MOTION
-            follower.tracker = MotionLog(follower.tracker, motion)
+        motion_log = self._folder / runs.CAMERA_MOTION
+        follower = make_follower(self._settings, self._detector.classes, motion_log=motion_log)
         try:
             with closing(follow_video(video, recording, follower, self._settings)) as steps:
                 report = yield from steps
@@ -362,9 +360,7 @@ class _Run:
             return
         unseen = 0 if info.num_frames is None else info.num_frames - 1 - last.index
         self._end_s = last.time_s + float((1 + max(unseen, 0)) / info.rate)
-        keep_tracker(self._folder.path, follower.tracker, end_s=self._end_s)
-        if follower.memory is not None:
-            keep_memory(self._folder.path, follower.memory, end_s=self._end_s)
+        keep_state(self._folder.path, follower.tracker, follower.memory, end_s=self._end_s)
 
 
 def _is_derived(settings: InferSettings) -> bool:

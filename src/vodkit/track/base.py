@@ -1,7 +1,7 @@
 """What a tracker is, and the detections of one frame in the form that all trackers work on."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -10,8 +10,13 @@ from vodkit.ground.errors import InputError
 from vodkit.ground.records import Detections, Frame, Tracks
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """Gives the objects of one video their ids. One instance is one video: there is no reset."""
+
+    last_motion: FloatArray | None = None
+    """the camera's motion (2, 3) before the last step, as given or found; None: at rest, unknown,
+    or not this tracker's concern"""
 
     def step(
         self,

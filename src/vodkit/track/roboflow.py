@@ -15,6 +15,7 @@ from vodkit.ground.arrays import FloatArray
 from vodkit.ground.errors import InputError, SettingsError
 from vodkit.ground.lookup import pick
 from vodkit.ground.records import Detections, Frame, State, Tracks
+from vodkit.track.base import Tracker
 
 _CLASSES = {
     "sort": "SORTTracker",
@@ -41,7 +42,7 @@ class RoboflowSettings:
             raise SettingsError(f"lost_s is {self.lost_s}; allowed: above 0")
 
 
-class RoboflowTracker:
+class RoboflowTracker(Tracker):
     """See the module; satisfies base.Tracker, except that its state cannot be saved."""
 
     def __init__(self, settings: RoboflowSettings | None = None) -> None:

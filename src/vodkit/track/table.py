@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from vodkit.ground.errors import SettingsError
 from vodkit.ground.lookup import pick
 from vodkit.ground.plugins import Table
 from vodkit.ground.settings import load, words_of
@@ -58,11 +59,16 @@ def make_tracker(name: str | TrackerSettings = "vodkit", words: Sequence[str] = 
         words: ``name=value`` words such as ``life.lost_s=2``, which change its settings.
 
     Raises:
-        SettingsError: an unknown name or setting (with the nearest valid ones).
+        SettingsError: an unknown name or setting (with the nearest valid ones), or a tracker of
+            another package that is incomplete.
     """
     if isinstance(name, str):
         tracker, settings = pick(TRACKERS, name, "tracker")
-        return tracker(load(settings, words=words))
+        made = tracker(load(settings, words=words))
+        if not isinstance(made, Tracker):
+            seen = f"gives {type(made).__name__}, which is no vodkit.track.base.Tracker"
+            raise SettingsError(f"tracker {name}: {seen}; inherit from it (docs/add-a-tracker.md)")
+        return made
     tracker = next(one for one, settings in TRACKERS.values() if settings is type(name))
     return tracker(load(type(name), words=(*words_of(name), *words)) if words else name)
 

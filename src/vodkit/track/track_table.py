@@ -374,6 +374,7 @@ class Booked:
     """What trackers share that know no more than their book."""
 
     book: Book
+    last_motion: FloatArray | None = None
 
     def notice_cut(self) -> None:
         """A new shot begins: all tracks end."""

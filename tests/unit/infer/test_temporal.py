@@ -19,7 +19,7 @@ from vodkit.ground.records import Detections, Frame
 from vodkit.infer.flow import detect_video, track_video
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.follow import make_follower
-from vodkit.infer.handover import keep_memory, keep_tracker
+from vodkit.infer.handover import keep_state
 from vodkit.infer.run import run_source
 from vodkit.infer.settings import InferSettings
 from vodkit.temporal.recall import RecallSettings, first_weights
@@ -319,9 +319,7 @@ def keep_first_file(folder: Path, wanted: InferSettings) -> None:
     first = make_follower(wanted, Blinking.classes)
     list(first.steps(film(0, CUT)))
     assert first.tracker is not None
-    assert first.memory is not None
-    keep_tracker(folder, first.tracker, end_s=CUT / 10)
-    keep_memory(folder, first.memory, end_s=CUT / 10)
+    keep_state(folder, first.tracker, first.memory, end_s=CUT / 10)
 
 
 def test_memory_continues_in_the_next_file_of_a_recording(

@@ -6,7 +6,7 @@ import pytest
 from vodkit.formats.camera_motion import line_of, motion_beside, read_motion
 from vodkit.ground.errors import FormatError
 from vodkit.ground.records import Detections, Frame
-from vodkit.infer.recording import MotionLog
+from vodkit.infer.follow import Follower
 from vodkit.infer.tune import consistency, replay
 from vodkit.track.table import make_tracker
 
@@ -53,8 +53,8 @@ def panned(count=30):
 def test_a_replay_with_the_recorded_motion_gives_the_tracks_of_the_live_run(tmp_path):
     path = tmp_path / "camera_motion.txt"
     words = ["colours=false"]
-    live = MotionLog(make_tracker("vodkit", words), path)
-    tracks = [live.step(frame, found) for frame, found in panned()]
+    live = Follower(make_tracker("vodkit", words), cuts=False, motion_log=path)
+    tracks = [live.step(frame, found).tracks for frame, found in panned()]
     motion = read_motion(path)
     assert len(motion) > 20
     assert np.median([affine[0, 2] for affine in motion.values()]) == pytest.approx(-6, abs=0.5)
