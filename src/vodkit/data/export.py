@@ -78,10 +78,11 @@ def _write(
     with ledger.unrecorded():
         write_dataset(dataset, part, format, writing=chosen)
     module = pick(FORMATS, format, "label format")
-    if pictures and (videos := getattr(module, "VIDEOS", None)) is not None:
-        _copy_videos(dataset, part, layout=videos, root=root)
     layout = module.PICTURES
     if not pictures or layout is None:
+        return
+    if "{suffix}" in layout:
+        _copy_videos(dataset, part, layout=layout, root=root)
         return
     base, split = (part if part.is_dir() else path.parent), chosen.default_split
     with ledger.unrecorded() if part.is_dir() else nullcontext():

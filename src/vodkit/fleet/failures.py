@@ -13,7 +13,7 @@ from typing import Literal
 
 from vodkit.fleet.place import Place, is_passing
 from vodkit.fleet.sources import Item
-from vodkit.ground.errors import ShortageError, StorageError, VideoError
+from vodkit.ground.errors import ShortageError, StorageError, VideoError, VodkitError
 from vodkit.ground.text import redacted
 
 Kind = Literal["permanent", "transient"]
@@ -45,8 +45,8 @@ class Failure:
 
 def failure_of(item: Item, error: Exception, *, tries: int) -> Failure:
     """What is recorded of an error."""
-    known = f"{error}" if hasattr(error, "exit_code") else f"unforeseen {type(error).__name__}"
-    message = known if hasattr(error, "exit_code") else f"{known}: {error}"
+    is_ours = isinstance(error, VodkitError)
+    message = f"{error}" if is_ours else f"unforeseen {type(error).__name__}: {error}"
     return Failure(
         uri=redacted(item.uri),
         folder=item.name,
@@ -85,8 +85,8 @@ def kind_of(error: BaseException) -> Kind:
 def _time_of(error: BaseException | None) -> float | None:
     """The time in the video at which the first error of a chain that knows one happened."""
     while error is not None:
-        if getattr(error, "time_s", None) is not None:
-            return float(error.time_s)  # type: ignore[attr-defined]
+        if isinstance(error, VideoError) and error.time_s is not None:
+            return error.time_s
         error = error.__cause__
     return None
 

@@ -150,6 +150,10 @@ class Source(Protocol):
         """Whether ``path`` is of this format, as far as its beginning shows; never raises."""
         ...
 
+    def contained(self, path: Path) -> int:
+        """How many objects the file has, each of which is kept, converted or skipped."""
+        ...
+
 
 class Format(Protocol):
     """A label format: a module with these names (see ``docs/add-a-format.md``)."""
@@ -160,7 +164,8 @@ class Format(Protocol):
     source for all its frames)"""
     PICTURES: str | None
     """where the layout wants the picture of a frame, relative to the written path's folder, with
-    ``{split} {stem} {name} {frame} {frame1}``; None where the video itself is enough"""
+    ``{split} {stem} {name} {frame} {frame1}``, or, with ``{suffix}``, a copy of the video itself;
+    None where the video is enough"""
 
     def read(self, path: Path, reading: Reading) -> Dataset:
         """The labels in ``path``; FormatError names the place of a fault."""
@@ -172,6 +177,10 @@ class Format(Protocol):
 
     def sniff(self, path: Path) -> bool:
         """Whether ``path`` is of this format, as far as its beginning shows; never raises."""
+        ...
+
+    def contained(self, path: Path) -> int:
+        """How many objects the file has, each of which is kept, converted or skipped."""
         ...
 
 

@@ -39,8 +39,7 @@ from vodkit.ground.runs import write_atomic
 KEEPS = frozenset(
     {"ids", "scores", "states", "visibility", "ignore", "split", "labelled", "video", "empty"}
 )
-PICTURES: str | None = None
-VIDEOS = "data/{stem}{suffix}"
+PICTURES: str | None = "data/{stem}{suffix}"
 FIELD = "detections"
 IGNORE = "ignore"
 PARTLY_HIDDEN = 0.5
@@ -331,7 +330,7 @@ def write(dataset: Dataset, path: Path, writing: Writing) -> None:
         if is_still(video) or video.frame_files:
             message = f"{video.source} is no video file; FiftyOne reads pictures from coco"
             raise FormatError(message, path=path)
-        data = VIDEOS.format(stem=name, suffix=PurePosixPath(video.source).suffix)
+        data = str(PICTURES).format(stem=name, suffix=PurePosixPath(video.source).suffix)
         index.append({"data": data, "labels": f"labels/{name}.json"})
         text = json.dumps(_video_labels(video, dataset.classes), ensure_ascii=False)
         write_atomic(path / "labels" / f"{name}.json", text)

@@ -27,6 +27,7 @@ from typing import Any, Self
 import numpy as np
 
 from vodkit.formats.base import Reading, Writing, close_written
+from vodkit.formats.jsonfile import shared
 from vodkit.formats.prediction_lines import (
     MODES,
     VERSION,
@@ -56,7 +57,7 @@ from vodkit.ground.runs import write_atomic
 
 __all__ = [
     "KEEPS", "MODES", "PICTURES", "VERSION", "FinalRows", "Header", "PredictedFrame",
-    "PredictionWriter", "Predictions", "counted", "final_frames", "frames_with",
+    "PredictionWriter", "Predictions", "contained", "counted", "final_frames", "frames_with",
     "last_complete_frame", "open_predictions", "read", "read_frames", "read_header",
     "read_predictions", "sniff", "write", "write_table",
 ]  # fmt: skip
@@ -403,7 +404,8 @@ def sniff(path: Path) -> bool:
 
 def read(path: Path, reading: Reading) -> Dataset:
     """Predictions as a dataset of one video, for correction by hand in a labelling tool."""
-    given = read_predictions(path)
+    given = shared(path, read_predictions)
+    reading.tally.take(count=len(given.table))
     source = reading.source or Path(given.header.source.replace("\\", "/")).name
     video = LabelledVideo(
         source=source,
@@ -412,6 +414,11 @@ def read(path: Path, reading: Reading) -> Dataset:
         labelled_frames=np.array([*given.clock], np.int64),
     )
     return Dataset(classes=given.header.classes, videos=(video,))
+
+
+def contained(path: Path) -> int:
+    """Number of final rows."""
+    return len(shared(path, read_predictions).table)
 
 
 def write(dataset: Dataset, path: Path, writing: Writing) -> None:

@@ -154,20 +154,11 @@ def read_labels(
             raise
         except InputError as error:  # a record refused what the reader let through
             raise FormatError(str(error), path=place) from error
-        account = _account(module, name, place, dataset, told.tally)
+        counted = module.contained(place)
+        account = told.tally.account(file=place.name, format=name, contained=counted)
         require_whole(account)
     root = place if place.is_dir() else place.parent
     return replace(dataset, root=root, accounts=dataset.accounts or (account,)), account
-
-
-def _account(module: Source, name: str, path: Path, dataset: Dataset, tally: Tally) -> Account:
-    """The account of one file; AccountError where an object was lost."""
-    count = getattr(module, "contained", None)
-    if count is not None:
-        return tally.account(file=path.name, format=name, contained=count(path))
-    # Files of predictions, and formats of others that count nothing: every row is an object.
-    rows = sum(len(video.tracks) for video in dataset.videos if video.tracks is not None)
-    return Account(file=path.name, format=name, contained=rows, kept=rows)
 
 
 def write_dataset(
