@@ -32,6 +32,7 @@ from vodkit.detect.runtimes.table import ON_GPU, RUNTIMES
 from vodkit.ground.errors import InputError, PartialError, SettingsError
 from vodkit.ground.lookup import pick
 from vodkit.ground.records import Frame
+from vodkit.ground.settings import bounded, check_ranges
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.run import check_sources, run_source
 from vodkit.infer.settings import InferSettings
@@ -57,25 +58,21 @@ class BenchSettings:
     """auto, cpu, cuda, cuda:1, ...; of auto the GPU, for runtimes that can use one"""
     tracker: str = "vodkit"
     """of the whole pipeline"""
-    batch_size: int = 0
+    batch_size: int = bounded(0, low=0)
     """frames given to the network at once; 0: what each detector prefers"""
     size: str = NETWORK
     """input size of the networks: their own, or pixels; models that do not take it are left out"""
-    seconds: float = 2.0
+    seconds: float = bounded(2.0, above=0, high=600)
     """for each speed of each detector, in each of the turns"""
-    turns: int = 3
+    turns: int = bounded(3, low=1)
     """how often everything is measured; the medians count"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name, least in (("batch_size", 0), ("turns", 1)):
-            if getattr(self, name) < least:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: {least} or more")
+        check_ranges(self)
         check_size(self.size)
         if self.size == AUTO:
             raise SettingsError(f"size is auto; allowed in bench: {NETWORK}, or pixels as 640")
-        if not 0 < self.seconds <= 600:
-            raise SettingsError(f"seconds is {self.seconds}; allowed: above 0, up to 600")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,27 +9,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
-from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import NO_ID, State, TrackTable
+from vodkit.ground.settings import bounded, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrelabelSettings:
     """What goes to the labelling tool."""
 
-    shortest: int = 3
+    shortest: int = bounded(3, low=1)
     """tracks of fewer boxes are left out as false alarms"""
     hidden: bool = True
     """keep boxes that were predicted while the object was hidden; they come out as occluded"""
-    unsure: float = 0.0
+    unsure: float = bounded(0.0, low=0, high=1)
     """tracks with a lower median score become ignore regions: neither right nor wrong to find"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if self.shortest < 1:
-            raise SettingsError(f"shortest is {self.shortest}; allowed: 1 or more")
-        if not 0 <= self.unsure <= 1:
-            raise SettingsError(f"unsure is {self.unsure}; allowed: 0 to 1")
+        check_ranges(self)
 
 
 def doubts(table: TrackTable) -> tuple[IntArray, FloatArray]:

@@ -20,6 +20,7 @@ from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.boxes import area
 from vodkit.ground.errors import InputError, SettingsError
 from vodkit.ground.records import Dataset, LabelledVideo
+from vodkit.ground.settings import bounded, check_ranges
 
 SIDES = ("train", "val", "test")
 SMALL_PX, LARGE_PX = 32, 96
@@ -49,11 +50,11 @@ class SplitSettings:
     """above 1: k-fold; the fold-th k-th is the validation side, all else training"""
     fold: int = 0
     """which fold, from 0"""
-    guard_s: float = 2.0
+    guard_s: float = bounded(2.0, low=0, below=np.inf)
     """gap left unused between two sides of one recording; at most a tenth of the recording"""
-    least_frames: int = 30
+    least_frames: int = bounded(30, low=0)
     """labelled frames that each side must have, or a tenth of all, whichever is less"""
-    least_boxes: int = 30
+    least_boxes: int = bounded(30, low=0)
     """boxes that each side must have, or a tenth of all, whichever is less"""
 
     def __post_init__(self) -> None:
@@ -70,11 +71,7 @@ class SplitSettings:
         told = [side for side in SIDES if getattr(self, side) != getattr(SplitSettings, side)]
         if self.folds > 1 and told:
             raise SettingsError(f"folds={self.folds} with {told[0]}; allowed: one, folds are equal")
-        for name in ("least_frames", "least_boxes"):
-            if getattr(self, name) < 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 or more")
-        if not 0 <= self.guard_s < np.inf:
-            raise SettingsError(f"guard_s is {self.guard_s}; allowed: 0 or more, finite")
+        check_ranges(self)
         try:
             groups = re.compile(self.pattern).groups
         except re.error as error:

@@ -21,6 +21,7 @@ import numpy as np
 from vodkit.ground import boxes as box_arithmetic
 from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.settings import bounded, check_ranges
 from vodkit.video.motion import NO_MOTION
 
 FILL = (114, 114, 114)
@@ -53,29 +54,26 @@ class Picture:
 class Augment:
     """How much pictures are changed while training; chances are 0 to 1."""
 
-    flip: float = 0.5
+    flip: float = bounded(0.5, low=0, high=1)
     """chance of left-right mirroring"""
     zoom: tuple[float, ...] = (0.75, 1.25)
     """smallest and largest scale"""
-    stretch: float = 0.1
+    stretch: float = bounded(0.1, low=0, high=1)
     """largest relative change of width to height"""
-    shift: float = 0.1
+    shift: float = bounded(0.1, low=0, high=1)
     """largest move, as a share of the canvas"""
-    colour: float = 0.25
+    colour: float = bounded(0.25, low=0, high=1)
     """largest relative change of brightness, contrast and saturation"""
-    mosaic: float = 0.0
+    mosaic: float = bounded(0.0, low=0, high=1)
     """chance that four pictures share the canvas"""
-    mixup: float = 0.0
+    mixup: float = bounded(0.0, low=0, high=1)
     """chance that a second picture shines through"""
-    copy_paste: float = 0.0
+    copy_paste: float = bounded(0.0, low=0, high=1)
     """chance that objects of a second picture are put into this one"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name in ("flip", "stretch", "shift", "colour", "mosaic", "mixup", "copy_paste"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise SettingsError(f"augment.{name} is {value}; allowed: 0 to 1")
+        check_ranges(self, prefix="augment.")
         if len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1] < math.inf:
             allowed = "two numbers above 0, finite, smaller first"
             raise SettingsError(f"augment.zoom is {self.zoom}; allowed: {allowed}")

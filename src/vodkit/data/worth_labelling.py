@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 
 from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.errors import InputError
 from vodkit.ground.records import Frame, VideoInfo
+from vodkit.ground.settings import bounded, check_ranges
 from vodkit.video.reader import open_video
 
 _SMALL_PX = 160
@@ -31,23 +32,18 @@ _NEIGHBOURS = 7
 class SampleSettings:
     """How many frames to choose, and from what."""
 
-    frames: int = 100
+    frames: int = bounded(100, low=1)
     """to choose, over all videos"""
-    every_s: float = 0.5
+    every_s: float = bounded(0.5, above=0)
     """seconds between candidates"""
-    blurred: float = 0.5
+    blurred: float = bounded(0.5, low=0, below=1)
     """candidates with less than this share of their neighbours' median sharpness are left out"""
     seed: int = 0
     """chooses the first frame of all; the same seed, the same frames"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if self.frames < 1:
-            raise SettingsError(f"frames is {self.frames}; allowed: 1 or more")
-        if not self.every_s > 0:
-            raise SettingsError(f"every_s is {self.every_s}; allowed: above 0")
-        if not 0 <= self.blurred < 1:
-            raise SettingsError(f"blurred is {self.blurred}; allowed: 0 up to 1")
+        check_ranges(self)
 
 
 @dataclass(frozen=True, kw_only=True)

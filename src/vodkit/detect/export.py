@@ -30,6 +30,7 @@ from vodkit.ground.errors import OutputError, SettingsError, WeightsError
 from vodkit.ground.lookup import pick
 from vodkit.ground.records import Frame
 from vodkit.ground.runs import write_atomic, write_json
+from vodkit.ground.settings import bounded, check_ranges
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,21 +44,18 @@ _CUTS = ((4, 3), (3, 4), (1, 1))
 class Tolerances:
     """How much an export may differ from its original."""
 
-    px: float | None = 0.5
+    px: float | None = bounded(0.5, low=0)
     """of a corner, in source pixels; None: any (INT8)"""
-    score: float | None = 1e-3
+    score: float | None = bounded(1e-3, low=0)
     """None: any (INT8)"""
-    ap: float = 0.002
+    ap: float = bounded(0.002, low=0)
     """AP that may be lost on labelled data"""
-    hota: float = 0.002
+    hota: float = bounded(0.002, low=0)
     """HOTA that may be lost there"""
 
     def __post_init__(self) -> None:
         """No tolerance is below zero."""
-        for name in ("px", "score", "ap", "hota"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise SettingsError(f"tolerance_{name} is {value}; allowed: 0 or more")
+        check_ranges(self, prefix="tolerance_")
 
 
 INT8 = Tolerances(px=None, score=None, ap=0.02, hota=0.03)

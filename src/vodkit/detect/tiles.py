@@ -15,8 +15,9 @@ from vodkit.detect.base import Detector
 from vodkit.detect.defaults import check_grid
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.boxes import area, covered, iou
-from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.errors import InputError
 from vodkit.ground.records import Detections, Frame
+from vodkit.ground.settings import bounded, check_ranges
 
 _EDGE = 0.02  # of a tile's side: a box that ends so near an inner border is cut by it
 _SAME_IOU = 0.5  # two views of one object at different scales agree less than one view with itself
@@ -29,21 +30,18 @@ class TileSettings:
     grid: str = "auto"
     """columns x rows, as in ``3x2``; auto: so many that a tile is not larger than the network's
     input, so that no pixel is lost"""
-    overlap: float = 0.2
+    overlap: float = bounded(0.2, low=0, below=1)
     """share of a tile's side that it has in common with the next one; objects up to this size
     are whole in at least one tile"""
     whole: bool = True
     """look at the whole picture as well, for objects larger than a tile"""
-    covered: float = 0.7
+    covered: float = bounded(0.7, above=0, high=1)
     """a box cut by a border is dropped when so much of it lies inside another of its class"""
 
     def __post_init__(self) -> None:
         """Check the form of the grid and the ranges."""
         check_grid(self.grid)
-        if not 0 <= self.overlap < 1:
-            raise SettingsError(f"overlap is {self.overlap}; allowed: from 0, below 1")
-        if not 0 < self.covered <= 1:
-            raise SettingsError(f"covered is {self.covered}; allowed: above 0, up to 1")
+        check_ranges(self)
 
 
 class TiledDetector(Detector):

@@ -21,6 +21,7 @@ from vodkit.ground.account import Tally
 from vodkit.ground.errors import FormatError, OutputError, SettingsError, UnknownSizeError
 from vodkit.ground.paths import shortened, unreserved
 from vodkit.ground.records import Dataset, LabelledVideo, VideoInfo
+from vodkit.ground.settings import bounded, check_ranges
 
 TIMES = "times"
 """tag of a video whose times are frame index / rate, because the label file has no others"""
@@ -111,7 +112,7 @@ class Reading:
 class Writing:
     """What a writer may choose."""
 
-    tolerance_px: float = 0.0
+    tolerance_px: float = bounded(0.0, low=0, below=math.inf)
     """largest error of a corner that interpolation between key frames may make (cvat,
     label_studio); 0 makes every frame a key frame"""
     default_split: str = "train"
@@ -119,8 +120,7 @@ class Writing:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if not (self.tolerance_px >= 0 and math.isfinite(self.tolerance_px)):
-            raise SettingsError(f"tolerance_px is {self.tolerance_px}; allowed: 0 or more")
+        check_ranges(self)
         if not re.fullmatch(r"[\w-]+", self.default_split):
             raise SettingsError(f"default_split is {self.default_split!r}; allowed: a plain word")
 

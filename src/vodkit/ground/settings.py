@@ -6,10 +6,12 @@ settings, and reading them back gives an equal object.
 """
 
 import json
+import math
 import operator
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields, is_dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -55,20 +57,33 @@ def setting(
     return field(default=default, metadata={"help": help, "bounds": known, **more})
 
 
-def check_ranges(settings: object) -> None:
-    """SettingsError for the first value outside of the range or choices that its field states."""
+def bounded(default: Any, **bounds: float) -> Any:
+    """A dataclass field with a range, which its docstring need not repeat.
+
+    Args:
+        default: the value where none is given.
+        **bounds: ``low``, ``above``, ``high``, ``below``, as of ``setting``.
+    """
+    return field(default=default, metadata={"bounds": bounds})
+
+
+def check_ranges(settings: object, *, prefix: str = "") -> None:
+    """SettingsError for the first value outside of the range or choices that its field states.
+
+    ``prefix``: comes before the names, of settings within others.
+    """
     for spec in fields(settings):  # type: ignore[arg-type]
-        value = getattr(settings, spec.name)
+        name, value = f"{prefix}{spec.name}", getattr(settings, spec.name)
         bounds, choices = spec.metadata.get("bounds", {}), spec.metadata.get("choices", ())
-        if isinstance(value, int | float) and not all(
-            _WITHIN[name](value, bound) for name, bound in bounds.items()
+        if isinstance(value, int | float | Fraction) and not all(
+            _WITHIN[kind](value, bound) for kind, bound in bounds.items()
         ):
-            raise SettingsError(f"{spec.name} is {value}; allowed: {allowed(bounds)}")
+            raise SettingsError(f"{name} is {value}; allowed: {allowed(bounds)}")
         if choices and value not in choices:
-            raise SettingsError(f"{spec.name} is {value!r}; allowed: {', '.join(choices)}")
+            raise SettingsError(f"{name} is {value!r}; allowed: {', '.join(choices)}")
 
 
-_WITHIN: dict[str, Callable[[float, float], bool]] = {
+_WITHIN: dict[str, Callable[[Any, float], bool]] = {
     "low": operator.ge,
     "above": operator.gt,
     "high": operator.le,
@@ -79,11 +94,18 @@ _WITHIN: dict[str, Callable[[float, float], bool]] = {
 def allowed(bounds: Mapping[str, float]) -> str:
     """A range in words.
 
-    >>> allowed({"low": 1}), allowed({"low": 0, "below": 1}), allowed({"above": 0})
-    ('1 or more', '0 or more, below 1', 'above 0')
+    >>> allowed({"low": 1}), allowed({"low": 0, "below": 1}), allowed({"low": 0, "high": 1})
+    ('1 or more', '0 or more, below 1', '0 to 1')
+    >>> allowed({"above": 0, "below": math.inf})
+    'above 0, finite'
     """
+    if {"low", "high"} <= bounds.keys():
+        return f"{bounds['low']} to {bounds['high']}"
     words = {"low": "{} or more", "above": "above {}", "high": "up to {}", "below": "below {}"}
-    return ", ".join(words[name].format(bound) for name, bound in bounds.items())
+    return ", ".join(
+        "finite" if bound == math.inf else words[name].format(bound)
+        for name, bound in bounds.items()
+    )
 
 
 def words_of(settings: object, *, prefix: str = "") -> tuple[str, ...]:

@@ -21,8 +21,9 @@ import numpy as np
 
 from vodkit.ground.arrays import FloatArray
 from vodkit.ground.boxes import iou, iou_pairs
-from vodkit.ground.errors import SettingsError, VideoError
+from vodkit.ground.errors import VideoError
 from vodkit.ground.records import Detections, Frame, State, Tracks
+from vodkit.ground.settings import bounded, check_ranges
 from vodkit.infer.follow import Followed, Follower
 
 Find = Callable[[Iterator[Frame | None]], Generator[tuple[Frame, Detections]]]
@@ -35,24 +36,22 @@ _NUM_REMEMBERED = 4  # key frames whose wanted gaps count: the smallest is taken
 class SparseSettings:
     """How far apart key frames may be."""
 
-    max_gap_s: float = 0.4
+    max_gap_s: float = bounded(0.4, above=0)
     """between key frames, where nothing moves: what comes into the picture is seen this late"""
-    tolerance: float = 0.08
+    tolerance: float = bounded(0.08, above=0)
     """wanted error of filled boxes, as a share of the object's size (root of its area)"""
-    reach: float = 0.5
+    reach: float = bounded(0.5, above=0)
     """the fastest objects may move by so much of their size from one key frame to the next: then
     they still overlap where they were by a third, and are not taken for a neighbour"""
-    crossing_iou: float = 0.6
+    crossing_iou: float = bounded(0.6, above=0)
     """while two objects overlap by more, every frame is a key frame: there they could be swapped"""
-    lag: int = 3
+    lag: int = bounded(3, above=0)
     """key frames in the detector's work at a time: the gap behind each is chosen by what was known
     so many key frames before, whatever the runtime may have ready, so that all choose alike"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name in ("max_gap_s", "tolerance", "reach", "crossing_iou", "lag"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")
+        check_ranges(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from scipy.special import ndtr
 from scipy.stats import t as student
 
 from vodkit.ground.arrays import FloatArray, IntArray
-from vodkit.ground.errors import SettingsError
+from vodkit.ground.settings import bounded, check_ranges
 from vodkit.metrics.clips import Clip
 from vodkit.metrics.detection.coco_engine import RECALLS
 from vodkit.metrics.detection.match import Verdicts
@@ -32,25 +32,19 @@ CHUNK = 3e5
 class BootstrapSettings:
     """How intervals are made."""
 
-    resamples: int = 1000
+    resamples: int = bounded(1000, low=0)
     """0: no intervals"""
-    confidence: float = 0.95
+    confidence: float = bounded(0.95, above=0, below=1)
     seed: int = 0
-    min_videos: int = 10
+    min_videos: int = bounded(10, low=1)
     """with fewer videos blocks of frames are drawn"""
-    min_blocks: int = 20
+    min_blocks: int = bounded(20, low=1)
     """blocks to cut few videos into, all together"""
-    min_block_frames: int = 10
+    min_block_frames: int = bounded(10, low=1)
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if self.resamples < 0:
-            raise SettingsError(f"resamples is {self.resamples}; allowed: 0 or more")
-        if not 0 < self.confidence < 1:
-            raise SettingsError(f"confidence is {self.confidence}; allowed: between 0 and 1")
-        for name in ("min_videos", "min_blocks", "min_block_frames"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
+        check_ranges(self)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

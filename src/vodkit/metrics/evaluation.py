@@ -14,9 +14,9 @@ import numpy as np
 from vodkit.formats.base import are_stills, split_warnings
 from vodkit.formats.predictions import is_counted
 from vodkit.ground.arrays import BoolArray, IntArray
-from vodkit.ground.errors import SettingsError
 from vodkit.ground.lookup import pick
 from vodkit.ground.records import NO_ID, STATE_NAMES, Dataset, TrackTable
+from vodkit.ground.settings import bounded, check_ranges
 from vodkit.metrics.bootstrap import BootstrapSettings, make_units
 from vodkit.metrics.clips import Clip, fingerprint, make_clips
 from vodkit.metrics.detection.ap import CocoResult, by_image_ids, clip_columns, summarise
@@ -62,7 +62,7 @@ SCHEMA = 1
 class EvalSettings:
     """What an evaluation may choose; two runs can only be compared where these are equal."""
 
-    min_score: float = 0.5
+    min_score: float = bounded(0.5, low=0, high=1)
     """score threshold of frame accuracy, confusion, stability and occlusion"""
     states: tuple[str, ...] = ()
     """boxes that count, by state: observed, filled (afterwards), predicted (while the object is
@@ -76,8 +76,7 @@ class EvalSettings:
 
     def __post_init__(self) -> None:
         """Check the threshold and the names."""
-        if not 0 <= self.min_score <= 1:
-            raise SettingsError(f"min_score is {self.min_score}; allowed: 0 to 1")
+        check_ranges(self)
         if self.benchmark:
             pick(BENCHMARKS, self.benchmark, "benchmark")
         for name in self.states:

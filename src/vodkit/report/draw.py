@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vodkit.ground.arrays import ByteArray, FloatArray
-from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import NO_ID, Detections, Frame, State, Tracks
+from vodkit.ground.settings import bounded, check_ranges
 
 Colour = tuple[int, int, int]
 
@@ -36,9 +36,9 @@ DASHES_PX = {State.OBSERVED: (0, 0), State.PREDICTED: (9, 8), State.FILLED: (1, 
 class DrawSettings:
     """What is written at a box, and how thick lines are."""
 
-    line_px: int = 0
+    line_px: int = bounded(0, low=0)
     """width of a box's lines; 0: follows the size of the picture"""
-    text_scale: float = 0.0
+    text_scale: float = bounded(0.0, low=0)
     """size of the writing (OpenCV's font scale); 0: follows the size of the picture"""
     show_class: bool = True
     """write the class"""
@@ -49,10 +49,7 @@ class DrawSettings:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if self.line_px < 0:
-            raise SettingsError(f"line_px is {self.line_px}; allowed: 0 or more")
-        if not self.text_scale >= 0:
-            raise SettingsError(f"text_scale is {self.text_scale}; allowed: 0 or more")
+        check_ranges(self)
 
     def for_picture(self, height_px: int, width_px: int) -> "DrawSettings":
         """With a width of lines and a size of writing that suit a picture of this size.

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from zlib import crc32
 
 from vodkit.ground import runs
-from vodkit.ground.errors import SettingsError, VodkitError
+from vodkit.ground.errors import VodkitError
+from vodkit.ground.settings import bounded, check_ranges
 from vodkit.infer.event_log import EventTail, read_events
 
 
@@ -50,21 +51,19 @@ class Receiver(Protocol):
 class CourierSettings:
     """Patience with a receiver."""
 
-    max_waiting: int = 100_000
+    max_waiting: int = bounded(100_000, above=0)
     """events that may wait; older ones are dropped and counted"""
-    at_once: int = 50
+    at_once: int = bounded(50, above=0)
     """events that are given to the receiver together"""
-    first_pause_s: float = 0.5
+    first_pause_s: float = bounded(0.5, above=0)
     """before trying again; doubled after each failure"""
-    longest_pause_s: float = 30.0
+    longest_pause_s: float = bounded(30.0, above=0)
     parting_s: float = 5.0
     """at the end, for what still waits"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name in ("max_waiting", "at_once", "first_pause_s", "longest_pause_s"):
-            if getattr(self, name) <= 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")
+        check_ranges(self)
 
 
 class Courier:

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from vodkit.ground.errors import InputError, OutputError, SettingsError
+from vodkit.ground.settings import bounded, check_ranges
 from vodkit.serve.guard import GuardSettings
 
 _STOP_S = 0.2
@@ -28,15 +29,14 @@ class ServerSettings:
     """Where the page is served."""
 
     host: str = "127.0.0.1"
-    port: int = 0
+    port: int = bounded(0, low=0, high=65535)
     """0: any free one"""
     token: str = ""
     """empty: a random one; needed for a host that others can reach"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if not 0 <= self.port < 65536:
-            raise SettingsError(f"port is {self.port}; allowed: 0 to 65535")
+        check_ranges(self)
         if not is_loopback(self.host) and len(self.token) < 16:
             raise SettingsError(
                 f"host {self.host} can be reached by others; give a token of 16 characters or "

@@ -20,8 +20,9 @@ from vodkit.detect.models import build_network
 from vodkit.detect.preprocess import place
 from vodkit.formats.table import read_dataset
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
-from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.errors import InputError
 from vodkit.ground.records import NO_ID, Frame, LabelledVideo, State, TrackTable
+from vodkit.ground.settings import bounded, check_ranges
 from vodkit.train.settings import LAST_SEED
 
 _LEAST_PX = 4.0  # boxes smaller than this say nothing
@@ -48,44 +49,31 @@ class AppearanceSettings:
     """of the network, where features are taken from"""
     bins: tuple[int, ...] = BINS
     """rows and columns that a box is cut into"""
-    size: int = 128
+    size: int = bounded(128, low=2)
     """numbers of an embedding"""
-    hidden: int = 0
+    hidden: int = bounded(0, low=0)
     """width of a layer between features and embedding; 0: none, a linear head"""
-    most_frames: int = 400
+    most_frames: int = bounded(400, low=2)
     """of each video, evenly spread"""
-    views: int = 4
+    views: int = bounded(4, low=1)
     """copies of each box, moved and resized a little; the first is the box itself"""
-    jitter: float = 0.08
+    jitter: float = bounded(0.08, low=0, high=1)
     """by how much of its size a box is moved, as a standard deviation"""
-    min_visibility: float = 0.4
+    min_visibility: float = bounded(0.4, low=0, high=1)
     """boxes that are less visible are left out, where that is known"""
-    steps: int = 300
-    tracks_per_step: int = 12
-    boxes_per_track: int = 4
-    lr: float = 5e-4
-    stay: float = 0.1
+    steps: int = bounded(300, low=0)
+    tracks_per_step: int = bounded(12, low=2)
+    boxes_per_track: int = bounded(4, low=2)
+    lr: float = bounded(5e-4, above=0, below=math.inf)
+    stay: float = bounded(0.1, low=0, high=1)
     """how strongly the head is held near where it began"""
-    temperature: float = 0.1
-    seed: int = 0
+    temperature: float = bounded(0.1, above=0, below=math.inf)
+    seed: int = bounded(0, low=0, high=LAST_SEED)
 
     def __post_init__(self) -> None:
         """Check ranges."""
         PoolSettings(stages=self.stages, bins=self.bins)
-        for name, least in (
-            ("size", 2), ("hidden", 0), ("most_frames", 2), ("views", 1), ("steps", 0),
-            ("tracks_per_step", 2), ("boxes_per_track", 2),
-        ):  # fmt: skip
-            if getattr(self, name) < least:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: {least} or more")
-        for name in ("lr", "temperature"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0, finite")
-        if not 0 <= self.seed <= LAST_SEED:
-            raise SettingsError(f"seed is {self.seed}; allowed: 0 to {LAST_SEED}")
-        for name in ("jitter", "stay", "min_visibility"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
+        check_ranges(self)
 
 
 @dataclass(frozen=True, eq=False)

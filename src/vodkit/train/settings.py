@@ -8,6 +8,7 @@ from typing import Literal
 from vodkit.data.transforms import Augment
 from vodkit.ground.errors import SettingsError
 from vodkit.ground.lookup import pick
+from vodkit.ground.settings import bounded, check_ranges
 from vodkit.train.freeze import FREEZES
 from vodkit.train.loggers import JOURNALS
 from vodkit.train.optim import OPTIMIZERS
@@ -42,83 +43,83 @@ class TrainSettings:
     train_split: str = "train"
     val_split: str = "val"
     """split that the best checkpoint is chosen on; empty: no validation, the last is kept"""
-    width_px: int = 0
+    width_px: int = bounded(0, low=0)
     """of the network's input; 0: the model's own"""
-    height_px: int = 0
+    height_px: int = bounded(0, low=0)
     motion: bool = False
     """also give the network differences to earlier frames: for small or camouflaged objects"""
     motion_lags_s: tuple[float, ...] = LAGS_S
     """lags, in seconds, of these frames; a model that was trained with motion keeps its own"""
-    motion_withheld: float = 0.2
+    motion_withheld: float = bounded(0.2, low=0, high=1)
     """share of training pictures whose motion is withheld, so that objects at rest are learnt"""
-    every: int = 1
+    every: int = bounded(1, low=1)
     """use every n-th labelled frame, for training and validation"""
-    still_iou: float = 0.98
+    still_iou: float = bounded(0.98, low=0)
     """skip frames whose boxes all overlap those of the last kept frame by at least this IoU"""
-    rare_share: float = 0.0
+    rare_share: float = bounded(0.0, low=0, high=1)
     """classes in a smaller share of frames than this are sampled more often; 0: uniform sampling"""
-    epochs: int = 0
+    epochs: int = bounded(0, low=0)
     """number of epochs; 0: enough for about 400 steps, 10 to 60"""
-    batch_size: int = 8
+    batch_size: int = bounded(8, low=1)
     """pictures in a step, over all processes"""
-    accumulate: int = 1
+    accumulate: int = bounded(1, low=1)
     """parts that the pictures of a step are processed in, one after the other, to save memory;
     parts that do not fit are halved"""
-    proposals: int = 0
+    proposals: int = bounded(0, low=0)
     """boxes of a picture that train the second stage of Faster R-CNN; 0: 512, as published"""
     optimizer: str = "adamw"
-    lr: float = 2e-3
+    lr: float = bounded(2e-3, above=0, below=math.inf)
     """peak learning rate of neck and head"""
-    weight_decay: float = 0.02
-    stage_lr_ratio: float = 0.3
+    weight_decay: float = bounded(0.02, low=0)
+    stage_lr_ratio: float = bounded(0.3, low=0, high=1)
     """learning rate of each backbone stage, as a share of the next stage's"""
-    warmup_share: float = 0.05
+    warmup_share: float = bounded(0.05, low=0, high=1)
     """share of all steps in which the learning rate rises"""
-    final_lr_ratio: float = 0.02
-    clip_norm: float = 10.0
+    final_lr_ratio: float = bounded(0.02, low=0, high=1)
+    clip_norm: float = bounded(10.0, low=0)
     """largest gradient norm; 0: no clipping"""
     freeze: str = "backbone"
     """last frozen part: none, stem, stage1 .. stage3, backbone, head-only"""
-    thaw_every: int = 0
+    thaw_every: int = bounded(0, low=0)
     """unfreeze one more stage after this many epochs, the last first; 0: never"""
     fixed_norms: bool = False
     """keep the batch statistics of the pre-trained model in all stages"""
-    ema_decay: float = 0.998
+    ema_decay: float = bounded(0.998, low=0, high=1)
     """largest decay of the averaged weights (short runs use less); 0: no averaging"""
     cache: str = "auto"
     """store features of the frozen part on disk: auto (where possible), on, off"""
-    cache_views: int = 0
+    cache_views: int = bounded(0, low=0)
     """stored views of each picture; the first is not augmented, for the plain epochs; 0: one for
     every four epochs, at least four"""
-    cache_gib: float = 2.0
+    cache_gib: float = bounded(2.0, above=0, below=math.inf)
     """largest disk space for features; fewer views are stored if it does not suffice"""
     augment: Augment = field(default_factory=Augment)
-    plain_epochs: int = 2
+    plain_epochs: int = bounded(2, low=0)
     """number of last epochs without augmentation"""
-    val_every: int = 0
+    val_every: int = bounded(0, low=0)
     """epochs between validations; 0: about ten in all"""
-    patience: int = 0
+    patience: int = bounded(0, low=0)
     """stop after this many validations without a better AP; 0: never"""
     precision: str = "32"
     """32, bf16 or 16 (the latter two mixed with 32; 16 only on a GPU)"""
     device: str = "auto"
     """auto (a GPU if it works, else the CPU), cpu, cuda, cuda:1, ...; mps only when named"""
-    workers: int = 0
+    workers: int = bounded(0, low=0)
     """processes that decode and augment while the network is trained"""
-    save_every_s: float = 60.0
+    save_every_s: float = bounded(60.0, low=0)
     """shortest time between two saved states"""
     journals: tuple[str, ...] = ()
     """loggers besides log.csv: tensorboard, mlflow, wandb, comet"""
-    num_pictures: int = 4
+    num_pictures: int = bounded(4, low=0)
     """validation frames that are shown with their detections, at every validation"""
     skip_broken: bool = False
     """skip videos with unreadable labelled frames (all are decoded once before training); the
     manifest lists them"""
-    seed: int = 0
+    seed: int = bounded(0, low=0, high=LAST_SEED)
     teacher: str = ""
     """YOLOX model or checkpoint whose outputs on the training pictures are learnt, too, against
     forgetting; empty: labels alone"""
-    teacher_weight: float = 1.0
+    teacher_weight: float = bounded(1.0, above=0, below=math.inf)
     """weight of the teacher's losses, relative to those of the labels"""
     name: str = ""
     """name of the trained model, for its card; empty: that of the run folder"""
@@ -137,30 +138,13 @@ class TrainSettings:
         pick(dict.fromkeys(CACHES, 0), self.cache, "cache")
         for name in self.journals:
             pick(JOURNALS, name, "journal")
-        self._check_ranges()
+        check_ranges(self)
         self._check_device()
         if self.batch_size % self.accumulate:
             seen = f"batch_size is {self.batch_size}, accumulate {self.accumulate}"
             raise SettingsError(f"{seen}; allowed: a batch_size that accumulate divides")
         if self.cache == "on":
             self._check_cache()
-
-    def _check_ranges(self) -> None:
-        for name in ("every", "batch_size", "accumulate"):
-            self._within(name, 1)
-        for name in ("epochs", "thaw_every", "plain_epochs", "val_every", "patience", "workers"):
-            self._within(name, 0)
-        for name in ("num_pictures", "proposals", "cache_views", "width_px", "height_px"):
-            self._within(name, 0)
-        for name in ("still_iou", "clip_norm", "weight_decay", "save_every_s"):
-            self._within(name, 0)
-        for name in ("ema_decay", "warmup_share", "final_lr_ratio", "stage_lr_ratio", "rare_share"):
-            self._within(name, 0, 1)
-        self._within("motion_withheld", 0, 1)
-        self._within("seed", 0, LAST_SEED)
-        for name in ("lr", "cache_gib", "teacher_weight"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0, finite")
 
     def _check_device(self) -> None:
         # Only words are checked: the device is asked for when the training starts.
@@ -177,11 +161,6 @@ class TrainSettings:
             raise SettingsError("cache is on; allowed: augment.mosaic, mixup and copy_paste 0")
         if self.teacher:
             raise SettingsError("cache is on; allowed: no teacher, which has to see the pictures")
-
-    def _within(self, name: str, least: int, most: float = math.inf) -> None:
-        if not least <= getattr(self, name) <= most:  # not a number is not, either
-            allowed = f"{least} or more" if most == math.inf else f"{least} to {most}"
-            raise SettingsError(f"{name} is {getattr(self, name)}; allowed: {allowed}")
 
     @property
     def may_cache(self) -> bool:

@@ -2,12 +2,13 @@
 
 import ctypes
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
 
-from vodkit.ground.errors import SettingsError, VideoError
+from vodkit.ground.errors import VideoError
+from vodkit.ground.settings import bounded, check_ranges
 
 UNENDED = (
     "is a playlist without an end (#EXT-X-ENDLIST): it is still growing; allowed: a complete one"
@@ -20,28 +21,25 @@ _END = re.compile(rb"^#EXT-X-ENDLIST", re.MULTILINE)  # FFmpeg sees it at the be
 class Limits:
     """Sizes and times above which a source is refused, with VideoError."""
 
-    max_pixels: int = 8192 * 8192
+    max_pixels: int = bounded(8192 * 8192, above=0)
     """of a picture; a larger one is refused before it is decoded"""
-    max_side_px: int = 32768
+    max_side_px: int = bounded(32768, above=0)
     """of a picture's width and height: no decoder's tables for a line of a million pixels"""
-    max_frames: int = 20_000_000
+    max_frames: int = bounded(20_000_000, above=0)
     """of a file; nine days at 25 a second. Live sources are endless by nature"""
-    open_s: float = 600.0
+    open_s: float = bounded(600.0, above=0)
     """a file whose times are not all read by then is refused: an endless stream, or a dead disk"""
-    read_s: float = 30.0
+    read_s: float = bounded(30.0, above=0)
     """a file on the network that gives no data for so long is broken"""
-    max_piece_bytes: int = 9 * 2**26
+    max_piece_bytes: int = bounded(9 * 2**26, above=0)
     """of a part of a multipart stream, a packet, or the plane of a picture: FFmpeg holds each in
     memory. The smallest limit in use holds for the process"""
-    max_playlist_bytes: int = 2**25
+    max_playlist_bytes: int = bounded(2**25, above=0)
     """of a playlist's text"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for spec in fields(self):
-            value = getattr(self, spec.name)
-            if not value > 0:
-                raise SettingsError(f"{spec.name} is {value}; allowed: above 0")
+        check_ranges(self)
 
     def allow(self, size_px: tuple[int, int]) -> bool:
         """Whether ``check_size`` lets a picture (width, height) pass."""

@@ -22,8 +22,9 @@ from zlib import crc32
 import av
 
 from vodkit.ground.closing import Closing
-from vodkit.ground.errors import SettingsError, ShortageError, VideoError, noticing_shortage
+from vodkit.ground.errors import ShortageError, VideoError, noticing_shortage
 from vodkit.ground.records import Frame, VideoInfo
+from vodkit.ground.settings import bounded, check_ranges
 from vodkit.ground.text import redacted
 from vodkit.ground.waiting import wait_until
 from vodkit.video.clock import Clock, Pace
@@ -50,25 +51,21 @@ _CAMERAS = {"Linux": "v4l2", "Darwin": "avfoundation", "Windows": "dshow"}
 class LiveSettings:
     """Patience with a live source."""
 
-    max_waiting: int = 2
+    max_waiting: int = bounded(2, low=1)
     """frames that may wait for the consumer; older ones are dropped and counted"""
-    open_timeout_s: float = 10.0
+    open_timeout_s: float = bounded(10.0, above=0)
     """for one attempt to connect"""
-    read_timeout_s: float = 5.0
+    read_timeout_s: float = bounded(5.0, above=0)
     """without data for so long, the connection counts as broken"""
-    first_pause_s: float = 0.25
+    first_pause_s: float = bounded(0.25, above=0)
     """before connecting again; doubled after each failure"""
     longest_pause_s: float = 10.0
-    give_up_s: float = 60.0
+    give_up_s: float = bounded(60.0, above=0)
     """without a frame for so long, reading ends with VideoError"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if self.max_waiting < 1:
-            raise SettingsError(f"max_waiting is {self.max_waiting}; allowed: 1 or more")
-        for name in ("open_timeout_s", "read_timeout_s", "first_pause_s", "give_up_s"):
-            if getattr(self, name) <= 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")
+        check_ranges(self)
 
 
 @dataclass(frozen=True, eq=False)

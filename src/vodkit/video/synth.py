@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray
-from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import Frame, TrackTable, VideoInfo
+from vodkit.ground.settings import bounded, check_ranges
 from vodkit.video.writer import VideoWriter
 
 CLASSES = ("disc", "square", "diamond")
@@ -26,10 +26,10 @@ class SceneSettings:
     """What happens in a made-up scene."""
 
     seed: int = 0
-    width_px: int = 320
-    height_px: int = 240
-    num_frames: int = 100
-    rate: Fraction = Fraction(25)
+    width_px: int = bounded(320, above=0)
+    height_px: int = bounded(240, above=0)
+    num_frames: int = bounded(100, above=0)
+    rate: Fraction = bounded(Fraction(25), above=0)  # noqa: RUF009 - it is immutable
     num_objects: int = 4
     size_px: tuple[float, float] = (24.0, 44.0)
     """smallest and largest width of an object"""
@@ -46,9 +46,7 @@ class SceneSettings:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name in ("width_px", "height_px", "num_frames", "rate"):
-            if getattr(self, name) <= 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; allowed: above 0")
+        check_ranges(self)
 
 
 @dataclass(frozen=True)

@@ -12,21 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from vodkit.ground.arrays import ByteArray, FloatArray, IntArray
-from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import NO_ID, LabelledVideo, TrackTable
+from vodkit.ground.settings import bounded, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShiftSearch:
     """Where and how far to look."""
 
-    most: int = 10
+    most: int = bounded(10, low=1)
     """largest shift looked for, in frames, in both directions"""
-    window: int = 90
+    window: int = bounded(90, low=1)
     """frames looked at in one place"""
-    num_windows: int = 3
+    num_windows: int = bounded(3, low=1)
     """places looked at, those where the labels move most"""
-    plateau: float = 0.1
+    plateau: float = bounded(0.1, above=0, below=1)
     """shifts whose score is within this share of the best one are as good as the best"""
     sureness: float = 4.0
     """how many standard errors better the best shift must be than none"""
@@ -35,8 +35,7 @@ class ShiftSearch:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if min(self.most, self.window, self.num_windows) < 1 or not 0 < self.plateau < 1:
-            raise SettingsError(f"{self}: most, window, num_windows >= 1; plateau in 0..1")
+        check_ranges(self)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 from vodkit.data.audit.findings import Finding, Grade
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.boxes import area, intersection, iou, iou_pairs
-from vodkit.ground.errors import SettingsError
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, TrackTable
+from vodkit.ground.settings import bounded, check_ranges
 
 BACKGROUND = {"background", "__background__", "bg", "_background_", "none"}
 
@@ -18,17 +18,16 @@ BACKGROUND = {"background", "__background__", "bg", "_background_", "none"}
 class LabelChecks:
     """From where on a label is suspicious."""
 
-    jump: float = 2.0
+    jump: float = bounded(2.0, above=0)
     """a track teleports when its centre moves more than this many box diagonals a frame"""
-    double_iou: float = 0.9
+    double_iou: float = bounded(0.9, above=0, high=1)
     """two boxes of one class that overlap more are probably one object"""
-    evidence: int = 5
+    evidence: int = bounded(5, low=0)
     """places shown for each finding"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if self.jump <= 0 or not 0 < self.double_iou <= 1 or self.evidence < 0:
-            raise SettingsError(f"{self}: jump > 0, double_iou in 0..1, evidence >= 0 are allowed")
+        check_ranges(self)
 
 
 def check_labels(

@@ -17,7 +17,7 @@ from vodkit.data.audit.findings import Finding, Grade
 from vodkit.data.audit.same_footage import OTHER, Question, Stretch, Verdict, answer, most_moving
 from vodkit.data.audit.video_scan import FLAT, Footage, hamming, mirrored
 from vodkit.ground.arrays import IntArray
-from vodkit.ground.errors import SettingsError
+from vodkit.ground.settings import bounded, check_ranges
 
 NEAR_BITS = 8
 """up to so many bits it is worth while to look for moments: copies that were trimmed or cropped by
@@ -34,15 +34,14 @@ REACH_S = 3.0
 class LeakSearch:
     """When two frames are the same."""
 
-    most_bits: int = 4
+    most_bits: int = bounded(4, low=0, high=32)
     """fingerprints that differ in at most so many of 64 bits are the same footage"""
-    share: float = 0.1
+    share: float = bounded(0.1, above=0, high=1)
     """from this share of a video's frames found on another side on, it is an error"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if not 0 <= self.most_bits <= 32 or not 0 < self.share <= 1:
-            raise SettingsError(f"{self}: most_bits in 0..32, share in 0..1 are allowed")
+        check_ranges(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,9 @@ from vodkit.data.audit.findings import Finding, Grade
 from vodkit.formats.rows import labelled_frames
 from vodkit.ground.arrays import ByteArray, FloatArray, IntArray
 from vodkit.ground.boxes import area, intersection
-from vodkit.ground.errors import SettingsError, VideoError
+from vodkit.ground.errors import VideoError
 from vodkit.ground.records import NO_ID, LabelledVideo, TrackTable
+from vodkit.ground.settings import bounded, check_ranges
 from vodkit.video.reader import open_video
 
 
@@ -25,32 +26,28 @@ from vodkit.video.reader import open_video
 class LookalikeSearch:
     """When something without a label is probably an object."""
 
-    most_edges: int = 60
+    most_edges: int = bounded(60, low=1)
     """track ends looked at in a video, evenly over it"""
-    reach_s: float = 0.25
+    reach_s: float = bounded(0.25, above=0)
     """how far from the end of a track it is looked for"""
-    frames: int = 2
+    frames: int = bounded(2, low=1)
     """labelled frames in a row in which the object must be found"""
-    alike: float = 0.75
+    alike: float = bounded(0.75, above=0, high=1)
     """correlation from which on a place looks like the last labelled box"""
-    alike_before: float = 0.6
+    alike_before: float = bounded(0.6, above=0, high=1)
     """the same for the look of ``reach_s`` before: it tells the object from its background"""
-    covered: float = 0.3
+    covered: float = bounded(0.3, above=0, high=1)
     """share of a place that another label may cover"""
-    margin: float = 0.02
+    margin: float = bounded(0.02, low=0, below=0.5)
     """a box that comes so near the picture's edge, as a share of its side, may have left it"""
-    min_score: float = 0.6
+    min_score: float = bounded(0.6, above=0, high=1)
     """predictions from this score on should carry a label"""
-    width_px: int = 480
+    width_px: int = bounded(480, low=32)
     """pictures are looked at this wide"""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        shares = (self.alike, self.alike_before, self.covered, self.min_score)
-        if not all(0 < share <= 1 for share in shares) or not 0 <= self.margin < 0.5:
-            raise SettingsError(f"{self}: shares in 0..1, margin in 0..0.5 are allowed")
-        if min(self.most_edges, self.frames) < 1 or self.reach_s <= 0 or self.width_px < 32:
-            raise SettingsError(f"{self}: most_edges, frames >= 1, width_px >= 32, reach_s > 0")
+        check_ranges(self)
 
 
 @dataclass(frozen=True)
