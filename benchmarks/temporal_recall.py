@@ -12,12 +12,13 @@ the folder ``--out`` and not detected again.
 import argparse
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from temporal_candidates import VIDEOS, frames_of
 from temporal_links import TRUTH, Recorded, linked, numbers, still
@@ -25,12 +26,19 @@ from vodkit.detect.embed import PoolSettings
 from vodkit.detect.models import load_detector
 from vodkit.detect.temporal_head import Keys, projection
 from vodkit.formats.table import write_dataset
-from vodkit.ground.records import Dataset, Detections, LabelledVideo, TrackTable, VideoInfo
+from vodkit.ground.records import (
+    Dataset,
+    Detections,
+    Frame,
+    LabelledVideo,
+    TrackTable,
+    VideoInfo,
+)
 from vodkit.samples.samples import LABELS
 from vodkit.temporal.links import LinkSettings
 from vodkit.temporal.memory import Memory
 from vodkit.temporal.recall import Recall, network_of
-from vodkit.train.temporal import HeadNetwork, fit
+from vodkit.train.temporal import fit
 from vodkit.train.temporal_data import Key, TemporalSettings, read_material
 from vodkit.video.reader import open_video
 
@@ -49,8 +57,12 @@ def record(
     bad: bool,
     model: str = "vodkit-street",
     name: str = "person",
+    frames: Iterable[tuple[Frame, bool]] | None = None,
 ) -> None:
-    """Candidates of one video with features; the form of temporal_candidates, and ``features``."""
+    """Candidates of one video with features; the form of temporal_candidates, and ``features``.
+
+    ``frames``: and which of them are degraded; None: those of the file.
+    """
     keys = Keys(PoolSettings(stages=STAGE, bins=BINS), most)  # features as they are
     detector = load_detector(
         model,
@@ -60,7 +72,7 @@ def record(
         temporal=keys,
     )
     rows, features, times, flags = [], [], [], []
-    for frame, is_bad in frames_of(path, bad=bad):
+    for frame, is_bad in frames or frames_of(path, bad=bad):
         found = detector.detect([frame])[0]
         times.append(frame.time_s)
         flags.append(is_bad)
@@ -130,9 +142,9 @@ def keys_of(name: str, wanted: TemporalSettings, data: Path, out: Path) -> list[
     return found
 
 
-def run(head: HeadNetwork, wanted: TemporalSettings, video: Recorded) -> list[Detections]:
-    """The video's detections with a head."""
-    weights = {name: value.numpy() for name, value in head.weights().items()}
+def run(head: Mapping[str, Tensor], wanted: TemporalSettings, video: Recorded) -> list[Detections]:
+    """The video's detections with a head of these weights."""
+    weights = {name: value.numpy() for name, value in head.items()}
     pooled = {name: weights.pop(name) for name in [*weights] if name.startswith("keys.")}
     keys = Keys(PoolSettings(stages=STAGE, bins=BINS), wanted.most, projection(pooled))
     rule = Recall(wanted.shape, network_of(weights))
@@ -186,7 +198,7 @@ def main() -> None:
                 learnt = [
                     k for one in others for k in keys_of(one, wanted, options.data, options.out)
                 ]
-                head = fit(wanted, learnt, quiet)
+                head = fit(wanted, learnt, quiet).weights()
                 for video in videos[name]:
                     say(video, f"recall, {mode}", run(head, wanted, video), seed=seed)
 

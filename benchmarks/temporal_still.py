@@ -119,7 +119,7 @@ def flies(data: Path, out: Path, seeds: int) -> None:
         for mode in ("causal", "both"):
             settings = TemporalSettings(
                 data=str(place), root=str(data), model=str(model), mode=mode, seed=seed,
-                out=str(out / f"head-flies-{mode}-{seed}"), most_frames=200,
+                out=str(out / f"head-flies-{mode}-{seed}"), most_frames=100,
             )  # fmt: skip
             train_temporal(settings, overwrite=True)
 

@@ -15,12 +15,13 @@ seeds, of which means are given. What is missing in the folder is left out. One 
 import argparse
 import json
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from temporal_links import (
     TRUTH,
@@ -37,6 +38,7 @@ from temporal_links import (
 )
 from temporal_recall import STAGE, keys_of, quiet, run, with_features
 from temporal_repp import chosen, rescored
+from vodkit.detect.weights import read_state
 from vodkit.ground.records import Detections, Frame
 from vodkit.metrics.bootstrap import BootstrapSettings, draw, interval, make_units, replicate_ap
 from vodkit.metrics.clips import Clip
@@ -45,7 +47,7 @@ from vodkit.metrics.detection.match import coco_verdicts
 from vodkit.metrics.tracking.summary import combine, count_clip
 from vodkit.temporal.links import LinkSettings
 from vodkit.track.table import make_tracker
-from vodkit.train.temporal import fit
+from vodkit.train.temporal import CHECKPOINT, fit
 from vodkit.train.temporal_data import TemporalSettings
 
 DRAWS = BootstrapSettings(resamples=200)
@@ -149,16 +151,25 @@ def methods(
     if tuned:
         yield "tuned", [still(one.frames) for one in tuned]
     for mode in options.modes:
-        yield (
-            f"head, {mode}",
-            [run(head, wanted, video) for head, wanted in heads(domain, mode, options)],
-        )
+        found = [run(head, wanted, video) for head, wanted in heads(domain, mode, options)]
+        if found:
+            yield f"head, {mode}", found
 
 
-def heads(domain: str, mode: str, options: argparse.Namespace) -> Iterator[tuple]:
-    """Trained heads that never saw the domain; kept in the folder."""
+def heads(
+    domain: str, mode: str, options: argparse.Namespace
+) -> Iterator[tuple[Mapping[str, Tensor], TemporalSettings]]:
+    """Weights of trained heads that never saw the domain; kept in the folder.
+
+    Those of flies are of another detector; ``temporal_still.py`` trains them.
+    """
     for seed in range(options.seeds):
         wanted = TemporalSettings(data="", mode=mode, seed=seed, stages=STAGE)
+        if domain == "flies":
+            trained = options.candidates / f"head-flies-{mode}-{seed}" / CHECKPOINT
+            if trained.exists():
+                yield read_state(trained), wanted
+            continue
         kept = options.candidates / f"head-{domain}-{mode}-{seed}.pickle"
         if not kept.exists():
             others = [one for one in (*TRUTH, "plaza") if one != domain]
@@ -168,7 +179,7 @@ def heads(domain: str, mode: str, options: argparse.Namespace) -> Iterator[tuple
                 for key in keys_of(one, wanted, options.data, options.candidates)
             ]
             kept.write_bytes(pickle.dumps(fit(wanted, learnt, quiet)))
-        yield pickle.loads(kept.read_bytes()), wanted
+        yield pickle.loads(kept.read_bytes()).weights(), wanted
 
 
 def main() -> None:

@@ -98,10 +98,16 @@ def found(clip: Path, **settings: str) -> list[Detections]:
     return [one for _, one in detect_video(str(clip), settings=wanted)]
 
 
+@pytest.fixture(scope="module")
+def torch_run(model: Path, head: Path, clip: Path) -> list[Detections]:
+    """What the trained files find."""
+    return found(clip, model=str(model), temporal=str(head), runtime="torch")
+
+
 def test_a_run_of_the_exported_files_is_the_torch_run(
-    exported: Path, model: Path, head: Path, clip: Path
+    exported: Path, torch_run: list[Detections], clip: Path
 ) -> None:
-    before = found(clip, model=str(model), temporal=str(head), runtime="torch")
+    before = torch_run
     after = found(clip, model=str(exported), temporal=str(head_path(exported)))
     assert sum(map(len, before)) > NUM_FRAMES
     allowed = Tolerances()
@@ -148,8 +154,9 @@ def test_an_export_beyond_its_tolerances_leaves_nothing(
 ) -> None:
     graph = head_path(exported)
     before = {one.name: one.read_bytes() for one in graph.parent.iterdir()}
+    none = Tolerances(px=0, score=0)
     with pytest.raises(OutputError, match=r"not exported: corners .* px, allowed: 0 px"):
-        export_head(str(model), head, exported, clip=frames, tolerances=Tolerances(px=0, score=0))
+        export_head(str(model), head, exported, clip=frames[:4], tolerances=none)
     with pytest.raises(OutputError, match="memory changed no frame"):
         export_head(str(model), head, exported, clip=frames[:1])
     assert {one.name: one.read_bytes() for one in graph.parent.iterdir()} == before
