@@ -3,7 +3,7 @@
 Four speeds of one detector on one video, each in frames a second:
 
     decode    the video alone, straight to the network's size
-    track     everything: decode, detect, track, and predictions.jsonl on disk
+    track     everything: decode, detect, temporal memory, track, and predictions.jsonl on disk
     network   the network alone, on pictures that are in memory, as many as were tracked
     detect    the same with placing and post-processing
 
@@ -35,7 +35,7 @@ from vodkit.ground.records import Frame
 from vodkit.ground.settings import bounded, check_ranges
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.run import check_sources, run_source
-from vodkit.infer.settings import InferSettings
+from vodkit.infer.settings import OFF, InferSettings
 from vodkit.samples.samples import CLIP_B
 from vodkit.track.table import make_tracker
 from vodkit.video.reader import open_video
@@ -58,6 +58,8 @@ class BenchSettings:
     """auto, cpu, cuda, cuda:1, ...; of auto the GPU, for runtimes that can use one"""
     tracker: str = "vodkit"
     """of the whole pipeline"""
+    temporal: str = OFF
+    """of the whole pipeline: links, links-both or a head; detectors then report candidates"""
     batch_size: int = bounded(0, low=0)
     """frames given to the network at once; 0: what each detector prefers"""
     size: str = NETWORK
@@ -71,8 +73,19 @@ class BenchSettings:
         """Check ranges."""
         check_ranges(self)
         check_size(self.size)
+        self.run_settings("")
         if self.size == AUTO:
             raise SettingsError(f"size is auto; allowed in bench: {NETWORK}, or pixels as 640")
+
+    def run_settings(self, model: str) -> InferSettings:
+        """Of the whole pipeline with a model."""
+        return InferSettings(
+            model=model or InferSettings.model,
+            tracker=self.tracker,
+            batch_size=self.batch_size,
+            size=self.size,
+            temporal=self.temporal,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,9 +168,12 @@ def _entries(settings: BenchSettings, left_out: list[str], failed: list[str]) ->
             if runtime in NEEDS and find_spec(NEEDS[runtime]) is None:
                 left_out.append(f"{name}, {runtime}: not installed")
                 continue
+            wanted = settings.run_settings(name)
             try:
                 detector = load_detector(
                     name,
+                    score_threshold=wanted.candidate_score,
+                    temporal=wanted.temporal if wanted.has_head else "",
                     runtime=runtime,
                     device=settings.device if runtime in ON_GPU else "auto",
                     size=settings.size,
@@ -244,12 +260,7 @@ def _decoding(source: str, detector: GraphDetector) -> Generator[Frame]:
 
 
 def _tracking(source: str, entry: _Entry, settings: BenchSettings) -> Generator[object]:
-    wanted = InferSettings(
-        model=entry.model,
-        tracker=settings.tracker,
-        batch_size=settings.batch_size,
-        size=settings.size,
-    )
+    wanted = settings.run_settings(entry.model)
     with TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         RunFolder(run).prepare(wanted)

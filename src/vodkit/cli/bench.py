@@ -25,6 +25,7 @@ def bench(
     ),
     device: str = options.option_of(InferSettings, "device"),
     tracker: str = options.option_of(InferSettings, "tracker"),
+    temporal: str = options.option_of(InferSettings, "temporal"),
     batch_size: int = options.option_of(InferSettings, "batch_size"),
     size: str = options.option_of(
         InferSettings, "size", help="Input size of the networks: pixels as 640, or 640x384."
@@ -52,6 +53,7 @@ def bench(
     wanted = BenchSettings(
         device=device,
         tracker=tracker,
+        temporal=temporal,
         batch_size=batch_size,
         size=size,
         seconds=seconds,

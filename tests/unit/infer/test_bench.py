@@ -21,8 +21,9 @@ from vodkit.samples.samples import CLIP_B
 def test_speeds_are_of_what_was_asked_for() -> None:
     told: list[str] = []
     wanted = BenchSettings(
-        models=("vodkit-street",), runtimes=("openvino", "onnx"), seconds=0.05, turns=1
-    )
+        models=("vodkit-street",), runtimes=("openvino", "onnx"), seconds=0.05, turns=1,
+        temporal="links",
+    )  # fmt: skip
     found = run_bench(wanted, tell=told.append)
     assert [line.runtime for line in found.lines] == ["openvino on cpu", "onnx on cpu"]
     assert len(told) == 2
@@ -104,6 +105,8 @@ def test_what_cannot_be_had_is_told_before_anything_is_measured(
         ([str(CLIP_B), str(tmp_path / "gone.mp4")], "gone.mp4: no such file"),
         (["--tracker", "sortt"], "unknown tracker 'sortt'"),
         (["--runtime", "openvin"], "unknown runtime 'openvin'"),
+        (["--temporal", "lnks"], "temporal is 'lnks'; allowed: off, links, links-both, or a file"),
+        (["--temporal", "gone.safetensors"], "gone.safetensors is missing"),
         (["--model", "vodkit-stret"], "unknown model 'vodkit-stret'"),
     ):
         assert bench(*words) == 2, words
