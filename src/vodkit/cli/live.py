@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from vodkit.cli.summary import aside, say, say_runtime
-from vodkit.ground.errors import SettingsError
+from vodkit.ground.errors import SettingsError, needs
 
 if TYPE_CHECKING:
     from vodkit.infer.live import LiveStep
@@ -77,11 +77,8 @@ def _page(
     if not outlets.serve:
         yield iter
         return
-    try:
+    with needs("{name} is not installed; pip install 'vodkit[serve]'"):
         from vodkit.serve.live_page import serving_live
-    except ModuleNotFoundError as error:
-        message = f"{error.name} is not installed; pip install 'vodkit[serve]'"
-        raise SettingsError(message) from error
     with serving_live(outlets, places, sending) as (address, board):
         aside(f"live: {address}")
         yield board.passing

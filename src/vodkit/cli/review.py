@@ -47,17 +47,14 @@ def review(
     """
     from vodkit.cli.options import names_of
     from vodkit.ground import process
-    from vodkit.ground.errors import SettingsError
+    from vodkit.ground.errors import needs
     from vodkit.ground.ledger import require_ours
     from vodkit.review.jobs import ModelSettings
     from vodkit.review.project import ProjectSettings, journal_of
 
-    try:
+    with needs("{name} is not installed; pip install 'vodkit[review]'"):
         from vodkit.review.server import serving
         from vodkit.serve.web import ServerSettings, is_loopback
-    except ModuleNotFoundError as error:
-        message = f"{error.name} is not installed; pip install 'vodkit[review]'"
-        raise SettingsError(message) from error
 
     process.settle()
     require_ours(out)

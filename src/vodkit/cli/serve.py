@@ -35,17 +35,14 @@ def serve(
     from vodkit.cli.live import sigterm_stops
     from vodkit.cli.summary import say_runtime
     from vodkit.ground import process
-    from vodkit.ground.errors import SettingsError
+    from vodkit.ground.errors import SettingsError, needs
     from vodkit.infer.flow import make_detector
     from vodkit.infer.follow import make_follower
 
-    try:
+    with needs("{name} is not installed; pip install 'vodkit[serve]'"):
         from vodkit.serve.service import make_service
         from vodkit.serve.sessions import ServiceSettings, Sessions
         from vodkit.serve.web import Server, ServerSettings, bound, ctrl_c_stops, is_loopback
-    except ModuleNotFoundError as error:
-        message = f"{error.name} is not installed; pip install 'vodkit[serve]'"
-        raise SettingsError(message) from error
     process.settle()
     if not wanted.tracks:
         raise SettingsError("tracker is none; sessions need one")

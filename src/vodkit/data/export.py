@@ -17,7 +17,7 @@ from vodkit.formats.base import Writing, is_still, picture_name, stems
 from vodkit.formats.rows import labelled_frames
 from vodkit.formats.table import FORMATS, what_is_lost, write_dataset
 from vodkit.ground import ledger
-from vodkit.ground.errors import FormatError, InputError, OutputError
+from vodkit.ground.errors import FormatError, InputError, OutputError, writing
 from vodkit.ground.lookup import pick
 from vodkit.ground.paths import put_in_place
 from vodkit.ground.records import Dataset, Frame, LabelledVideo
@@ -141,10 +141,8 @@ def _copy_videos(dataset: Dataset, part: Path, *, layout: str, root: Path) -> No
             raise InputError(f"{source}: the video is missing, and the export contains it")
         target = part / layout.format(stem=name, suffix=source.suffix)
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with writing(target):
             shutil.copyfile(source, target)
-        except OSError as error:
-            raise OutputError(f"cannot write: {error.strerror}", path=target) from error
 
 
 def _write_pictures(
@@ -176,10 +174,8 @@ def _write_pictures(
         is_made, content = cv2.imencode(target.suffix, frame.image[:, :, ::-1], quality)
         if not is_made:
             raise OutputError("the picture cannot be encoded", path=target)
-        try:  # not by OpenCV, which on Windows knows no names beyond the code page
+        with writing(target):
             target.write_bytes(content.tobytes())
-        except OSError as error:
-            raise OutputError(f"cannot write: {error.strerror}", path=target) from error
 
 
 def frames_of(source: Path, wanted: list[int]) -> Iterator[Frame]:

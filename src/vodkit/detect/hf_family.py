@@ -22,7 +22,7 @@ from vodkit.detect.base import ModelCard
 from vodkit.detect.hf_cards import OUTPUTS
 from vodkit.detect.targets import Target
 from vodkit.detect.yolox import timm_depths
-from vodkit.ground.errors import SettingsError, WeightsError
+from vodkit.ground.errors import WeightsError, needs
 from vodkit.ground.lookup import pick
 
 # Rows of these are outputs; some have one more, for what is nothing (or for padding).
@@ -261,12 +261,8 @@ class Deployed(nn.Module):
 
 
 def _transformers() -> Any:
-    try:
+    with needs("Hugging Face detectors need transformers: pip install vodkit[hf]"):
         import transformers
-    except ImportError as error:
-        raise SettingsError(
-            "Hugging Face detectors need transformers: pip install vodkit[hf]"
-        ) from error
     return transformers
 
 

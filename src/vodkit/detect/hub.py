@@ -13,7 +13,7 @@ from typing import Any
 
 from vodkit.detect.base import ModelCard, read_card
 from vodkit.detect.weights import cache_folder
-from vodkit.ground.errors import OutputError, SettingsError, WeightsError
+from vodkit.ground.errors import OutputError, SettingsError, WeightsError, needs
 
 PREFIX = "hf://"
 CARD_SUFFIX = ".card.json"
@@ -123,10 +123,8 @@ def _parsed(name: str) -> tuple[str, str]:
 
 def _client() -> Any:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    try:
+    with needs("hf:// needs: pip install 'vodkit[hf]'"):
         import huggingface_hub
-    except ImportError as error:
-        raise SettingsError("hf:// needs: pip install 'vodkit[hf]'") from error
     return huggingface_hub
 
 

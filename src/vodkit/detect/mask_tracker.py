@@ -16,7 +16,7 @@ import torch
 from scipy import ndimage
 
 from vodkit.ground.arrays import BoolArray, FloatArray
-from vodkit.ground.errors import InputError, SettingsError, WeightsError
+from vodkit.ground.errors import InputError, WeightsError, needs
 from vodkit.ground.records import Frame
 
 KIND = "sam2_video"
@@ -55,12 +55,8 @@ class MaskTracker:
             raise InputError(f"{config}: not the configuration of a model: {error}") from error
         if kind != KIND:
             raise InputError(f"{config}: model_type is {kind!r}; allowed: {KIND}")
-        try:
+        with needs("following by masks needs transformers; pip install 'vodkit[hf]'"):
             import transformers
-        except ModuleNotFoundError as error:
-            raise SettingsError(
-                "following by masks needs transformers; pip install 'vodkit[hf]'"
-            ) from error
         self._device = torch.device(device)
         try:
             network: Any = transformers.Sam2VideoModel.from_pretrained(

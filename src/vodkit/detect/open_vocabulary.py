@@ -23,7 +23,7 @@ from vodkit.detect.open_models import KINDS, OPEN, Prompt, classes_of, open_name
 from vodkit.detect.postprocess import suppress
 from vodkit.detect.weights import HUB_NAMES, digest, fetch_folder
 from vodkit.ground.arrays import FloatArray
-from vodkit.ground.errors import FormatError, SettingsError, WeightsError
+from vodkit.ground.errors import FormatError, SettingsError, WeightsError, needs
 from vodkit.ground.records import Detections, Frame
 
 WEIGHTS = HUB_NAMES[0]
@@ -129,11 +129,8 @@ class PromptDetector(Detector):
 
 def _loaded(folder: Path, device: torch.device) -> tuple[Any, Any, Any]:
     """Model, image processor and tokenizer of a folder."""
-    try:
+    with needs("prompts need transformers; install it: pip install 'vodkit[hf]'"):
         import transformers
-    except ImportError as error:
-        message = "prompts need transformers; install it: pip install 'vodkit[hf]'"
-        raise SettingsError(message) from error
     load_pictures: Any = transformers.AutoImageProcessor.from_pretrained
     how: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:

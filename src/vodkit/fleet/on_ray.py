@@ -18,7 +18,7 @@ from vodkit.fleet.settings import FleetSettings
 from vodkit.fleet.sources import Item
 from vodkit.fleet.tree import Record, Tree
 from vodkit.fleet.worker import Result, Worker
-from vodkit.ground.errors import SettingsError, VodkitError
+from vodkit.ground.errors import SettingsError, VodkitError, needs
 from vodkit.infer.filming import Film
 
 
@@ -159,9 +159,6 @@ class RayCrew:
 
 
 def _ray() -> Any:
-    try:
+    with needs("--on ray needs Ray, which is not installed; pip install 'vodkit[ray]'"):
         import ray
-    except ImportError as error:
-        message = "--on ray needs Ray, which is not installed"
-        raise SettingsError(f"{message}; pip install 'vodkit[ray]'") from error
     return ray

@@ -20,7 +20,7 @@ import numpy as np
 from vodkit.formats.base import close_written
 from vodkit.formats.predictions import read_frames
 from vodkit.ground.arrays import FloatArray
-from vodkit.ground.errors import FormatError, OutputError
+from vodkit.ground.errors import FormatError, OutputError, writing
 from vodkit.ground.ledger import claim
 from vodkit.ground.records import TrackTable
 from vodkit.ground.runs import DETECTIONS, EMBEDDINGS
@@ -37,13 +37,11 @@ class EmbeddingFile:
         """Open the file, or make an empty one."""
         self.path = path
         self._size = 0
-        try:
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             claim(path)
             path.touch()
             self._file: BufferedRandom = path.open("r+b")
-        except OSError as error:
-            raise OutputError(f"cannot write: {error.strerror}", path=path) from error
         line = self._file.readline()
         if not line.endswith(b"\n"):
             self._file.seek(0)
@@ -66,7 +64,7 @@ class EmbeddingFile:
 
     def append(self, rows: FloatArray) -> None:
         """Write rows (N, D) after those that were taken; whatever stood there is gone."""
-        try:
+        with writing(self.path):
             self._file.truncate(self._file.tell())
             if not self._size:
                 self._size = rows.shape[1]
@@ -80,8 +78,6 @@ class EmbeddingFile:
                 raise OutputError(message, path=self.path)
             self._file.write(np.ascontiguousarray(rows, _DTYPE).tobytes())
             self._file.flush()
-        except OSError as error:
-            raise OutputError(f"cannot write: {error.strerror}", path=self.path) from error
 
     def __enter__(self) -> Self:
         """Itself."""

@@ -24,7 +24,7 @@ from vodkit.formats.fiftyone import (
 )
 from vodkit.formats.pictures import class_number, class_table
 from vodkit.formats.rows import Row, Rows, rows_by_frame
-from vodkit.ground.errors import FormatError, InputError
+from vodkit.ground.errors import FormatError, InputError, needs
 from vodkit.ground.records import NO_ID, Dataset, LabelledVideo, VideoInfo
 
 if TYPE_CHECKING:
@@ -49,10 +49,8 @@ def to_fiftyone(
     Raises:
         InputError: FiftyOne is not installed.
     """
-    try:
+    with needs("this needs FiftyOne: pip install fiftyone"):
         import fiftyone as fo
-    except ImportError as error:
-        raise InputError("this needs FiftyOne: pip install fiftyone") from error
     folder = Path(dataset.root if root is None else root).absolute()
     samples = []
     for video in dataset.videos:

@@ -20,9 +20,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from io import BufferedRandom, BufferedReader, BufferedWriter
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -42,7 +42,7 @@ from vodkit.formats.prediction_lines import (
 )
 from vodkit.formats.rows import labelled_frames
 from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray
-from vodkit.ground.errors import FormatError, InputError, OutputError
+from vodkit.ground.errors import FormatError, InputError, OutputError, writing
 from vodkit.ground.records import (
     NO_ID,
     Dataset,
@@ -89,23 +89,21 @@ class PredictionWriter:
         if going_on:
             _check_same(read_header(path), header, path)
         if not going_on:  # the file appears with its header, so it can be read from the start
-            _begin(path, line_of(header_entry(header)))
-        self._file = _open(path)
+            with writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, line_of(header_entry(header)))
+        with writing(path):
+            self._file = path.open("ab")
 
     def write(self, index: int, time_s: float, found: Detections | Tracks) -> None:
         """Append one frame; frames must come in order."""
         if index <= self.last_frame:
             message = f"frame {index} after frame {self.last_frame}; frames must come in order"
             raise InputError(f"{self.path}: {message}")
-        self._put(frame_entry(index, time_s, found, self.header.classes))
-        self.last_frame = index
-
-    def _put(self, entry: Mapping[str, Any]) -> None:
-        try:
-            self._file.write(line_of(entry))
+        with writing(self.path):
+            self._file.write(line_of(frame_entry(index, time_s, found, self.header.classes)))
             self._file.flush()
-        except OSError as error:
-            raise OutputError(f"cannot write: {error.strerror}", path=self.path) from error
+        self.last_frame = index
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -114,21 +112,6 @@ class PredictionWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Close the file; what was written stays, error or not."""
         close_written(self._file, self.path, failed=kind is not None)
-
-
-def _begin(path: Path, header: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
-    write_atomic(path, header)
-
-
-def _open(path: Path) -> BufferedWriter:
-    try:
-        return path.open("ab")
-    except OSError as error:
-        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
 
 
 def _check_same(there: Header, wanted: Header, path: Path) -> None:

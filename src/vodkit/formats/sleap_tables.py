@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from vodkit.formats.hdf5_heaps import require_sound_heaps
-from vodkit.ground.errors import FormatError, InputError
+from vodkit.ground.errors import FormatError, InputError, needs
 
 MOST_BYTES = 2**30
 """of one table in memory; a larger one is refused before it is read"""
@@ -131,10 +131,8 @@ def serve() -> None:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    try:
+    with needs("reading .slp files needs h5py: pip install h5py"):
         import h5py
-    except ImportError as error:
-        raise InputError("reading .slp files needs h5py: pip install h5py") from error
     try:
         with h5py.File(path, "r") as file:
             tables = {name: _table(file, name, path) for name in TABLES}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vodkit.ground.errors import InputError
+from vodkit.ground.errors import InputError, needs
 from vodkit.ground.records import STATE_NAMES, Detections, Tracks
 
 if TYPE_CHECKING:
@@ -33,11 +33,8 @@ def to_supervision(
     Raises:
         InputError: supervision is not installed.
     """
-    try:
+    with needs("this needs supervision: pip install supervision"):
         import supervision
-    except ImportError as error:
-        message = "this needs supervision: pip install supervision"
-        raise InputError(message) from error
     ids = None
     data: dict[str, Any] = {}
     if isinstance(found, Tracks):

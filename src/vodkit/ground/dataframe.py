@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vodkit.ground.errors import InputError
+from vodkit.ground.errors import needs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,11 +25,8 @@ def to_dataframe(self: Any) -> "pd.DataFrame":
     Raises:
         InputError: pandas is not installed.
     """
-    try:
+    with needs("a data frame needs pandas: pip install 'vodkit[pandas]'"):
         import pandas as pd
-    except ModuleNotFoundError as error:
-        message = "a data frame needs pandas: pip install 'vodkit[pandas]'"
-        raise InputError(message) from error
     return pd.DataFrame(_columns(self))
 
 
@@ -42,11 +39,8 @@ def to_polars(self: Any) -> "pl.DataFrame":
     Raises:
         InputError: polars is not installed.
     """
-    try:
+    with needs("a polars data frame needs polars: pip install 'vodkit[polars]'"):
         import polars as pl
-    except ModuleNotFoundError as error:
-        message = "a polars data frame needs polars: pip install 'vodkit[polars]'"
-        raise InputError(message) from error
     return pl.DataFrame(
         [
             pl.Series(name, values.tolist(), dtype=pl.Utf8)

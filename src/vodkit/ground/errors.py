@@ -190,6 +190,28 @@ def refusal_of(error: Exception) -> InputError | None:
     return OutputError(error.strerror or type(error).__name__, path=name)
 
 
+@contextmanager
+def needs(hint: str) -> Iterator[None]:
+    """Within, optional packages are imported; SettingsError where one is not installed.
+
+    Args:
+        hint: what it is needed for, and how to install it; ``{name}``: of the missing module.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise SettingsError(hint.replace("{name}", str(error.name))) from error
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Within, results are written to ``path``; OutputError where the system refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
+
+
 class PartialError(VodkitError):
     """The work ended with a part missing; the message counts what is there and what is not."""
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
-from vodkit.ground.errors import OutputError
+from vodkit.ground.errors import OutputError, writing
 
 NAME = ".vodkit-wrote"
 _MOST_NAMED = 3
@@ -60,11 +60,8 @@ def record(path: Path, *names: str) -> None:
     """Add ``path``, or files ``names`` in the folder ``path``, to the list."""
     folder, found = (path, names) if names else (path.parent, (path.name,))
     lines = "".join(json.dumps(name) + "\n" for name in found)
-    try:
-        with (folder / NAME).open("a", encoding="ascii") as file:
-            file.write(lines)
-    except OSError as error:
-        raise OutputError(f"cannot write: {error.strerror}", path=folder / NAME) from error
+    with writing(folder / NAME), (folder / NAME).open("a", encoding="ascii") as file:
+        file.write(lines)
 
 
 def record_all(folder: Path) -> None:

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from vodkit.ground import ledger
-from vodkit.ground.errors import BusyError, InputError, OutputError
+from vodkit.ground.errors import BusyError, InputError, OutputError, writing
 from vodkit.ground.paths import put_in_place
 
 SETTINGS = "settings.toml"
@@ -215,14 +215,12 @@ def keep_room(path: Path, content: Mapping[str, Any]) -> None:
     """
     room = _room_of(path)
     missing = len(_as_json(content)) + _ROOM - (room.stat().st_size if room.exists() else 0)
-    try:
+    with writing(path):
         if missing > 0:
             with room.open("ab") as file:
                 file.write(b" " * missing)
                 file.flush()
                 os.fsync(file.fileno())
-    except OSError as error:
-        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
 
 
 def write_last(path: Path, content: Mapping[str, Any]) -> None:
@@ -230,15 +228,13 @@ def write_last(path: Path, content: Mapping[str, Any]) -> None:
     room = _room_of(path)
     data = _as_json(content).encode()
     ledger.claim(path)
-    try:
+    with writing(path):
         with room.open("r+b" if room.exists() else "wb") as file:
             file.write(data)
             file.truncate()
             file.flush()
             os.fsync(file.fileno())
         put_in_place(room, path)
-    except OSError as error:
-        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
 
 
 def _room_of(path: Path) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 from vodkit.formats.base import close_written
 from vodkit.formats.predictions import Header
 from vodkit.ground import ledger, runs
-from vodkit.ground.errors import FormatError, OutputError
+from vodkit.ground.errors import FormatError, writing
 from vodkit.ground.records import Tracks
 from vodkit.infer.event import Event
 from vodkit.infer.events import EventMaker
@@ -45,10 +45,8 @@ class EventLog:
         """
         self.path = path
         ledger.claim(path)
-        try:
+        with writing(path):
             self._file = path.open("r+b" if path.exists() else "w+b")
-        except OSError as error:
-            raise OutputError(f"cannot write: {error.strerror}", path=path) from error
         self._is_known = True
         # Go to the first event from ``first_n`` on, or the end of the complete lines
         place = 0
@@ -60,13 +58,11 @@ class EventLog:
 
     def write(self, events: Iterable[Event]) -> None:
         """Append events, and flush."""
-        try:
+        with writing(self.path):
             for event in events:
                 self._put(event.to_line())
             if not self._is_known:
                 self._file.flush()
-        except OSError as error:
-            raise OutputError(f"cannot write: {error.strerror}", path=self.path) from error
 
     def _put(self, line: bytes) -> None:
         if self._is_known:

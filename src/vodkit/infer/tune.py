@@ -17,7 +17,7 @@ import numpy as np
 from vodkit.formats.camera_motion import motion_beside
 from vodkit.formats.predictions import PredictedFrame, final_frames
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
-from vodkit.ground.errors import InputError, SettingsError, VodkitError
+from vodkit.ground.errors import InputError, SettingsError, VodkitError, needs
 from vodkit.ground.records import NO_ID, Detections, Frame, LabelledVideo, State, TrackTable
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.follow import Follower
@@ -236,10 +236,8 @@ def tune(
         raise SettingsError(f"no search space for tracker {name!r}; known: {', '.join(SPACES)}")
     if not space and (score is None or any(clip.truth is None for clip in clips)):
         ranges = {key: value for key, value in ranges.items() if key not in NEED_LABELS}
-    try:
+    with needs("tuning needs the extra: pip install 'vodkit[tune]'"):
         import optuna
-    except ImportError as error:
-        raise InputError("tuning needs the extra: pip install 'vodkit[tune]'") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # Ctrl-C is a warning, with a traceback
 
     def objective(trial: Any) -> float:

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from zlib import crc32
 
-from vodkit.ground.errors import SettingsError
+from vodkit.ground.errors import SettingsError, needs
 from vodkit.ground.text import redacted
 from vodkit.infer.event import TYPES
 from vodkit.serve.courier import DeliveryError
@@ -65,11 +65,9 @@ class MqttReceiver:
             self._client.loop_start()
 
     def _made(self, address: str) -> Any:
-        try:
+        with needs("paho-mqtt is not installed; pip install 'vodkit[mqtt]'"):
             from paho.mqtt import client as paho
             from paho.mqtt.enums import CallbackAPIVersion
-        except ModuleNotFoundError as error:
-            raise SettingsError("paho-mqtt is not installed; pip install 'vodkit[mqtt]'") from error
         parts = urlsplit(address)
         name = f"vodkit-{crc32(self.key.encode()):08x}"
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vodkit.ground import ledger
-from vodkit.ground.errors import OutputError, SettingsError
+from vodkit.ground.errors import OutputError, needs
 from vodkit.ground.runs import make_folder
 
 PROJECT = "vodkit"
@@ -125,22 +125,14 @@ def _answering(name: str, kinds: Any) -> Iterator[None]:
 
 def import_wandb() -> Any:
     """The client; SettingsError where it is not installed."""
-    try:
+    with needs("journals has wandb, which needs: pip install 'vodkit[wandb]'"):
         import wandb
-    except ImportError as error:
-        raise SettingsError(
-            "journals has wandb, which needs: pip install 'vodkit[wandb]'"
-        ) from error
     return wandb
 
 
 def import_comet() -> Any:
     """The client; SettingsError where it is not installed."""
     os.environ.setdefault("COMET_LOGGING_CONSOLE", "ERROR")
-    try:
+    with needs("journals has comet, which needs: pip install 'vodkit[comet]'"):
         import comet_ml
-    except ImportError as error:
-        raise SettingsError(
-            "journals has comet, which needs: pip install 'vodkit[comet]'"
-        ) from error
     return comet_ml

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vodkit.ground import ledger
-from vodkit.ground.errors import OutputError, SettingsError
+from vodkit.ground.errors import OutputError, needs
 from vodkit.ground.lookup import pick
 from vodkit.train.cloud_loggers import Comet, WandB, import_comet, import_wandb
 
@@ -153,18 +153,14 @@ class Mlflow:
 
 
 def _summary_writer() -> Any:
-    try:
+    with needs("journals has tensorboard, which needs: pip install 'vodkit[tensorboard]'"):
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise _missing("tensorboard") from error
     return SummaryWriter
 
 
 def _mlflow_client() -> Any:
-    try:
+    with needs("journals has mlflow, which needs: pip install 'vodkit[mlflow]'"):
         from mlflow import MlflowClient
-    except ImportError as error:
-        raise _missing("mlflow") from error
     return MlflowClient
 
 
@@ -203,7 +199,3 @@ def open_journals(
         )
         for name in names
     }
-
-
-def _missing(name: str) -> SettingsError:
-    return SettingsError(f"journals has {name}, which needs: pip install 'vodkit[{name}]'")

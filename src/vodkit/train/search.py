@@ -16,7 +16,7 @@ from typing import Any
 from vodkit.detect.models import find_card
 from vodkit.formats.table import read_dataset
 from vodkit.ground import ledger
-from vodkit.ground.errors import InputError, SettingsError, TrainingError
+from vodkit.ground.errors import InputError, SettingsError, TrainingError, needs
 from vodkit.ground.runs import make_folder, only_one
 from vodkit.train.log import flat
 from vodkit.train.loop import train
@@ -72,10 +72,8 @@ def best_settings(
     _refuse(settings, trials)
     if not resume_run and not overwrite:
         refuse_training_in(Path(settings.out))
-    try:
+    with needs("search needs Optuna: pip install 'vodkit[tune]'"):
         import optuna
-    except ImportError as error:
-        raise SettingsError("search needs Optuna: pip install 'vodkit[tune]'") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # a warning comes with a whole traceback
     about = _about(settings)
     folder = make_folder(Path(settings.out) / "search")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,9 @@ import pytest
 
 from vodkit.cli.main import main
 from vodkit.cli.tune import _clip
+from vodkit.detect.base import Detector
+from vodkit.detect.defaults import NETWORK
+from vodkit.detect.embed import WithLooks
 from vodkit.formats.predictions import frame_entry, read_frames
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground import runs
@@ -31,6 +35,7 @@ from vodkit.infer.settings import InferSettings
 from vodkit.infer.tune import not_recorded, replay
 from vodkit.report.contact_sheet import write_png
 from vodkit.samples.samples import CLIP_A, CLIP_B
+from vodkit.track.appearance import colour_embeddings
 from vodkit.video.reader import open_video
 from vodkit.video.stream import LiveSettings
 
@@ -117,10 +122,22 @@ def in_file(path: Path) -> Rows:
     return rows((frame.index, frame.found) for frame in read_frames(path))
 
 
+@cache
+def _loaded(wanted: InferSettings) -> Detector:
+    return make_detector(wanted)
+
+
+def detector_for(wanted: InferSettings) -> Detector:
+    """One that is loaded once: neither the tracker nor the decoded size is the detector's."""
+    return _loaded(replace(wanted, tracker="vodkit", decode=NETWORK))
+
+
 def from_library(film: Path, wanted: InferSettings) -> Rows:
+    detector = detector_for(wanted)
     if wanted.tracks:
-        return rows((f.index, tracks) for f, _, tracks in track_video(film, settings=wanted))
-    return rows((f.index, found) for f, found in detect_video(film, settings=wanted))
+        steps = track_video(film, detector, settings=wanted)
+        return rows((frame.index, tracks) for frame, _, tracks in steps)
+    return rows((f.index, found) for f, found in detect_video(film, detector, settings=wanted))
 
 
 def from_command_line(film: Path, wanted: InferSettings, out: Path) -> Rows:
@@ -136,18 +153,20 @@ def from_camera(url: str, wanted: InferSettings, out: Path) -> Rows:
     folder = RunFolder(out)
     folder.prepare(wanted)
     patient = LiveSettings(max_waiting=1000, open_timeout_s=20, give_up_s=30)
-    steps = run_live([url], [out], make_detector(wanted), wanted, patience=patient)
+    steps = run_live([url], [out], detector_for(wanted), wanted, patience=patient)
     assert len(list(islice(steps, 2 * NUM_FRAMES))) == 2 * NUM_FRAMES
     steps.close()
     return in_file(out / runs.PREDICTIONS)
 
 
 def from_resumed_run(film: Path, wanted: InferSettings, out: Path) -> Rows:
-    batch = Batch([str(film)], wanted, out=out)
+    batch = Batch([str(film)], wanted, out=out, detector=detector_for(wanted))
     steps = run_source(str(film), batch.folders[0], batch.detector, wanted)
     assert len(list(islice(steps, 5))) == 5
     steps.close()
-    (outcome,) = Batch([str(film)], wanted, out=out, resume=True).run()
+    (outcome,) = Batch(  # its own detector is that of the settings on disk
+        [str(film)], wanted, out=out, resume=True
+    ).run()
     assert outcome.manifest is not None
     return in_file(open_run(outcome.folder.path) / runs.PREDICTIONS)
 
@@ -182,7 +201,8 @@ def test_pieces_shards_and_stills_change_no_box(film: Path, tmp_path: Path) -> N
     call("detect", str(folder), "--pictures", "stills", *words, str(tmp_path / "stills"))
     (path,) = (tmp_path / "stills").rglob(runs.STILLS)
     stills = [video.tracks for video in read_dataset(path).videos]
-    frames = [found for _, found in detect_video(film, settings=replace(wanted, decode="full"))]
+    whole = replace(wanted, decode="full")
+    frames = [found for _, found in detect_video(film, detector_for(whole), settings=whole)]
     assert len(stills) == len(frames)
     for one, other in zip(stills, frames, strict=True):
         np.testing.assert_array_equal(one.labels, other.labels)
@@ -271,7 +291,8 @@ def test_a_replay_of_recorded_detections_gives_the_tracks_of_the_run(
 ) -> None:
     """With all that the tracker takes from pictures on record; what is missing is named."""
     wanted = replace(WANTED, appearance="colour", cuts=False)
-    (done,) = Batch([str(film)], wanted, out=tmp_path / "tracked").run()
+    detector = WithLooks(detector_for(WANTED), colour_embeddings)
+    (done,) = Batch([str(film)], wanted, out=tmp_path / "tracked", detector=detector).run()
     clip = _clip(done.folder / runs.DETECTIONS, None)
     assert not_recorded(clip, "vodkit") == []
     again = replay(clip.steps, "vodkit", motion=clip.motion)
@@ -280,7 +301,9 @@ def test_a_replay_of_recorded_detections_gives_the_tracks_of_the_run(
     for name in ("frames", "ids", "states"):
         np.testing.assert_array_equal(getattr(again, name), getattr(first, name))
     np.testing.assert_allclose(again.boxes_xyxy, first.boxes_xyxy, atol=0.02)  # as written
-    (done,) = Batch([str(film)], replace(WANTED, tracker="none"), out=tmp_path / "found").run()
+    found = replace(WANTED, tracker="none")
+    out = tmp_path / "found"
+    (done,) = Batch([str(film)], found, out=out, detector=detector_for(found)).run()
     clip = _clip(done.folder / runs.PREDICTIONS, None)
     assert not_recorded(clip, "vodkit") == ["camera motion", "colours"]
     assert not_recorded(clip, "sort") == []
