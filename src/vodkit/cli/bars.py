@@ -56,15 +56,22 @@ def bar(title: str, *, unit: str, transient: bool = False) -> Iterator[Show]:
 
 
 @contextmanager
-def late_bar(unit: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar that appears with its first step, and is removed at the end."""
-    shown: list[Show] = []
+def bars(unit: str = "", *, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each title, one after the other; it appears with its first step.
+
+    ``quiet``: none is shown.
+    """
     with ExitStack() as stack:
+        shown: dict[str, Show] = {}
 
         def watch(title: str, done: int, total: int) -> None:
-            if not shown:
-                shown.append(stack.enter_context(bar(title, unit=unit, transient=True)))
-            shown[0](done, total)
+            if quiet:
+                return
+            if title not in shown:
+                stack.close()
+                shown.clear()
+                shown[title] = stack.enter_context(bar(title, unit=unit, transient=True))
+            shown[title](done, total)
 
         yield watch
 

@@ -160,11 +160,11 @@ def _small(folder: Path, settings: "InferSettings") -> str:
 def _faster(manifest: "Manifest", settings: "InferSettings") -> Iterator[str]:
     """What a faster runtime would change, where one is known, or it is worth measuring."""
     from vodkit.benchmark.faster import faster
-    from vodkit.cli.bars import late_bar
+    from vodkit.cli.bars import bars
 
     look = partial(faster, manifest.source, settings, manifest.runtime)
     is_long = (manifest.summary or {}).get("seconds", 0.0) >= _LONG_S
-    with late_bar("steps") as watch:  # a script waits for no advice
+    with bars("steps") as watch:  # a script waits for no advice
         known = look(measure=is_long and sys.stderr.isatty(), watch=watch)
     if known is not None:
         yield known.line()

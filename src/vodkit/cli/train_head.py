@@ -1,19 +1,13 @@
 """``vodkit train --appearance`` and ``--temporal``: heads on a detector that stays as it is."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from vodkit.cli.bars import Show, bar
+from vodkit.cli.bars import bars
 from vodkit.cli.data_options import load
 from vodkit.cli.terminal import say, say_json, say_next
 from vodkit.ground.errors import SettingsError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 _PAGES = {"--appearance": "docs/guides/track.md", "--temporal": "docs/guides/temporal.md"}
 
@@ -29,23 +23,6 @@ def _shown(value: float | None) -> str:
     return f"{value:.3f}" if value is not None and isfinite(value) else "–"  # noqa: RUF001
 
 
-@contextmanager
-def _bars(*, quiet: bool) -> "Iterator[Callable[[str, int, int], None]]":
-    """A bar for each thing that is done, one after the other."""
-    with ExitStack() as bars:
-        shown: dict[str, Show] = {}
-
-        def watch(what: str, done: int, total: int) -> None:
-            if quiet:
-                return
-            if what not in shown:
-                bars.close()
-                shown[what] = bars.enter_context(bar(what, unit="", transient=True))
-            shown[what](done, total)
-
-        yield watch
-
-
 def train_appearance_head(
     values: Sequence[str], settings_file: Path | None, *, overwrite: bool, as_json: bool
 ) -> None:
@@ -58,7 +35,7 @@ def train_appearance_head(
     wanted = settings.load(AppearanceSettings, toml=settings_file, words=values)
     find_card(wanted.model)  # a wrong name is refused before data is read
     load(Path(wanted.data))  # says what is skipped and converted
-    with _bars(quiet=as_json) as watch:
+    with bars(quiet=as_json) as watch:
         result = train_appearance(wanted, overwrite=overwrite, watch=watch)
     if as_json:
         say_json(result.to_json())
@@ -91,7 +68,7 @@ def train_temporal_head(
     wanted = settings.load(TemporalSettings, toml=settings_file, words=values)
     find_card(wanted.model)
     load(Path(wanted.data))
-    with _bars(quiet=as_json) as watch:
+    with bars(quiet=as_json) as watch:
         result = train_temporal(wanted, trials=trials, overwrite=overwrite, watch=watch)
     if as_json:
         say_json(result.to_json())

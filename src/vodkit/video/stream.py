@@ -10,7 +10,7 @@ import platform
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -410,22 +410,10 @@ class LiveVideo(Closing):
     def _too_much(self) -> str:
         return f"pieces of a stream may have up to {self._limits.max_piece_bytes} bytes"
 
-    def frame_at(self, index: int, *, size_px: tuple[int, int] | None = None) -> Frame:
-        """Not possible."""
-        self._no_way_back(index, size_px)
-
-    def frame_at_time(self, time_s: float, *, size_px: tuple[int, int] | None = None) -> Frame:
-        """Not possible."""
-        self._no_way_back(time_s, size_px)
-
-    def frames_at(
-        self, indices: Sequence[int], *, size_px: tuple[int, int] | None = None
-    ) -> list[Frame]:
-        """Not possible."""
-        self._no_way_back(indices, size_px)
-
-    def _no_way_back(self, *asked: object) -> NoReturn:
+    def _no_way_back(self, *asked: Any, **_: Any) -> NoReturn:
         raise VideoError(f"is live; frames cannot be chosen ({asked[0]})", path=self._source)
+
+    frame_at = frame_at_time = frames_at = _no_way_back
 
     def stop(self) -> None:
         """Tell the reading thread to end; ``close`` waits for it."""
