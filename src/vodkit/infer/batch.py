@@ -188,14 +188,18 @@ class Batch:
     ) -> Outcome:
         """Exports of an unfinished run are of a part of the video: they are made anew."""
         about: dict[str, Any] = {"source": source, "folder": folder}
-        if self.of_stills:
-            return self._run_stills(source, folder, settings, watch)
         wanted, is_new = set(self._exports), True
         errors: list[VodkitError] = []
         film: OnePass | None = None
+        steps: Iterator[Step] = iter(())
         try:
-            is_new = not (self._resume and self._is_done(source, folder, settings))
-            if is_new:
+            if self.of_stills:  # a run that was complete is read again: they are on record
+                steps = run_stills(source, folder, self.detector, settings)
+            elif self._resume and is_done(
+                source, folder, self.detector, settings, notify=self._notify
+            ):
+                is_new = False
+            else:
                 wanted |= {n for n, file in runs.EXPORTS.items() if (folder / file).exists()}
                 if self._film is not None and "video" in wanted:
                     film = OnePass(self._film, folder / runs.EXPORTS["video"], source)
@@ -208,19 +212,24 @@ class Batch:
                     film=film,
                     continues=self._continues[self.folders.index(folder)],
                 )
-                for _ in watch(steps, source):
-                    pass
+            for _ in watch(steps, source) if is_new else ():
+                pass
         except PartialError as error:
             errors = [error]
         except VodkitError as error:
             return Outcome(**about, errors=(error,))
-        predictions = folder / runs.PREDICTIONS
+        result = folder / (runs.STILLS if self.of_stills else runs.PREDICTIONS)
         files = {name: folder / file for name, file in runs.EXPORTS.items() if name in wanted}
-        written, failed, notes = self._export(source, predictions, files, film)
+        if self.of_stills:
+            written, failed, notes = [*files.values()], list[VodkitError](), list[str]()
+            for path in written:  # coco is all that still pictures can have
+                write_dataset(read_dataset(result), path, "coco")
+        else:
+            written, failed, notes = self._export(source, result, files, film)
         manifest = folder.manifest()
         done = Outcome(
             **about,
-            files=(predictions, *written),
+            files=(result, *written),
             errors=(*errors, *failed),
             notes=(*(() if manifest is None else manifest.notes), *notes),
             manifest=manifest,
@@ -253,35 +262,6 @@ class Batch:
             failed += [] if drawn.error is None else [drawn.error]
             written += [files["video"]] if isinstance(drawn.error, PartialError | None) else []
         return written, failed, notes
-
-    def _run_stills(
-        self, source: str, folder: RunFolder, settings: InferSettings, watch: Watch
-    ) -> Outcome:
-        """A run that was complete is read again: its pictures are on record."""
-        errors: list[VodkitError] = []
-        try:
-            for _ in watch(run_stills(source, folder, self.detector, settings), source):
-                pass
-        except PartialError as error:
-            errors = [error]
-        except VodkitError as error:
-            return Outcome(source=source, folder=folder, errors=(error,))
-        files = [folder / runs.STILLS]
-        if "coco" in self._exports:
-            files.append(folder / runs.EXPORTS["coco"])
-            write_dataset(read_dataset(files[0]), files[1], "coco")
-        manifest = folder.manifest()
-        return Outcome(
-            source=source,
-            folder=folder,
-            files=tuple(files),
-            errors=tuple(errors),
-            notes=() if manifest is None else tuple(manifest.notes),
-            manifest=manifest,
-        )
-
-    def _is_done(self, source: str, folder: RunFolder, settings: InferSettings) -> bool:
-        return is_done(source, folder, self.detector, settings, notify=self._notify)
 
 
 def _truncated(done: Outcome, settings: InferSettings) -> Iterator[str]:
