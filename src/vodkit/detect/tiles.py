@@ -66,8 +66,7 @@ class TiledDetector(Detector):
         height, width = frame.image.shape[:2]
         if (width, height) != (frame.width_px, frame.height_px):
             seen = f"frame {frame.index} is decoded to {width}x{height}"
-            allowed = f"tiles need it whole: {frame.width_px}x{frame.height_px}"
-            raise InputError(f"{seen}; {allowed}")
+            raise InputError(f"{seen}; tiles need it whole: {frame.width_px}x{frame.height_px}")
         boxes = self._tiles(width, height)
         views = [
             Frame(frame.index, frame.time_s, frame.image[y1:y2, x1:x2])

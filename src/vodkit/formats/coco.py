@@ -80,8 +80,7 @@ def read(path: Path, reading: Reading) -> Dataset:
     """Every image as a video of one frame, in the order of image ids."""
     files, beside = _files(path)
     if not files:
-        message = f"no COCO file in this folder; looked for: {', '.join(USUAL)}"
-        raise FormatError(message, path=path)
+        raise FormatError(f"no COCO file in this folder; looked for: {', '.join(USUAL)}", path=path)
     for file in beside:
         reading.tally.note(f"not read: {file.relative_to(path)}")
     contents = [read_json(file) for file in files]

@@ -408,8 +408,7 @@ def write(dataset: Dataset, path: Path, writing: Writing) -> None:
     """A dataset of one video as predictions; a frame without boxes has the time index / rate."""
     del writing
     if len(dataset.videos) != 1:
-        message = f"holds one video, there are {len(dataset.videos)}; give one"
-        raise FormatError(message, path=path)
+        raise FormatError(f"holds one video, there are {len(dataset.videos)}; give one", path=path)
     video = dataset.videos[0]
     header = Header(source=video.source, classes=dataset.classes, info=video.info)
     table = video.tracks or TrackTable.empty()

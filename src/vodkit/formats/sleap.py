@@ -148,8 +148,7 @@ def _sources(content: _Content, reading: Reading) -> list[str]:
         if len(set(short)) == len(short):
             return short
     doubled = next(name for name in names if names.count(name) > 1)
-    message = f"two videos are both {doubled!r}: save them as two files"
-    raise FormatError(message, path=content.path)
+    raise FormatError(f"two videos are both {doubled!r}: save them as two files", path=content.path)
 
 
 def _name(video: dict[str, Any], number: int) -> str:

@@ -50,8 +50,7 @@ def read_yaml(path: Path) -> dict[Any, Any]:
     """The mapping in a YAML file; FormatError names the line where it breaks."""
     text = read_text(path)
     if len(text) > MOST_CHARACTERS:
-        message = f"{len(text)} characters; allowed: up to {MOST_CHARACTERS}"
-        raise FormatError(message, path=path)
+        raise FormatError(f"{len(text)} characters; allowed: up to {MOST_CHARACTERS}", path=path)
     try:
         content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader, made stricter
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:

@@ -203,8 +203,7 @@ class RunFolder:
         """OutputError where a resumed run would mix the results of two videos or weights."""
         seen = self.other_run(wanted)
         if seen:
-            message = f"is of another run: {seen}; {ANEW}"
-            raise OutputError(message, path=self / runs.MANIFEST)
+            raise OutputError(f"is of another run: {seen}; {ANEW}", path=self / runs.MANIFEST)
 
 
 def open_run(path: str | Path) -> RunFolder:

@@ -392,8 +392,7 @@ class LiveVideo(Closing):
             raise VideoError(message, path=self._source)
         stream = container.streams.video[0]
         if not stream.width:
-            message = f"no picture was found in it; {self._too_much}"
-            raise VideoError(message, path=self._source)
+            raise VideoError(f"no picture was found in it; {self._too_much}", path=self._source)
         self._limits.check_size((stream.width, stream.height), path=self._source)
         self._length_s = container.duration and container.duration / av.time_base
         stream.codec_context.options = {"max_pixels": str(self._limits.max_pixels)}

@@ -206,8 +206,7 @@ def _judged(pair: _Alike, verdict: Verdict | None) -> tuple[str, str]:
         count = f"{len(verdict.found)} of {verdict.tested}"
         return "leak", f"; {count} moments in which something moves are in both"
     if verdict.tested >= FEWEST and verdict.typical > OTHER:
-        count = f"none of {verdict.tested}"
-        return "same-place", f", but {count} moments with motion is in it"
+        return "same-place", f", but none of {verdict.tested} moments with motion is in it"
     why = "too little moves" if verdict.tested < FEWEST else "what moves is alike, but not the same"
     return "leak", f"; not decided whether it is one piece of footage or one place: {why}"
 
