@@ -37,7 +37,7 @@ BOX_SIZE = typer.Option(
     "around all points). Several points: the hull of their squares.",
 )
 STRICT = options.STRICT
-JSON = typer.Option(False, "--json", help="Print results for machines.")
+JSON = options.JSON
 
 
 def reading(

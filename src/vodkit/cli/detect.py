@@ -4,26 +4,23 @@ from dataclasses import replace
 
 from vodkit.cli import options
 from vodkit.fleet.settings import FleetSettings
-from vodkit.infer.settings import NO_TRACKER, InferSettings, RollSettings
+from vodkit.infer.settings import NO_TRACKER, InferSettings, OutputSettings, RollSettings
 
 
 @options.with_settings(
-    without=("tracker", "tracker_settings", "after", "cuts", "lines", "zones", "events"),
+    without=(
+        "tracker", "tracker_settings", "after", "cuts", "lines", "zones", "events",
+        "include_predicted", "segments", "continues",
+    ),
     every="Detect in every n-th frame.",
-)
+)  # fmt: skip
 def detect(
     sources: list[str] = options.SOURCES,
     *,
     wanted: InferSettings,
-    out: str = options.OUT_OR_URL,
-    video: bool = options.VIDEO,
-    csv: bool = options.CSV,
-    mot: bool = options.MOT,
-    coco: bool = options.COCO,
+    output: OutputSettings,
     roll: RollSettings,
     fleet: FleetSettings,
-    resume: bool = options.RESUME,
-    overwrite: bool = options.OVERWRITE,
     threads: int = options.THREADS,  # noqa: ARG001 - its callback sets it
     as_json: bool = options.JSON,
 ) -> None:
@@ -33,15 +30,5 @@ def detect(
     """
     from vodkit.cli.run import run_sources
 
-    chosen = {"csv": csv, "mot": mot, "coco": coco, "video": video}
-    run_sources(
-        sources,
-        replace(wanted, tracker=NO_TRACKER),
-        roll,
-        fleet,
-        out=out,
-        exports=[name for name, on in chosen.items() if on],
-        resume=resume,
-        overwrite=overwrite,
-        as_json=as_json,
-    )
+    wanted = replace(wanted, tracker=NO_TRACKER)
+    run_sources(sources, wanted, output, roll, fleet, as_json=as_json)

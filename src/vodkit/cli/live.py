@@ -12,7 +12,7 @@ from vodkit.ground.errors import SettingsError, needs
 
 if TYPE_CHECKING:
     from vodkit.infer.live import LiveStep
-    from vodkit.infer.settings import InferSettings, RollSettings
+    from vodkit.infer.settings import InferSettings, OutputSettings, RollSettings
     from vodkit.serve.outlets import Outlets
     from vodkit.serve.settings import OutletSettings
 
@@ -20,15 +20,11 @@ if TYPE_CHECKING:
 def run_live_sources(
     sources: list[str],
     wanted: "InferSettings",
-    *,
-    out: Path,
+    output: "OutputSettings",
     roll: "RollSettings",
     outlets: "OutletSettings",
-    exports: Sequence[str],
-    include_predicted: bool,
+    *,
     refused: Sequence[str],
-    resume: bool,
-    overwrite: bool,
     as_json: bool,
 ) -> None:
     """All sources at once, each into its own run folder, until they end or the user stops them."""
@@ -39,9 +35,10 @@ def run_live_sources(
 
     if refused:
         raise SettingsError(f"{', '.join(refused)}: not available for live sources")
+    resume, overwrite = output.resume, output.overwrite
     if resume and overwrite:
         raise SettingsError("--resume continues, --overwrite starts over; give one of the two")
-    folders = [RunFolder(out / name) for name in folder_names(sources)]
+    folders = [RunFolder(Path(output.out) / name) for name in folder_names(sources)]
     wanted.require_sources([folder.path.name for folder in folders])
     for folder in folders:
         folder.check(wanted.for_source(folder.path.name), resume=resume, overwrite=overwrite)
@@ -65,7 +62,9 @@ def run_live_sources(
         for source, folder in zip(sources, folders, strict=True):
             written: Sequence[Path] = []
             if not overwrite or source in came:
-                written = export_parts(folder, exports, include_predicted=include_predicted)
+                written = export_parts(
+                    folder, output.exports, include_predicted=output.include_predicted
+                )
             say(source, folder.path, written, as_json=as_json)
 
 

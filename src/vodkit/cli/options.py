@@ -3,7 +3,7 @@
 ``with_settings`` gives a command the options of its parameters that are records of settings::
 
     @with_settings()
-    def track(sources: list[str] = SOURCES, *, wanted: InferSettings, out: Path = OUT) -> None: ...
+    def track(sources: list[str] = SOURCES, *, wanted: InferSettings) -> None: ...
 
 has ``--model``, ``--tracker``, ... and is called with an ``InferSettings``.
 """
@@ -13,7 +13,6 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, fields, is_dataclass
 from functools import wraps
-from pathlib import Path
 from typing import Any, Union, get_origin, get_type_hints
 
 import typer
@@ -58,26 +57,6 @@ SOURCES = typer.Argument(
     help="Video files, folders of images, 'glob*.jpg', camera numbers, URLs (rtsp://, http://, "
     "'s3://bucket/**/*.mp4').",
 )
-OUT = typer.Option(Path("runs"), "--out", "-o", help="Folder; each source gets its own in it.")
-OUT_OR_URL = typer.Option(
-    "runs", "--out", "-o", help="Folder or URL (s3://...); each source gets its own in it."
-)
-VIDEO = typer.Option(False, "--video", help="Also write annotated.mp4.")
-CSV = typer.Option(False, "--csv", help="Also write predictions.csv.")
-MOT = typer.Option(False, "--mot", help="Also write MOTChallenge lines.")
-COCO = typer.Option(False, "--coco", help="Also write COCO results.")
-PREDICTED = typer.Option(
-    False, "--include-predicted", help="Export boxes of hidden objects, too (csv, mot, coco)."
-)
-SEGMENTS = typer.Option(
-    False, "--segments", help="The sources are one recording, in this order: ids continue."
-)
-CONTINUES = typer.Option(
-    False,
-    "--continues",
-    help="The recording continues in a file of a later command (--after): no object ends here.",
-)
-RESUME = typer.Option(False, "--resume", help="Continue a run that was stopped.")
 OVERWRITE = typer.Option(False, "--overwrite", help="Discard the results of an earlier run.")
 JSON = typer.Option(False, "--json", help="Print results for machines.")
 

@@ -1,6 +1,6 @@
 """``vodkit track`` and ``detect``: sources into run folders, and what became of each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vodkit.fleet.settings import FleetSettings
     from vodkit.infer.batch import Batch, Outcome
     from vodkit.infer.run import Step
-    from vodkit.infer.settings import InferSettings, RollSettings
+    from vodkit.infer.settings import InferSettings, OutputSettings, RollSettings
     from vodkit.serve.outlets import Outlets
     from vodkit.serve.settings import OutletSettings
 
@@ -20,17 +20,11 @@ if TYPE_CHECKING:
 def run_sources(
     sources: list[str],
     wanted: "InferSettings",
+    output: "OutputSettings",
     roll: "RollSettings",
     fleet: "FleetSettings",
     outlets: "OutletSettings | None" = None,
     *,
-    out: str,
-    exports: Sequence[str] = (),
-    include_predicted: bool = False,
-    segments: bool = False,
-    continues: bool = False,
-    resume: bool,
-    overwrite: bool,
     as_json: bool,
 ) -> None:
     """Files one after the other, live sources together, or a share of many videos."""
@@ -50,9 +44,14 @@ def run_sources(
     outlets = outlets or OutletSettings()
     check_pieces(wanted, fleet.pieces)
     is_rolled = bool(roll.roll_s or roll.keep)
+    exports, out = output.exports, output.out
+    one_recording = {
+        "--after": bool(wanted.after),
+        "--segments": output.segments,
+        "--continues": output.continues,
+    }
     if is_fleet(sources, out, fleet):
-        refuse = {"--after": bool(wanted.after), "--segments": segments, "--continues": continues}
-        refuse["--overwrite"] = overwrite
+        refuse = one_recording | {"--overwrite": output.overwrite}
         refuse |= {"--roll-s": is_rolled, "--mqtt, --webhook, --serve": outlets.is_any}
         refuse["--line, --zone of one source"] = wanted.names_sources
         mine = Record(
@@ -60,12 +59,11 @@ def run_sources(
             sources=tuple(sources),
             folder=folder_of(sources),
             exports=tuple(exports),
-            include_predicted=include_predicted,
+            include_predicted=output.include_predicted,
         )
         refused = [name for name, on in refuse.items() if on]
         run_fleet(mine, fleet, out=out, as_json=as_json, refused=refused)
         return
-    how = {"resume": resume, "overwrite": overwrite, "as_json": as_json}
     of_films = {"--roll-s": is_rolled, "--mqtt, --webhook, --serve": outlets.is_any}
     of_films["--pieces"] = fleet.pieces > 1
     given = [name for name, on in of_films.items() if on]
@@ -74,20 +72,10 @@ def run_sources(
     if any(map(is_live, sources)) or is_rolled:
         from vodkit.cli.live import run_live_sources
 
-        refuse = {"--video": "video" in exports, "--lenient": wanted.lenient}
-        refuse |= {"--after": bool(wanted.after), "--segments": segments, "--continues": continues}
+        refuse = {"--video": output.video, "--lenient": wanted.lenient, **one_recording}
         refuse["--pieces"] = fleet.pieces > 1
-        run_live_sources(
-            sources,
-            wanted,
-            out=Path(out),
-            roll=roll,
-            outlets=outlets,
-            exports=exports,
-            include_predicted=include_predicted,
-            refused=[name for name, on in refuse.items() if on],
-            **how,
-        )
+        refused = [name for name, on in refuse.items() if on]
+        run_live_sources(sources, wanted, output, roll, outlets, refused=refused, as_json=as_json)
         return
     if outlets.serve:
         raise SettingsError("serve: available for live sources only")
@@ -97,11 +85,11 @@ def run_sources(
         out=out,
         exports=exports,
         film=film,
-        include_predicted=include_predicted,
-        segments=segments,
-        continues=continues,
-        resume=resume,
-        overwrite=overwrite,
+        include_predicted=output.include_predicted,
+        segments=output.segments,
+        continues=output.continues,
+        resume=output.resume,
+        overwrite=output.overwrite,
         notify=aside,
         record=partial(detect_in_pieces, count=fleet.pieces) if fleet.pieces > 1 else None,
     )

@@ -2,7 +2,7 @@
 
 from vodkit.cli import options
 from vodkit.fleet.settings import FleetSettings
-from vodkit.infer.settings import InferSettings, RollSettings
+from vodkit.infer.settings import InferSettings, OutputSettings, RollSettings
 from vodkit.serve.settings import OutletSettings
 
 
@@ -11,19 +11,10 @@ def track(
     sources: list[str] = options.SOURCES,
     *,
     wanted: InferSettings,
-    out: str = options.OUT_OR_URL,
-    video: bool = options.VIDEO,
-    csv: bool = options.CSV,
-    mot: bool = options.MOT,
-    coco: bool = options.COCO,
-    include_predicted: bool = options.PREDICTED,
+    output: OutputSettings,
     roll: RollSettings,
     outlets: OutletSettings,
     fleet: FleetSettings,
-    segments: bool = options.SEGMENTS,
-    continues: bool = options.CONTINUES,
-    resume: bool = options.RESUME,
-    overwrite: bool = options.OVERWRITE,
     threads: int = options.THREADS,  # noqa: ARG001 - its callback sets it
     as_json: bool = options.JSON,
 ) -> None:
@@ -35,19 +26,4 @@ def track(
     """
     from vodkit.cli.run import run_sources
 
-    chosen = {"csv": csv, "mot": mot, "coco": coco, "video": video}
-    run_sources(
-        sources,
-        wanted,
-        roll,
-        fleet,
-        outlets,
-        out=out,
-        exports=[name for name, on in chosen.items() if on],
-        include_predicted=include_predicted,
-        segments=segments,
-        continues=continues,
-        resume=resume,
-        overwrite=overwrite,
-        as_json=as_json,
-    )
+    run_sources(sources, wanted, output, roll, fleet, outlets, as_json=as_json)

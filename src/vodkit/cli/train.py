@@ -62,7 +62,7 @@ def train(
     threads: int = options.THREADS,
     resume: bool = typer.Option(False, "--resume", help="Go on with the run in --out."),
     overwrite: bool = options.OVERWRITE,
-    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+    as_json: bool = options.JSON,
 ) -> None:
     """Fine-tune a detector on labelled video. The best checkpoint is chosen on split val.
 

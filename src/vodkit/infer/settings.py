@@ -274,6 +274,39 @@ class RollSettings:
             raise SettingsError(f"keep is {self.keep} without roll_s; there is one file only")
 
 
+@dataclass(frozen=True, kw_only=True)
+class OutputSettings:
+    """Where results go, in which forms, and what becomes of those that exist."""
+
+    out: str = setting(
+        "runs",
+        "Folder or URL (s3://...); each source gets its own in it.",
+        flags=("--out", "-o"),
+    )
+    video: bool = setting(False, "Also write annotated.mp4.")  # noqa: FBT003
+    csv: bool = setting(False, "Also write predictions.csv.")  # noqa: FBT003
+    mot: bool = setting(False, "Also write MOTChallenge lines.")  # noqa: FBT003
+    coco: bool = setting(False, "Also write COCO results.")  # noqa: FBT003
+    include_predicted: bool = setting(
+        False, "Export boxes of hidden objects, too (csv, mot, coco)."  # noqa: FBT003
+    )  # fmt: skip
+    segments: bool = setting(
+        False, "The sources are one recording, in this order: ids continue."  # noqa: FBT003
+    )  # fmt: skip
+    continues: bool = setting(
+        False,  # noqa: FBT003
+        "The recording continues in a file of a later command (--after): no object ends here.",
+    )
+    resume: bool = setting(False, "Continue a run that was stopped.")  # noqa: FBT003
+    overwrite: bool = setting(False, "Discard the results of an earlier run.")  # noqa: FBT003
+
+    @property
+    def exports(self) -> list[str]:
+        """Other forms of the result, by the names of ``infer.exports``."""
+        forms = {"csv": self.csv, "mot": self.mot, "coco": self.coco, "video": self.video}
+        return [name for name, is_wanted in forms.items() if is_wanted]
+
+
 def _of_source(word: str) -> tuple[str, str]:
     """The source that a line or zone names, or empty, and the line or zone without it.
 
