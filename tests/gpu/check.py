@@ -364,7 +364,8 @@ def _clip(width_px: int, height_px: int, count: int) -> Path:
 
 
 def _full_hd() -> dict[str, Any]:
-    from vodkit.benchmark.speed import BenchSettings, run_bench
+    from vodkit.benchmark.settings import BenchSettings
+    from vodkit.benchmark.speed import run_bench
 
     clip = _clip(1920, 1080, 250 if on_gpu() else 30)
     found = run_bench(

@@ -24,7 +24,8 @@ from vodkit.infer.settings import InferSettings
 from vodkit.samples.samples import CLIP_B
 from vodkit.serve.openapi import OPENAPI
 from vodkit.serve.service import make_service
-from vodkit.serve.sessions import ServiceSettings, Sessions
+from vodkit.serve.sessions import Sessions
+from vodkit.serve.settings import ServiceSettings
 from vodkit.serve.web import Server, ServerSettings, bound, in_background
 from vodkit.video.reader import open_video
 

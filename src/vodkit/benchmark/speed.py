@@ -22,8 +22,8 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+from vodkit.benchmark.settings import BenchSettings
 from vodkit.detect.base import in_stream
-from vodkit.detect.defaults import NETWORK, check_size
 from vodkit.detect.detector import GraphDetector
 from vodkit.detect.devices import on_gpu
 from vodkit.detect.models import find_card, listed, load_detector
@@ -32,60 +32,13 @@ from vodkit.detect.runtimes.table import ON_GPU, RUNTIMES
 from vodkit.ground.errors import InputError, PartialError, SettingsError
 from vodkit.ground.lookup import pick
 from vodkit.ground.records import Frame
-from vodkit.ground.settings import bounded, check_ranges
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.run import check_sources, run_source
-from vodkit.infer.settings import OFF, InferSettings
-from vodkit.samples.samples import CLIP_B
+from vodkit.infer.settings import InferSettings
 from vodkit.track.table import make_tracker
 from vodkit.video.reader import open_video
 
 NEEDS = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchSettings:
-    """What is measured, and for how long."""
-
-    sources: tuple[str, ...] = (str(CLIP_B),)
-    """videos"""
-    models: tuple[str, ...] = ()
-    """names or files; none: every model whose weights are here"""
-    runtimes: tuple[str, ...] = ()
-    """none: torch, openvino and onnx, and cuda where a GPU works; those that are not installed are
-    left out"""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1, ...; of auto the GPU, for runtimes that can use one"""
-    tracker: str = "vodkit"
-    """of the whole pipeline"""
-    temporal: str = OFF
-    """of the whole pipeline: links, links-both or a head; detectors then report candidates"""
-    batch_size: int = bounded(0, low=0)
-    """frames given to the network at once; 0: what each detector prefers"""
-    size: str = NETWORK
-    """input size of the networks: their own, or pixels; models that do not take it are left out"""
-    seconds: float = bounded(2.0, above=0, high=600)
-    """for each speed of each detector, in each of the turns"""
-    turns: int = bounded(3, low=1)
-    """how often everything is measured; the medians count"""
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        check_ranges(self)
-        check_size(self.size)
-        self.run_settings("")
-        if self.size == AUTO:
-            raise SettingsError(f"size is auto; allowed in bench: {NETWORK}, or pixels as 640")
-
-    def run_settings(self, model: str) -> InferSettings:
-        """Of the whole pipeline with a model."""
-        return InferSettings(
-            model=model or InferSettings.model,
-            tracker=self.tracker,
-            batch_size=self.batch_size,
-            size=self.size,
-            temporal=self.temporal,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

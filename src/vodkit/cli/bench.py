@@ -5,33 +5,19 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from vodkit.benchmark.settings import BenchSettings
 from vodkit.cli import options
 from vodkit.cli.terminal import UNDEFINED, say, say_json, say_table
-from vodkit.infer.settings import InferSettings
 
 if TYPE_CHECKING:
     from vodkit.benchmark.speed import Bench
 
 
+@options.with_settings(without=("sources",))
 def bench(
     sources: list[str] = typer.Argument(None, help="Videos; default: a sample clip."),
-    models: list[str] = typer.Option(
-        [], "--model", "-m", help="Repeatable; default: every model whose weights are here."
-    ),
-    runtimes: list[str] = typer.Option(
-        [],
-        "--runtime",
-        help="Repeatable; default: all that are installed, and cuda where a GPU works.",
-    ),
-    device: str = options.option_of(InferSettings, "device"),
-    tracker: str = options.option_of(InferSettings, "tracker"),
-    temporal: str = options.option_of(InferSettings, "temporal"),
-    batch_size: int = options.option_of(InferSettings, "batch_size"),
-    size: str = options.option_of(
-        InferSettings, "size", help="Input size of the networks: pixels as 640, or 640x384."
-    ),
-    seconds: float = typer.Option(2.0, "--seconds", help="For each speed, in each turn."),
-    turns: int = typer.Option(3, "--turns", help="Measure everything so often; medians count."),
+    *,
+    wanted: BenchSettings,
     out: Path = typer.Option(None, "--out", "-o", help="Also write the result as JSON here."),
     as_json: bool = options.JSON,
 ) -> None:
@@ -39,27 +25,18 @@ def bench(
 
     Example: vodkit bench plaza.mp4 --model vodkit-street
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
     from functools import partial
 
-    from vodkit.benchmark.speed import BenchSettings, run_bench
+    from vodkit.benchmark.speed import run_bench
     from vodkit.ground import process, runs
     from vodkit.ground.errors import PartialError
 
     if out is not None:
         _check_out(out)
     process.settle()
-    given = {"sources": tuple(sources or ()), "models": tuple(models), "runtimes": tuple(runtimes)}
-    wanted = BenchSettings(
-        device=device,
-        tracker=tracker,
-        temporal=temporal,
-        batch_size=batch_size,
-        size=size,
-        seconds=seconds,
-        turns=turns,
-        **{name: value for name, value in given.items() if value},
-    )
+    if sources:
+        wanted = replace(wanted, sources=tuple(sources))
     result = run_bench(wanted, tell=partial(say, error=True))
     content = {"stack": runs.stack(), **asdict(result)}
     if as_json:

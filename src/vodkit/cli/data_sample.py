@@ -6,25 +6,23 @@ from typing import TYPE_CHECKING
 import typer
 
 from vodkit.cli import data_options as options
-from vodkit.cli.options import names_of
+from vodkit.cli.options import names_of, with_settings
 from vodkit.cli.terminal import say, say_json, say_next, say_table
+from vodkit.data.settings import SampleSettings
 
 if TYPE_CHECKING:
     from vodkit.data.worth_labelling import Chosen
 
 
+@with_settings()
 def sample(
     videos: list[Path] = typer.Argument(..., help="Video files without labels."),
     out: Path = options.OUT,
-    frames: int = typer.Option(100, "--frames", help="How many frames to choose, over all videos."),
-    every_s: float = typer.Option(0.5, "--every-s", help="Seconds between candidates."),
-    blurred: float = typer.Option(
-        0.5, "--blurred", help="Leave out frames less sharp than this share of their neighbours."
-    ),
+    *,
+    wanted: SampleSettings,
     classes: str = typer.Option(
         "object", "--classes", help="Names for the labelling tool, as cup,plate."
     ),
-    seed: int = typer.Option(0, "--seed", help="The same seed, the same frames."),
     as_json: bool = options.JSON,
 ) -> None:
     """Choose frames worth labelling: sharp, spread over the videos, and unlike each other.
@@ -37,11 +35,10 @@ def sample(
 
     from vodkit.data.export import holds_something
     from vodkit.data.sampled_frames import FRAMES, write_pictures, write_templates
-    from vodkit.data.worth_labelling import SampleSettings, choose_frames
+    from vodkit.data.worth_labelling import choose_frames
     from vodkit.ground.errors import OutputError
     from vodkit.ground.runs import make_folder
 
-    wanted = SampleSettings(frames=frames, every_s=every_s, blurred=blurred, seed=seed)
     names = names_of(classes)
     if holds_something(out):
         raise OutputError("exists and is not empty; give a new folder", path=out)

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from vodkit.cli import data_options as options
+from vodkit.cli.options import with_settings
 from vodkit.cli.terminal import say, say_json, say_next, say_table
+from vodkit.data.settings import SplitSettings
 
 if TYPE_CHECKING:
     from vodkit.data.stats import DatasetStats
@@ -14,27 +14,12 @@ if TYPE_CHECKING:
     from vodkit.ground.records import Dataset
 
 
+@with_settings()
 def split(
     dataset: Path = options.DATASET,
     out: Path = options.OUT,
-    train: float = typer.Option(None, "--train", help="Share of training; default: the rest."),
-    val: float = typer.Option(0.2, "--val", help="Share of the validation side."),
-    test: float = typer.Option(0.0, "--test", help="Share of the test side."),
-    by: str = typer.Option("video", "--by", help="video, scene, pattern or tag."),
-    pattern: str = typer.Option("", "--pattern", help="Regular expression; group 1 stays together"),
-    tag: str = typer.Option("", "--tag", help="Videos with the same value stay together."),
-    seed: int = typer.Option(0, "--seed", help="Decides between equally good splits."),
-    folds: int = typer.Option(1, "--folds", help="k of k-fold."),
-    fold: int = typer.Option(0, "--fold", help="Which fold validates, from 0."),
-    guard_s: float = typer.Option(
-        2.0, "--guard-s", help="Unused gap between sides of one recording; at most a tenth of it."
-    ),
-    least_frames: int = typer.Option(
-        30, "--least-frames", help="Labelled frames each side must have, or a tenth of all."
-    ),
-    least_boxes: int = typer.Option(
-        30, "--least-boxes", help="Boxes each side must have, or a tenth of all."
-    ),
+    *,
+    wanted: SplitSettings,
     strict: bool = options.STRICT,  # noqa: ARG001 - its callback sets it
     as_json: bool = options.JSON,
 ) -> None:
@@ -45,20 +30,17 @@ def split(
     Example: vodkit data split dataset.json -o split.json --val 0.2
     """
     from vodkit.data.ingest import moved
-    from vodkit.data.split import SplitSettings, merge, split_dataset
+    from vodkit.data.split import merge, split_dataset
     from vodkit.formats.table import write_dataset
     from vodkit.ground.runs import make_folder
 
-    wanted = SplitSettings(
-        train=train, val=val, test=test, by=by, pattern=pattern, tag=tag, seed=seed,
-        folds=folds, fold=fold, guard_s=guard_s, least_frames=least_frames,
-        least_boxes=least_boxes,
-    )  # fmt: skip
     options.require_other(out, dataset)
     whole, root = options.load(dataset)
     make_folder(out.parent)
     whole = moved(whole, root, out.parent)
-    sides = split_dataset(whole, wanted, cuts=_cuts(whole, out.parent) if by == "scene" else None)
+    sides = split_dataset(
+        whole, wanted, cuts=_cuts(whole, out.parent) if wanted.by == "scene" else None
+    )
     write_dataset(merge(sides), out)
     _say(whole, sides, out, as_json=as_json)
 

@@ -13,7 +13,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, fields, is_dataclass
 from functools import wraps
-from typing import Any, Union, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -119,7 +119,9 @@ def _parameter(spec: Field[Any], kind: Any, helps: Mapping[str, str]) -> inspect
     if bounds and spec.name not in helps:
         text = f"{text.rstrip('.')} ({allowed(bounds)})."
     default: Any = spec.default
-    if spec.metadata["commas"] or get_origin(kind) in (Union, types.UnionType):
+    if get_origin(kind) in (Union, types.UnionType) and default is None:
+        (kind,) = (one for one in get_args(kind) if one is not types.NoneType)
+    elif spec.metadata["commas"] or get_origin(kind) in (Union, types.UnionType):
         kind, default = str, ",".join(default) if isinstance(default, tuple) else str(default)
     elif get_origin(kind) is tuple:
         kind, default = list[str], list(default)

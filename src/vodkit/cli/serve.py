@@ -7,7 +7,7 @@ import typer
 from vodkit.cli import options
 from vodkit.cli.terminal import say
 from vodkit.infer.settings import InferSettings
-from vodkit.serve.settings import TOKEN_VARIABLE
+from vodkit.serve.settings import TOKEN_VARIABLE, ServiceSettings
 
 
 @options.with_settings(
@@ -21,10 +21,8 @@ def serve(
     wanted: InferSettings,
     host: str = typer.Option("127.0.0.1", "--host", help="Other than this machine: with a token."),
     port: int = typer.Option(8787, "--port", help="0: any free one."),
-    sessions: int = typer.Option(64, "--sessions", min=1, help="Sessions at once."),
-    idle_s: float = typer.Option(300.0, "--idle-s", help="A session idle for so long ends (s)."),
-    waiting: int = typer.Option(16, "--waiting", min=1, help="Requests that may wait."),
-    pixels: int = typer.Option(25_000_000, "--pixels", min=1, help="Most pixels of a picture."),
+    *,
+    limits: ServiceSettings,
 ) -> None:
     """Detect and track over HTTP: POST /v1/detect, /v1/sessions. Ctrl-C ends.
 
@@ -41,13 +39,12 @@ def serve(
 
     with needs("{name} is not installed; pip install 'vodkit[serve]'"):
         from vodkit.serve.service import make_service
-        from vodkit.serve.sessions import ServiceSettings, Sessions
+        from vodkit.serve.sessions import Sessions
         from vodkit.serve.web import Server, ServerSettings, bound, ctrl_c_stops, is_loopback
     process.settle()
     if not wanted.tracks:
         raise SettingsError("tracker is none; sessions need one")
     make_follower(wanted)
-    limits = ServiceSettings(sessions=sessions, idle_s=idle_s, waiting=waiting, pixels=pixels)
     token = os.environ.get(TOKEN_VARIABLE, "")
     with bound(ServerSettings(host=host, port=port, token=token)) as place:
         service = Sessions(make_detector(wanted), wanted, limits)

@@ -14,76 +14,17 @@ from itertools import pairwise
 
 import numpy as np
 
+from vodkit.data.settings import SplitSettings
 from vodkit.formats.base import SPLIT_WARNING
 from vodkit.formats.rows import labelled_frames
 from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.boxes import area
-from vodkit.ground.errors import InputError, SettingsError
+from vodkit.ground.errors import InputError
 from vodkit.ground.records import Dataset, LabelledVideo
-from vodkit.ground.settings import bounded, check_ranges
 
-SIDES = ("train", "val", "test")
 SMALL_PX, LARGE_PX = 32, 96
 """COCO's borders of small and large boxes, square root of the area"""
 _TENTH = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitSettings:
-    """How to divide."""
-
-    train: float | None = None
-    """wanted share of the training side; None: what the others leave"""
-    val: float = 0.2
-    """wanted share of the validation side"""
-    test: float = 0.0
-    """wanted share of the test side"""
-    by: str = "video"
-    """``video``; ``scene`` (shots between cuts); ``pattern`` or ``tag`` (groups of videos)"""
-    pattern: str = ""
-    """regular expression; videos whose sources give the same first group stay together"""
-    tag: str = ""
-    """videos with the same value of this tag stay together"""
-    seed: int = 0
-    """decides between units of equal weight; the same seed, the same split"""
-    folds: int = 1
-    """above 1: k-fold; the fold-th k-th is the validation side, all else training"""
-    fold: int = 0
-    """which fold, from 0"""
-    guard_s: float = bounded(2.0, low=0, below=np.inf)
-    """gap left unused between two sides of one recording; at most a tenth of the recording"""
-    least_frames: int = bounded(30, low=0)
-    """labelled frames that each side must have, or a tenth of all, whichever is less"""
-    least_boxes: int = bounded(30, low=0)
-    """boxes that each side must have, or a tenth of all, whichever is less"""
-
-    def __post_init__(self) -> None:
-        """Check that the options fit each other."""
-        shares = tuple(self.shares.values())
-        if not (min(shares) >= 0 and abs(sum(shares) - 1) <= 1e-6):
-            raise SettingsError(f"train, val, test are {shares}; allowed: shares that add up to 1")
-        if self.by not in ("video", "scene", "pattern", "tag"):
-            raise SettingsError(f"by is {self.by!r}; allowed: video, scene, pattern, tag")
-        if (self.by == "pattern") != bool(self.pattern) or (self.by == "tag") != bool(self.tag):
-            raise SettingsError(f"by={self.by} with pattern={self.pattern!r}, tag={self.tag!r}")
-        if self.folds < 1 or not 0 <= self.fold < self.folds:
-            raise SettingsError(f"fold {self.fold} of {self.folds}; allowed: 0 to folds - 1")
-        told = [side for side in SIDES if getattr(self, side) != getattr(SplitSettings, side)]
-        if self.folds > 1 and told:
-            raise SettingsError(f"folds={self.folds} with {told[0]}; allowed: one, folds are equal")
-        check_ranges(self)
-        try:
-            groups = re.compile(self.pattern).groups
-        except re.error as error:
-            raise SettingsError(f"pattern {self.pattern!r}: {error}") from error
-        if self.pattern and groups < 1:
-            raise SettingsError(f"pattern {self.pattern!r} has no group in parentheses")
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """The wanted share of each side."""
-        train = round(1 - self.val - self.test, 9) if self.train is None else self.train
-        return dict(zip(SIDES, (train, self.val, self.test), strict=True))
 
 
 @dataclass(frozen=True, eq=False)

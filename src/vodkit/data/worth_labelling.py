@@ -13,10 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vodkit.data.settings import SampleSettings
 from vodkit.ground.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from vodkit.ground.errors import InputError
 from vodkit.ground.records import Frame, VideoInfo
-from vodkit.ground.settings import bounded, check_ranges
 from vodkit.video.reader import open_video
 
 _SMALL_PX = 160
@@ -26,24 +26,6 @@ _BLACK = 24.0  # of the brightest hundredth; dark scenes with bright objects are
 """mean grey level up to which a frame is black"""
 _NEIGHBOURS = 7
 """candidates around a frame that say how sharp frames are here"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SampleSettings:
-    """How many frames to choose, and from what."""
-
-    frames: int = bounded(100, low=1)
-    """to choose, over all videos"""
-    every_s: float = bounded(0.5, above=0)
-    """seconds between candidates"""
-    blurred: float = bounded(0.5, low=0, below=1)
-    """candidates with less than this share of their neighbours' median sharpness are left out"""
-    seed: int = 0
-    """chooses the first frame of all; the same seed, the same frames"""
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        check_ranges(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,11 +22,11 @@ import numpy as np
 from vodkit.detect.base import Detector
 from vodkit.ground.errors import InputError, VodkitError
 from vodkit.ground.records import Detections, Frame, Tracks
-from vodkit.ground.settings import check_ranges, setting
 from vodkit.infer.flow import motion_for
 from vodkit.infer.follow import Follower, make_follower
 from vodkit.infer.settings import FULL, InferSettings
 from vodkit.samples.samples import CLIP_B
+from vodkit.serve.settings import ServiceSettings
 from vodkit.video.limits import Limits
 from vodkit.video.motion import Motion
 from vodkit.video.pictures import frame_of
@@ -46,20 +46,6 @@ class BusyError(VodkitError):
 
 class NoSessionError(VodkitError):
     """The session does not exist, or was idle for too long."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServiceSettings:
-    """Limits of the service."""
-
-    sessions: int = setting(64, "Sessions at once.", low=1)
-    idle_s: float = setting(300.0, "A session without a frame for so long ends (s).", above=0)
-    waiting: int = setting(16, "Requests that may wait for the detector.", low=1)
-    pixels: int = setting(25_000_000, "Most pixels of a picture.", low=1)
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        check_ranges(self)
 
 
 @dataclass

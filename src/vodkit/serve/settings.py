@@ -57,3 +57,17 @@ class OutletSettings:
             assert self.place
         if self.ha and not self.mqtt:
             raise SettingsError("ha without mqtt; Home Assistant learns of sources by MQTT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSettings:
+    """Limits of the service."""
+
+    sessions: int = setting(64, "Sessions at once.", low=1)
+    idle_s: float = setting(300.0, "A session without a frame for so long ends (s).", above=0)
+    waiting: int = setting(16, "Requests that may wait for the detector.", low=1)
+    pixels: int = setting(25_000_000, "Most pixels of a picture.", low=1)
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check_ranges(self)

@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from vodkit.cli.data import app
-from vodkit.data.worth_labelling import SampleSettings, choose_frames, farthest_first
+from vodkit.data.settings import SampleSettings
+from vodkit.data.worth_labelling import choose_frames, farthest_first
 from vodkit.formats.table import read_dataset
 from vodkit.ground.errors import InputError, SettingsError
 from vodkit.samples.samples import CLIP_A, CLIP_B, LABELS

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from vodkit.cli.data import app
-from vodkit.data.split import SplitSettings, merge, split_dataset
+from vodkit.data.settings import SplitSettings
+from vodkit.data.split import merge, split_dataset
 from vodkit.formats.base import SPLIT_WARNING
 from vodkit.formats.table import write_dataset
 from vodkit.ground.errors import InputError, SettingsError

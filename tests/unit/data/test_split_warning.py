@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from vodkit.cli.main import app
-from vodkit.data.split import SplitSettings, merge, split_dataset
+from vodkit.data.settings import SplitSettings
+from vodkit.data.split import merge, split_dataset
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground.records import Dataset, LabelledVideo, TrackTable, VideoInfo
 from vodkit.metrics.compare import compare, from_evaluation

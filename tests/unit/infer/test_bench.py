@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from vodkit.benchmark import speed as measuring
-from vodkit.benchmark.speed import BenchSettings, run_bench
+from vodkit.benchmark.settings import BenchSettings
+from vodkit.benchmark.speed import run_bench
 from vodkit.cli.main import main
 from vodkit.ground.errors import SettingsError
 from vodkit.samples.samples import CLIP_B
