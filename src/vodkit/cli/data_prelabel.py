@@ -12,6 +12,7 @@ import typer
 
 from vodkit.cli import data_options, options
 from vodkit.cli.terminal import say
+from vodkit.data.settings import PrelabelSettings
 from vodkit.ground.errors import InputError, OutputError, SettingsError
 from vodkit.ground.paths import relative
 from vodkit.infer.settings import InferSettings
@@ -33,14 +34,11 @@ def prelabel(
     ),
     job: InferSettings,
     tolerance_px: float = typer.Option(1.0, "--tolerance-px", help="Error of key frames."),
-    shortest: int = typer.Option(3, "--shortest", help="Leave out tracks of fewer boxes."),
+    wanted: PrelabelSettings,
     refined: bool = typer.Option(
         False, "--refine", help="Stitch, fill, vote and drop flicker first, as vodkit refine does."
     ),
     refine_set: list[str] = typer.Option([], "--set", help="A setting of --refine, name=value."),
-    unsure: float = typer.Option(
-        0.0, "--unsure", help="Tracks with a lower median score become ignore regions."
-    ),
     threads: int = options.THREADS,  # noqa: ARG001 - its callback sets it
     resume: bool = typer.Option(False, "--resume", help="Continue where it was stopped."),
     overwrite: bool = typer.Option(
@@ -54,7 +52,7 @@ def prelabel(
     from vodkit.cli.run import run_batch
     from vodkit.cli.summary import aside, raise_failures, say_runtime
     from vodkit.data.export import export_dataset
-    from vodkit.data.prelabel import PrelabelSettings, for_correction
+    from vodkit.data.prelabel import for_correction
     from vodkit.formats.base import Writing
     from vodkit.formats.table import FORMATS
     from vodkit.ground import process
@@ -73,12 +71,11 @@ def prelabel(
         for path in videos
     }
     _require_new(videos, names, out, overwrite=overwrite)
-    wanted = PrelabelSettings(shortest=shortest, unsure=unsure)
     second = _second_pass(refine_set, refined=refined)
     runs = out.absolute().with_name(f".runs-{out.absolute().name}")
     overwrite_runs = overwrite and not resume
     batch = Batch([*names], job, out=runs, resume=resume, overwrite=overwrite_runs, notify=aside)
-    if batch.of_stills and (refined or unsure):
+    if batch.of_stills and (refined or wanted.unsure):
         given = "--refine" if refined else "--unsure"
         raise SettingsError(f"{given} is for tracks, which still pictures have none of")
     say_runtime(batch.detector, job)

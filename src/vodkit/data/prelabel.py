@@ -4,29 +4,13 @@ A person who corrects predictions has little time; it is best spent where the mo
 are numbered anew in the order of doubt, and labelling tools list them in that order.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from vodkit.data.settings import PrelabelSettings
 from vodkit.ground.arrays import BoolArray, FloatArray, IntArray
 from vodkit.ground.records import NO_ID, State, TrackTable
-from vodkit.ground.settings import bounded, check_ranges
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrelabelSettings:
-    """What goes to the labelling tool."""
-
-    shortest: int = bounded(3, low=1)
-    """tracks of fewer boxes are left out as false alarms"""
-    hidden: bool = True
-    """keep boxes that were predicted while the object was hidden; they come out as occluded"""
-    unsure: float = bounded(0.0, low=0, high=1)
-    """tracks with a lower median score become ignore regions: neither right nor wrong to find"""
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        check_ranges(self)
 
 
 def doubts(table: TrackTable) -> tuple[IntArray, FloatArray]:

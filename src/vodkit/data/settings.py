@@ -1,4 +1,4 @@
-"""Settings of ``data split`` and ``data sample``, of which the command line makes its options."""
+"""Settings of ``data split``, ``sample`` and ``prelabel``: options are made of them."""
 
 import math
 import re
@@ -73,6 +73,25 @@ class SampleSettings:
         0.5, "Leave out frames less sharp than this share of their neighbours.", low=0, below=1
     )
     seed: int = setting(0, "The same seed, the same frames.")
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check_ranges(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrelabelSettings:
+    """What goes to the labelling tool."""
+
+    shortest: int = setting(3, "Leave out tracks of fewer boxes.", low=1)
+    hidden: bool = setting(
+        True,
+        "Keep boxes predicted while the object was hidden, as occluded ones.",
+        hidden=True,
+    )
+    unsure: float = setting(
+        0.0, "Tracks with a lower median score become ignore regions.", low=0, high=1
+    )
 
     def __post_init__(self) -> None:
         """Check ranges."""

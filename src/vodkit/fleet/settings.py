@@ -14,11 +14,11 @@ class FleetSettings:
         "", "Share of the videos, index/count as 0/40; auto: from the array job's variables."
     )
     claim: bool = setting(
-        False,  # noqa: FBT003
+        False,
         "Take the next video that no other worker has; any number of workers may join or die.",
     )
     retry_failed: bool = setting(
-        False,  # noqa: FBT003
+        False,
         "Try videos again that failed for good, as corrupt ones.",
     )
     on: str = setting("", "ray: actors on this machine; ray://HOST:10001: on that cluster.")

@@ -93,8 +93,8 @@ class InferSettings:
         "",
         "Embeddings of detections: colour, roi, a trained head, or an OSNet file.",
     )
-    cuts: bool = setting(True, "Detect shot changes; no track continues across one.")  # noqa: FBT003
-    lenient: bool = setting(False, "Skip and count frames that cannot be decoded.")  # noqa: FBT003
+    cuts: bool = setting(True, "Detect shot changes; no track continues across one.")
+    lenient: bool = setting(False, "Skip and count frames that cannot be decoded.")
     picture_rate: str = setting(
         "",
         "Pictures a second in a folder, as 10 or 30000/1001; default: seqinfo.ini, else 25.",
@@ -283,22 +283,20 @@ class OutputSettings:
         "Folder or URL (s3://...); each source gets its own in it.",
         flags=("--out", "-o"),
     )
-    video: bool = setting(False, "Also write annotated.mp4.")  # noqa: FBT003
-    csv: bool = setting(False, "Also write predictions.csv.")  # noqa: FBT003
-    mot: bool = setting(False, "Also write MOTChallenge lines.")  # noqa: FBT003
-    coco: bool = setting(False, "Also write COCO results.")  # noqa: FBT003
+    video: bool = setting(False, "Also write annotated.mp4.")
+    csv: bool = setting(False, "Also write predictions.csv.")
+    mot: bool = setting(False, "Also write MOTChallenge lines.")
+    coco: bool = setting(False, "Also write COCO results.")
     include_predicted: bool = setting(
-        False, "Export boxes of hidden objects, too (csv, mot, coco)."  # noqa: FBT003
-    )  # fmt: skip
-    segments: bool = setting(
-        False, "The sources are one recording, in this order: ids continue."  # noqa: FBT003
-    )  # fmt: skip
+        False, "Export boxes of hidden objects, too (csv, mot, coco)."
+    )
+    segments: bool = setting(False, "The sources are one recording, in this order: ids continue.")
     continues: bool = setting(
-        False,  # noqa: FBT003
+        False,
         "The recording continues in a file of a later command (--after): no object ends here.",
     )
-    resume: bool = setting(False, "Continue a run that was stopped.")  # noqa: FBT003
-    overwrite: bool = setting(False, "Discard the results of an earlier run.")  # noqa: FBT003
+    resume: bool = setting(False, "Continue a run that was stopped.")
+    overwrite: bool = setting(False, "Discard the results of an earlier run.")
 
     @property
     def exports(self) -> list[str]:

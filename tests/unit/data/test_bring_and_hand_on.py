@@ -13,8 +13,9 @@ from vodkit.cli.data import COMMANDS
 from vodkit.cli.data_options import names_of
 from vodkit.data.export import export_dataset
 from vodkit.data.ingest import ingest, joined
-from vodkit.data.prelabel import PrelabelSettings, doubts, for_correction
+from vodkit.data.prelabel import doubts, for_correction
 from vodkit.data.preview import found_at, labelled_pictures
+from vodkit.data.settings import PrelabelSettings
 from vodkit.data.stats import measure, motion_iou
 from vodkit.formats.base import Reading
 from vodkit.formats.table import read_dataset, write_dataset
