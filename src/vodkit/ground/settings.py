@@ -143,7 +143,7 @@ def build(
     ready = {}
     for name, value in values.items():
         if name not in known:
-            raise unknown(name, known, f"setting {where}".strip())
+            raise unknown(f"{where}{name}", (f"{where}{one}" for one in known), "setting")
         inner = _default(known[name]) if base is None else getattr(base, name)
         ready[name] = _convert(types[name], value, f"{where}{name}", base=inner)
     try:
