@@ -34,7 +34,6 @@ from vodkit.ground.lookup import pick
 from vodkit.ground.records import Frame
 from vodkit.infer.folder import RunFolder
 from vodkit.infer.run import check_sources, run_source
-from vodkit.infer.settings import InferSettings
 from vodkit.track.table import make_tracker
 from vodkit.video.reader import open_video
 
