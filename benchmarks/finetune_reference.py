@@ -7,7 +7,8 @@ Torchvision's Faster R-CNN with a feature pyramid, on EfficientNet-Lite0 with Im
 ``references/detection``: SGD with momentum 0.9 and decay 1e-4, a rate of 0.02 for 16 pictures a
 step, a warm-up of an epoch (at most 1000 steps), a tenth of the rate after 16/26 and after 22/26
 of the epochs, flips, and the deepest three fifths of the backbone thawed with fixed statistics in
-all norms. Held-out pictures are measured by the same AP as ours. Prints one JSON line.
+all norms; ``--frozen`` thaws none of it. Held-out pictures are measured by the same AP as ours.
+Prints one JSON line.
 """
 
 import argparse
@@ -44,8 +45,8 @@ Sample = tuple[Tensor, dict[str, Tensor]]
 class Pyramid(nn.Module):
     """The backbone's maps at strides 8, 16, 32 with a feature pyramid of 256 channels."""
 
-    def __init__(self) -> None:
-        """ImageNet's weights; norms with fixed statistics."""
+    def __init__(self, thawed: tuple[str, ...]) -> None:
+        """ImageNet's weights; norms with fixed statistics; blocks named in ``thawed`` learn."""
         super().__init__()
         body: Any = timm.create_model(NAME, features_only=True, out_indices=(2, 3, 4))
         learnt = packaged_lite(NAME)
@@ -53,7 +54,7 @@ class Pyramid(nn.Module):
         fix_norms(body)
         for name, parameter in body.named_parameters():
             block = name.replace("blocks.", "blocks_").split(".")[0]
-            parameter.requires_grad_(block in _THAWED)
+            parameter.requires_grad_(block in thawed)
         self.body = body
         self.fpn = FeaturePyramidNetwork(
             body.feature_info.channels(), 256, extra_blocks=LastLevelMaxPool()
@@ -81,12 +82,12 @@ def fix_norms(module: nn.Module) -> None:
             fix_norms(child)
 
 
-def detector(num_classes: int, rois: int) -> FasterRCNN:
+def detector(num_classes: int, rois: int, thawed: tuple[str, ...] = _THAWED) -> FasterRCNN:
     """As torchvision builds its own, with a level less below."""
     anchors = AnchorGenerator(((32,), (64,), (128,), (256,)), ((0.5, 1.0, 2.0),) * 4)
     pool = MultiScaleRoIAlign(["0", "1", "2"], output_size=7, sampling_ratio=2)
     return FasterRCNN(
-        Pyramid(),
+        Pyramid(thawed),
         num_classes + 1,
         min_size=SIDE,
         max_size=SIDE,
@@ -196,11 +197,14 @@ def main() -> None:
     arguments.add_argument("--batch-size", type=int, default=4)
     arguments.add_argument("--rois", type=int, default=512, help="learnt from, a picture")
     arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--frozen", action="store_true", help="the backbone does not learn")
     given = arguments.parse_args()
     process.settle()
     dataset, root = SETS[given.name](given.data)
     torch.manual_seed(given.seed)
-    model = detector(len(dataset.classes), given.rois).to(memory_format=torch.channels_last)
+    thawed = () if given.frozen else _THAWED
+    model = detector(len(dataset.classes), given.rois, thawed)
+    model = model.to(memory_format=torch.channels_last)
     pictures = samples(dataset.only("train"), root)
     started, spent = time.monotonic(), time.process_time()
     means = fit(model, pictures, given.epochs, given.batch_size)
@@ -209,6 +213,7 @@ def main() -> None:
     line = {
         "set": given.name,
         "recipe": "torchvision",
+        "frozen": given.frozen,
         "seed": given.seed,
         "epochs": given.epochs,
         "rois": given.rois,
