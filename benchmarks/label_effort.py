@@ -51,7 +51,6 @@ from vodkit.ground import process
 from vodkit.ground.errors import InputError
 from vodkit.ground.records import TrackTable
 from vodkit.infer.flow import track_video
-from vodkit.infer.settings import InferSettings
 from vodkit.review.continuations import continuations
 from vodkit.review.curve import REACH_S, SMOOTH_S, Shown, Track, evaluate, to_json
 from vodkit.review.document import SPREADS, Document, Timing, changes
@@ -59,6 +58,7 @@ from vodkit.review.exchange import CurveSettings, model_tracks
 from vodkit.review.jobs import split_accepted
 from vodkit.review.journal import Journal
 from vodkit.review.relabel import Prediction, relabelled
+from vodkit.review.worker import sharp
 from vodkit.samples import samples
 from vodkit.track.refine import RefineSettings, refine
 from vodkit.track.table import make_tracker
@@ -443,7 +443,7 @@ def predicted(scene: Scene, model: str, cache: Path | None) -> tuple[TrackTable,
         tracker = make_tracker("vodkit", [])
         tracked = [(f.index, f.time_s, tracker.step(f, found)) for f, found in scene.steps]
         return refine(TrackTable.from_frames(tracked)), TrackTable.empty()
-    settings = InferSettings(model=model, lenient=True)
+    settings = sharp(model, [scene.video])
     for frame, detections, tracks in track_video(scene.video, settings=settings):
         tracked.append((frame.index, frame.time_s, tracks))
         detected.append((frame.index, frame.time_s, detections))

@@ -4,6 +4,7 @@ A person accepts all right pairs in one action (``joins``). Each track has one c
 and each is the continuation of one: the pairs together are the most likely (Hungarian algorithm).
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,8 +28,10 @@ _LEEWAY = 0.5
 """distance, in heights, that is no evidence against a pair"""
 _SIZE = 0.5
 """largest change of width and height, in logarithms"""
-_DOUBT = 0.8
-"""sum of distance, size and time, each as a share of what is possible, up to which a pair counts"""
+_TIME = 0.2
+"""weight of the logarithm of how far the object may have come: in time anything can be near"""
+_DOUBT = 1.2
+"""sum of distance, size and time up to which a pair counts"""
 
 
 @dataclass(frozen=True)
@@ -150,5 +153,5 @@ def _doubt(end: _End, begin: _End, gap_s: float, pace: float) -> float:
     apart = begin.centre - end.centre
     kept_on = (end.speed + begin.speed) * ahead_s
     moved = min(float(np.linalg.norm(one)) for one in (apart, apart - kept_on))
-    height = (end.size[1] + begin.size[1]) / 2
-    return moved / height / (_LEEWAY + 2 * pace * gap_s) + change + gap_s / (2 * _MOST_S)
+    height, reach = (end.size[1] + begin.size[1]) / 2, _LEEWAY + 2 * pace * gap_s
+    return moved / height / reach + change + _TIME * math.log(reach / _LEEWAY)

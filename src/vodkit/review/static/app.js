@@ -102,7 +102,7 @@ async function start() {
   choice.replaceChildren(...names(state.videos.map((v) => v.name)).map((name, i) => new Option(name, String(i))));
   choice.addEventListener("change", () => open(Number(choice.value)));
   classLists();
-  get("learn").hidden = get("prelabel").hidden = !found.learn;
+  for (const name of ["learn", "prelabel", "or-model"]) get(name).hidden = !found.learn;
   working(found.jobs.length > 0);
   const video = place(words);
   choice.value = String(video);
