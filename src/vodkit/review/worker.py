@@ -19,6 +19,7 @@ from vodkit.detect.base import Detector
 from vodkit.detect.defaults import AUTO, NETWORK
 from vodkit.detect.mask_tracker import MaskTracker
 from vodkit.detect.models import load_detector
+from vodkit.detect.published import MODELS
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground import process
 from vodkit.ground.arrays import FloatArray
@@ -45,6 +46,8 @@ _FOLLOW_IOU = 0.3
 _BATCH = 8
 _MOST_FRAMES = 160
 """accepted frames to learn from; of more, every second, third, ... is left out"""
+_FEW_FRAMES = 50
+"""held-back frames for which finding the fastest runtime takes longer than it saves"""
 _RIGHT, _ON = 0.7, 0.3
 """IoU of a box that nobody corrects, and of one that is on the object at all"""
 _SCORES = np.arange(0.1, 0.9, 0.1)
@@ -87,11 +90,14 @@ def prelabel(task: dict[str, Any]) -> None:
 
 
 def sharp(model: str, videos: Sequence[str | Path]) -> InferSettings:
-    """The settings of prelabelling: at the size of picture that finds most objects.
+    """The settings of prelabelling: at the size of picture at which a published model finds most.
 
-    It takes longer than the network's own size, in the background, and saves a person more.
+    It takes longer than the network's own size, in the background, and saves a person more. Other
+    models, those learnt here too, keep the size that they were trained at: at a larger one they
+    find objects twice.
     """
-    return with_size(InferSettings(model=model, lenient=True, size=AUTO), videos)
+    size = AUTO if model in MODELS else NETWORK
+    return with_size(InferSettings(model=model, lenient=True, size=size), videos)
 
 
 def _info(path: str) -> VideoInfo:
@@ -209,8 +215,7 @@ def learn(task: dict[str, Any]) -> None:
 
     dataset = read_dataset(task["data"])
     held, root = dataset.only("val"), Path(task["data"]).parent
-    size = sharp(task["model"], [root / video.source for video in held.videos]).size
-    before = checked(task["model"], held, root, size)
+    before = checked(task["model"], held, root)
     said = time.monotonic()
 
     def watch(progress: Progress) -> None:
@@ -223,7 +228,7 @@ def learn(task: dict[str, Any]) -> None:
     known = set(dataset.classes) <= set(load_detector(task["model"]).classes)
     settings = learning(task, dataset, known=known)
     checkpoint = str(train(settings, overwrite=True, watch=watch).checkpoint)
-    after, frames = checked(checkpoint, held, root, size), _num_labelled(held)
+    after, frames = checked(checkpoint, held, root), _num_labelled(held)
     say(checkpoint=checkpoint, before=before, after=after, frames=frames)
 
 
@@ -259,14 +264,16 @@ def _num_labelled(dataset: Dataset) -> int:
     return sum(len(v.labelled_frames) for v in dataset.videos if v.labelled_frames is not None)
 
 
-def checked(model: str, held: Dataset, root: Path, size: str = NETWORK) -> tuple[int, float]:
+def checked(model: str, held: Dataset, root: Path) -> tuple[int, float]:
     """Boxes to correct, and AP50, of a model's detections on the labelled frames.
 
     A label without a detection of IoU 0.7 is to be corrected, and a detection that is on no label
     is to be removed. The score from which detections count is the best for the model: the tracker
-    adapts to a model's scores. ``size``: of the network's input.
+    adapts to a model's scores. Pictures have the size that prelabelling uses.
     """
-    detector = load_detector(model, score_threshold=0.01, size=size)
+    size = sharp(model, [root / video.source for video in held.videos]).size
+    runtime = "torch" if _num_labelled(held) <= _FEW_FRAMES else AUTO
+    detector = load_detector(model, score_threshold=0.01, size=size, runtime=runtime)
     ours = {k: held.classes.index(n) for k, n in enumerate(detector.classes) if n in held.classes}
     if not ours:
         return _num_boxes(held), 0.0  # it knows none of the classes yet

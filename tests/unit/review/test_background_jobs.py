@@ -182,7 +182,7 @@ def people(tmp_path: Path) -> Path:
     """The first 40 frames of a sample clip."""
     path = tmp_path / "people.mp4"
     with open_video(samples.CLIP_B) as video:
-        frames = list(islice(video.frames(), 40))
+        frames = list(islice(video.frames(), 28))
         info = video.info
     with VideoWriter(
         path, width_px=info.width_px, height_px=info.height_px, rate=info.rate
