@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
+from vodkit.detect.defaults import NETWORK
+from vodkit.detect.published import packaged_card
 from vodkit.formats.table import read_dataset, write_dataset
 from vodkit.ground.errors import InputError
 from vodkit.ground.records import (
@@ -30,11 +32,12 @@ from vodkit.review.jobs import Jobs, ModelSettings, split_accepted
 from vodkit.review.journal import Journal
 from vodkit.review.project import MODEL, ProjectSettings, open_project, put
 from vodkit.review.relabel import Prediction, relabelled, renumbered
-from vodkit.review.worker import followed, learning, to_correct
+from vodkit.review.worker import followed, learning, sharp, to_correct
 from vodkit.samples import samples
 from vodkit.video.reader import open_video
 from vodkit.video.writer import VideoWriter
 
+WEIGHTS = packaged_card("vodkit-street").with_name("vodkit-street.safetensors")
 INFO = VideoInfo(path="a", width_px=640, height_px=480, rate=Fraction(10), num_frames=1000)
 
 
@@ -193,6 +196,13 @@ def people(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+def test_a_published_model_sees_larger_pictures_and_a_learnt_one_its_own(people: Path) -> None:
+    published, learnt = (sharp(model, [people]).size for model in ("vodkit-street", str(WEIGHTS)))
+    assert learnt == NETWORK
+    assert int(published) > 416  # people of 26 px
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_model_prelabels_and_learns_only_what_nobody_accepted(
     people: Path, tmp_path: Path
@@ -201,13 +211,13 @@ def test_a_model_prelabels_and_learns_only_what_nobody_accepted(
     said: list[dict[str, Any]] = []
     settings = ProjectSettings(videos=(people,), out=out, classes=("person",))
     with open_project(settings) as project:
-        jobs = Jobs(project, ModelSettings(model="vodkit-street", epochs=1))
+        jobs = Jobs(project, ModelSettings(model=str(WEIGHTS), epochs=1))  # at its own size
         jobs.tell = said.append
         try:
             with pytest.raises(InputError, match="needs 20"):
                 jobs.ask({"do": "learn"})
             jobs.ask({"do": "prelabel", "video": 0})
-            _wait(said, "tracks from vodkit-street")
+            _wait(said, "vodkit-street.safetensors")
             assert len(project.journal.document.tracks(0)) >= 6
             kept = read_dataset(out.with_suffix(".models") / "detections-0.json").videos[0].tracks
             assert kept is not None
