@@ -71,7 +71,8 @@ def material(domains: list[str], data: Path, out: Path) -> Path:
         root = LABELS.parent if domain == "plaza" else data
         place = LABELS if domain == "plaza" else labels(domain, data, out)
         for number, video in enumerate(read_dataset(place).videos):
-            keys = np.unique(labelled_keys(video))
+            alone = Dataset(classes=("person",), videos=(video,))
+            keys = np.unique([key.frame for key in labelled_keys(alone)])
             most = MOST // 2 if domain == "plaza" else MOST
             chosen = keys[np.unique(np.linspace(0, len(keys) - 1, most).astype(int))]
             for worse in (False, True):
