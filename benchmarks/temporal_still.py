@@ -22,7 +22,7 @@ import numpy as np
 from temporal_candidates import VIDEOS
 from temporal_candidates import record as record_bare
 from temporal_links import TRUTH
-from temporal_recall import labels, record
+from temporal_recall import labels, others_of, record
 from vodkit.data.degrade import degraded
 from vodkit.data.frame_reader import open_labelled
 from vodkit.data.sampling import labelled_keys
@@ -136,8 +136,7 @@ def main() -> None:
     if "flies" in options.domains:
         flies(options.data, options.out, options.seeds)
     for domain in (one for one in options.domains if one != "flies"):
-        others = [one for one in (*TRUTH, "plaza") if one != domain]
-        place = material(others, options.data, options.out)
+        place = material(others_of(domain), options.data, options.out)
         for seed in range(options.seeds):
             run = options.out / "still" / f"run-{domain}-{seed}"
             model = tuned(place, run, epochs=6, seed=seed)

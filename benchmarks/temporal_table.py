@@ -36,7 +36,7 @@ from temporal_links import (
     seq_nms,
     still,
 )
-from temporal_recall import STAGE, keys_of, quiet, run, with_features
+from temporal_recall import STAGE, keys_of, others_of, quiet, run, with_features
 from temporal_repp import chosen, rescored
 from vodkit.detect.weights import read_state
 from vodkit.ground.records import Detections, Frame
@@ -172,10 +172,9 @@ def heads(
             continue
         kept = options.candidates / f"head-{domain}-{mode}-{seed}.pickle"
         if not kept.exists():
-            others = [one for one in (*TRUTH, "plaza") if one != domain]
             learnt = [
                 key
-                for one in others
+                for one in others_of(domain)
                 for key in keys_of(one, wanted, options.data, options.candidates)
             ]
             kept.write_bytes(pickle.dumps(fit(wanted, learnt, quiet)))
