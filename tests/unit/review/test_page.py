@@ -259,7 +259,7 @@ def test_rows_of_the_table_stay_and_are_kept_up_to_date(page: Any, served: Serve
     page.evaluate(f"""window.row = document.querySelector("[data-track='{first}']")""")
     press(page, "f")
     page.wait_for_function(f"""() => document.querySelector("[data-track='{second}']")
-        .closest("tr").cells[5].textContent === "\\u2013" """)
+        ?.closest("tr").cells[5].textContent === "\\u2013" """)
     press(page, "d")
     words = """() => [...document.querySelectorAll("vk-tracks tbody tr")].map((row) =>
         [...row.cells].map((cell) => cell.querySelector("select")?.value ?? cell.textContent))"""
