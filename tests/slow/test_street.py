@@ -51,10 +51,10 @@ def test_the_recipe_makes_this_model_from_nothing_held_out(card: ModelCard) -> N
         assert not [word for word in HELD_OUT if word in source.lower()]
 
 
-def test_the_second_edition_is_more_of_the_same_recipe() -> None:
+def test_version_2_is_more_of_the_same_recipe() -> None:
     """Its command, as the README says it, changes how long is learnt, and not from what."""
     told = RECIPE.with_name("README.md").read_text(encoding="utf-8")
-    command = told.split("## The second edition")[1].split("```")[1].replace("\\\n", " ").split()
+    command = told.split("## Version 2")[1].split("```")[1].replace("\\\n", " ").split()
     words = [word for word in command if "=" in word and not word.startswith("OMP_")]
     second = settings.load(DistillSettings, toml=RECIPE, words=["out=x", *words])
     assert second.start

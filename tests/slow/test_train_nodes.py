@@ -15,11 +15,14 @@ import torch
 from vodkit.detect.checkpoint import load_checkpoint
 from vodkit.formats.table import write_dataset
 from vodkit.ground.records import Dataset, LabelledVideo
+from vodkit.train.processes import restart_notes
 from vodkit.video.synth import Scene, SceneSettings, write_scene
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 DOOR = "from vodkit.cli.main import main; main()"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+FRESH_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+"""as in the guide: without it, restarted processes may wait for an address of the last attempt"""
 WORDS = {
     "width_px": 64, "height_px": 64, "batch_size": 4, "freeze": "none", "plain_epochs": 0,
     "weights": "random", "fixed_norms": "true", "device": "cpu", "save_every_s": 0, "val_every": 9,
@@ -66,7 +69,7 @@ def nodes(
             cwd=own,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **one, "GLOO_SOCKET_IFNAME": "lo"},
+            env={**os.environ, **one, **FRESH_STORE, "GLOO_SOCKET_IFNAME": "lo"},
         )
 
 
@@ -160,6 +163,17 @@ def test_torchrun_starts_a_lost_process_again_and_the_training_resumes(
     told = ended(agents)
     assert [code for code, _ in told] == [0, 0], told
     assert equal(one_node, out)
+
+
+def test_restarts_in_one_store_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "0")
+    assert restart_notes() == ()
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    (note,) = restart_notes()
+    assert "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in note
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "False")  # what the variable brings about
+    assert restart_notes() == ()
 
 
 def test_a_loss_that_is_not_finite_in_one_process_is_reported_on_each_machine(world: Path) -> None:

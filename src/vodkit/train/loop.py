@@ -36,6 +36,7 @@ from vodkit.train.processes import (
     launched,
     noticing_lost_processes,
     require_shared,
+    restart_notes,
     was_restarted,
 )
 from vodkit.train.progress import Progress, watch_nothing
@@ -99,7 +100,8 @@ def train(
     fabric = launched(settings)
     if not fabric.is_global_zero:
         watch = watch_nothing
-    watch(Progress(what="material", done=0, total=0, told=(_purpose(settings),)))
+    told = (_purpose(settings), *restart_notes())
+    watch(Progress(what="material", done=0, total=0, told=told))
     begins = partial(claim_folder, settings, resume_run=resume_run, overwrite=overwrite)
     with _saying_what_helps(settings), noticing_lost_processes(), ExitStack() as held:
         require_shared(fabric, Path(settings.out))

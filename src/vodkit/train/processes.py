@@ -39,6 +39,19 @@ def was_restarted() -> bool:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
+def restart_notes() -> tuple[str, ...]:
+    """What to set where torchrun restarts processes that may then not find each other.
+
+    In one store for all attempts (PyTorch 2.15) a restarted process may read the address of one
+    that has ended, and wait for it until its timeout.
+    """
+    shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    if not shared or os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") == "0":
+        return ()
+    wait = "restarted processes may wait for each other for up to 30 minutes"
+    return (f"{wait}; start torchrun with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1",)
+
+
 def launched(settings: TrainSettings) -> Fabric:
     """One device, or under ``torchrun`` one device for each process that it started.
 

@@ -53,7 +53,7 @@ def test_one_setting_of_a_table_leaves_the_others_at_their_own_defaults() -> Non
     ("word", "message"),
     [
         ("epoch=5", "unknown setting 'epoch'; did you mean epochs?"),
-        ("inner.rat=5", "did you mean rate?"),
+        ("inner.rat=5", "did you mean inner.rate"),
         ("epochs=many", "setting epochs is 'many' (str); allowed: int"),
         ("epochs=0", "allowed: 1 or more"),
         ("warm=1", "allowed: bool"),
