@@ -26,6 +26,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -103,6 +104,14 @@ class Client:
         line.request(method, path, content, {**headers, "Content-Type": "application/json"})
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """As the page asks: again while the server reads what it serves (503)."""
+        while True:
+            status, answer = self._ask(method, path, body)
+            if status != HTTPStatus.SERVICE_UNAVAILABLE:
+                return status, answer
+            time.sleep(0.05)
+
+    def _ask(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         """Status and content of an answer; OSError or HTTPException where there is none."""
         line = http.client.HTTPConnection(self._host, timeout=60)
         try:
