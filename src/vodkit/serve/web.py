@@ -115,6 +115,7 @@ class Server:
         self._app = app
         config = uvicorn.Config(
             self._until_stopped,
+            log_config=None,  # uvicorn's own closes all handlers of the process
             log_level="warning",
             access_log=False,
             server_header=False,
