@@ -23,8 +23,8 @@ from vodkit.ground.errors import SettingsError
 SMALLEST_PX = 1e-3
 """boxes of no extent still get noise of this size, so that nothing is divided by 0"""
 # Boxes as rows, times one of these: x1, y1, x2, y2 to cx, cy, w, h, and back.
-_TO_CENTRE = np.array([[0.5, 0, -1, 0], [0, 0.5, 0, -1], [0.5, 0, 1, 0], [0, 0.5, 0, 1]])
-_TO_CORNERS = np.array([[1.0, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]])
+TO_CENTRE = np.array([[0.5, 0, -1, 0], [0, 0.5, 0, -1], [0.5, 0, 1, 0], [0, 0.5, 0, 1]])
+TO_CORNERS = np.array([[1.0, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def areas_px(mean: FloatArray) -> FloatArray:
 def start(boxes_xyxy: FloatArray, motion: Motion) -> tuple[FloatArray, FloatArray]:
     """Filters (mean, cov) that know one box each (N, 4) and nothing of its velocity."""
     mean = np.zeros((len(boxes_xyxy), 8))
-    mean[:, :4] = boxes_xyxy @ _TO_CENTRE
+    mean[:, :4] = boxes_xyxy @ TO_CENTRE
     area = areas_px(mean)
     cov = np.zeros((len(boxes_xyxy), 3, 4))
     cov[:, 0] = area * _arrays(motion).seen
@@ -100,7 +100,7 @@ def update(
     a box that something covers move with the cover. ``silent`` (N, 2): whether it says nothing
     along x and y, so that place and extent stay what was foretold.
     """
-    surprise = boxes_xyxy @ _TO_CENTRE - mean[:, :4]
+    surprise = boxes_xyxy @ TO_CENTRE - mean[:, :4]
     seen = cov[:, 0] + areas_px(mean) * _arrays(motion).seen
     gain = cov[:, :2] / seen[:, None]  # (N, 2, 4): of position and velocity
     if steady is not None:
@@ -147,7 +147,7 @@ def reupdate(
 
 def boxes_of(mean: FloatArray) -> FloatArray:
     """The boxes (N, 4) as x1, y1, x2, y2 that the filters believe in."""
-    return np.asarray(mean[:, :4] @ _TO_CORNERS)
+    return np.asarray(mean[:, :4] @ TO_CORNERS)
 
 
 def sigma_px(cov: FloatArray) -> FloatArray:

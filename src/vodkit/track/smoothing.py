@@ -15,6 +15,7 @@ import numpy as np
 
 from vodkit.ground.arrays import FloatArray, IntArray
 from vodkit.ground.records import TrackTable
+from vodkit.track.kalman import TO_CENTRE, TO_CORNERS
 
 SPANS_S = (0.1, 0.15, 0.25, 0.4, 0.6)
 """reaches of a line to choose from: boxes this far away weigh exp(-2), beyond twice this nothing"""
@@ -23,8 +24,6 @@ _LEAST_BOXES = 4
 _LEAST_RATE = 6.9
 """frames a second: with fewer a turn cannot be told from jitter, and boxes stay as they are"""
 _LEAST_AREA_PX = 1e-6
-_TO_CENTRE = np.array([[0.5, 0, -1, 0], [0, 0.5, 0, -1], [0.5, 0, 1, 0], [0, 0.5, 0, 1]])
-_TO_CORNERS = np.array([[1.0, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]])
 _PARTS = (slice(0, 2), slice(2, 4))
 
 
@@ -44,7 +43,7 @@ def smoothed(table: TrackTable, *, stride: int) -> FloatArray:
         return boxes
     order = np.lexsort((table.frames, table.ids))
     _, at = np.unique(table.ids[order], return_inverse=True)
-    times_s, places = table.times_s[order], boxes[order] @ _TO_CENTRE
+    times_s, places = table.times_s[order], boxes[order] @ TO_CENTRE
     scale = 1 / np.maximum(places[:, 2] * places[:, 3], _LEAST_AREA_PX)
     noise = _noise(at, times_s, places, scale, table.frames[order] // stride)
     risk = 2 * noise * np.bincount(at)[:, None]  # of boxes as they are
@@ -58,7 +57,7 @@ def smoothed(table: TrackTable, *, stride: int) -> FloatArray:
             risk[better, part] = estimate[better]
             best[:, columns] = np.where(better[at, None], lines[:, columns], best[:, columns])
     moved = (best != places).any(axis=1)  # the others keep their bits
-    boxes[order[moved]] = best[moved] @ _TO_CORNERS
+    boxes[order[moved]] = best[moved] @ TO_CORNERS
     return boxes
 
 
